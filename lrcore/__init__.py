@@ -1,0 +1,52 @@
+"""Fused optimizer kernels and large linear models for the CPU.
+
+``import lrcore`` loads NumPy and the core; scikit-learn and SciPy come with the first use of what
+needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lrcore import schedules
+from lrcore.config import show_config
+from lrcore.optimizer import Optimizer
+from lrcore.rules import SGD, AdaGrad, Adam, RMSProp
+
+if TYPE_CHECKING:
+    from lrcore.linear_model import LinearClassifier, LinearRegressor
+    from lrcore.model_file import load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Optimizer",
+    "RMSProp",
+    "load",
+    "save",
+    "schedules",
+    "show_config",
+]
+
+_LATER = {
+    "LinearClassifier": "lrcore.linear_model",
+    "LinearRegressor": "lrcore.linear_model",
+    "load": "lrcore.model_file",
+    "save": "lrcore.model_file",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'lrcore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATER])

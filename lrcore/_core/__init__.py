@@ -1,0 +1,55 @@
+"""The compiled core. Picks one ISA build, once, at import; imports nothing else of lrcore.
+
+``LRCORE_ISA`` overrides the choice: ``baseline``, ``avx2``, ``avx512``, or ``numpy`` for none.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from lrcore._core import cpu
+
+#: The builds in order of preference, each with the x86-64 level that it needs.
+BUILDS = {"avx512": 4, "avx2": 3, "baseline": 2}
+
+
+def runnable() -> tuple[str, ...]:
+    """The builds that are here and that this processor runs, best first."""
+    level = cpu.level()
+    return tuple(
+        name
+        for name, needs in BUILDS.items()
+        if (level >= needs or (level == 0 and name == "baseline"))
+        and find_spec(f"lrcore._core.{name}") is not None
+    )
+
+
+def choose() -> tuple[str, str]:
+    """The build to use, and why."""
+    known = (*BUILDS, "numpy")
+    usable = runnable()
+    asked = os.environ.get("LRCORE_ISA", "")
+    if not asked:
+        if usable:
+            return usable[0], "the best build that this processor runs"
+        return "numpy", "no compiled build runs on this processor"
+    if asked not in known:
+        raise ImportError(f"LRCORE_ISA must be one of {', '.join(known)}, got {asked!r}")
+    if asked != "numpy" and asked not in usable:
+        raise ImportError(
+            f"LRCORE_ISA={asked} cannot run here; this machine runs {', '.join(usable)}, numpy"
+        )
+    return asked, f"LRCORE_ISA={asked}"
+
+
+def load(name: str) -> ModuleType:
+    """One build of the core; only ask for a `runnable` one."""
+    return import_module(f"lrcore._core.{name}")
+
+
+isa, reason = choose()
+#: The chosen build, None for the NumPy backend.
+kernels: ModuleType | None = None if isa == "numpy" else load(isa)

@@ -1,0 +1,733 @@
+# Epochs over rows: margins, loss derivatives, updates; CSR or dense, online or in mini-batches.
+#
+# A block of rows goes through phases. Rows are split over the threads for the margins, features
+# for all else, so each number is computed by one thread in row order, whatever their count, and
+# the bits cannot depend on it. A barrier stands between phases.
+#
+#   margins   X_b w + intercept, then loss and slope of each row               (by rows)
+#   update    the rule on the touched features and the intercept               (by features)
+#
+# A feature is touched by a row where its value is not zero: dense rows go by that too, so that
+# they give what their sparse twin gives. What a feature owes for the steps that did not touch it
+# is made good when it is next touched: `wake` decays its state before the update, `pay` applies
+# the penalty of all steps since after it.
+#
+# The model is one array of columns: weight, the rule's states, then those that a fit needs of
+#   seen      the penalty clock (prefix sum of the rates) up to which the feature has paid
+#   stamp     the step that last touched it, an integer as wide as the dtype
+#   gradient  the sum over the mini-batch, NaN while no row has touched it
+# Sparse rows keep the columns of a feature side by side (one cache miss instead of three),
+# dense rows keep each column contiguous (vectors). The intercept is one feature more, the last.
+
+
+cdef struct CSR32:
+    const int64_t* indptr
+    const int32_t* indices
+    const void* values
+
+cdef struct CSR64:
+    const int64_t* indptr
+    const int64_t* indices
+    const void* values
+
+cdef struct Dense:
+    const void* values
+    Py_ssize_t n_columns
+
+ctypedef fused Matrix:
+    CSR32
+    CSR64
+    Dense
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+
+
+cdef struct Fit:
+    # the rows of this call
+    const int64_t* order
+    Py_ssize_t n_rows
+    const double* rates         # of each row, or of each mini-batch
+    const double* y
+    const double* weight        # NULL: every row counts once
+    int64_t step                # steps done before this call
+    double loss                 # sum over the rows of weight times loss
+    # the shape of the model
+    Py_ssize_t n_features
+    Py_ssize_t width
+    int seen                    # columns, 0 where the fit has none
+    int stamp
+    int gradient
+    bint intercept
+    # the method
+    bint mean                   # mini-batches instead of online updates
+    Py_ssize_t block
+    double l1
+    double l2
+    double clock
+    const double* powers        # rho**k for k, 1024 k and 1024**2 k, k < 1024
+    Evaluate evaluate
+    # the threads
+    const int64_t* bounds       # feature ranges
+    int n_ranges
+    Py_ssize_t ahead            # rows to prefetch ahead
+    bint far                    # whether to prefetch the model too
+    double* scratch             # (5, block)
+    Py_ssize_t* listed          # features of a mini-batch, `room` for each thread
+    Py_ssize_t room
+    Barrier barrier
+
+
+cdef inline Py_ssize_t address(Matrix* X, Fit* job, Py_ssize_t j) noexcept nogil:
+    """Where feature j starts."""
+    if Matrix is Dense:
+        return j
+    else:
+        return j * job.width
+
+
+cdef inline Py_ssize_t stride(Matrix* X, Fit* job) noexcept nogil:
+    """From one column of a feature to the next."""
+    if Matrix is Dense:
+        return job.n_features + 1
+    else:
+        return 1
+
+
+cdef inline int64_t stamp_of(const real* p) noexcept nogil:
+    if real is float:
+        return (<const int32_t*>p)[0]
+    else:
+        return (<const int64_t*>p)[0]
+
+
+cdef inline void set_stamp(real* p, int64_t step) noexcept nogil:
+    if real is float:
+        (<int32_t*>p)[0] = <int32_t>step
+    else:
+        (<int64_t*>p)[0] = step
+
+
+cdef inline void pay(Rule r, real* w, real owed, real l1, real l2, real a, real b) noexcept nogil:
+    """The penalty of the steps since the feature was last touched, `owed` the sum of their rates.
+
+    Proximal, in the rule's metric: composite mirror descent (Duchi et al. 2010), so first a soft
+    threshold, then a shrinkage.
+    """
+    cdef real denominator = scale(r, a, b)
+    cdef real due = owed * <real>gain(r)
+    cdef real size = (w[0] if w[0] > 0 else -w[0]) * denominator - due * l1
+    size = (size if size > 0 else <real>0) / (denominator + due * l2)
+    w[0] = size if w[0] > 0 else -size
+
+
+cdef inline void wake(
+    Rule r, real* p, Py_ssize_t cs, Fit* job, int64_t done, int64_t stamp
+) noexcept nogil:
+    """Decay the state over the steps up to `done` that did not touch the feature; stamp it."""
+    cdef int64_t k = done - stamp_of(p + job.stamp * cs)
+    set_stamp(p + job.stamp * cs, stamp)
+    if k > 0:
+        idle(
+            &r,
+            <real>(
+                job.powers[k & 1023] * job.powers[1024 + ((k >> 10) & 1023)]
+                * job.powers[2048 + ((k >> 20) & 1023)]
+            ),
+            p + cs, p + 2 * cs,
+        )
+
+
+cdef inline void touch(
+    Rule r, real g, real* w, real* a, real* b, real* c, real* seen, bint penalised,
+    real now, real l1, real l2,
+) noexcept nogil:
+    """One update of one feature, and the penalty that it owes."""
+    update(r, w, g, a, b, c)
+    if penalised:
+        pay(r, w, now - seen[0], l1, l2, a[0], b[0])
+        seen[0] = now
+
+
+# Features that are gathered, updated in vectors and put back together.
+cdef enum:
+    LANES = 16
+
+
+cdef inline void touch_gathered(
+    Rule r, real* model, const Py_ssize_t* at, real* g, Py_ssize_t m, Fit* job,
+    int64_t done, double clock,
+) noexcept nogil:
+    """m <= 16 distinct sparse features: gather, update in vectors, put back.
+
+    The lanes past m compute on zeros, and their results are dropped.
+    """
+    cdef real[LANES] w, a, b, c, seen
+    cdef Py_ssize_t i
+    for i in range(m, LANES):
+        g[i] = w[i] = a[i] = b[i] = c[i] = seen[i] = 0
+    for i in range(m):
+        if decays(&r):
+            wake(r, model + at[i], 1, job, done, done + 1)
+        w[i] = model[at[i]]
+        if states(&r) > 0:
+            a[i] = model[at[i] + 1]
+        if states(&r) > 1:
+            b[i] = model[at[i] + 2]
+        if states(&r) > 2:
+            c[i] = model[at[i] + 3]
+    if job.seen:
+        for i in range(m):
+            seen[i] = model[at[i] + job.seen]
+        for i in range(LANES):
+            touch(
+                r, g[i], w + i, a + i, b + i, c + i, seen + i, True,
+                <real>clock, <real>job.l1, <real>job.l2,
+            )
+        for i in range(m):
+            model[at[i] + job.seen] = seen[i]
+    else:
+        for i in range(LANES):
+            update(r, w + i, g[i], a + i, b + i, c + i)
+    for i in range(m):
+        model[at[i]] = w[i]
+        if states(&r) > 0:
+            model[at[i] + 1] = a[i]
+        if states(&r) > 1:
+            model[at[i] + 2] = b[i]
+        if states(&r) > 2:
+            model[at[i] + 3] = c[i]
+
+
+cdef inline void touch_entries(
+    Rule r, real d, real* model, const index* indices, const real* x, Py_ssize_t n,
+    Fit* job, int64_t done, double clock,
+) noexcept nogil:
+    """The features of one sparse row; they are distinct, so the order among them is free."""
+    cdef Py_ssize_t[LANES] at
+    cdef real[LANES] g
+    cdef Py_ssize_t k, i, full = n - n % LANES
+    for k in range(0, full, 16):
+        for i in range(LANES):
+            at[i] = indices[k + i] * job.width
+            g[i] = d * x[k + i]
+        touch_gathered(r, model, at, g, LANES, job, done, clock)
+    if full < n:
+        for i in range(n - full):
+            at[i] = indices[full + i] * job.width
+            g[i] = d * x[full + i]
+        touch_gathered(r, model, at, g, n - full, job, done, clock)
+
+
+cdef inline void touch_listed(
+    Rule r, real* model, const Py_ssize_t* listed, Py_ssize_t n, Fit* job, int64_t done, double clock
+) noexcept nogil:
+    """The sparse features that a mini-batch has a gradient for."""
+    cdef real[LANES] g
+    cdef Py_ssize_t k, i, m
+    for k in range(0, n, 16):
+        m = min(n - k, <Py_ssize_t>LANES)
+        for i in range(m):
+            g[i] = model[listed[k + i] + job.gradient]
+            model[listed[k + i] + job.gradient] = <real>NAN
+        touch_gathered(r, model, listed + k, g, m, job, done, clock)
+
+
+cdef inline void span(
+    Matrix* X, Py_ssize_t row, Py_ssize_t low, Py_ssize_t high, Py_ssize_t n_features,
+    Py_ssize_t* start, Py_ssize_t* stop,
+) noexcept nogil:
+    """The entries of a row whose feature is in [low, high)."""
+    if Matrix is Dense:
+        start[0] = low
+        stop[0] = high
+    else:
+        start[0] = lower_bound(X, X.indptr[row], X.indptr[row + 1], low) if low > 0 else X.indptr[row]
+        stop[0] = (
+            lower_bound(X, start[0], X.indptr[row + 1], high)
+            if high < n_features else X.indptr[row + 1]
+        )
+
+
+cdef inline Py_ssize_t lower_bound(
+    Matrix* X, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t j
+) noexcept nogil:
+    """First entry in [start, stop) whose feature is at least j."""
+    cdef Py_ssize_t middle
+    if Matrix is not Dense:
+        while start < stop:
+            middle = start + (stop - start) // 2
+            if X.indices[middle] < j:
+                start = middle + 1
+            else:
+                stop = middle
+    return start
+
+
+cdef inline void fetch(
+    Matrix* X, real* model, Fit* job, Py_ssize_t i, Py_ssize_t low, Py_ssize_t high
+) noexcept nogil:
+    """Prefetch what the row that is `ahead` rows further on touches: worth a factor of 2."""
+    cdef Py_ssize_t k, row, start, stop
+    if Matrix is not Dense:
+        if i + 2 * job.ahead < job.n_rows:
+            row = job.order[i + 2 * job.ahead]
+            for k in range(X.indptr[row], X.indptr[row + 1], 16):
+                prefetch(X.indices + k)
+                prefetch((<const real*>X.values) + k)
+        if job.far and i + job.ahead < job.n_rows:
+            span(X, job.order[i + job.ahead], low, high, job.n_features, &start, &stop)
+            for k in range(start, stop):
+                prefetch(model + X.indices[k] * job.width)
+
+
+cdef inline real dot(Matrix* X, const real* model, Py_ssize_t width, Py_ssize_t row) noexcept nogil:
+    """Margin of a row. The order of the additions is fixed: lanes, then a tree."""
+    cdef const real* x = <const real*>X.values
+    cdef real[16] lane
+    cdef Py_ssize_t k, n, m, start, stop
+    for m in range(16):
+        lane[m] = 0
+    if Matrix is Dense:
+        x += row * X.n_columns
+        n = X.n_columns
+        for k in range(0, n - n % 16, 16):
+            for m in range(16):
+                lane[m] += x[k + m] * model[k + m]
+        for k in range(n - n % 16, n):
+            lane[k % 16] += x[k] * model[k]
+        for m in range(8):
+            lane[m] += lane[m + 8]
+        for m in range(4):
+            lane[m] += lane[m + 4]
+    else:
+        start = X.indptr[row]
+        stop = X.indptr[row + 1]
+        n = start + (stop - start) // 4 * 4
+        for k in range(start, n, 4):
+            lane[0] += x[k] * model[X.indices[k] * width]
+            lane[1] += x[k + 1] * model[X.indices[k + 1] * width]
+            lane[2] += x[k + 2] * model[X.indices[k + 2] * width]
+            lane[3] += x[k + 3] * model[X.indices[k + 3] * width]
+        for k in range(n, stop):
+            lane[k - n] += x[k] * model[X.indices[k] * width]
+    return (lane[0] + lane[2]) + (lane[1] + lane[3])
+
+
+cdef inline void margin_phase(
+    real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last, int part, int parts
+) noexcept nogil:
+    cdef Py_ssize_t n = last - first, i
+    cdef Py_ssize_t start = n * part // parts, stop = n * (part + 1) // parts
+    cdef double* margin = job.scratch
+    cdef double* y = margin + job.block
+    cdef double* weight = y + job.block
+    cdef double* value = weight + job.block
+    cdef double* slope = value + job.block
+    cdef double share = 1.0 / n if job.mean else 1.0
+    cdef real intercept = model[address(X, job, job.n_features)]
+    for i in range(start, stop):
+        fetch(X, model, job, first + i, 0, job.n_features)
+        margin[i] = dot(X, model, job.width, job.order[first + i]) + intercept
+        y[i] = job.y[job.order[first + i]]
+        weight[i] = job.weight[job.order[first + i]] if job.weight is not NULL else 1.0
+    job.evaluate(NULL, margin + start, y + start, weight + start, value + start, slope + start, stop - start)
+    for i in range(start, stop):
+        slope[i] = slope[i] * share
+
+
+cdef inline void touch_columns(
+    Rule r, real d, real* model, const real* x, bint mean, Py_ssize_t low, Py_ssize_t high,
+    Fit* job, int64_t done, double clock,
+) noexcept nogil:
+    """The features of one dense row x, or of a mini-batch whose mean gradient is x.
+
+    A select instead of a branch at features that are not touched, so that it vectorises.
+    """
+    cdef Py_ssize_t j, cs = job.n_features + 1
+    cdef real* a_column = model + (cs if states(&r) > 0 else 0)
+    cdef real* b_column = model + (2 * cs if states(&r) > 1 else 0)
+    cdef real* c_column = model + (3 * cs if states(&r) > 2 else 0)
+    cdef real* seen_column = model + job.seen * cs
+    cdef real w, a, b, c, seen
+    cdef bint touched
+    if decays(&r):
+        for j in range(low, high):
+            if x[j] == x[j] if mean else x[j] != 0:
+                wake(r, model + j, cs, job, done, done + 1)
+    for j in range(low, high):
+        touched = x[j] == x[j] if mean else x[j] != 0
+        w = model[j]
+        a = a_column[j]
+        b = b_column[j]
+        c = c_column[j]
+        seen = seen_column[j]
+        touch(
+            r, d * x[j], &w, &a, &b, &c, &seen, job.seen > 0,
+            <real>clock, <real>job.l1, <real>job.l2,
+        )
+        model[j] = w if touched else model[j]
+        if states(&r) > 0:
+            a_column[j] = a if touched else a_column[j]
+        if states(&r) > 1:
+            b_column[j] = b if touched else b_column[j]
+        if states(&r) > 2:
+            c_column[j] = c if touched else c_column[j]
+        if job.seen:
+            seen_column[j] = seen if touched else seen_column[j]
+
+
+cdef inline double online_phase(
+    Rule* table, real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last,
+    Py_ssize_t low, Py_ssize_t high, double clock,
+) noexcept nogil:
+    """Row after row, each with its own rate, on the margins taken at the start of the block."""
+    cdef Py_ssize_t i, start, stop, row, cs = stride(X, job)
+    cdef const double* weight = job.scratch + 2 * job.block
+    cdef const double* slope = job.scratch + 4 * job.block
+    cdef const real* x = <const real*>X.values
+    cdef real d
+    for i in range(first, last):
+        clock += job.rates[i] * weight[i - first]
+        d = <real>slope[i - first]
+        row = job.order[i]
+        span(X, row, low, high, job.n_features, &start, &stop)
+        if Matrix is Dense:
+            touch_columns(
+                table[i], d, model, x + row * X.n_columns, False, low, high,
+                job, job.step + i, clock,
+            )
+        else:
+            touch_entries(
+                table[i], d, model, X.indices + start, x + start, stop - start,
+                job, job.step + i, clock,
+            )
+        if high == job.n_features and job.intercept:
+            touch_intercept(table[i], d, model + address(X, job, high), cs, job, job.step + i)
+    return clock
+
+
+cdef inline void touch_intercept(
+    Rule r, real g, real* p, Py_ssize_t cs, Fit* job, int64_t done
+) noexcept nogil:
+    """The intercept pays no penalty."""
+    if decays(&r):
+        wake(r, p, cs, job, done, done + 1)
+    update(r, p, g, p + cs, p + 2 * cs, p + 3 * cs)
+
+
+cdef inline double mean_phase(
+    Rule r, real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last,
+    Py_ssize_t low, Py_ssize_t high, double clock, Py_ssize_t batch, Py_ssize_t* listed,
+) noexcept nogil:
+    """The mean gradient of the block, then one update of each touched feature."""
+    cdef Py_ssize_t i, start, stop, n_listed = 0, row, cs = stride(X, job)
+    cdef const double* weight = job.scratch + 2 * job.block
+    cdef const double* slope = job.scratch + 4 * job.block
+    cdef const real* x = <const real*>X.values
+    cdef real total = 0
+    cdef double share = 0.0
+    for i in range(last - first):
+        share += weight[i]
+        total += <real>slope[i]
+    clock += job.rates[batch] * (share / (last - first))
+    for i in range(first, last):
+        row = job.order[i]
+        if Matrix is Dense:
+            add_row(model + job.gradient * cs, x + row * X.n_columns, <real>slope[i - first], low, high)
+        else:
+            span(X, row, low, high, job.n_features, &start, &stop)
+            n_listed = add_entries(
+                model, X.indices + start, x + start, <real>slope[i - first], stop - start,
+                job, listed, n_listed,
+            )
+    if Matrix is Dense:
+        x = model + job.gradient * cs
+        touch_columns(r, <real>1, model, x, True, low, high, job, job.step + batch, clock)
+        for i in range(low, high):
+            model[job.gradient * cs + i] = <real>NAN
+    else:
+        touch_listed(r, model, listed, n_listed, job, job.step + batch, clock)
+    if high == job.n_features and job.intercept:
+        touch_intercept(r, total, model + address(X, job, high), cs, job, job.step + batch)
+    return clock
+
+
+cdef inline void add_row(
+    real* gradient, const real* x, real d, Py_ssize_t low, Py_ssize_t high
+) noexcept nogil:
+    """gradient += d x where x is not zero; NaN in the gradient means nothing was added yet."""
+    cdef Py_ssize_t j
+    cdef real g
+    for j in range(low, high):
+        g = (gradient[j] if gradient[j] == gradient[j] else <real>0) + d * x[j]
+        gradient[j] = g if x[j] != 0 else gradient[j]
+
+
+cdef inline Py_ssize_t add_entries(
+    real* model, const index* indices, const real* x, real d, Py_ssize_t n, Fit* job,
+    Py_ssize_t* listed, Py_ssize_t n_listed,
+) noexcept nogil:
+    """The same for a sparse row. Features that come up first are listed, without a branch."""
+    cdef Py_ssize_t k, at
+    cdef real g
+    for k in range(n):
+        at = indices[k] * job.width
+        g = model[at + job.gradient]
+        listed[n_listed] = at
+        n_listed += g != g
+        model[at + job.gradient] = (g if g == g else <real>0) + d * x[k]
+    return n_listed
+
+
+cdef void fit(
+    Rule* table, real* model, Matrix* X, Fit* job, int part, int parts
+) noexcept nogil:
+    """The rows of one call, block by block; every thread runs this on its part."""
+    cdef Py_ssize_t first = 0, last, batch = 0, i
+    cdef Py_ssize_t low = job.bounds[part * job.n_ranges // parts]
+    cdef Py_ssize_t high = job.bounds[(part + 1) * job.n_ranges // parts]
+    cdef double clock = job.clock
+    cdef Py_ssize_t* listed = job.listed + part * job.room
+    while first < job.n_rows:
+        last = min(first + job.block, job.n_rows)
+        margin_phase(model, X, job, first, last, part, parts)
+        wait(&job.barrier, parts)
+        if job.mean:
+            clock = mean_phase(table[batch], model, X, job, first, last, low, high, clock, batch, listed)
+        else:
+            clock = online_phase(table, model, X, job, first, last, low, high, clock)
+        if part == 0:
+            for i in range(last - first):
+                job.loss += job.scratch[3 * job.block + i]
+        wait(&job.barrier, parts)
+        first = last
+        batch += 1
+    if part == 0:
+        job.clock = clock
+
+
+cdef void settle(
+    Rule* table, real* model, Matrix* X, Fit* job, int part, int parts
+) noexcept nogil:
+    """Bring every feature up to date: penalties paid, states decayed."""
+    cdef Rule r = table[0]
+    cdef Py_ssize_t j, cs = stride(X, job)
+    cdef real* p
+    for j in range(job.n_features * part // parts, job.n_features * (part + 1) // parts):
+        p = model + address(X, job, j)
+        if job.seen:
+            pay(
+                r, p, <real>job.clock - p[job.seen * cs], <real>job.l1, <real>job.l2,
+                p[cs], p[cs if states(&r) < 2 else 2 * cs],
+            )
+            p[job.seen * cs] = <real>job.clock
+        if decays(&r):
+            wake(r, p, cs, job, job.step, job.step)
+
+
+cdef void evaluate_rows(
+    Loss* loss, const double* margin, const double* y, const double* weight,
+    double* value, double* slope, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double v, s
+    for i in range(n):
+        evaluate(loss, margin[i], y[i], &v, &s)
+        value[i] = weight[i] * v
+        slope[i] = weight[i] * s
+
+
+cdef class LinearFit:
+    """What stays the same from call to call of a fit: losses, penalties, threads, scratch.
+
+    Every argument has been checked by the caller; nothing is checked here.
+    """
+    cdef Fit c
+    cdef const double[::1] powers
+    cdef const int64_t[::1] bounds
+    cdef double[:, ::1] scratch
+    cdef Py_ssize_t[:, ::1] listed
+
+    def __init__(
+        self, *, str loss, double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
+        Py_ssize_t n_features, tuple columns, const double[::1] powers,
+        const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
+        double[:, ::1] scratch, Py_ssize_t[:, ::1] listed,
+    ):
+        self.powers = powers
+        self.bounds = bounds
+        self.scratch = scratch
+        self.listed = listed
+        self.c.evaluate = EVALUATE[<int>LOSSES[loss]]
+        self.c.l1 = l1
+        self.c.l2 = l2
+        self.c.intercept = intercept
+        self.c.mean = mean
+        self.c.block = block
+        self.c.n_features = n_features
+        self.c.width, self.c.seen, self.c.stamp, self.c.gradient = columns
+        self.c.powers = &powers[0]
+        self.c.bounds = &bounds[0]
+        self.c.n_ranges = bounds.shape[0] - 1
+        self.c.ahead = ahead
+        self.c.far = far
+        self.c.scratch = &scratch[0, 0]
+        self.c.listed = &listed[0, 0]
+        self.c.room = listed.shape[1]
+
+
+cdef int call(
+    LinearFit job, Worker worker, const double[:, ::1] table, void* model, void* X,
+    const int64_t[::1] order, const double[::1] rates, const double[::1] y,
+    const double[::1] weight, int64_t step, double clock
+) except -1:
+    job.c.order = &order[0]
+    job.c.n_rows = order.shape[0]
+    job.c.rates = &rates[0]
+    job.c.y = &y[0]
+    job.c.weight = NULL if weight is None else &weight[0]
+    job.c.step = step
+    job.c.clock = clock
+    job.c.loss = 0.0
+    with nogil:
+        run(worker, <void*>&table[0, 0], model, X, &job.c, job.c.n_ranges)
+    return 0
+
+
+def fit_csr(
+    LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
+    const int64_t[::1] order, const int64_t[::1] indptr, const index[::1] indices,
+    const real[::1] values, const double[::1] y, const double[::1] weight,
+    real[:, ::1] model, int64_t step, double clock,
+):
+    """Fit the rows named by `order`; returns the sum of their losses and the penalty clock."""
+    cdef CSR32 short_rows
+    cdef CSR64 long_rows
+    cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    if index is int32_t:
+        short_rows.indptr, short_rows.indices, short_rows.values = &indptr[0], &indices[0], &values[0]
+        call(job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, clock)
+    else:
+        long_rows.indptr, long_rows.indices, long_rows.values = &indptr[0], &indices[0], &values[0]
+        call(job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, clock)
+    return job.c.loss, job.c.clock
+
+
+def fit_dense(
+    LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
+    const int64_t[::1] order, const real[:, ::1] X, const double[::1] y,
+    const double[::1] weight, real[:, ::1] model, int64_t step, double clock,
+):
+    """Fit the rows named by `order`; returns the sum of their losses and the penalty clock."""
+    cdef Dense rows
+    cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    rows.values = &X[0, 0]
+    rows.n_columns = X.shape[1]
+    call(job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, clock)
+    return job.c.loss, job.c.clock
+
+
+def settle_model(
+    LinearFit job, int rule, const double[:, ::1] table, real[:, ::1] model, bint feature_major,
+    int64_t step, double clock,
+):
+    """Bring the whole model up to date, in place, after `step` steps."""
+    cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    job.c.step = step
+    job.c.clock = clock
+    with nogil:
+        run(
+            kernels.settle_sparse if feature_major else kernels.settle_dense,
+            <void*>&table[0, 0], &model[0, 0], NULL, &job.c, job.c.n_ranges,
+        )
+
+
+cdef struct Margins:
+    Py_ssize_t n_rows
+    void* weights
+    double intercept
+
+
+cdef void margins(
+    Matrix* X, real* out, Margins* job, void* unused, int part, int parts
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(cut(job.n_rows, part, parts), cut(job.n_rows, part + 1, parts)):
+        out[i] = dot(X, <const real*>job.weights, 1, i) + <real>job.intercept
+
+
+def margins_csr(
+    const int64_t[::1] indptr, const index[::1] indices, const real[::1] values,
+    const real[::1] weights, double intercept, real[::1] out, int n_threads,
+):
+    """X @ weights + intercept for CSR rows, into out."""
+    cdef CSR32 short_rows
+    cdef CSR64 long_rows
+    cdef Margins job
+    cdef void* X
+    cdef Worker worker
+    job.n_rows = out.shape[0]
+    if job.n_rows == 0:
+        return
+    job.weights = <void*>&weights[0]
+    job.intercept = intercept
+    if index is int32_t:
+        short_rows.indptr, short_rows.indices, short_rows.values = &indptr[0], &indices[0], &values[0]
+        X = &short_rows
+        worker = <Worker>&margins[CSR32, real]
+    else:
+        long_rows.indptr, long_rows.indices, long_rows.values = &indptr[0], &indices[0], &values[0]
+        X = &long_rows
+        worker = <Worker>&margins[CSR64, real]
+    with nogil:
+        run(worker, X, &out[0], &job, NULL, n_threads)
+
+
+def margins_dense(
+    const real[:, ::1] X, const real[::1] weights, double intercept, real[::1] out, int n_threads
+):
+    """X @ weights + intercept for dense rows, into out."""
+    cdef Dense rows
+    cdef Margins job
+    cdef Worker worker = <Worker>&margins[Dense, real]
+    job.n_rows = out.shape[0]
+    if job.n_rows == 0:
+        return
+    job.weights = <void*>&weights[0]
+    job.intercept = intercept
+    rows.values = &X[0, 0]
+    rows.n_columns = X.shape[1]
+    with nogil:
+        run(worker, &rows, &out[0], &job, NULL, n_threads)
+
+
+def evaluate_loss(str loss, const double[::1] margin, const double[::1] y, double[::1] value, double[::1] slope):
+    """Loss and slope of each row."""
+    cdef double[::1] weight = margin.copy()
+    weight[:] = 1.0
+    if margin.shape[0]:
+        EVALUATE[<int>LOSSES[loss]](
+            NULL, &margin[0], &y[0], &weight[0], &value[0], &slope[0], margin.shape[0]
+        )
+
+
+def shuffle(int64_t[::1] order, uint64_t seed):
+    """Shuffle in place: Fisher and Yates, driven by splitmix64 (Steele et al. 2014).
+
+    Integers alone, so the order is the same on every machine and in every release.
+    """
+    cdef Py_ssize_t i, j
+    cdef uint64_t z
+    with nogil:
+        for i in range(order.shape[0] - 1, 0, -1):
+            seed += <uint64_t>0x9E3779B97F4A7C15
+            z = seed
+            z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+            z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
+            z = z ^ (z >> 31)
+            # The high half times (i + 1), high half again: unbiased to (i + 1) / 2**32.
+            j = <Py_ssize_t>(((z >> 32) * <uint64_t>(i + 1)) >> 32)
+            order[i], order[j] = order[j], order[i]

@@ -1,0 +1,107 @@
+# Value and derivative of the losses, once a row, always in float64: they cost little beside the
+# row's non-zeros. The NumPy twins are in lrcore/losses.py; the operations and their order are
+# the same, and nothing here comes from libm, whose exp and log differ between processors.
+from libc.stdint cimport uint64_t
+
+cdef struct LogLoss:
+    char unused
+
+cdef struct Hinge:
+    char unused
+
+cdef struct SquaredError:
+    char unused
+
+ctypedef fused Loss:
+    LogLoss
+    Hinge
+    SquaredError
+
+# The loop over rows, compiled for one loss.
+ctypedef void (*Evaluate)(
+    void* loss, const double* margin, const double* y, const double* weight,
+    double* value, double* slope, Py_ssize_t n
+) noexcept nogil
+
+cdef union Bits:
+    double value
+    uint64_t bits
+
+
+cdef inline double exp_negative(double x) noexcept nogil:
+    """exp(x) for x <= 0, within 1.5 ulp; below -708 it stays at exp(-708).
+
+    x = n ln 2 + r with |r| <= ln 2 / 2, then the Taylor series of degree 13, whose remainder is
+    5e-18 of the value. Adding and taking away 1.5 * 2**52 rounds to an integer without a call,
+    so the loop around it vectorises on every ISA.
+    """
+    cdef Bits scale
+    cdef double n, r, p
+    x = x if x > -708.0 else -708.0
+    n = (x * 1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0
+    r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10
+    p = 1.6059043836821613e-10
+    p = p * r + 2.08767569878681e-09
+    p = p * r + 2.505210838544172e-08
+    p = p * r + 2.755731922398589e-07
+    p = p * r + 2.7557319223985893e-06
+    p = p * r + 2.48015873015873e-05
+    p = p * r + 0.0001984126984126984
+    p = p * r + 0.001388888888888889
+    p = p * r + 0.008333333333333333
+    p = p * r + 0.041666666666666664
+    p = p * r + 0.16666666666666666
+    p = p * r + 0.5
+    p = (p * r) * r + r
+    # n + 1023 in the exponent field: adding 2**52 + 1023 leaves it in the low bits.
+    scale.value = n + 4503599627371519.0
+    scale.bits = scale.bits << 52
+    return p * scale.value + scale.value
+
+
+cdef inline double log1p_unit(double e) noexcept nogil:
+    """log(1 + e) for 0 <= e <= 1, within 2 ulp.
+
+    2 atanh(s) with s = e / (2 + e) <= 1/3: the series in s**2, cut where it is below 1e-17.
+    """
+    cdef double s = e / (2.0 + e)
+    cdef double q = s * s
+    cdef double p = 0.02857142857142857
+    p = p * q + 0.030303030303030304
+    p = p * q + 0.03225806451612903
+    p = p * q + 0.034482758620689655
+    p = p * q + 0.037037037037037035
+    p = p * q + 0.04
+    p = p * q + 0.043478260869565216
+    p = p * q + 0.047619047619047616
+    p = p * q + 0.05263157894736842
+    p = p * q + 0.058823529411764705
+    p = p * q + 0.06666666666666667
+    p = p * q + 0.07692307692307693
+    p = p * q + 0.09090909090909091
+    p = p * q + 0.1111111111111111
+    p = p * q + 0.14285714285714285
+    p = p * q + 0.2
+    p = p * q + 0.3333333333333333
+    s = s + s
+    return s + s * (p * q)
+
+
+cdef inline void evaluate(Loss* loss, double margin, double y, double* value, double* slope) noexcept nogil:
+    """Loss of one row, and its derivative with respect to the margin."""
+    cdef double m, e, magnitude
+    if Loss is LogLoss:
+        # y is -1 or 1; log(1 + exp(-m)) with m = y * margin, from exp(-|m|) alone.
+        m = y * margin
+        magnitude = m if m > 0 else -m
+        e = exp_negative(-magnitude)
+        value[0] = (0.0 if m > 0 else -m) + log1p_unit(e)
+        slope[0] = -y * ((e if m > 0 else 1.0) / (1.0 + e))
+    elif Loss is Hinge:
+        m = 1.0 - y * margin
+        value[0] = m if m > 0 else 0.0
+        slope[0] = -y if m > 0 else 0.0
+    elif Loss is SquaredError:
+        m = margin - y
+        value[0] = 0.5 * (m * m)
+        slope[0] = m

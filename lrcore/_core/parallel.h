@@ -1,0 +1,74 @@
+/* Threads, barriers and prefetch: the few things that Cython has no word for. */
+#ifndef LRCORE_PARALLEL_H
+#define LRCORE_PARALLEL_H
+
+#if defined(__GNUC__) || defined(__clang__)
+#define lr_prefetch(p) __builtin_prefetch((p), 1, 3)
+#else
+#define lr_prefetch(p) ((void)(p))
+#endif
+
+/* rule: coefficient rows; model: weights; data: gradient or matrix; job: the rest. */
+typedef void (*lr_worker)(void *rule, void *model, void *data, void *job, int part, int parts);
+
+#ifdef _OPENMP
+#include <omp.h>
+#include <sched.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#define lr_pause() __builtin_ia32_pause()
+#else
+#define lr_pause() ((void)0)
+#endif
+
+static inline int lr_has_openmp(void) { return 1; }
+static inline int lr_max_threads(void) { return omp_get_max_threads(); }
+
+/* OpenMP may grant fewer threads than asked for, so a worker learns how many there are. */
+static inline void lr_run(lr_worker worker, void *rule, void *model, void *data, void *job,
+                          int n_threads) {
+    if (n_threads > 1) {
+#pragma omp parallel num_threads(n_threads)
+        worker(rule, model, data, job, omp_get_thread_num(), omp_get_num_threads());
+    } else {
+        worker(rule, model, data, job, 0, 1);
+    }
+}
+
+typedef struct {
+    int waiting;
+    char pad[60];
+    int round;
+} lr_barrier;
+
+/* Spins briefly, then yields: a pure spin is a hundred times slower once there are more threads
+   than processors, and a system call each time costs as much as a block of rows. */
+static inline void lr_wait(lr_barrier *b, int parts) {
+    if (parts == 1) return;
+    int round = __atomic_load_n(&b->round, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&b->waiting, 1, __ATOMIC_ACQ_REL) == parts) {
+        __atomic_store_n(&b->waiting, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&b->round, round + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round;) {
+        if (++spins < 2000) {
+            lr_pause();
+        } else {
+            sched_yield();
+            spins = 0;
+        }
+    }
+}
+#else
+typedef struct { int waiting, round; } lr_barrier;
+static inline int lr_has_openmp(void) { return 0; }
+static inline int lr_max_threads(void) { return 1; }
+static inline void lr_run(lr_worker worker, void *rule, void *model, void *data, void *job,
+                          int n_threads) {
+    (void)n_threads;
+    worker(rule, model, data, job, 0, 1);
+}
+static inline void lr_wait(lr_barrier *b, int parts) { (void)b; (void)parts; }
+#endif
+#endif

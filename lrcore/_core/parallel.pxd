@@ -1,0 +1,16 @@
+# Threads, barriers and prefetch, see parallel.h.
+cdef extern from "parallel.h" nogil:
+    ctypedef void (*Worker "lr_worker")(
+        void* rule, void* model, void* data, void* job, int part, int parts
+    ) noexcept nogil
+
+    ctypedef struct Barrier "lr_barrier":
+        pass
+
+    void prefetch "lr_prefetch"(const void* address) noexcept
+    void run "lr_run"(
+        Worker worker, void* rule, void* model, void* data, void* job, int n_threads
+    ) noexcept
+    void wait "lr_wait"(Barrier* barrier, int parts) noexcept
+    bint has_openmp "lr_has_openmp"() noexcept
+    int max_threads "lr_max_threads"() noexcept

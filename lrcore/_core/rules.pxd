@@ -1,0 +1,141 @@
+# The element formulas of the update rules: one struct and one branch of `update` for each.
+#
+# A struct is a row of the rule's coefficient table; its fields are the `columns` of the NumPy
+# twin in lrcore/formulas.py, in the same order. Both texts do the same operations in the same
+# order, and the tests ask for equal bits. No float literals (a C 0.5 promotes a float to
+# double) and no scalar-with-scalar arithmetic (it belongs in the table).
+from libc.math cimport sqrt, sqrtf
+
+ctypedef fused real:
+    float
+    double
+
+cdef struct SGD:
+    double lr
+
+cdef struct Momentum:
+    double lr, momentum, gradient_share, buffer_share, gain
+
+cdef struct AdaGrad:
+    double lr, eps
+
+cdef struct RMSProp:
+    double lr, rho, fresh, eps
+
+cdef struct RMSPropCentered:
+    double lr, rho, fresh, eps
+
+cdef struct RMSPropMomentum:
+    double lr, rho, fresh, eps, momentum, gain
+
+cdef struct RMSPropCenteredMomentum:
+    double lr, rho, fresh, eps, momentum, gain
+
+cdef struct Adam:
+    double lr, beta1, fresh1, beta2, fresh2, eps, gain
+
+ctypedef fused Rule:
+    SGD
+    Momentum
+    AdaGrad
+    RMSProp
+    RMSPropCentered
+    RMSPropMomentum
+    RMSPropCenteredMomentum
+    Adam
+
+
+cdef inline real root(real x) noexcept nogil:
+    if real is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
+
+
+cdef inline real spread(real mean_square, real mean) noexcept nogil:
+    """Standard deviation from the two moments; rounding may not push it below zero."""
+    cdef real variance = mean_square - mean * mean
+    return root(<real>0 if variance < 0 else variance)
+
+
+cdef inline void update(Rule r, real* w, real g, real* a, real* b, real* c) noexcept nogil:
+    """One step of one element: weight w, gradient g, state a, b, c as far as the rule has it."""
+    if Rule is SGD:
+        w[0] = w[0] - <real>r.lr * g
+    elif Rule is Momentum:
+        a[0] = <real>r.momentum * a[0] + g
+        w[0] = w[0] - <real>r.lr * (<real>r.gradient_share * g + <real>r.buffer_share * a[0])
+    elif Rule is AdaGrad:
+        a[0] = a[0] + g * g
+        w[0] = w[0] - <real>r.lr * g / (root(a[0]) + <real>r.eps)
+    elif Rule is RMSProp:
+        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
+        w[0] = w[0] - <real>r.lr * g / (root(a[0]) + <real>r.eps)
+    elif Rule is RMSPropCentered:
+        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
+        b[0] = <real>r.rho * b[0] + <real>r.fresh * g
+        w[0] = w[0] - <real>r.lr * g / (spread(a[0], b[0]) + <real>r.eps)
+    elif Rule is RMSPropMomentum:
+        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
+        b[0] = <real>r.momentum * b[0] + g / (root(a[0]) + <real>r.eps)
+        w[0] = w[0] - <real>r.lr * b[0]
+    elif Rule is RMSPropCenteredMomentum:
+        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
+        b[0] = <real>r.rho * b[0] + <real>r.fresh * g
+        c[0] = <real>r.momentum * c[0] + g / (spread(a[0], b[0]) + <real>r.eps)
+        w[0] = w[0] - <real>r.lr * c[0]
+    elif Rule is Adam:
+        a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
+        b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
+        w[0] = w[0] - <real>r.lr * a[0] / (root(b[0]) + <real>r.eps)
+
+
+cdef inline int states(Rule* r) noexcept nogil:
+    """How many state vectors the rule keeps."""
+    if Rule is SGD:
+        return 0
+    elif Rule is Momentum or Rule is AdaGrad or Rule is RMSProp:
+        return 1
+    elif Rule is RMSPropCenteredMomentum:
+        return 3
+    else:
+        return 2
+
+
+cdef inline bint decays(Rule* r) noexcept nogil:
+    """Whether the state moves, and the weight does not, in a step whose gradient is zero."""
+    return Rule is RMSProp or Rule is RMSPropCentered
+
+
+cdef inline void idle(Rule* r, real power, real* a, real* b) noexcept nogil:
+    """What k steps with a zero gradient do to the state; power is rho**k."""
+    if Rule is RMSProp:
+        a[0] = power * a[0]
+    elif Rule is RMSPropCentered:
+        a[0] = power * a[0]
+        b[0] = power * b[0]
+
+
+cdef inline real scale(Rule r, real a, real b) noexcept nogil:
+    """The denominator that the rule divides a gradient by.
+
+    With `gain`, the long-run length of a step per unit of rate and of scaled gradient, it is the
+    metric in which penalties are applied: the fixed point is then the minimum of the stated
+    objective, whatever the rule.
+    """
+    if Rule is SGD or Rule is Momentum:
+        return <real>1
+    elif Rule is AdaGrad or Rule is RMSProp or Rule is RMSPropMomentum:
+        return root(a) + <real>r.eps
+    elif Rule is RMSPropCentered or Rule is RMSPropCenteredMomentum:
+        return spread(a, b) + <real>r.eps
+    elif Rule is Adam:
+        return root(b) + <real>r.eps
+
+
+cdef inline double gain(Rule r) noexcept nogil:
+    """See `scale`."""
+    if Rule is Momentum or Rule is RMSPropMomentum or Rule is RMSPropCenteredMomentum or Rule is Adam:
+        return r.gain
+    else:
+        return 1

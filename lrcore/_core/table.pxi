@@ -1,0 +1,71 @@
+# The table of kernels: filled once at import, one line for each rule.
+
+
+
+cdef struct Kernels:
+    Worker sweep
+    Worker fit32
+    Worker fit64
+    Worker fit_dense
+    Worker settle_sparse
+    Worker settle_dense
+
+
+cdef Kernels[32] FLOAT
+cdef Kernels[32] DOUBLE
+RULES = {}
+
+
+cdef Kernels* kernels_of(int rule, real* dtype) noexcept nogil:
+    if real is float:
+        return &FLOAT[rule]
+    else:
+        return &DOUBLE[rule]
+
+
+cdef void fill(Rule* rule, real* dtype, int index) noexcept:
+    cdef Kernels* kernels = kernels_of(index, dtype)
+    kernels.sweep = <Worker>&sweep[Rule, real]
+    kernels.fit32 = <Worker>&fit[Rule, real, CSR32]
+    kernels.fit64 = <Worker>&fit[Rule, real, CSR64]
+    kernels.fit_dense = <Worker>&fit[Rule, real, Dense]
+    kernels.settle_sparse = <Worker>&settle[Rule, real, CSR32]
+    kernels.settle_dense = <Worker>&settle[Rule, real, Dense]
+
+
+cdef int register(Rule* rule, str name) except -1:
+    cdef int index = len(RULES)
+    RULES[name] = (index, sizeof(Rule) // sizeof(double), states(rule))
+    fill(rule, <float*>NULL, index)
+    fill(rule, <double*>NULL, index)
+    return 0
+
+
+register(<SGD*>NULL, "SGD")
+register(<Momentum*>NULL, "Momentum")
+register(<AdaGrad*>NULL, "AdaGrad")
+register(<RMSProp*>NULL, "RMSProp")
+register(<RMSPropCentered*>NULL, "RMSPropCentered")
+register(<RMSPropMomentum*>NULL, "RMSPropMomentum")
+register(<RMSPropCenteredMomentum*>NULL, "RMSPropCenteredMomentum")
+register(<Adam*>NULL, "Adam")
+
+
+cdef Evaluate[16] EVALUATE
+LOSSES = {}
+
+
+cdef int register_loss(Loss* loss, str name) except -1:
+    EVALUATE[len(LOSSES)] = <Evaluate>&evaluate_rows[Loss]
+    LOSSES[name] = len(LOSSES)
+    return 0
+
+
+register_loss(<LogLoss*>NULL, "LogLoss")
+register_loss(<Hinge*>NULL, "Hinge")
+register_loss(<SquaredError*>NULL, "SquaredError")
+
+
+def openmp_threads():
+    """Threads that OpenMP would use now, 0 without OpenMP."""
+    return max_threads() if has_openmp() else 0

@@ -1,0 +1,78 @@
+"""How many threads to use: a question of the machine, never of the result."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lrcore import _core
+
+#: Elements that a thread must have before a second one is worth waking (about 10 microseconds).
+WORTHWHILE = 65_536
+
+_forked = False
+_used = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = _used
+
+
+# OpenMP's threads do not survive a fork: a child that asked for them would wait for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def cgroup_quota() -> int | None:
+    """Whole processors that the container may use, None where it is not limited."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        pass
+    try:
+        base = Path("/sys/fs/cgroup/cpu")
+        limit = int((base / "cpu.cfs_quota_us").read_text())
+        return max(1, limit // int((base / "cpu.cfs_period_us").read_text())) if limit > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+QUOTA = cgroup_quota()
+
+
+def limits() -> dict[str, int]:
+    """What bounds the number of threads, each with its number."""
+    found = {"OpenMP": max(1, _core.kernels.openmp_threads()) if _core.kernels else 1}
+    if hasattr(os, "sched_getaffinity"):
+        found["affinity"] = len(os.sched_getaffinity(0))
+    else:
+        found["processors"] = os.cpu_count() or 1
+    if QUOTA is not None:
+        found["cgroup quota"] = QUOTA
+    if _forked:
+        found["forked after threads were used"] = 1
+    return found
+
+
+def check(n_threads: int | None) -> None:
+    """Raise unless n_threads is None or an integer >= 1."""
+    if n_threads is None:
+        return
+    if isinstance(n_threads, bool) or not isinstance(n_threads, int):
+        raise TypeError(f"n_threads must be an integer or None, got {n_threads!r}")
+    if not 1 <= n_threads <= 1024:
+        raise ValueError(f"n_threads must be in 1 to 1024, or None to choose, got {n_threads}")
+
+
+def count(n_threads: int | None, work: int) -> int:
+    """Threads for `work` elements: what was asked for, else what is worth waking."""
+    global _used
+    if _forked:
+        return 1
+    if n_threads is None:
+        n_threads = 1 if work < 2 * WORTHWHILE else min(min(limits().values()), work // WORTHWHILE)
+    if n_threads > 1:
+        _used = True
+    return n_threads

@@ -1,0 +1,105 @@
+"""Elementary functions from IEEE operations alone, so that their bits are the same everywhere.
+
+The ``exp``, ``log``, ``cos`` and ``pow`` of NumPy and of the C library take other code paths on
+other processors and round differently there. These use additions, multiplications, divisions and
+square roots, which IEEE 754 fixes to the last bit. All take and give float64 arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+LN2_HIGH, LN2_LOW, INV_LN2 = 0.6931471803691238, 1.9082149292705877e-10, 1.4426950408889634
+PI = 3.141592653589793
+
+# 1/13!, 1/12!, ..., 1/2!
+_EXP = (
+    1.6059043836821613e-10, 2.08767569878681e-09, 2.505210838544172e-08, 2.755731922398589e-07,
+    2.7557319223985893e-06, 2.48015873015873e-05, 0.0001984126984126984, 0.001388888888888889,
+    0.008333333333333333, 0.041666666666666664, 0.16666666666666666, 0.5,
+)  # fmt: skip
+# 1/35, 1/33, ..., 1/3
+_ATANH = tuple(1.0 / k for k in range(35, 1, -2))
+# (-1)**k / (2k)! for k = 11, ..., 1
+_COS = (
+    -8.896791392450574e-22, 4.110317623312165e-19, -1.5619206968586225e-16,
+    4.779477332387385e-14, -1.1470745597729725e-11, 2.08767569878681e-09,
+    -2.755731922398589e-07, 2.48015873015873e-05, -0.001388888888888889,
+    0.041666666666666664, -0.5,
+)  # fmt: skip
+
+
+def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
+    p = np.full_like(x, coefficients[0])
+    for c in coefficients[1:]:
+        p = p * x + c
+    return p
+
+
+def exp(x: ArrayLike) -> Floats:
+    """exp(x) within 1.5 ulp for -708 <= x <= 709; arguments outside are moved to that range."""
+    x = np.clip(np.asarray(x, np.float64), -708.0, 709.0)
+    n = (x * INV_LN2 + 6755399441055744.0) - 6755399441055744.0
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    p = (_horner(_EXP, r) * r) * r + r
+    two_n = np.ldexp(1.0, n.astype(np.int32))
+    return np.asarray(p * two_n + two_n)
+
+
+def log1p_unit(e: ArrayLike) -> Floats:
+    """log(1 + e) within 2 ulp for 0 <= e <= 1."""
+    e = np.asarray(e, np.float64)
+    s = e / (2.0 + e)
+    q = s * s
+    p = _horner(_ATANH, q)
+    s = s + s
+    return np.asarray(s + s * (p * q))
+
+
+def log(x: ArrayLike) -> Floats:
+    """log(x) within 3 ulp for positive x away from 1."""
+    mantissa, exponent = np.frexp(np.asarray(x, np.float64))
+    small = mantissa < 0.7071067811865476
+    mantissa = np.where(small, mantissa + mantissa, mantissa)
+    exponent = exponent - small
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    q = s * s
+    fraction = (s + s) + (s + s) * (_horner(_ATANH, q) * q)
+    return np.asarray(exponent * LN2_HIGH + (fraction + exponent * LN2_LOW))
+
+
+def cospi(x: ArrayLike) -> Floats:
+    """cos(pi x) within 2e-16 for 0 <= x <= 1, exact at 0, 1/2 and 1."""
+    x = np.asarray(x, np.float64)
+    upper = x > 0.5
+    u = np.where(upper, 1.0 - x, x)
+    y = (PI * u) * (PI * u)
+    c = np.where(u == 0.5, 0.0, _horner(_COS, y) * y + 1.0)
+    return np.asarray(np.where(upper, -c, c))
+
+
+def power(base: float, n: ArrayLike) -> Floats:
+    """base**n for integers n >= 0, by squaring."""
+    n = np.asarray(n, np.int64)
+    result = np.ones(n.shape)
+    factor = float(base)
+    while np.any(n):
+        result = np.where(n & 1, result * factor, result)
+        n = n >> 1
+        factor = factor * factor  # Python floats overflow to inf without a warning
+    return result
+
+
+def real_power(x: ArrayLike, p: float) -> Floats:
+    """x**p for x >= 0 and real p > 0."""
+    x = np.asarray(x, np.float64)
+    if p == int(p):
+        whole = np.ones(x.shape)
+        for _ in range(int(p)):
+            whole = whole * x
+        return whole
+    positive = np.where(x > 0.0, x, 1.0)
+    return np.asarray(np.where(x > 0.0, exp(p * log(positive)), 0.0))

@@ -1,0 +1,97 @@
+"""Build of the compiled core; everything else about the package is in pyproject.toml.
+
+Switches, read from the environment:
+
+LRCORE_NO_OPENMP=1   build without threads (the bits are the same)
+LRCORE_SANITIZE=1    address and undefined-behaviour sanitizers, -O1, for `make sanitize`
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CORE = Path("lrcore/_core")
+SOURCES = [str(p) for pattern in ("*.pxi", "*.pxd", "*.h") for p in sorted(CORE.glob(pattern))]
+SANITIZE = bool(os.environ.get("LRCORE_SANITIZE"))
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+# Same bits on every build: no contraction into FMA, no -ffast-math. -fno-math-errno and
+# -fno-trapping-math change no result; without the first, gcc vectorises no loop with a sqrt.
+UNIX_FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+ISA_FLAGS = {
+    "baseline": ["-march=x86-64-v2"] if X86 else [],
+    "avx2": ["-march=x86-64-v3"],
+    "avx512": ["-march=x86-64-v4"],
+}
+SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+
+
+def accepts(compiler: list[str], flags: list[str]) -> bool:
+    """Whether the C compiler builds and links a small program with these flags."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("int main(void) { return 0; }\n")
+        command = [*compiler, *flags, str(source), "-o", str(Path(folder, "probe"))]
+        try:
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        except OSError:
+            return False
+
+
+class BuildCore(build_ext):
+    """Adds the flags that this compiler knows, and drops the ISA builds that it cannot make."""
+
+    def build_extensions(self) -> None:
+        if self.compiler.compiler_type == "unix":
+            compiler = list(self.compiler.compiler)
+            common = [*UNIX_FLAGS, *(SANITIZE_FLAGS if SANITIZE else [])]
+            threads = [] if os.environ.get("LRCORE_NO_OPENMP") else ["-fopenmp"]
+            if threads and not accepts(compiler, threads):
+                print("lrcore: this compiler has no OpenMP; building for one thread", file=sys.stderr)
+                threads = []
+            for extension in list(self.extensions):
+                isa = ISA_FLAGS.get(extension.name.rpartition(".")[2], [])
+                if isa and not accepts(compiler, isa):
+                    if not extension.name.endswith("baseline"):
+                        self.extensions.remove(extension)
+                        continue
+                    isa = []
+                extension.extra_compile_args = common + threads + isa
+                extension.extra_link_args = threads + (SANITIZE_FLAGS[:1] if SANITIZE else [])
+        else:
+            self.extensions = [
+                e for e in self.extensions if e.name.endswith(("cpu", "baseline"))
+            ]
+        super().build_extensions()
+
+
+names = ["cpu", "baseline", *(["avx2", "avx512"] if X86 else [])]
+extensions = [
+    Extension(f"lrcore._core.{name}", [str(CORE / f"{name}.pyx")], depends=SOURCES)
+    for name in names
+]
+jobs = os.cpu_count() or 1
+setup(
+    ext_modules=cythonize(
+        extensions,
+        nthreads=jobs if sys.platform == "linux" else 0,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": False,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildCore},
+    options={"build_ext": {"parallel": jobs}},
+)
