@@ -18,6 +18,8 @@ class Loss:
     """What a loss is: its name in the core, and whether it is for classes."""
 
     classifies: ClassVar[bool]
+    #: Bound of the second derivative with respect to the margin; of the slope where it has none.
+    curvature: ClassVar[float] = 1.0
 
     @staticmethod
     def evaluate(z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -29,6 +31,7 @@ class LogLoss(Loss):
     """``log(1 + exp(-y z))`` for y in {-1, 1}; its link is the logistic function."""
 
     classifies = True
+    curvature = 0.25
 
     @staticmethod
     def evaluate(z: Floats, y: Floats) -> tuple[Floats, Floats]:

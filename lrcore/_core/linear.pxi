@@ -731,3 +731,29 @@ def shuffle(int64_t[::1] order, uint64_t seed):
             # The high half times (i + 1), high half again: unbiased to (i + 1) / 2**32.
             j = <Py_ssize_t>(((z >> 32) * <uint64_t>(i + 1)) >> 32)
             order[i], order[j] = order[j], order[i]
+
+
+def inspect_csr(const int64_t[::1] indptr, const index[::1] indices, Py_ssize_t n_features):
+    """What is wrong with a CSR matrix: ("", -1), ("order", row) or ("range", row).
+
+    `order` means that a row's indices do not rise strictly: unsorted, or with duplicates.
+    """
+    cdef Py_ssize_t row, k, disorder = -1, outside = -1
+    cdef int64_t last
+    with nogil:
+        for row in range(indptr.shape[0] - 1):
+            if not 0 <= indptr[row] <= indptr[row + 1] <= indices.shape[0]:
+                outside = row
+                break
+            last = -1
+            for k in range(indptr[row], indptr[row + 1]):
+                if indices[k] <= last:
+                    disorder = row
+                last = indices[k]
+                if last < 0 or last >= n_features:
+                    outside = row
+            if outside >= 0:
+                break
+    if outside >= 0:
+        return "range", outside
+    return ("order", disorder) if disorder >= 0 else ("", -1)

@@ -1,0 +1,247 @@
+"""Passes over rows: the state of a linear model, and the calls that move it forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lrcore import _core, numerics, reference
+from lrcore._core import threads
+from lrcore.formulas import Formula
+from lrcore.losses import LOSSES
+from lrcore.rows import Rows
+from lrcore.rules import Rule
+
+#: Rows of one call into the core: few enough that Ctrl-C and progress get through, and that the
+#: table of coefficients stays in the cache; enough that the call costs nothing.
+CHUNK_ROWS = 65_536
+
+#: Steps after which stamps, 32 bits wide beside float32 weights, start again from 0.
+STAMP_LIMIT = 1 << 30
+
+#: Values of X that a row must have before the processor finds its features early enough alone.
+LONG_ROW = 64
+
+#: A model smaller than this stays in the cache nearest to the processor's core.
+CACHE_BYTES = 1 << 19
+
+
+class Columns(NamedTuple):
+    """Columns of the model's array; 0 where a fit has no such column."""
+
+    width: int
+    seen: int
+    stamp: int
+    gradient: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is minimised and how, without the data."""
+
+    loss: str
+    rule: Rule
+    l1: float
+    l2: float
+    intercept: bool
+    batch_size: int
+    block_size: int
+
+    @property
+    def mean(self) -> bool:
+        """Mini-batches instead of online updates."""
+        return self.batch_size > 1
+
+    @cached_property
+    def formula(self) -> type[Formula]:
+        return self.rule.formula
+
+    @cached_property
+    def columns(self) -> Columns:
+        width = 1 + len(self.formula.state)
+        places = []
+        for present in (self.l1 > 0 or self.l2 > 0, bool(self.formula.decay), self.mean):
+            places.append(width if present else 0)
+            width += present
+        return Columns(width, *places)
+
+    @property
+    def decay(self) -> float:
+        """What the state is multiplied by in an idle step."""
+        return float(getattr(self.rule, self.formula.decay)) if self.formula.decay else 1.0
+
+    @cached_property
+    def powers(self) -> np.ndarray:
+        """decay**k for k, 1024 k and 1024**2 k, k < 1024: two products give any power."""
+        k = np.arange(1024)
+        return np.concatenate([numerics.power(self.decay, k << shift) for shift in (0, 10, 20)])
+
+
+@dataclass
+class State:
+    """One output of a linear model: weights, rule state, bookkeeping, and where the run is."""
+
+    array: np.ndarray
+    by_feature: bool
+    step: int = 0
+    clock: float = 0.0
+    base: int = 0
+
+    @classmethod
+    def new(cls, method: Method, rows: Rows) -> State:
+        """All zeros, laid out for sparse or dense rows."""
+        array = np.zeros((method.columns.width, rows.shape[1] + 1), rows.dtype)
+        if method.columns.gradient:
+            array[method.columns.gradient] = np.nan
+        state = cls(array, by_feature=False)
+        state.lay_out(rows.sparse)
+        return state
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(width, n_features + 1), whatever the layout; the last feature is the intercept."""
+        return self.array.T if self.by_feature else self.array
+
+    def lay_out(self, by_feature: bool) -> None:
+        """Columns of a feature side by side for sparse rows, each contiguous for dense ones."""
+        if by_feature != self.by_feature:
+            self.array = np.ascontiguousarray(self.array.T)
+            self.by_feature = by_feature
+
+    def copy(self) -> State:
+        return State(self.array.copy(), self.by_feature, self.step, self.clock, self.base)
+
+
+def core_job(
+    method: Method, n_features: int, block: int, *, bounds: np.ndarray, room: int = 1,
+    ahead: int = 1, far: bool = False,
+) -> Any:  # fmt: skip
+    """What the core is told once: bounds are the feature ranges of the threads."""
+    assert _core.kernels is not None
+    return _core.kernels.LinearFit(
+        loss=LOSSES[method.loss].__name__,
+        l1=method.l1,
+        l2=method.l2,
+        intercept=method.intercept,
+        mean=method.mean,
+        block=block,
+        n_features=n_features,
+        columns=tuple(method.columns),
+        powers=method.powers,
+        bounds=bounds,
+        ahead=ahead,
+        far=far,
+        scratch=np.zeros((5, block)),
+        listed=np.empty((len(bounds) - 1, room), np.intp),
+    )
+
+
+class Pass:
+    """Rows and method brought together: moves states forward over chunks of rows."""
+
+    def __init__(self, method: Method, rows: Rows, n_threads: int | None) -> None:
+        self.method = method
+        self.rows = rows
+        self._bounds = rows.cuts(threads.count(n_threads, rows.values.size))
+        self._norms = rows.norms()
+        self._jobs: dict[int, Any] = {}
+
+    def _job(self, block: int) -> Any:
+        if block not in self._jobs:
+            method, rows = self.method, self.rows
+            n_features, room = rows.shape[1], 1
+            if method.mean and rows.indptr is not None:
+                room += min(n_features, block * int(np.diff(rows.indptr).max()))
+            model_bytes = n_features * method.columns.width * rows.dtype.itemsize
+            self._jobs[block] = core_job(
+                method,
+                n_features,
+                block,
+                bounds=self._bounds,
+                room=room,
+                ahead=max(1, round(96 / max(1.0, rows.nnz_per_row))),
+                far=rows.nnz_per_row < LONG_ROW and model_bytes > CACHE_BYTES,
+            )
+        return self._jobs[block]
+
+    def next_block(self, state: State, start: int, n_rows: int) -> tuple[int, int]:
+        """Where the next call from row `start` should stop, and its block or batch size.
+
+        Margins that are a block old act like a delay. How many rows may share them depends on
+        the rule and its present rate, so blocks start small and grow, by powers of two, to
+        `block_size`; measured, the fit is then as good as with blocks of 1.
+        """
+        method = self.method
+        if method.mean:
+            block, longest = method.batch_size, CHUNK_ROWS
+        else:
+            t = state.base + state.step
+            bound = method.rule.shared_rows(t, *self._norms, LOSSES[method.loss].curvature)
+            block = method.block_size
+            if bound < block:
+                block = 1 << (max(1, int(bound)).bit_length() - 1)
+            longest = min(CHUNK_ROWS, max(t, 1))
+        return min(n_rows, start + max(1, longest // block) * block), block
+
+    def advance(
+        self, state: State, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int
+    ) -> float:
+        """Fit the rows named by `order`, at most CHUNK_ROWS; returns the sum of their losses."""
+        method, rows = self.method, self.rows
+        steps = -(-len(order) // block) if method.mean else len(order)
+        if state.step + steps > STAMP_LIMIT:
+            self.rebase(state)
+        t = np.arange(steps, dtype=np.int64) + (state.base + state.step)
+        rates, table = method.rule.rates(t), method.rule.coefficients(t)
+        state.lay_out(rows.sparse)
+        if _core.kernels is None:
+            loss = LOSSES[method.loss]
+            total = reference.fit_rows(
+                state, method, loss, rows, order, y, weight, rates, table, block
+            )
+        else:
+            index = _core.kernels.RULES[method.formula.__name__][0]
+            head = (self._job(block), index, table, rates, order)
+            tail = (y, weight, state.array, state.step, state.clock)
+            if rows.indptr is not None:
+                data = (rows.indptr, rows.indices, rows.values)
+                total, state.clock = _core.kernels.fit_csr(*head, *data, *tail)
+            else:
+                total, state.clock = _core.kernels.fit_dense(*head, rows.values, *tail)
+        state.step += steps
+        return total
+
+    def rebase(self, state: State) -> None:
+        """Bring everything up to date and count steps and the penalty clock from 0 again."""
+        settle(state, self.method)
+        columns, place = state.columns, self.method.columns
+        state.base += state.step
+        state.step, state.clock = 0, 0.0
+        if place.seen:
+            columns[place.seen] = 0
+        if place.stamp:
+            # The intercept is touched at every step, so it is up to date as well.
+            columns[place.stamp].view(f"i{columns.itemsize}")[...] = 0
+
+
+def settle(state: State, method: Method) -> None:
+    """Pay every penalty and decay every state up to the present step, in place."""
+    t = np.array([max(0, state.base + state.step - 1)], dtype=np.int64)
+    table = method.rule.coefficients(t)
+    if _core.kernels is None:
+        reference.settle(state, method, state.columns, table[0])
+        return
+    n_features = state.columns.shape[1] - 1
+    job = core_job(method, n_features, 1, bounds=np.array([0, n_features], np.int64))
+    index = _core.kernels.RULES[method.formula.__name__][0]
+    _core.kernels.settle_model(
+        job, index, table, state.array, state.by_feature, state.step, state.clock
+    )
+
+
+def shuffle(order: np.ndarray, seed: int) -> None:
+    """Shuffle in place; the same order on every machine."""
+    (reference if _core.kernels is None else _core.kernels).shuffle(order, seed)

@@ -1,0 +1,182 @@
+"""Rows: a matrix in the form that the core reads, checked; never copied if it is already so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from lrcore import _core, reference
+from lrcore._core import threads
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A CSR matrix (`indptr` and `indices` set) or a dense one (`values` two-dimensional)."""
+
+    shape: tuple[int, int]
+    values: np.ndarray
+    indptr: np.ndarray | None = None
+    indices: np.ndarray | None = None
+
+    @property
+    def sparse(self) -> bool:
+        return self.indptr is not None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    @property
+    def nnz_per_row(self) -> float:
+        return self.values.size / self.shape[0]
+
+    def norms(self) -> tuple[float, float]:
+        """Mean sum of the magnitudes, and mean sum of the squares, of a row's values.
+
+        From at most 65,536 of them, by exact summation: it is compared with thresholds, so it
+        has to be the same number on every machine.
+        """
+        flat = self.values.reshape(-1)
+        sample = np.abs(flat[:: max(1, flat.size // 65_536)].astype(np.float64))
+        share = self.nnz_per_row / max(1, sample.size)
+        return share * math.fsum(sample), share * math.fsum(sample * sample)
+
+    def cuts(self, n_ranges: int) -> np.ndarray:
+        """Bounds of n_ranges ranges of features with about as many values in each."""
+        n_features = self.shape[1]
+        inner = np.arange(1, n_ranges)
+        if self.indices is None or not self.indices.size:
+            middle = inner * n_features // n_ranges
+        else:
+            # At quantiles of the values, not of the indices: text has its mass in few features.
+            sample = np.sort(self.indices[:: max(1, self.indices.size // 16_384)])
+            middle = sample[inner * sample.size // n_ranges]
+        return np.concatenate(([0], middle, [n_features])).astype(np.int64)
+
+    def margins(self, weights: np.ndarray, intercept: float, n_threads: int | None) -> np.ndarray:
+        """X @ weights + intercept; weights of X's dtype. The bits depend on nothing else."""
+        out = np.empty(self.shape[0], self.dtype)
+        used = threads.count(n_threads, self.values.size)
+        if _core.kernels is None:
+            for row in range(self.shape[0]):
+                entries, x = reference.row_of(self, row)
+                out[row] = np.add.reduce(x * weights[entries]) + self.dtype.type(intercept)
+        elif self.indptr is not None:
+            _core.kernels.margins_csr(
+                self.indptr, self.indices, self.values, weights, intercept, out, used
+            )
+        else:
+            _core.kernels.margins_dense(self.values, weights, intercept, out, used)
+        return out
+
+
+def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
+    """Check X and put it in the core's form.
+
+    Parameters
+    ----------
+    X : CSR matrix or array, or anything that NumPy turns into a 2-D array
+        float32 or float64 as it is; integers and booleans become float64. CSR with sorted rows
+        and no duplicates, and C-contiguous arrays, are not copied.
+    dtype : dtype, optional
+        The dtype to convert to, that of a model.
+    """
+    if sparse.issparse(X):
+        return _sparse_rows(X, dtype)
+    array = np.asarray(X)
+    if array.dtype.kind == "O":
+        array = _as_numbers(array)
+    _check_kind(array.dtype)
+    if array.ndim != 2:
+        raise ValueError(
+            f"X must be a 2-D array of rows, got {array.ndim}-D. Reshape your data: "
+            "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row"
+        )
+    _check_shape(array.shape)
+    array = np.ascontiguousarray(array, _target(array.dtype, dtype))
+    first = first_nonfinite(array.reshape(-1))
+    if first >= 0:
+        row, column = divmod(first, array.shape[1])
+        _refuse(array[row, column], row, column)
+    return Rows(array.shape, array)
+
+
+def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> Rows:
+    _check_kind(X.dtype)
+    _check_shape(X.shape)
+    X = X.tocsr()
+    X = X.astype(_target(X.dtype, dtype), copy=False)
+    if X.indices.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
+        raise TypeError(f"X.indices must be int32 or int64, got {X.indices.dtype}")
+    problem, row = _inspect(X)
+    if problem == "range":
+        raise ValueError(
+            f"X has an index outside 0 to {X.shape[1] - 1} in row {row}; the CSR matrix is damaged"
+        )
+    if problem == "order":
+        X = X.copy()
+        X.has_sorted_indices = X.has_canonical_format = False
+        X.sum_duplicates()
+    first = first_nonfinite(X.data)
+    if first >= 0:
+        row = int(np.searchsorted(X.indptr, first, side="right")) - 1
+        _refuse(X.data[first], row, int(X.indices[first]))
+    return Rows(X.shape, X.data, X.indptr.astype(np.int64, copy=False), X.indices)
+
+
+def _inspect(X: Any) -> tuple[str, int]:
+    indptr = X.indptr.astype(np.int64, copy=False)
+    if _core.kernels is None:
+        return reference.inspect_csr(indptr, X.indices, X.shape[1])
+    problem: tuple[str, int] = _core.kernels.inspect_csr(indptr, X.indices, X.shape[1])
+    return problem
+
+
+def first_nonfinite(flat: np.ndarray) -> int:
+    """Index of the first NaN or infinity, -1 if there is none."""
+    if _core.kernels is None:
+        return reference.first_nonfinite(flat)
+    first: int = _core.kernels.first_nonfinite(flat, threads.count(None, flat.size))
+    return first
+
+
+def _as_numbers(array: np.ndarray) -> np.ndarray:
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"X must hold numbers, got an array of objects: {error}") from None
+
+
+def _check_kind(dtype: np.dtype[Any]) -> None:
+    if dtype.kind == "c":
+        raise ValueError(f"X must be real, got {dtype}: Complex data not supported")
+    if dtype.kind not in "fiub":
+        raise ValueError(f"X must hold numbers, got dtype {dtype}")
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    for count, what in zip(shape, ("sample", "feature")):
+        if count == 0:
+            raise ValueError(
+                f"X has 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is required"
+            )
+
+
+def _target(dtype: np.dtype[Any], wanted: np.dtype[Any] | None) -> np.dtype[Any]:
+    if wanted is not None:
+        return wanted
+    return dtype if dtype in DTYPES else np.dtype(np.float64)
+
+
+def _refuse(value: float, row: int, column: int) -> None:
+    name = "NaN" if math.isnan(value) else "infinity"
+    raise ValueError(
+        f"X has {name} in row {row}, column {column}; drop the row, or fill it in with "
+        "sklearn.impute.SimpleImputer"
+    )
