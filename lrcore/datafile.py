@@ -1,0 +1,166 @@
+"""Data files: svmlight text (plain, .gz, .bz2) and scipy's .npz, with errors that name the line."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.datasets import load_svmlight_file
+
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
+
+
+class DataError(ValueError):
+    """A data file that cannot be used; the message names the file, and the line if there is one."""
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    n_features: int | None = None,
+    zero_based: bool | None = None,
+    dtype: Any = np.float32,
+) -> tuple[Any, np.ndarray | None, bool]:
+    """Read rows and labels.
+
+    Parameters
+    ----------
+    path : path
+        svmlight text, or an ``.npz``: ``scipy.sparse.save_npz``'s, which has no labels, or one
+        with the same arrays and ``y`` beside them.
+    n_features : int, optional
+        Columns to expect; more in the file is an error.
+    zero_based : bool, optional
+        Whether svmlight indices start at 0; by default they do if one is 0.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    X : CSR matrix
+    y : ndarray or None
+    zero_based : bool
+        What was found.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, malformed or too wide.
+    OSError
+        If it cannot be read.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        X, y = _read_npz(path, dtype)
+        zero_based = True
+    else:
+        X, y, zero_based = _read_svmlight(path, n_features, zero_based, dtype)
+    if X.shape[0] == 0:
+        raise DataError(f"{path}: the file has no rows")
+    if n_features is not None and X.shape[1] > n_features:
+        raise DataError(f"{path}: {X.shape[1]} features, but the model has {n_features}")
+    if n_features is not None and X.shape[1] < n_features:
+        X = sparse.csr_matrix((X.data, X.indices, X.indptr), shape=(X.shape[0], n_features))
+    return X, y, zero_based
+
+
+def _read_npz(path: Path, dtype: Any) -> tuple[Any, np.ndarray | None]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            y = archive["y"] if "y" in archive.files else None
+        X = sparse.load_npz(path).tocsr().astype(dtype, copy=False)
+        X.check_format(full_check=True)
+    except OSError as error:
+        if not path.is_file():
+            raise
+        raise DataError(f"{path}: not a scipy .npz file ({error})") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a scipy .npz file ({error})") from None
+    if y is not None and y.shape != (X.shape[0],):
+        raise DataError(f"{path}: y must have shape ({X.shape[0]},), got {y.shape}")
+    return X, y
+
+
+def _read_svmlight(
+    path: Path, n_features: int | None, zero_based: bool | None, dtype: Any
+) -> tuple[Any, np.ndarray, bool]:
+    opener = OPENERS.get(path.suffix, open)
+    try:
+        with opener(path, "rb") as file:
+            X, y = load_svmlight_file(file, dtype=dtype, zero_based=True)
+    except (ValueError, OverflowError) as error:
+        raise DataError(_find_bad_line(path, opener) or f"{path}: {error}") from None
+    except (EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cut short or damaged ({error})") from None
+    except OSError as error:
+        if not path.is_file():
+            raise
+        raise DataError(f"{path}: {error}") from None
+    if X.shape[0] == 0:
+        raise DataError(f"{path}: the file has no rows")
+    if not np.isfinite(X.data).all() or not np.isfinite(y).all():
+        raise DataError(_find_bad_line(path, opener) or f"{path}: a value is not finite")
+    has_zero = bool(X.indices.size) and int(X.indices.min()) == 0
+    if zero_based is None:
+        zero_based = has_zero
+    if zero_based:
+        return X, y, True
+    if has_zero:
+        raise DataError(f"{path}: has an index 0, but its indices should start at 1")
+    width = max(0, X.shape[1] - 1)
+    X = sparse.csr_matrix((X.data, X.indices - 1, X.indptr), shape=(X.shape[0], width))
+    if width == 0:
+        raise DataError(f"{path}: no row has a feature")
+    return X, y, False
+
+
+def _find_bad_line(path: Path, opener: Callable[..., IO[bytes]]) -> str:
+    """The first line that is not svmlight, and what is wrong with it. Slow; for errors alone."""
+    with opener(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            problem = _line_problem(line)
+            if problem:
+                return f"{path}:{number}: {problem}"
+    return ""
+
+
+def _line_problem(line: bytes) -> str:
+    fields = line.split(b"#", 1)[0].split()
+    if not fields:
+        return ""
+    if not _is_finite(fields[0]):
+        return f"the label must be a finite number, got {_show(fields[0])}"
+    last = -1
+    for field in fields[1:]:
+        index, colon, value = field.partition(b":")
+        if index == b"qid":
+            continue
+        if not colon or not index.isdigit():
+            return f"expected index:value, got {_show(field)}"
+        if int(index) >= 2**31:
+            return f"the index {_show(index)} is too large"
+        if int(index) <= last:
+            return f"indices must rise, got {int(index)} after {last}"
+        if not _is_finite(value):
+            return f"the value must be a finite number, got {_show(field)}"
+        last = int(index)
+    return ""
+
+
+def _is_finite(text: bytes) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _show(text: bytes) -> str:
+    short = text[:40].decode("ascii", "backslashreplace")
+    return repr(short + ("..." if len(text) > 40 else ""))

@@ -1,0 +1,196 @@
+"""Model files: arrays and JSON in a zip (NumPy's .npz). Loading one runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrcore import rules
+from lrcore.epochs import State
+from lrcore.linear_model import LinearClassifier, LinearRegressor
+from lrcore.rules import Rule
+
+FORMAT = 1
+ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
+
+Model = LinearClassifier | LinearRegressor
+
+
+class ModelFileError(ValueError):
+    """A file that is not a model, or not as `save` wrote it."""
+
+
+def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
+    """Write a fitted model; the file is replaced in one piece or not at all.
+
+    Parameters
+    ----------
+    model : LinearClassifier or LinearRegressor
+        Fitted. Everything that `partial_fit` continues from is kept.
+    path : str or path
+    extra : dict, optional
+        Plain JSON values to keep beside the model; `load` gives them as ``model.extra_``.
+
+    Examples
+    --------
+    >>> import numpy as np, lrcore, os, tempfile
+    >>> clf = lrcore.LinearClassifier(random_state=0).fit(np.eye(4), [0, 0, 1, 1])
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.lrcore")
+    >>> lrcore.save(clf, path)
+    >>> bool((lrcore.load(path).coef_ == clf.coef_).all())
+    True
+    """
+    if type(model).__name__ not in ESTIMATORS:
+        raise TypeError(f"model must be one of {', '.join(ESTIMATORS)}, got {type(model).__name__}")
+    if not hasattr(model, "_states"):
+        raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
+    arrays = {"loss_curve": model.loss_curve_}
+    for k, state in enumerate(model._states):
+        arrays[f"state_{k}"] = state.columns
+    if isinstance(model, LinearClassifier):
+        arrays["classes"] = model.classes_
+    if hasattr(model, "feature_names_in_"):
+        arrays["feature_names"] = model.feature_names_in_.astype(str)
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"{name} holds Python objects; give labels that are numbers or strings")
+    header = {
+        "format": FORMAT,
+        "estimator": type(model).__name__,
+        "params": {key: _plain(value) for key, value in model.get_params().items()},
+        "n_features": int(model.n_features_in_),
+        "n_iter": int(model.n_iter_),
+        "states": [[s.step, s.base, s.clock.hex()] for s in model._states],
+        "method": _method_to_dict(model),
+        "extra": extra or {},
+    }
+    header["digest"] = _digest(header, arrays)
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    _replace(Path(path), {"header": text, **arrays})
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model that `save` wrote.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is cut short, damaged, edited, or no model. (A ValueError.)
+    OSError
+        If there is no such file.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(arrays.pop("header").tobytes())
+    except OSError as error:
+        if not path.is_file():
+            raise
+        raise ModelFileError(f"{path}: not a model file ({error})") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+        raise ModelFileError(f"{path}: not a model file, or cut short ({error})") from None
+    try:
+        if header["format"] != FORMAT:
+            raise ModelFileError(
+                f"{path}: format {header['format']!r}, but this lrcore reads format {FORMAT}"
+            )
+        claimed = header.pop("digest")
+        if claimed != _digest(header, arrays):
+            raise ModelFileError(f"{path}: damaged or edited: its contents do not match its digest")
+        return _build(header, arrays)
+    except ModelFileError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ModelFileError(f"{path}: not a complete model ({error!r})") from None
+
+
+def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
+    params = dict(header["params"])
+    if isinstance(params["optimizer"], dict):
+        params["optimizer"] = rules.from_dict(params["optimizer"])
+    model: Model = ESTIMATORS[header["estimator"]](**params)
+    model._check_params()
+    fitted = model._method(None)
+    fitted_with = rules.from_dict(header["method"]["rule"])
+    method = type(fitted)(**{**header["method"], "rule": fitted_with})
+    shape = (method.columns.width, header["n_features"] + 1)
+    model._states = []
+    for k, (step, base, clock) in enumerate(header["states"]):
+        array = np.ascontiguousarray(arrays[f"state_{k}"])
+        if array.shape != shape or array.dtype not in (np.float32, np.float64):
+            raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
+        model._states.append(State(array, False, int(step), float.fromhex(clock), int(base)))
+    model._settled, model._fit_method = None, method
+    model.loss_curve_ = arrays["loss_curve"]
+    model.n_iter_, model.n_features_in_ = header["n_iter"], header["n_features"]
+    model.t_ = model._states[0].base + model._states[0].step
+    if isinstance(model, LinearClassifier):
+        model.classes_ = arrays["classes"]
+        expected = 1 if len(model.classes_) == 2 else len(model.classes_)
+        if len(model._states) != expected:
+            raise ValueError(f"{len(model.classes_)} classes need {expected} states")
+    if "feature_names" in arrays:
+        model.feature_names_in_ = arrays["feature_names"].astype(object)
+    model.extra_ = header["extra"]
+    return model
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Rule):
+        return value.to_dict()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    return None  # a RandomState: its next numbers belong to the run, not to the model
+
+
+def _method_to_dict(model: Model) -> dict[str, Any]:
+    method = model._fit_method
+    return {
+        "loss": method.loss,
+        "rule": method.rule.to_dict(),
+        "l1": method.l1,
+        "l2": method.l2,
+        "intercept": method.intercept,
+        "batch_size": method.batch_size,
+        "block_size": method.block_size,
+    }
+
+
+def _digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over the header and every array's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8) if array.size else b"")
+    return digest.hexdigest()
+
+
+def _replace(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write beside the target, then rename over it."""
+    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
