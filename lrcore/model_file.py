@@ -128,7 +128,8 @@ def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
         array = np.ascontiguousarray(arrays[f"state_{k}"])
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
-        model._states.append(State(array, False, int(step), float.fromhex(clock), int(base)))
+        state = State(array, shape[0], False, int(step), float.fromhex(clock), int(base))
+        model._states.append(state)
     model._settled, model._fit_method = None, method
     model.loss_curve_ = arrays["loss_curve"]
     model.n_iter_, model.n_features_in_ = header["n_iter"], header["n_features"]

@@ -72,7 +72,7 @@ def log(x: ArrayLike) -> Floats:
 
 
 def cospi(x: ArrayLike) -> Floats:
-    """cos(pi x) within 2e-16 for 0 <= x <= 1, exact at 0, 1/2 and 1."""
+    """cos(pi x) within 4e-16 for 0 <= x <= 1, exact at 0, 1/2 and 1."""
     x = np.asarray(x, np.float64)
     upper = x > 0.5
     u = np.where(upper, 1.0 - x, x)

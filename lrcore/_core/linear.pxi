@@ -157,17 +157,21 @@ cdef enum:
 
 
 cdef inline void touch_gathered(
-    Rule r, real* model, const Py_ssize_t* at, real* g, Py_ssize_t m, Fit* job,
+    Rule r, real* model, const Py_ssize_t* at, real* lanes, Py_ssize_t m, Fit* job,
     int64_t done, double clock,
 ) noexcept nogil:
     """m <= 16 distinct sparse features: gather, update in vectors, put back.
 
-    The lanes past m compute on zeros, and their results are dropped.
+    `lanes` is room for their gradients, given, and for their weights and states. What lies past
+    m is left from the chunk before: it is computed on, which costs nothing, and dropped.
     """
-    cdef real[LANES] w, a, b, c, seen
+    cdef real* g = lanes
+    cdef real* w = g + LANES
+    cdef real* a = w + LANES
+    cdef real* b = a + LANES
+    cdef real* c = b + LANES
+    cdef real* seen = c + LANES
     cdef Py_ssize_t i
-    for i in range(m, LANES):
-        g[i] = w[i] = a[i] = b[i] = c[i] = seen[i] = 0
     for i in range(m):
         if decays(&r):
             wake(r, model + at[i], 1, job, done, done + 1)
@@ -178,16 +182,14 @@ cdef inline void touch_gathered(
             b[i] = model[at[i] + 2]
         if states(&r) > 2:
             c[i] = model[at[i] + 3]
+        if job.seen:
+            seen[i] = model[at[i] + states(&r) + 1]
     if job.seen:
-        for i in range(m):
-            seen[i] = model[at[i] + job.seen]
         for i in range(LANES):
             touch(
                 r, g[i], w + i, a + i, b + i, c + i, seen + i, True,
                 <real>clock, <real>job.l1, <real>job.l2,
             )
-        for i in range(m):
-            model[at[i] + job.seen] = seen[i]
     else:
         for i in range(LANES):
             update(r, w + i, g[i], a + i, b + i, c + i)
@@ -199,40 +201,41 @@ cdef inline void touch_gathered(
             model[at[i] + 2] = b[i]
         if states(&r) > 2:
             model[at[i] + 3] = c[i]
+        if job.seen:
+            model[at[i] + states(&r) + 1] = seen[i]
 
 
 cdef inline void touch_entries(
     Rule r, real d, real* model, const index* indices, const real* x, Py_ssize_t n,
-    Fit* job, int64_t done, double clock,
+    real* lanes, Fit* job, int64_t done, double clock,
 ) noexcept nogil:
     """The features of one sparse row; they are distinct, so the order among them is free."""
     cdef Py_ssize_t[LANES] at
-    cdef real[LANES] g
     cdef Py_ssize_t k, i, full = n - n % LANES
     for k in range(0, full, 16):
         for i in range(LANES):
             at[i] = indices[k + i] * job.width
-            g[i] = d * x[k + i]
-        touch_gathered(r, model, at, g, LANES, job, done, clock)
+            lanes[i] = d * x[k + i]
+        touch_gathered(r, model, at, lanes, LANES, job, done, clock)
     if full < n:
         for i in range(n - full):
             at[i] = indices[full + i] * job.width
-            g[i] = d * x[full + i]
-        touch_gathered(r, model, at, g, n - full, job, done, clock)
+            lanes[i] = d * x[full + i]
+        touch_gathered(r, model, at, lanes, n - full, job, done, clock)
 
 
 cdef inline void touch_listed(
-    Rule r, real* model, const Py_ssize_t* listed, Py_ssize_t n, Fit* job, int64_t done, double clock
+    Rule r, real* model, const Py_ssize_t* listed, Py_ssize_t n, real* lanes, Fit* job,
+    int64_t done, double clock,
 ) noexcept nogil:
     """The sparse features that a mini-batch has a gradient for."""
-    cdef real[LANES] g
     cdef Py_ssize_t k, i, m
     for k in range(0, n, 16):
         m = min(n - k, <Py_ssize_t>LANES)
         for i in range(m):
-            g[i] = model[listed[k + i] + job.gradient]
+            lanes[i] = model[listed[k + i] + job.gradient]
             model[listed[k + i] + job.gradient] = <real>NAN
-        touch_gathered(r, model, listed + k, g, m, job, done, clock)
+        touch_gathered(r, model, listed + k, lanes, m, job, done, clock)
 
 
 cdef inline void span(
@@ -272,6 +275,8 @@ cdef inline void fetch(
     """Prefetch what the row that is `ahead` rows further on touches: worth a factor of 2."""
     cdef Py_ssize_t k, row, start, stop
     if Matrix is not Dense:
+        if i + 4 * job.ahead < job.n_rows:
+            prefetch(X.indptr + job.order[i + 4 * job.ahead])
         if i + 2 * job.ahead < job.n_rows:
             row = job.order[i + 2 * job.ahead]
             for k in range(X.indptr[row], X.indptr[row + 1], 16):
@@ -388,7 +393,10 @@ cdef inline double online_phase(
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
     cdef const real* x = <const real*>X.values
+    cdef real[6 * LANES] lanes
     cdef real d
+    for i in range(6 * LANES):
+        lanes[i] = 0
     for i in range(first, last):
         clock += job.rates[i] * weight[i - first]
         d = <real>slope[i - first]
@@ -402,7 +410,7 @@ cdef inline double online_phase(
         else:
             touch_entries(
                 table[i], d, model, X.indices + start, x + start, stop - start,
-                job, job.step + i, clock,
+                lanes, job, job.step + i, clock,
             )
         if high == job.n_features and job.intercept:
             touch_intercept(table[i], d, model + address(X, job, high), cs, job, job.step + i)
@@ -427,8 +435,11 @@ cdef inline double mean_phase(
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
     cdef const real* x = <const real*>X.values
+    cdef real[6 * LANES] lanes
     cdef real total = 0
     cdef double share = 0.0
+    for i in range(6 * LANES):
+        lanes[i] = 0
     for i in range(last - first):
         share += weight[i]
         total += <real>slope[i]
@@ -449,7 +460,7 @@ cdef inline double mean_phase(
         for i in range(low, high):
             model[job.gradient * cs + i] = <real>NAN
     else:
-        touch_listed(r, model, listed, n_listed, job, job.step + batch, clock)
+        touch_listed(r, model, listed, n_listed, lanes, job, job.step + batch, clock)
     if high == job.n_features and job.intercept:
         touch_intercept(r, total, model + address(X, job, high), cs, job, job.step + batch)
     return clock
@@ -704,10 +715,11 @@ def margins_dense(
         run(worker, &rows, &out[0], &job, NULL, n_threads)
 
 
-def evaluate_loss(str loss, const double[::1] margin, const double[::1] y, double[::1] value, double[::1] slope):
-    """Loss and slope of each row."""
-    cdef double[::1] weight = margin.copy()
-    weight[:] = 1.0
+def evaluate_loss(
+    str loss, const double[::1] margin, const double[::1] y, const double[::1] weight,
+    double[::1] value, double[::1] slope,
+):
+    """Loss and slope of each row, times its weight."""
     if margin.shape[0]:
         EVALUATE[<int>LOSSES[loss]](
             NULL, &margin[0], &y[0], &weight[0], &value[0], &slope[0], margin.shape[0]

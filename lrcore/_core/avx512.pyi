@@ -1,0 +1,1 @@
+from lrcore._core.baseline import *

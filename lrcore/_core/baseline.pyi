@@ -1,0 +1,54 @@
+from typing import Any, Protocol, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+RULES: dict[str, tuple[int, int, int]]
+LOSSES: dict[str, int]
+
+class Fused(Protocol):
+    """A function compiled for several dtypes: called, or indexed by the C name of one."""
+
+    def __call__(self, *args: Any) -> Any: ...
+    def __getitem__(self, dtype: str) -> Fused: ...
+
+class LinearFit:
+    def __init__(
+        self,
+        *,
+        loss: str,
+        l1: float,
+        l2: float,
+        intercept: bool,
+        mean: bool,
+        block: int,
+        n_features: int,
+        columns: tuple[int, int, int, int],
+        powers: NDArray[np.float64],
+        bounds: NDArray[np.int64],
+        ahead: int,
+        far: bool,
+        scratch: NDArray[np.float64],
+        listed: NDArray[np.intp],
+    ) -> None: ...
+
+step: Fused
+first_nonfinite: Fused
+read_modify_write: Fused
+fit_csr: Fused
+fit_dense: Fused
+settle_model: Fused
+margins_csr: Fused
+margins_dense: Fused
+inspect_csr: Fused
+
+def evaluate_loss(
+    loss: str,
+    margin: NDArray[np.float64],
+    y: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    value: NDArray[np.float64],
+    slope: NDArray[np.float64],
+) -> None: ...
+def shuffle(order: NDArray[np.int64], seed: SupportsIndex) -> None: ...
+def openmp_threads() -> int: ...

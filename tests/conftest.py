@@ -1,0 +1,20 @@
+import pytest
+from strategies import BUILDS
+
+from lrcore import _core
+
+
+@pytest.fixture(params=BUILDS)
+def build(request, monkeypatch):
+    """Every compiled build that this machine runs, put in the place of the chosen one."""
+    kernels = _core.load(request.param)
+    monkeypatch.setattr(_core, "kernels", kernels)
+    return kernels
+
+
+@pytest.fixture(params=[*BUILDS, "numpy"])
+def backend(request, monkeypatch):
+    """Every build, and the NumPy backend."""
+    kernels = None if request.param == "numpy" else _core.load(request.param)
+    monkeypatch.setattr(_core, "kernels", kernels)
+    return request.param

@@ -1,0 +1,173 @@
+"""Independent texts: the papers' pseudo-code in float64, and plain loops, sharing no code with
+lrcore. Everything is a scalar or whole-vector loop that one can check by eye."""
+
+import math
+
+import numpy as np
+
+# ---- update rules: one function a paper, from the first gradient to the last -----------------
+
+
+def sgd(w, grads, lrs, momentum=0.0, nesterov=False):
+    """Sutskever et al. 2013, in PyTorch's arrangement."""
+    w, b = w.astype(float).copy(), None
+    for g, lr in zip(grads, lrs):
+        if momentum == 0.0:
+            d = g
+        else:
+            b = g if b is None else momentum * b + g
+            d = g + momentum * b if nesterov else b
+        w = w - lr * d
+    return w
+
+
+def adagrad(w, grads, lrs, eps):
+    """Duchi et al. 2011, figure 1, diagonal."""
+    w, squares = w.astype(float).copy(), 0.0
+    for g, lr in zip(grads, lrs):
+        squares = squares + np.square(g)
+        w = w - lr * g / (np.sqrt(squares) + eps)
+    return w
+
+
+def rmsprop(w, grads, lrs, rho, eps, momentum=0.0, centered=False):
+    """Tieleman and Hinton 2012; centered as in Graves 2013, equations 38 to 45."""
+    w = w.astype(float).copy()
+    n, m, delta = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for g, lr in zip(grads, lrs):
+        n = rho * n + (1 - rho) * g**2
+        m = rho * m + (1 - rho) * g
+        variance = np.clip(n - m**2, 0, None) if centered else n
+        delta = momentum * delta + g / (np.sqrt(variance) + eps)
+        w = w - lr * delta
+    return w
+
+
+def adam(w, grads, lrs, beta1, beta2, eps):
+    """Kingma and Ba 2015, algorithm 1."""
+    w = w.astype(float).copy()
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, (g, lr) in enumerate(zip(grads, lrs), start=1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        w = w - lr * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    return w
+
+
+def trajectory(rule, w, grads, lrs):
+    """Where a rule should end, by the oracle of its class."""
+    values = {k: v for k, v in rule.to_dict().items() if k not in ("rule", "lr")}
+    oracle = {"SGD": sgd, "AdaGrad": adagrad, "RMSProp": rmsprop, "Adam": adam}
+    return oracle[type(rule).__name__](w, grads, lrs, **values)
+
+
+# ---- losses ----------------------------------------------------------------------------------
+
+
+def loss_and_slope(loss, z, y):
+    """One row's loss and its derivative in z, in Python floats."""
+    if loss == "log_loss":
+        m = y * z
+        value = math.log1p(math.exp(-m)) if m > -30 else -m
+        return value, -y / (1 + math.exp(min(m, 700)))
+    if loss == "hinge":
+        return max(0.0, 1 - y * z), (-y if y * z < 1 else 0.0)
+    return (z - y) ** 2 / 2, z - y
+
+
+# ---- linear models: whole dense vectors, every feature at every step --------------------------
+
+
+class DenseRule:
+    """A rule on whole vectors, zeros included: what "textbook" means for SGD, AdaGrad, RMSProp."""
+
+    def __init__(self, kind, size, rho=0.9, eps=1e-8, centered=False):
+        self.kind, self.rho, self.eps, self.centered = kind, rho, eps, centered
+        self.v, self.m = np.zeros(size), np.zeros(size)
+
+    def step(self, w, g, lr):
+        """w after one step with gradient g."""
+        if self.kind == "sgd":
+            return w - lr * g
+        if self.kind == "adagrad":
+            self.v = self.v + g**2
+        else:
+            self.v = self.rho * self.v + (1 - self.rho) * g**2
+            self.m = self.rho * self.m + (1 - self.rho) * g
+        variance = np.clip(self.v - self.m**2, 0, None) if self.centered else self.v
+        return w - lr * g / (np.sqrt(variance) + self.eps)
+
+
+def online(X, y, loss, make_rule, lrs, block, order, weight=None):
+    """The online order without penalty: margins a block at a time, then row after row."""
+    w, b = np.zeros(X.shape[1]), np.zeros(1)
+    rule, rule_b, t = make_rule(X.shape[1]), make_rule(1), 0
+    for start in range(0, len(order), block):
+        rows = order[start : start + block]
+        slopes = [loss_and_slope(loss, X[i] @ w + b[0], y[i])[1] for i in rows]
+        for i, slope in zip(rows, slopes):
+            s = 1.0 if weight is None else weight[i]
+            w = rule.step(w, s * slope * X[i], lrs[t])
+            b = rule_b.step(b, np.array([s * slope]), lrs[t])
+            t += 1
+    return w, b[0]
+
+
+def minibatch(X, y, loss, make_rule, lrs, batch, order, weight=None):
+    """The mini-batch order without penalty."""
+    w, b = np.zeros(X.shape[1]), np.zeros(1)
+    rule, rule_b = make_rule(X.shape[1]), make_rule(1)
+    for t, start in enumerate(range(0, len(order), batch)):
+        rows = order[start : start + batch]
+        s = np.ones(len(rows)) if weight is None else weight[rows]
+        slopes = np.array([loss_and_slope(loss, X[i] @ w + b[0], y[i])[1] for i in rows])
+        g = X[rows].T @ (s * slopes) / len(rows)
+        w = rule.step(w, g, lrs[t])
+        b = rule_b.step(b, np.array([(s * slopes).sum() / len(rows)]), lrs[t])
+    return w, b[0]
+
+
+def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, eps=1e-8, batch=1):
+    """Lazy proximal penalty for SGD and AdaGrad, a scalar at a time, blocks of one row or batch.
+
+    A feature pays when it is touched, after its update, for the rates of all steps since it last
+    paid; what is left is paid at the end.
+    """
+    n_features = X.shape[1]
+    w, v, seen, b, vb = [0.0] * n_features, [0.0] * n_features, [0.0] * n_features, 0.0, 0.0
+    clock = 0.0
+
+    def prox(j):
+        metric = 1.0 if kind == "sgd" else 1.0 / (math.sqrt(v[j]) + eps)
+        due = (clock - seen[j]) * metric
+        size = max(abs(w[j]) - due * l1, 0.0) / (1.0 + due * l2)
+        w[j], seen[j] = math.copysign(size, w[j]), clock
+
+    for t, start in enumerate(range(0, len(order), batch)):
+        rows, lr = order[start : start + batch], lrs[t]
+        slopes = [
+            loss_and_slope(loss, sum(X[i, j] * w[j] for j in range(n_features)) + b, y[i])[1]
+            / len(rows)
+            for i in rows
+        ]
+        clock += lr
+        for j in range(n_features):
+            if not any(X[i, j] != 0 for i in rows):
+                continue
+            g = sum(s * X[i, j] for s, i in zip(slopes, rows))
+            v[j] += g * g
+            w[j] -= lr * g if kind == "sgd" else lr * g / (math.sqrt(v[j]) + eps)
+            prox(j)
+        g = sum(slopes)
+        vb += g * g
+        b -= lr * g if kind == "sgd" else lr * g / (math.sqrt(vb) + eps)
+    for j in range(n_features):
+        if v[j] > 0 or kind == "sgd":
+            prox(j)
+    return np.array(w), b
+
+
+def objective(X, y, w, b, l1, l2):
+    """Mean log loss plus penalty."""
+    m = y * (X @ w + b)
+    return np.mean(np.logaddexp(0, -m)) + l1 * np.abs(w).sum() + l2 / 2 * (w @ w)
