@@ -54,7 +54,9 @@ class BuildCore(build_ext):
             common = [*UNIX_FLAGS, *(SANITIZE_FLAGS if SANITIZE else [])]
             threads = [] if os.environ.get("LRCORE_NO_OPENMP") else ["-fopenmp"]
             if threads and not accepts(compiler, threads):
-                print("lrcore: this compiler has no OpenMP; building for one thread", file=sys.stderr)
+                print(
+                    "lrcore: this compiler has no OpenMP; building for one thread", file=sys.stderr
+                )
                 threads = []
             for extension in list(self.extensions):
                 isa = ISA_FLAGS.get(extension.name.rpartition(".")[2], [])
@@ -66,9 +68,7 @@ class BuildCore(build_ext):
                 extension.extra_compile_args = common + threads + isa
                 extension.extra_link_args = threads + (SANITIZE_FLAGS[:1] if SANITIZE else [])
         else:
-            self.extensions = [
-                e for e in self.extensions if e.name.endswith(("cpu", "baseline"))
-            ]
+            self.extensions = [e for e in self.extensions if e.name.endswith(("cpu", "baseline"))]
         super().build_extensions()
 
 

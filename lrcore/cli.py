@@ -21,7 +21,7 @@ from lrcore import datafile, demo, losses, model_file
 from lrcore._core import threads
 from lrcore.linear_model import LinearClassifier, LinearRegressor, Progress
 from lrcore.metrics import metrics_of
-from lrcore.rules import RULES, Rule, rule_class
+from lrcore.rules import RULES, rule_class
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -138,8 +138,8 @@ def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     read_seconds = time.perf_counter() - start
     if y is None:
         raise datafile.DataError(f"{args.data}: no labels; put them in an array named y")
-    rule: Rule = rule_class(args.optimizer)()
-    rule = rule.with_lr(rule.linear_lr if args.lr is None else args.lr)
+    kind = rule_class(args.optimizer)
+    rule = kind(lr=kind.linear_lr if args.lr is None else args.lr)
     cls = LinearClassifier if losses.LOSSES[args.loss].classifies else LinearRegressor
     model = cls(
         loss=args.loss,
@@ -185,7 +185,7 @@ def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 
 def read_for(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarray | None]:
-    """Rows for a model: its width, its dtype, and the base of the indices that it was fitted with."""
+    """Rows for a model: its width, its dtype, and the base of indices that it was fitted with."""
     zero_based = args.zero_based
     if zero_based is None:
         zero_based = model.extra_.get("zero_based")
@@ -213,7 +213,10 @@ def run_predict(args: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     lines = (
         [" ".join(f"{p:.6g}" for p in row) for row in predicted]
         if args.proba
-        else [f"{value:.6g}" if isinstance(value, float) else str(value) for value in predicted.tolist()]
+        else [
+            f"{value:.6g}" if isinstance(value, float) else str(value)
+            for value in predicted.tolist()
+        ]
     )
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -228,7 +231,11 @@ def run_evaluate(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         print(json.dumps(result))
         return
     for name, value in result.items():
-        print(f"{name.replace('_', ' '):<12} {value:,}" if name == "rows" else f"{name.replace('_', ' '):<12} {value:.5f}")
+        print(
+            f"{name.replace('_', ' '):<12} {value:,}"
+            if name == "rows"
+            else f"{name.replace('_', ' '):<12} {value:.5f}"
+        )
 
 
 def run_demo(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -73,9 +73,10 @@ def read(
 
 def _read_npz(path: Path, dtype: Any) -> tuple[Any, np.ndarray | None]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             y = archive["y"] if "y" in archive.files else None
-        X = sparse.load_npz(path).tocsr().astype(dtype, copy=False)
+            file.seek(0)
+            X = sparse.load_npz(file).tocsr().astype(dtype, copy=False)
         X.check_format(full_check=True)
     except OSError as error:
         if not path.is_file():

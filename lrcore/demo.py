@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections import namedtuple
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -99,14 +98,13 @@ def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
     sum_w, sum_b = np.zeros_like(w), np.zeros_like(b)
     batches = range(0, X.shape[0], BATCH)
     sign = np.where(y, 1.0, -1.0)
-    make = namedtuple("Row", formulas.AdaGrad.columns)  # type: ignore[misc]
     for t, start in enumerate(batches):
         rows = X[start : start + BATCH]
         z = rows @ w + b
         _, slope = LogLoss.evaluate(z.astype(float), sign[start : start + BATCH])
         slope = (slope / rows.shape[0]).astype(np.float32)
         rate = lr * (1 - t / len(batches))
-        c = make(np.float32(rate), np.float32(1e-10))
+        c = formulas.AdaGrad.row(np.array([rate, 1e-10]), np.float32)
         formulas.AdaGrad.update(c, w, rows.T @ slope, sum_w)
         formulas.AdaGrad.update(c, b, slope.sum(keepdims=True), sum_b)
     return w, float(b[0])
@@ -123,7 +121,10 @@ def run(n_rows: int | None = None, quiet: bool = False) -> dict[str, Any]:
 
     start = time.perf_counter()
     columns, late, never = read_flights(n_rows)
-    say(f"{len(late) + never:,} flights from New York in 2013; {never:,} never arrived and are left out")
+    say(
+        f"{len(late) + never:,} flights from New York in 2013; "
+        f"{never:,} never arrived and are left out"
+    )
     X = hash_columns(columns)
     held_out = np.random.RandomState(0).permutation(len(late)) % 5 == 0
     X_train, X_test = X[~held_out], X[held_out]
@@ -144,9 +145,7 @@ def run(n_rows: int | None = None, quiet: bool = False) -> dict[str, Any]:
     for epoch, loss in enumerate(clf.loss_curve_, start=1):
         say(f"  epoch {epoch}  {loss:.4f}  {'#' * round(50 * loss / top)}")
 
-    sgd = SGDClassifier(
-        loss="log_loss", alpha=ALPHA, max_iter=EPOCHS, tol=None, random_state=0
-    )
+    sgd = SGDClassifier(loss="log_loss", alpha=ALPHA, max_iter=EPOCHS, tol=None, random_state=0)
     theirs = timed(sgd, X_train, y_train, X_test, y_test)
     one = LinearClassifier(alpha=ALPHA, max_iter=EPOCHS, random_state=0, n_threads=1)
     single = timed(one, X_train, y_train, X_test, y_test)

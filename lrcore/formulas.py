@@ -14,6 +14,8 @@ feature that a step does not touch is left as it is (as in LazyAdam).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +35,12 @@ class Formula:
     state: ClassVar[tuple[str, ...]] = ()
     gain: ClassVar[str | None] = None
     decay: ClassVar[str | None] = None
+    update: ClassVar[Callable[..., None]]
+
+    @classmethod
+    def row(cls, values: Array, dtype: Any) -> Any:
+        """A row of coefficients by name, cast once to the arrays' type."""
+        return SimpleNamespace(**dict(zip(cls.columns, np.asarray(values).astype(dtype))))
 
     @staticmethod
     def scale(c: Any, *state: Array) -> Array | float:
@@ -40,12 +48,16 @@ class Formula:
 
 
 class SGD(Formula):
+    """w -= lr g"""
+
     @staticmethod
     def update(c: Any, w: Array, g: Array) -> None:
         w -= c.lr * g
 
 
 class Momentum(Formula):
+    """b = momentum b + g, then a mix of g and b."""
+
     columns = ("lr", "momentum", "gradient_share", "buffer_share", "gain")
     state = ("momentum_buffer",)
     gain = "gain"
@@ -57,6 +69,8 @@ class Momentum(Formula):
 
 
 class AdaGrad(Formula):
+    """s += g g, then g / (sqrt(s) + eps)."""
+
     columns = ("lr", "eps")
     state = ("sum_of_squares",)
 
@@ -71,6 +85,8 @@ class AdaGrad(Formula):
 
 
 class RMSProp(Formula):
+    """v decays towards g g, then g / (sqrt(v) + eps)."""
+
     columns = ("lr", "rho", "fresh", "eps")
     state = ("mean_square",)
     decay = "rho"
@@ -86,6 +102,8 @@ class RMSProp(Formula):
 
 
 class RMSPropCentered(Formula):
+    """RMSProp with the variance instead of the mean square."""
+
     columns = ("lr", "rho", "fresh", "eps")
     state = ("mean_square", "mean_gradient")
     decay = "rho"
@@ -102,6 +120,8 @@ class RMSPropCentered(Formula):
 
 
 class RMSPropMomentum(Formula):
+    """RMSProp whose steps go through a momentum buffer."""
+
     columns = ("lr", "rho", "fresh", "eps", "momentum", "gain")
     state = ("mean_square", "momentum_buffer")
     gain = "gain"
@@ -118,14 +138,14 @@ class RMSPropMomentum(Formula):
 
 
 class RMSPropCenteredMomentum(Formula):
+    """Both."""
+
     columns = ("lr", "rho", "fresh", "eps", "momentum", "gain")
     state = ("mean_square", "mean_gradient", "momentum_buffer")
     gain = "gain"
 
     @staticmethod
-    def update(
-        c: Any, w: Array, g: Array, square: Array, mean: Array, buffer: Array
-    ) -> None:
+    def update(c: Any, w: Array, g: Array, square: Array, mean: Array, buffer: Array) -> None:
         square[...] = c.rho * square + c.fresh * (g * g)
         mean[...] = c.rho * mean + c.fresh * g
         buffer[...] = c.momentum * buffer + g / (spread(square, mean) + c.eps)
@@ -137,6 +157,8 @@ class RMSPropCenteredMomentum(Formula):
 
 
 class Adam(Formula):
+    """Running means of g and g g; the bias corrections are in lr and eps."""
+
     columns = ("lr", "beta1", "fresh1", "beta2", "fresh2", "eps", "gain")
     state = ("mean_gradient", "mean_square")
     gain = "gain"

@@ -28,6 +28,7 @@ import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from lrcore import epochs
 from lrcore._core import threads
-from lrcore.epochs import CHUNK_ROWS, Method, Pass, State
+from lrcore.epochs import Method, Pass, State
 from lrcore.losses import LOSSES, LogLoss
 from lrcore.rows import Rows, as_rows
 from lrcore.rules import Rule, rule_class
@@ -60,9 +61,35 @@ class Progress:
     rate: float
 
 
+class Fitted:
+    """The states of a fit, one for each output, and the method that made them."""
+
+    def __init__(self, states: list[State], method: Method) -> None:
+        self.states = states
+        self.method = method
+
+    @property
+    def t(self) -> int:
+        """Steps done."""
+        return self.states[0].base + self.states[0].step
+
+    @cached_property
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states."""
+        settled = []
+        for state in self.states:
+            copy = state.copy()
+            epochs.settle(copy, self.method)
+            settled.append(copy.columns[0].copy())
+        both = np.array(settled)
+        return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
+
+
 def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
     """Raise unless value is a finite number in [least, most]."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not (math.isfinite(value) and least <= value <= most):
         upper = f" and <= {most:g}" if most < math.inf else ""
@@ -94,14 +121,16 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
             f"sample_weight must be finite and >= 0, got {weight[bad[0]]} in row {bad[0]}"
         )
     if not weight.any():
-        raise ValueError("sample_weight is 0 for every row; at least one must count")
+        raise ValueError("sample_weight is zero for every row; at least one must count")
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 
 def check_lengths(rows: Rows, y: np.ndarray) -> None:
     """Raise unless y has an entry for each row."""
     if len(y) != rows.shape[0]:
-        raise ValueError(f"y must have one entry for each of the {rows.shape[0]} rows of X, got {len(y)}")
+        raise ValueError(
+            f"y must have one entry for each of the {rows.shape[0]} rows of X, got {len(y)}"
+        )
 
 
 class _LinearModel(BaseEstimator):
@@ -218,32 +247,33 @@ class _LinearModel(BaseEstimator):
         for state in states:
             if not np.isfinite(state.columns[0]).all():
                 raise diverged(method, state)
-        self._states, self._settled = states, None
-        self._fit_method = method
-        self.loss_curve_ = np.array(losses)
-        self.n_iter_ = self.max_iter
-        self.t_ = states[0].base + states[0].step
+        self._finish(Fitted(states, method), losses)
 
     def _partial_fit(
         self, rows: Rows, targets: list[np.ndarray], weight: np.ndarray | None, first: bool
     ) -> None:
         """One pass in the order given; copies stand in for the states until it has succeeded."""
         method = self._method(None)
-        old = [] if first else self._states
-        if old and method.columns != self._fit_method.columns:
+        if not first and method.columns != self._fitted.method.columns:
             raise ValueError(
                 "optimizer, penalty, alpha = 0 or batch_size = 1 changed since the last call; "
                 "call fit, or set them back"
             )
-        states = [state.copy() for state in old] or [State.new(method, rows) for _ in targets]
+        states = (
+            [State.new(method, rows) for _ in targets]
+            if first
+            else [state.copy() for state in self._fitted.states]
+        )
         order = np.arange(rows.shape[0], dtype=np.int64)
         run = Pass(method, rows, self.n_threads)
         loss = self._epoch(run, states, order, targets, weight, 0, None)
-        self._states, self._settled = states, None
-        self._fit_method = method
-        self.loss_curve_ = np.array([loss])
-        self.n_iter_ = 1
-        self.t_ = states[0].base + states[0].step
+        self._finish(Fitted(states, method), [loss])
+
+    def _finish(self, fitted: Fitted, losses: list[float]) -> None:
+        self._fitted = fitted
+        self.loss_curve_ = np.array(losses)
+        self.n_iter_ = len(losses)
+        self.t_ = fitted.t
 
     def _epoch(
         self,
@@ -279,24 +309,15 @@ class _LinearModel(BaseEstimator):
     # ---- coefficients -----------------------------------------------------------------------
 
     def _weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states."""
-        if not hasattr(self, "_states"):
+        if not hasattr(self, "_fitted"):
             raise AttributeError(f"{type(self).__name__} is not fitted; call fit first")
-        if self._settled is None:
-            settled = []
-            for state in self._states:
-                copy = state.copy()
-                epochs.settle(copy, self._fit_method)
-                settled.append(copy.columns[0].copy())
-            both = np.array(settled)
-            self._settled = np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
-        return self._settled
+        return self._fitted.weights
 
     def _margins(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")
-        validate_data(self, X, reset=False, skip_check_array=True)
         rows = as_rows(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
         weights, intercept = self._weights()
         columns = [
             rows.margins(w.astype(rows.dtype, copy=False), float(b), self.n_threads)
@@ -306,10 +327,10 @@ class _LinearModel(BaseEstimator):
 
     def _rows_for_partial_fit(self, X: Any, first: bool) -> Rows:
         """X checked, and its number of features held against what was seen before."""
-        if first:
-            return as_rows(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        return as_rows(X, self._states[0].array.dtype)
+        rows = as_rows(X, None if first else self._fitted.states[0].array.dtype)
+        if not first:
+            validate_data(self, X, reset=False, skip_check_array=True)
+        return rows
 
 
 def diverged(method: Method, state: State) -> FloatingPointError:
@@ -450,7 +471,7 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
             As in `fit`; the estimator is as it was.
         """
         self._check_params()
-        first = not hasattr(self, "_states")
+        first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
         labels = _check_labels(y)
         check_lengths(rows, labels)
@@ -558,7 +579,7 @@ random_state, n_threads, verbose
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given."""
         self._check_params()
-        first = not hasattr(self, "_states")
+        first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
         target = _check_target(y)
         check_lengths(rows, target)

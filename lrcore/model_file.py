@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from lrcore import rules
-from lrcore.epochs import State
-from lrcore.linear_model import LinearClassifier, LinearRegressor
+from lrcore.epochs import Method, State
+from lrcore.linear_model import Fitted, LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
 
 FORMAT = 1
@@ -50,10 +50,10 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     """
     if type(model).__name__ not in ESTIMATORS:
         raise TypeError(f"model must be one of {', '.join(ESTIMATORS)}, got {type(model).__name__}")
-    if not hasattr(model, "_states"):
+    if not hasattr(model, "_fitted"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
     arrays = {"loss_curve": model.loss_curve_}
-    for k, state in enumerate(model._states):
+    for k, state in enumerate(model._fitted.states):
         arrays[f"state_{k}"] = state.columns
     if isinstance(model, LinearClassifier):
         arrays["classes"] = model.classes_
@@ -67,8 +67,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "estimator": type(model).__name__,
         "params": {key: _plain(value) for key, value in model.get_params().items()},
         "n_features": int(model.n_features_in_),
-        "n_iter": int(model.n_iter_),
-        "states": [[s.step, s.base, s.clock.hex()] for s in model._states],
+        "states": [[s.step, s.base, s.clock.hex()] for s in model._fitted.states],
         "method": _method_to_dict(model),
         "extra": extra or {},
     }
@@ -89,14 +88,21 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays.pop("header").tobytes())
     except OSError as error:
         if not path.is_file():
             raise
         raise ModelFileError(f"{path}: not a model file ({error})") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+    ) as error:
         raise ModelFileError(f"{path}: not a model file, or cut short ({error})") from None
     try:
         if header["format"] != FORMAT:
@@ -119,25 +125,22 @@ def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
         params["optimizer"] = rules.from_dict(params["optimizer"])
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
-    fitted = model._method(None)
-    fitted_with = rules.from_dict(header["method"]["rule"])
-    method = type(fitted)(**{**header["method"], "rule": fitted_with})
+    rule = rules.from_dict(header["method"]["rule"])
+    method = Method(**{**header["method"], "rule": rule})
     shape = (method.columns.width, header["n_features"] + 1)
-    model._states = []
+    states = []
     for k, (step, base, clock) in enumerate(header["states"]):
         array = np.ascontiguousarray(arrays[f"state_{k}"])
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
         state = State(array, shape[0], False, int(step), float.fromhex(clock), int(base))
-        model._states.append(state)
-    model._settled, model._fit_method = None, method
-    model.loss_curve_ = arrays["loss_curve"]
-    model.n_iter_, model.n_features_in_ = header["n_iter"], header["n_features"]
-    model.t_ = model._states[0].base + model._states[0].step
+        states.append(state)
+    model._finish(Fitted(states, method), arrays["loss_curve"].tolist())
+    model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
         expected = 1 if len(model.classes_) == 2 else len(model.classes_)
-        if len(model._states) != expected:
+        if len(states) != expected:
             raise ValueError(f"{len(model.classes_)} classes need {expected} states")
     if "feature_names" in arrays:
         model.feature_names_in_ = arrays["feature_names"].astype(object)
@@ -156,7 +159,7 @@ def _plain(value: Any) -> Any:
 
 
 def _method_to_dict(model: Model) -> dict[str, Any]:
-    method = model._fit_method
+    method = model._fitted.method
     return {
         "loss": method.loss,
         "rule": method.rule.to_dict(),
@@ -174,7 +177,7 @@ def _digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8) if array.size else b"")
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

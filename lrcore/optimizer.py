@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import namedtuple
 from collections.abc import Mapping
 from typing import Any, Union
 
@@ -97,9 +96,7 @@ class Optimizer:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
         if nonfinite not in ("raise", "skip", "propagate"):
-            raise ValueError(
-                f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}"
-            )
+            raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
         threads.check(n_threads)
         self._params = flatten("params", params)
         if not self._params:
@@ -230,8 +227,7 @@ class Optimizer:
         formula = self.rule.formula
         w, g = param.reshape(-1), grad.reshape(-1)
         if _core.kernels is None:
-            named = namedtuple("Row", formula.columns)(*row.astype(param.dtype))  # type: ignore[misc]
-            formula.update(named, w, g, *state)  # type: ignore[attr-defined]
+            formula.update(formula.row(row, param.dtype), w, g, *state)
         else:
             index = _core.kernels.RULES[formula.__name__][0]
             step = _core.kernels.step[FUSED_NAMES[param.dtype]]

@@ -7,7 +7,6 @@ rounding.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +33,7 @@ def inspect_csr(indptr: np.ndarray, indices: np.ndarray, n_features: int) -> tup
         if not 0 <= start <= stop <= indices.size:
             return "range", row
         entries = indices[start:stop]
-        if entries.size and not (0 <= entries.min() and entries.max() < n_features):
+        if entries.size and not (entries.min() >= 0 and entries.max() < n_features):
             return "range", row
         if np.any(np.diff(entries) <= 0):
             disorder = row
@@ -76,7 +75,7 @@ def touch(
         state = [s * idle for s in state]
         stamps[entries] = done + 1
     w = columns[0, entries]
-    formula.update(c, w, g, *state)  # type: ignore[attr-defined]
+    formula.update(c, w, g, *state)
     if place.seen and clock is not None:
         now = columns.dtype.type(clock)
         w = pay(method, c, w, now - columns[place.seen, entries], state)
@@ -102,7 +101,7 @@ def settle(state: State, method: Method, columns: np.ndarray, row: np.ndarray) -
     """Bring every feature up to date, in place."""
     formula, place = method.formula, method.columns
     n_states, dtype = len(formula.state), columns.dtype
-    c = namedtuple("Row", formula.columns)(*row.astype(dtype))  # type: ignore[misc]
+    c = formula.row(row, dtype)
     features = columns[:, :-1]
     if place.seen:
         owed = dtype.type(state.clock) - features[place.seen]
@@ -122,7 +121,6 @@ def fit_rows(
     """Fit the rows named by `order`, a block at a time; returns the sum of their losses."""
     columns = state.columns
     dtype = columns.dtype
-    make = namedtuple("Row", method.formula.columns)  # type: ignore[misc]
     total, done = 0.0, state.step
     for start in range(0, len(order), block):
         batch = order[start : start + block]
@@ -136,7 +134,7 @@ def fit_rows(
         d = slope.astype(dtype)
         if method.mean:
             at = done - state.step
-            c = make(*table[at].astype(dtype))
+            c = method.formula.row(table[at], dtype)
             state.clock += rates[at] * (float(np.cumsum(s)[-1]) / len(batch))
             gradient = np.full(columns.shape[1] - 1, np.nan, dtype)
             for (e, x), slope_i in zip(touched, d):
@@ -150,7 +148,7 @@ def fit_rows(
             continue
         for (e, x), slope_i, s_i in zip(touched, d, s):
             at = done - state.step
-            c = make(*table[at].astype(dtype))
+            c = method.formula.row(table[at], dtype)
             state.clock += rates[at] * s_i
             touch(method, c, columns, e, slope_i * x, done, state.clock)
             if method.intercept:

@@ -164,7 +164,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     for count, what in zip(shape, ("sample", "feature")):
         if count == 0:
             raise ValueError(
-                f"X has 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is required"
+                f"X has 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is required."
             )
 
 

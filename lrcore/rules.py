@@ -35,6 +35,7 @@ def check_positive(name: str, value: float) -> None:
 
 
 def check_flag(name: str, value: bool) -> None:
+    """Raise TypeError unless value is a boolean."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
@@ -245,9 +246,7 @@ class RMSProp(Rule):
     @property
     def formula(self) -> type[Formula]:
         if self.centered:
-            return (
-                formulas.RMSPropCenteredMomentum if self.momentum else formulas.RMSPropCentered
-            )
+            return formulas.RMSPropCenteredMomentum if self.momentum else formulas.RMSPropCentered
         return formulas.RMSPropMomentum if self.momentum else formulas.RMSProp
 
     def columns(self, t: np.ndarray) -> dict[str, Floats | float]:

@@ -112,7 +112,9 @@ def test_only_the_chosen_build_is_imported():
 
 def test_an_unknown_isa_is_refused():
     error = run("import lrcore", LRCORE_ISA="sse9").stderr.strip().splitlines()[-1]
-    assert error == "ImportError: LRCORE_ISA must be one of avx512, avx2, baseline, numpy, got 'sse9'"
+    assert (
+        error == "ImportError: LRCORE_ISA must be one of avx512, avx2, baseline, numpy, got 'sse9'"
+    )
 
 
 def test_show_config_says_what_runs_and_why():

@@ -268,4 +268,6 @@ def test_margins_have_the_same_bits_for_every_build_and_thread_count(monkeypatch
                 results += [rows.margins(w, 0.5, n) for n in (1, 2, 3)]
             assert all(equal_bits(r, results[0]) for r in results)
             exact = dense.astype(float) @ w.astype(float) + 0.5
-            np.testing.assert_allclose(results[0], exact, atol=1e-4 if dtype == np.float32 else 1e-12)
+            np.testing.assert_allclose(
+                results[0], exact, atol=1e-4 if dtype == np.float32 else 1e-12
+            )

@@ -44,7 +44,6 @@ ctypedef fused index:
     int64_t
 
 
-
 cdef struct Fit:
     # the rows of this call
     const int64_t* order

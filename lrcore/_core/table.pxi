@@ -1,7 +1,6 @@
 # The table of kernels: filled once at import, one line for each rule.
 
 
-
 cdef struct Kernels:
     Worker sweep
     Worker fit32

@@ -1,0 +1,57 @@
+# Everything sets itself up in .venv: Python, make and a C compiler are all that it takes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint bench report sanitize clean
+
+help:
+	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
+	@echo "make test      run the tests"
+	@echo "make lint      ruff, mypy, cython-lint"
+	@echo "make bench     the asv suite on this checkout"
+	@echo "make report    one table of figures, measured side by side"
+	@echo "make sanitize  kernel tests under address and undefined-behaviour sanitizers"
+	@echo "make clean     remove what the others made"
+
+# One stamp for each extra: the package is installed in place, and again when a source changes.
+$(VENV)/installed-%: $(SOURCES)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing lrcore[$*] into $(VENV) ..."
+	@$(PIP) install --editable '.[$*]'
+	@touch $@
+
+demo: $(VENV)/installed-demo
+	@$(BIN)/lrcore demo
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lrcore/_core
+
+bench: $(VENV)/installed-bench
+	cd bench && ../$(BIN)/asv run --python=same --quick --show-stderr --machine local
+
+report: $(VENV)/installed-bench
+	$(BIN)/python bench/report.py
+
+# A build of its own beside the checkout's; leaks of the interpreter are none of ours.
+SANITIZED := build/sanitized
+sanitize: $(VENV)/installed-test
+	LRCORE_SANITIZE=1 $(PIP) install --no-deps --target $(SANITIZED) --upgrade .
+	cp -r tests $(SANITIZED)/
+	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. PYTHONSAFEPATH=1 \
+	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q \
+	  tests/test_rules.py tests/test_epochs.py tests/test_losses.py tests/test_optimizer.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/.asv
+	rm -f lrcore/_core/*.so lrcore/_core/*.c

@@ -1,0 +1,141 @@
+"""The command as a user types it: output, exit status, one clear line for what is wrong."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from strategies import sparse_problem
+from test_files import svmlight
+
+from lrcore import cli
+
+X, DENSE, LABELS, TARGET = sparse_problem(n_rows=300, n_features=30, dtype=np.float32)
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "train.svm"
+    path.write_text(svmlight(X, LABELS))
+    return str(path)
+
+
+@pytest.fixture
+def model(data, tmp_path, capsys):
+    path = str(tmp_path / "model.lrcore")
+    assert cli.main(["fit", data, "-o", path]) == 0
+    capsys.readouterr()
+    return path
+
+
+def test_fit_predict_evaluate(data, tmp_path, capsys):
+    path = str(tmp_path / "m.lrcore")
+    assert cli.main(["fit", data, "-o", path, "--epochs", "20", "--alpha", "1e-3"]) == 0
+    out, err = capsys.readouterr()
+    assert "300 rows x 30 features" in out
+    assert path in out
+    assert err == ""
+    assert cli.main(["evaluate", path, data]) == 0
+    measures = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    accuracy = float(measures["accuracy"])
+    assert accuracy > 0.9
+    assert float(measures["auc"]) > 0.95
+    assert cli.main(["predict", path, data]) == 0
+    predicted = [float(line) for line in capsys.readouterr().out.split()]
+    assert np.mean(np.array(predicted) == LABELS) == pytest.approx(accuracy, abs=1e-5)
+    assert cli.main(["predict", path, data, "--proba"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 300
+    assert sum(float(p) for p in rows[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_json_is_one_object(data, model, capsys):
+    for words in (
+        ["fit", data, "-o", model, "--json"],
+        ["evaluate", model, data, "--json"],
+        ["predict", model, data, "--json"],
+        ["predict", model, data, "--json", "--proba"],
+    ):
+        assert cli.main(words) == 0
+        assert isinstance(json.loads(capsys.readouterr().out), dict)
+
+
+def test_regression(tmp_path, capsys):
+    data, path = str(tmp_path / "r.svm"), str(tmp_path / "r.lrcore")
+    (tmp_path / "r.svm").write_text(svmlight(X, TARGET.tolist()))
+    assert cli.main(["fit", data, "-o", path, "--loss", "squared_error", "--epochs", "30"]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", path, data, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["r2"] > 0.9
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fit"],
+        ["fit", "DATA"],
+        ["frobnicate"],
+        ["fit", "DATA", "-o", "M", "--alpha", "-1"],
+        ["fit", "DATA", "-o", "M", "--lr", "nan"],
+        ["fit", "DATA", "-o", "M", "--epochs", "0"],
+        ["fit", "DATA", "-o", "M", "--optimizer", "adamm"],
+        ["fit", "DATA", "-o", "M", "--l1-ratio", "1.5"],
+    ],
+)
+def test_wrong_usage_is_status_2(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    assert "usage: lrcore" in capsys.readouterr().err
+
+
+def one_line(words, capsys):
+    assert cli.main(words) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+def test_bad_data_is_status_1_and_one_line(data, model, tmp_path, capsys):
+    bad = tmp_path / "bad.svm"
+    bad.write_text("1 1:0.5\n-1 2:x\n")
+    new = str(tmp_path / "new.lrcore")
+    assert f"{bad}:2: the value must be" in one_line(["fit", str(bad), "-o", new], capsys)
+    bad.write_text("")
+    assert "no rows" in one_line(["fit", str(bad), "-o", new], capsys)
+    bad.write_text("1 1:1\n1 2:1\n")
+    assert "y has 1 class" in one_line(["fit", str(bad), "-o", new], capsys)
+    assert "No such file" in one_line(["fit", str(tmp_path / "no.svm"), "-o", new], capsys)
+    assert "no such folder" in one_line(["fit", data, "-o", str(tmp_path / "no" / "m")], capsys)
+    assert not (tmp_path / "new.lrcore").exists()
+    assert "not a model file" in one_line(["predict", data, data], capsys)
+    bad.write_text("1 31:1\n")
+    assert "31 features, but the model has 30" in one_line(["evaluate", model, str(bad)], capsys)
+    wild = ["fit", data, "-o", new, "--loss", "squared_error", "--optimizer", "sgd", "--lr", "1e30"]
+    assert "diverged by step" in one_line(wild, capsys)
+
+
+def test_indices_from_one_stay_so_for_a_file_without_the_first_feature(model, tmp_path, capsys):
+    with_first, without = tmp_path / "a.svm", tmp_path / "b.svm"
+    with_first.write_text("1 1:0 2:1 9:1\n")
+    without.write_text("1 2:1 9:1\n")
+    printed = []
+    for path in (with_first, without):
+        assert cli.main(["predict", model, str(path), "--proba"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+def test_as_a_process_without_a_terminal(data, tmp_path):
+    command = [sys.executable, "-m", "lrcore.cli", "fit", data, "-o", str(tmp_path / "m")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    command = [sys.executable, "-m", "lrcore.cli", "fit", str(tmp_path / "no"), "-o", "m"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("lrcore: error: ")

@@ -1,0 +1,399 @@
+"""The estimators: what they minimise, what they refuse, and scikit-learn's contract."""
+
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import oracles
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from strategies import DTYPES, equal_bits, sparse_problem
+
+import lrcore
+from lrcore import LinearClassifier, LinearRegressor, schedules
+from lrcore.linear_model import Progress
+
+X, DENSE, LABELS, TARGET = sparse_problem(n_rows=600, n_features=40)
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd", "rmsprop", "adam"])
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_log_loss_comes_close_to_the_optimum(optimizer, batch_size):
+    alpha = 1e-2
+    exact = LogisticRegression(C=1 / (alpha * 600), tol=1e-10, max_iter=10_000).fit(DENSE, LABELS)
+    sign = np.where(LABELS, 1, -1)
+    best = oracles.objective(DENSE, sign, exact.coef_[0], exact.intercept_[0], 0, alpha)
+    clf = LinearClassifier(
+        optimizer=optimizer, alpha=alpha, max_iter=100, batch_size=batch_size, random_state=0
+    ).fit(X, LABELS)
+    got = oracles.objective(DENSE, sign, clf.coef_[0], clf.intercept_[0], 0, alpha)
+    assert best <= got * (1 + 1e-9)
+    assert got < best * 1.01
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+def test_l1_finds_the_zeros_and_the_optimum(optimizer):
+    alpha = 2e-2
+    exact = LogisticRegression(
+        l1_ratio=1.0, C=1 / (alpha * 600), solver="saga", tol=1e-8, max_iter=20_000
+    ).fit(DENSE, LABELS)
+    sign = np.where(LABELS, 1, -1)
+    best = oracles.objective(DENSE, sign, exact.coef_[0], exact.intercept_[0], alpha, 0)
+    clf = LinearClassifier(
+        optimizer=optimizer, penalty="l1", alpha=alpha, max_iter=100, random_state=0
+    ).fit(X, LABELS)
+    got = oracles.objective(DENSE, sign, clf.coef_[0], clf.intercept_[0], alpha, 0)
+    assert got < best * 1.005
+    zero, exactly = clf.coef_[0] == 0, exact.coef_[0] == 0
+    assert exactly.sum() > 5
+    # Zeros are right where they are; the last rows' noise keeps others a little off zero.
+    assert exactly[zero].all()
+    assert zero.sum() > 5
+    assert np.abs(clf.coef_[0][exactly]).max() < 0.01 * np.abs(exact.coef_).max()
+
+
+def test_squared_error_comes_close_to_ridge():
+    alpha = 1e-2
+    exact = Ridge(alpha=alpha * 600, tol=1e-10).fit(DENSE, TARGET)
+    reg = LinearRegressor(alpha=alpha, max_iter=100, random_state=0).fit(X, TARGET)
+    np.testing.assert_allclose(reg.coef_, exact.coef_, atol=0.02)
+    np.testing.assert_allclose(reg.intercept_[0], exact.intercept_, atol=0.02)
+    assert reg.score(X, TARGET) > exact.score(DENSE, TARGET) - 1e-3
+
+
+def test_hinge_separates():
+    clf = LinearClassifier(loss="hinge", random_state=0, max_iter=20).fit(X, LABELS)
+    assert clf.score(X, LABELS) > 0.95
+    assert not hasattr(clf, "predict_proba")
+    with pytest.raises(AttributeError, match="predict_proba"):
+        clf.predict_proba(X)
+
+
+def test_three_classes_one_against_the_rest():
+    labels = np.array(["low", "mid", "top"])[np.digitize(TARGET, np.quantile(TARGET, [0.3, 0.7]))]
+    clf = LinearClassifier(random_state=0, max_iter=20).fit(X, labels)
+    assert clf.coef_.shape == (3, 40)
+    assert clf.intercept_.shape == (3,)
+    assert clf.classes_.tolist() == ["low", "mid", "top"]
+    top = LinearClassifier(random_state=0, max_iter=20).fit(X, labels == "top")
+    assert equal_bits(clf.coef_[2], top.coef_[0])
+    p = clf.predict_proba(X)
+    assert p.shape == (600, 3)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert (clf.predict(X) == clf.classes_[p.argmax(axis=1)]).all()
+    assert clf.score(X, labels) > 0.7
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_model_has_the_dtype_of_its_rows(dtype):
+    clf = LinearClassifier(random_state=0).fit(X.astype(dtype), LABELS)
+    assert clf.coef_.dtype == dtype
+    assert clf.predict_proba(X.astype(dtype)).dtype == dtype
+    assert clf.predict_proba(DENSE).dtype == np.float64
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_fits_have_the_same_bits_for_any_thread_count(n_threads, batch_size, backend):
+    if backend == "numpy":
+        n_threads = 1
+    for rows in (X, DENSE.astype(np.float32)):
+        one, many = (
+            LinearClassifier(random_state=0, batch_size=batch_size, n_threads=n).fit(rows, LABELS)
+            for n in (1, n_threads)
+        )
+        assert equal_bits(one.coef_, many.coef_)
+        assert equal_bits(one.loss_curve_, many.loss_curve_)
+
+
+def test_random_state_decides_the_order():
+    a, b, c = (LinearClassifier(random_state=seed).fit(X, LABELS).coef_ for seed in (0, 0, 1))
+    assert equal_bits(a, b)
+    assert not np.array_equal(a, c)
+    still = [LinearClassifier(shuffle=False).fit(X, LABELS).coef_ for _ in range(2)]
+    assert equal_bits(*still)
+
+
+def test_a_weight_of_two_is_a_row_twice_at_the_optimum():
+    weight = np.where(np.arange(600) % 3 == 0, 2.0, 1.0)
+    twice = np.repeat(np.arange(600), weight.astype(int))
+    kwargs = {"alpha": 1e-2, "max_iter": 300, "random_state": 0}
+    weighted = LinearClassifier(**kwargs).fit(X, LABELS, sample_weight=weight)
+    repeated = LinearClassifier(**kwargs).fit(X[twice], LABELS[twice])
+    plain = LinearClassifier(**kwargs).fit(X, LABELS)
+    apart = np.abs(plain.coef_ - repeated.coef_).max()
+    assert np.abs(weighted.coef_ - repeated.coef_).max() < 0.1 * apart
+
+
+def test_rows_of_weight_zero_do_not_count():
+    weight = np.ones(600)
+    weight[300:] = 0
+    wrong = LABELS.copy()
+    wrong[300:] = 1 - wrong[300:]
+    clf = LinearClassifier(random_state=0, max_iter=20).fit(X, wrong, sample_weight=weight)
+    assert clf.score(X[:300], LABELS[:300]) > 0.95
+
+
+def test_partial_fit_is_one_epoch_in_the_order_given():
+    rule = lrcore.AdaGrad(lr=schedules.Constant(0.5))
+    whole = LinearClassifier(optimizer=rule, shuffle=False, max_iter=1, alpha=1e-3)
+    whole.fit(X, LABELS)
+    parts = LinearClassifier(optimizer=rule, alpha=1e-3)
+    parts.partial_fit(X, LABELS, classes=[0, 1])
+    assert equal_bits(whole.coef_, parts.coef_)
+    assert parts.t_ == 600
+    again = LinearClassifier(optimizer=lrcore.AdaGrad(lr=0.5), alpha=1e-3)
+    for start in range(0, 600, 150):
+        again.partial_fit(X[start : start + 150], LABELS[start : start + 150], classes=[0, 1])
+    assert again.t_ == 600
+    np.testing.assert_allclose(again.coef_, parts.coef_, atol=0.05 * np.abs(parts.coef_).max())
+
+
+def test_looking_at_the_coefficients_changes_nothing():
+    blind, curious = (LinearClassifier(alpha=1e-3) for _ in range(2))
+    for start in range(0, 600, 100):
+        for clf in (blind, curious):
+            clf.partial_fit(X[start : start + 100], LABELS[start : start + 100], classes=[0, 1])
+        assert curious.coef_.any()
+    assert equal_bits(blind.coef_, curious.coef_)
+
+
+def test_partial_fit_takes_dense_and_sparse_rows_in_turn():
+    clf = LinearClassifier(alpha=1e-3).partial_fit(X[:300], LABELS[:300], classes=[0, 1])
+    clf.partial_fit(DENSE[300:], LABELS[300:])
+    same = LinearClassifier(alpha=1e-3).partial_fit(X[:300], LABELS[:300], classes=[0, 1])
+    same.partial_fit(X[300:], LABELS[300:])
+    np.testing.assert_allclose(clf.coef_, same.coef_, rtol=1e-9, atol=1e-12)
+
+
+def test_callback_hears_of_every_epoch_and_may_stop_the_fit():
+    heard = []
+    LinearClassifier(max_iter=3, random_state=0).fit(X, LABELS, callback=heard.append)
+    assert all(isinstance(p, Progress) for p in heard)
+    assert [p.epoch for p in heard if p.rows == 600] == [0, 1, 2]
+    assert all(p.rate >= 0 for p in heard)
+    assert heard[0].rate > heard[-1].rate
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    clf = LinearClassifier()
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, LABELS, callback=stop)
+    assert not hasattr(clf, "coef_")
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_inputs_are_not_changed(batch_size):
+    rows, labels = X.copy(), LABELS.copy()
+    rows.data.flags.writeable = rows.indices.flags.writeable = rows.indptr.flags.writeable = False
+    LinearClassifier(random_state=0, batch_size=batch_size, n_threads=2).fit(rows, labels)
+    assert equal_bits(rows.data, X.data)
+    read_only = DENSE.copy()
+    read_only.flags.writeable = False
+    LinearClassifier(random_state=0, batch_size=batch_size).fit(read_only, labels)
+    assert equal_bits(read_only, DENSE)
+
+
+def unsorted(matrix):
+    """The same rows with each row's entries reversed, and one value split in two."""
+    flipped = matrix.copy()
+    for i in range(matrix.shape[0]):
+        span = slice(matrix.indptr[i], matrix.indptr[i + 1])
+        flipped.indices[span] = matrix.indices[span][::-1]
+        flipped.data[span] = matrix.data[span][::-1]
+    data = np.insert(flipped.data, 0, flipped.data[0] / 2)
+    data[1] /= 2
+    indices = np.insert(flipped.indices, 0, flipped.indices[0])
+    indptr = flipped.indptr.copy()
+    indptr[1:] += 1
+    return sparse.csr_matrix((data, indices, indptr), shape=matrix.shape)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_forms_of_the_same_rows_give_the_same_model(n_threads):
+    expected = LinearClassifier(random_state=0).fit(X, LABELS).coef_
+    for form in (
+        X.tocsc(),
+        X.tocoo(),
+        sparse.csr_array(X),
+        unsorted(X),
+        SimpleNamespace(claimed=True),
+    ):
+        if isinstance(form, SimpleNamespace):
+            form = unsorted(X)
+            form.has_sorted_indices = form.has_canonical_format = True  # a flag that lies
+        clf = LinearClassifier(random_state=0, n_threads=n_threads).fit(form, LABELS)
+        assert equal_bits(clf.coef_, expected)
+    fortran = LinearClassifier(random_state=0).fit(np.asfortranarray(DENSE), LABELS).coef_
+    c_order = LinearClassifier(random_state=0).fit(DENSE, LABELS).coef_
+    assert equal_bits(fortran, c_order)
+
+
+def damaged(which, value):
+    matrix = X.copy()
+    getattr(matrix, which)[5] = value
+    return matrix
+
+
+def spoilt(value, at=(17, 4)):
+    matrix = DENSE.copy()
+    matrix[at] = value
+    return matrix
+
+
+BAD_FITS = [
+    ({}, spoilt(np.nan), LABELS, "X has NaN in row 17, column 4"),
+    ({}, spoilt(np.inf), LABELS, "X has infinity in row 17, column 4"),
+    ({}, sparse.csr_matrix(spoilt(np.nan)), LABELS, "X has NaN in row 17, column 4"),
+    ({}, sparse.csr_matrix(spoilt(-np.inf)), LABELS, "X has infinity in row 17, column 4"),
+    ({}, damaged("indices", 99), LABELS, "X has an index outside 0 to 39 in row 0"),
+    ({}, damaged("indices", -1), LABELS, "X has an index outside 0 to 39 in row 0"),
+    ({}, np.zeros((0, 4)), [], r"X has 0 sample\(s\)"),
+    ({}, np.zeros((4, 0)), [0, 1, 0, 1], r"X has 0 feature\(s\)"),
+    ({}, sparse.csr_matrix((0, 4)), [], r"X has 0 sample\(s\)"),
+    ({}, sparse.csr_matrix((4, 0)), [0, 1, 0, 1], r"X has 0 feature\(s\)"),
+    ({}, np.zeros(4), [0, 1, 0, 1], "X must be a 2-D array of rows, got 1-D"),
+    ({}, DENSE.astype(complex), LABELS, "Complex data not supported"),
+    ({}, np.array([["a"], ["b"]]), [0, 1], "X must hold numbers"),
+    ({}, DENSE, np.zeros(600), "y has 1 class"),
+    ({}, DENSE, LABELS[:-1], "y must have one entry for each of the 600 rows of X, got 599"),
+    ({}, DENSE, np.where(LABELS, 1.0, np.nan), "Input y contains NaN"),
+    ({"alpha": -1.0}, DENSE, LABELS, "alpha must be finite, >= 0, got -1.0"),
+    ({"alpha": np.nan}, DENSE, LABELS, "alpha must be finite"),
+    ({"l1_ratio": 1.5}, DENSE, LABELS, "l1_ratio must be finite, >= 0 and <= 1, got 1.5"),
+    ({"penalty": "l3"}, DENSE, LABELS, "penalty must be 'l2', 'l1', 'elasticnet' or None"),
+    ({"loss": "squared_error"}, DENSE, LABELS, "loss must be one of log_loss, hinge"),
+    ({"max_iter": 0}, DENSE, LABELS, "max_iter must be >= 1, got 0"),
+    ({"batch_size": 0}, DENSE, LABELS, "batch_size must be >= 1"),
+    ({"block_size": -3}, DENSE, LABELS, "block_size must be >= 1"),
+    ({"n_threads": 0}, DENSE, LABELS, "n_threads must be in 1 to 1024"),
+    ({"optimizer": "adamm"}, DENSE, LABELS, "optimizer must be a rule or one of"),
+]
+
+
+@pytest.mark.parametrize("params, rows, labels, message", BAD_FITS)
+def test_bad_fits_are_refused_and_change_nothing(params, rows, labels, message, backend):
+    clf = LinearClassifier(random_state=0).fit(X, LABELS)
+    before = clf.coef_.copy()
+    clf.set_params(**params)
+    with pytest.raises(ValueError, match=message):
+        clf.fit(rows, labels)
+    assert equal_bits(clf.coef_, before)
+    assert clf.n_features_in_ == 40
+
+
+@pytest.mark.parametrize(
+    "params", [{"alpha": "1"}, {"max_iter": 2.5}, {"batch_size": True}, {"n_threads": "2"}]
+)
+def test_wrong_types_of_parameters_are_refused(params):
+    with pytest.raises(TypeError, match=next(iter(params))):
+        LinearClassifier(**params).fit(X, LABELS)
+
+
+@pytest.mark.parametrize(
+    "weight, message",
+    [
+        (np.ones(5), r"sample_weight must have shape \(600,\)"),
+        (np.full(600, -1.0), "sample_weight must be finite and >= 0, got -1.0 in row 0"),
+        (np.full(600, np.nan), "sample_weight must be finite"),
+        (np.zeros(600), "sample_weight is zero for every row"),
+    ],
+)
+def test_bad_weights_are_refused(weight, message):
+    with pytest.raises(ValueError, match=message):
+        LinearClassifier().fit(X, LABELS, sample_weight=weight)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bad_targets_are_refused(value):
+    target = TARGET.copy()
+    target[3] = value
+    with pytest.raises(ValueError, match=r"y\[3\] is"):
+        LinearRegressor().fit(X, target)
+
+
+@pytest.mark.parametrize(
+    "rows, labels, classes, message",
+    [
+        (X[:, :-1], LABELS, None, "X has 39 features, but LinearClassifier is expecting 40"),
+        (X, np.full(600, 7), None, r"y has the class .*7.* in row 0, which is not in classes"),
+        (X, LABELS, [0, 2], "classes must stay"),
+        (spoilt(np.nan), LABELS, None, "X has NaN"),
+    ],
+)
+def test_bad_calls_of_partial_fit_change_nothing(rows, labels, classes, message):
+    clf = LinearClassifier().partial_fit(X, LABELS, classes=[0, 1])
+    state, t = pickle.dumps(clf._fitted.states), clf.t_
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(rows, labels, classes=classes)
+    assert pickle.dumps(clf._fitted.states) == state
+    assert clf.t_ == t
+
+
+def test_the_first_call_of_partial_fit_needs_all_classes():
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        LinearClassifier().partial_fit(X, LABELS)
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        LinearClassifier().partial_fit(X, LABELS, classes=[1])
+
+
+def test_a_fit_that_diverges_says_so_and_changes_nothing():
+    rows = (DENSE * 1e4).astype(np.float32)
+    rule = lrcore.SGD(lr=schedules.Constant(1e20))
+    reg = LinearRegressor(optimizer=rule)
+    with pytest.raises(FloatingPointError, match=r"diverged by step \d+, at rate 1e\+20; try lr="):
+        reg.fit(rows, TARGET)
+    assert not hasattr(reg, "coef_")
+    reg.set_params(optimizer="adagrad").partial_fit(rows, TARGET)
+    before, t = reg.coef_.copy(), reg.t_
+    wild = LinearRegressor(optimizer=lrcore.AdaGrad(lr=1e38), penalty="l2")
+    wild._fitted = reg._fitted
+    wild.n_features_in_ = 40
+    with pytest.raises(FloatingPointError, match="diverged"):
+        wild.partial_fit(rows, TARGET)
+    assert equal_bits(reg.coef_, before)
+    assert reg.t_ == t
+
+
+def test_unfitted_models_say_so():
+    for use in ("predict", "decision_function", "predict_proba"):
+        with pytest.raises(ValueError, match="not fitted"):
+            getattr(LinearClassifier(), use)(X)
+    assert not hasattr(LinearClassifier(), "coef_")
+
+
+def test_a_rate_given_as_a_number_falls_to_zero():
+    as_number = LinearClassifier(optimizer=lrcore.SGD(lr=0.1), random_state=0).fit(X, LABELS)
+    falling = lrcore.SGD(lr=schedules.Polynomial(0.1, steps=600 * 5))
+    as_schedule = LinearClassifier(optimizer=falling, random_state=0).fit(X, LABELS)
+    assert equal_bits(as_number.coef_, as_schedule.coef_)
+
+
+def test_clone_and_pickle():
+    clf = LinearClassifier(optimizer=lrcore.Adam(lr=0.1), random_state=0).fit(X, LABELS)
+    again = clone(clf).fit(X, LABELS)
+    copy = pickle.loads(pickle.dumps(clf))
+    assert equal_bits(clf.coef_, again.coef_)
+    assert equal_bits(clf.coef_, copy.coef_)
+    copy.partial_fit(X, LABELS)
+    clf.partial_fit(X, LABELS)
+    assert equal_bits(clf.coef_, copy.coef_)
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(
+    [LinearClassifier(max_iter=20), LinearRegressor(max_iter=20)],
+    expected_failed_checks=lambda estimator: dict.fromkeys(
+        (
+            "check_sample_weight_equivalence_on_dense_data",
+            "check_sample_weight_equivalence_on_sparse_data",
+        ),
+        "weights and repeats agree at the optimum, not after a few stochastic epochs",
+    ),
+)
+def test_scikit_learn(estimator, check):
+    check(estimator)
