@@ -25,6 +25,16 @@ STAMP_LIMIT = 1 << 30
 #: Values of X that a row must have before the processor finds its features early enough alone.
 LONG_ROW = 64
 
+#: Values of X in a block: their features, a cache line each, stay in the second-level cache from
+#: the margins to the update.
+BLOCK_VALUES = 6_000
+
+#: Rows that stay together when online epochs are shuffled, if they are short: they are then read
+#: from memory in one go, which saves up to a third of the time. Measured on four data sets, also
+#: sorted by class, the objective after five epochs is within 1e-3 of that of single rows; in
+#: mini-batches, where a batch would be made of fewer places, the loss is felt, so rows go singly.
+RUN_LENGTH = 4
+
 #: A model smaller than this stays in the cache nearest to the processor's core.
 CACHE_BYTES = 1 << 19
 
@@ -112,12 +122,11 @@ class State:
     @classmethod
     def new(cls, method: Method, rows: Rows) -> State:
         """All zeros, laid out for sparse or dense rows."""
-        width = method.columns.width
-        array = np.zeros((width, rows.shape[1] + 1), rows.dtype)
+        width, n = method.columns.width, rows.shape[1] + 1
+        shape = (n, method.columns.slot) if rows.sparse else (width, n)
+        state = cls(aligned_zeros(shape, rows.dtype), width, by_feature=rows.sparse)
         if method.columns.gradient:
-            array[method.columns.gradient] = np.nan
-        state = cls(array, width, by_feature=False)
-        state.lay_out(rows.sparse)
+            state.columns[method.columns.gradient] = np.nan
         return state
 
     @property
@@ -196,6 +205,12 @@ class Pass:
             )
         return self._jobs[block]
 
+    @property
+    def run_length(self) -> int:
+        """Rows that a shuffle should keep together."""
+        short = self.rows.nnz_per_row < 2 * LONG_ROW
+        return RUN_LENGTH if short and not self.method.mean else 1
+
     def next_block(self, state: State, start: int, n_rows: int) -> tuple[int, int]:
         """Where the next call from row `start` should stop, and its block or batch size.
 
@@ -209,6 +224,7 @@ class Pass:
         else:
             t = state.base + state.step
             bound = method.rule.shared_rows(t, *self._norms, LOSSES[method.loss].curvature)
+            bound = min(bound, max(16.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
             block = method.block_size
             if bound < block:
                 block = 1 << (max(1, int(bound)).bit_length() - 1)
@@ -271,6 +287,11 @@ def settle(state: State, method: Method) -> None:
     )
 
 
-def shuffle(order: np.ndarray, seed: int) -> None:
-    """Shuffle in place; the same order on every machine."""
+def shuffled(n_rows: int, seed: int, run_length: int = 1) -> np.ndarray:
+    """The rows in a random order, the same on every machine; runs of rows stay together."""
+    order = np.arange(-(-n_rows // run_length), dtype=np.int64)
     (reference if _core.kernels is None else _core.kernels).shuffle(order, seed)
+    if run_length > 1:
+        order = (order[:, None] * run_length + np.arange(run_length)).ravel()
+        order = order[order < n_rows]
+    return order

@@ -242,7 +242,7 @@ class _LinearModel(BaseEstimator):
         losses = []
         for epoch in range(self.max_iter):
             if self.shuffle:
-                epochs.shuffle(order, int(random.randint(2**31 - 1)))
+                order = epochs.shuffled(len(order), int(random.randint(2**31 - 1)), run.run_length)
             losses.append(self._epoch(run, states, order, targets, weight, epoch, callback))
         for state in states:
             if not np.isfinite(state.columns[0]).all():

@@ -34,10 +34,9 @@ def run(X, y, method, block, n_epochs=2, n_threads=1, weight=None, chunk=None, s
     rows = as_rows(X)
     state = State.new(method, rows)
     passes = Pass(method, rows, n_threads)
-    order = np.arange(rows.shape[0], dtype=np.int64)
     total = 0.0
     for epoch in range(n_epochs):
-        epochs.shuffle(order, seed + epoch)
+        order = epochs.shuffled(rows.shape[0], seed + epoch)
         step = (chunk or len(order)) // block * block or block
         for start in range(0, len(order), step):
             total += passes.advance(state, order[start : start + step], y, weight, block)
@@ -48,10 +47,10 @@ def run(X, y, method, block, n_epochs=2, n_threads=1, weight=None, chunk=None, s
 
 
 def orders(n_rows, n_epochs=2, seed=3):
-    order = np.arange(n_rows, dtype=np.int64)
     for epoch in range(n_epochs):
+        order = np.arange(n_rows, dtype=np.int64)
         reference.shuffle(order, seed + epoch)
-        yield order.copy()
+        yield order
 
 
 def close(got, expected, rtol=1e-12):
@@ -245,6 +244,15 @@ def test_shuffle_is_a_fixed_permutation(build):
     assert np.array_equal(order, slow)
     assert sorted(order) == list(range(1000))
     assert order[:5].tolist() != list(range(5))
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 4, 5, 399, 400])
+def test_shuffled_runs_are_a_permutation_that_keeps_runs(n_rows, backend):
+    order = epochs.shuffled(n_rows, 7, run_length=4)
+    assert order.dtype == np.int64
+    assert sorted(order) == list(range(n_rows))
+    follows = np.diff(order) == 1
+    assert follows.sum() >= n_rows - -(-n_rows // 4)
 
 
 def test_shuffle_reaches_every_place_about_equally(build):

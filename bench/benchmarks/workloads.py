@@ -35,7 +35,7 @@ def power_law(n_rows=200_000, n_features=1 << 20, nnz=20, seed=0):
     ranks = (n_features ** rng.random((n_rows, nnz))).astype(np.int64) - 1
     # Frequent features are spread over the columns as hashing does.
     indices = (ranks * 0x9E3779B1) % n_features
-    values = rng.uniform(0.5, 1.5, indices.shape).astype(np.float32) / np.sqrt(nnz)
+    values = (rng.uniform(0.5, 1.5, indices.shape) / np.sqrt(nnz)).astype(np.float32)
     indptr = np.arange(0, indices.size + 1, nnz)
     X = sparse.csr_matrix(
         (values.ravel(), indices.ravel().astype(np.int32), indptr), shape=(n_rows, n_features)

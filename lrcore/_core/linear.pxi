@@ -150,77 +150,72 @@ cdef inline void touch(
         seen[0] = now
 
 
-# Features that are gathered, updated in vectors and put back together.
+# Features that are gathered, updated in vectors and put back together; slots.h moves eight.
 cdef enum:
-    LANES = 16
+    LANES = 8
+    ROOM = 10 * LANES
+
+
+cdef struct Gathered:
+    void* slots[LANES]
 
 
 cdef inline void touch_gathered(
-    Rule r, real* model, const Py_ssize_t* at, real* lanes, Py_ssize_t m, Fit* job,
-    int64_t done, double clock,
+    Rule r, Gathered* at, const real* g, real* columns, Fit* job, int64_t done, double clock,
 ) noexcept nogil:
-    """m <= 16 distinct sparse features: gather, update in vectors, put back.
-
-    `lanes` is room for their gradients, given, and for their weights and states. What lies past
-    m is left from the chunk before: it is computed on, which costs nothing, and dropped.
-    """
-    cdef real* g = lanes
-    cdef real* w = g + LANES
-    cdef real* a = w + LANES
-    cdef real* b = a + LANES
-    cdef real* c = b + LANES
-    cdef real* seen = c + LANES
+    """The update of eight distinct sparse features with the gradients g."""
     cdef Py_ssize_t i
-    for i in range(m):
-        if decays(&r):
-            wake(r, model + at[i], 1, job, done, done + 1)
-        w[i] = model[at[i]]
-        if states(&r) > 0:
-            a[i] = model[at[i] + 1]
-        if states(&r) > 1:
-            b[i] = model[at[i] + 2]
-        if states(&r) > 2:
-            c[i] = model[at[i] + 3]
-        if job.seen:
-            seen[i] = model[at[i] + states(&r) + 1]
+    cdef real* seen = columns + LANES * (states(&r) + 1)
+    if decays(&r):
+        for i in range(LANES):
+            wake(r, <real*>at.slots[i], 1, job, done, done + 1)
+    if real is float:
+        load_float(at.slots, columns, job.width)
+    else:
+        load_double(at.slots, columns, job.width)
     if job.seen:
         for i in range(LANES):
             touch(
-                r, g[i], w + i, a + i, b + i, c + i, seen + i, True,
+                r, g[i], columns + i, columns + LANES + i, columns + 2 * LANES + i,
+                columns + 3 * LANES + i, seen + i, True,
                 <real>clock, <real>job.l1, <real>job.l2,
             )
     else:
         for i in range(LANES):
-            update(r, w + i, g[i], a + i, b + i, c + i)
-    for i in range(m):
-        model[at[i]] = w[i]
-        if states(&r) > 0:
-            model[at[i] + 1] = a[i]
-        if states(&r) > 1:
-            model[at[i] + 2] = b[i]
-        if states(&r) > 2:
-            model[at[i] + 3] = c[i]
-        if job.seen:
-            model[at[i] + states(&r) + 1] = seen[i]
+            update(
+                r, columns + i, g[i], columns + LANES + i, columns + 2 * LANES + i,
+                columns + 3 * LANES + i,
+            )
+    if real is float:
+        store_float(at.slots, columns, job.width)
+    else:
+        store_double(at.slots, columns, job.width)
 
 
 cdef inline void touch_entries(
     Rule r, real d, real* model, const index* indices, const real* x, Py_ssize_t n,
     real* lanes, Fit* job, int64_t done, double clock,
 ) noexcept nogil:
-    """The features of one sparse row; they are distinct, so the order among them is free."""
-    cdef Py_ssize_t[LANES] at
+    """The features of one sparse row; they are distinct, so the order among them is free.
+
+    `lanes` is room: eight gradients, eight slots as columns, and a slot of no feature that
+    stands in past the end of the row.
+    """
+    cdef Gathered at
     cdef Py_ssize_t k, i, full = n - n % LANES
-    for k in range(0, full, 16):
+    for k in range(0, full, 8):
         for i in range(LANES):
-            at[i] = indices[k + i] * job.width
+            at.slots[i] = model + indices[k + i] * job.width
             lanes[i] = d * x[k + i]
-        touch_gathered(r, model, at, lanes, LANES, job, done, clock)
+        touch_gathered(r, &at, lanes, lanes + LANES, job, done, clock)
     if full < n:
+        for i in range(LANES):
+            at.slots[i] = lanes + 9 * LANES
+            lanes[i] = 0
         for i in range(n - full):
-            at[i] = indices[full + i] * job.width
+            at.slots[i] = model + indices[full + i] * job.width
             lanes[i] = d * x[full + i]
-        touch_gathered(r, model, at, lanes, n - full, job, done, clock)
+        touch_gathered(r, &at, lanes, lanes + LANES, job, done, clock)
 
 
 cdef inline void touch_listed(
@@ -228,13 +223,17 @@ cdef inline void touch_listed(
     int64_t done, double clock,
 ) noexcept nogil:
     """The sparse features that a mini-batch has a gradient for."""
-    cdef Py_ssize_t k, i, m
-    for k in range(0, n, 16):
-        m = min(n - k, <Py_ssize_t>LANES)
-        for i in range(m):
+    cdef Gathered at
+    cdef Py_ssize_t k, i
+    for k in range(0, n, 8):
+        for i in range(LANES):
+            at.slots[i] = lanes + 9 * LANES
+            lanes[i] = 0
+        for i in range(min(n - k, <Py_ssize_t>LANES)):
+            at.slots[i] = model + listed[k + i]
             lanes[i] = model[listed[k + i] + job.gradient]
             model[listed[k + i] + job.gradient] = <real>NAN
-        touch_gathered(r, model, listed + k, lanes, m, job, done, clock)
+        touch_gathered(r, &at, lanes, lanes + LANES, job, done, clock)
 
 
 cdef inline void span(
@@ -276,6 +275,7 @@ cdef inline void fetch(
     if Matrix is not Dense:
         if i + 4 * job.ahead < job.n_rows:
             prefetch(X.indptr + job.order[i + 4 * job.ahead])
+            prefetch(job.y + job.order[i + 4 * job.ahead])
         if i + 2 * job.ahead < job.n_rows:
             row = job.order[i + 2 * job.ahead]
             for k in range(X.indptr[row], X.indptr[row + 1], 16):
@@ -284,7 +284,7 @@ cdef inline void fetch(
         if job.far and i + job.ahead < job.n_rows:
             span(X, job.order[i + job.ahead], low, high, job.n_features, &start, &stop)
             for k in range(start, stop):
-                prefetch(model + X.indices[k] * job.width)
+                prefetch_write(model + X.indices[k] * job.width)
 
 
 cdef inline real dot(Matrix* X, const real* model, Py_ssize_t width, Py_ssize_t row) noexcept nogil:
@@ -392,10 +392,11 @@ cdef inline double online_phase(
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
     cdef const real* x = <const real*>X.values
-    cdef real[6 * LANES] lanes
+    cdef real[ROOM] lanes
     cdef real d
-    for i in range(6 * LANES):
-        lanes[i] = 0
+    if Matrix is not Dense:
+        for i in range(ROOM):
+            lanes[i] = 0
     for i in range(first, last):
         clock += job.rates[i] * weight[i - first]
         d = <real>slope[i - first]
@@ -434,11 +435,12 @@ cdef inline double mean_phase(
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
     cdef const real* x = <const real*>X.values
-    cdef real[6 * LANES] lanes
+    cdef real[ROOM] lanes
     cdef real total = 0
     cdef double share = 0.0
-    for i in range(6 * LANES):
-        lanes[i] = 0
+    if Matrix is not Dense:
+        for i in range(ROOM):
+            lanes[i] = 0
     for i in range(last - first):
         share += weight[i]
         total += <real>slope[i]

@@ -3,9 +3,11 @@
 #define LRCORE_PARALLEL_H
 
 #if defined(__GNUC__) || defined(__clang__)
-#define lr_prefetch(p) __builtin_prefetch((p), 1, 3)
+#define lr_prefetch(p) __builtin_prefetch((p), 0, 3)
+#define lr_prefetch_write(p) __builtin_prefetch((p), 1, 3)
 #else
 #define lr_prefetch(p) ((void)(p))
+#define lr_prefetch_write(p) ((void)(p))
 #endif
 
 /* rule: coefficient rows; model: weights; data: gradient or matrix; job: the rest. */

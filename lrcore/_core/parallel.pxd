@@ -8,6 +8,7 @@ cdef extern from "parallel.h" nogil:
         pass
 
     void prefetch "lr_prefetch"(const void* address) noexcept
+    void prefetch_write "lr_prefetch_write"(const void* address) noexcept
     void run "lr_run"(
         Worker worker, void* rule, void* model, void* data, void* job, int n_threads
     ) noexcept
