@@ -240,7 +240,8 @@ class Pass:
         if state.step + steps > STAMP_LIMIT:
             self.rebase(state)
         t = np.arange(steps, dtype=np.int64) + (state.base + state.step)
-        rates, table = method.rule.rates(t), method.rule.coefficients(t)
+        rates = method.rule.rates(t)
+        table = method.rule.coefficients(t, rates)
         state.lay_out(rows.sparse)
         if _core.kernels is None:
             loss = LOSSES[method.loss]

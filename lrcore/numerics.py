@@ -97,8 +97,8 @@ def real_power(x: ArrayLike, p: float) -> Floats:
     """x**p for x >= 0 and real p > 0."""
     x = np.asarray(x, np.float64)
     if p == int(p):
-        whole = np.ones(x.shape)
-        for _ in range(int(p)):
+        whole = x
+        for _ in range(int(p) - 1):
             whole = whole * x
         return whole
     positive = np.where(x > 0.0, x, 1.0)

@@ -39,11 +39,11 @@ class Rows:
     def norms(self) -> tuple[float, float]:
         """Mean sum of the magnitudes, and mean sum of the squares, of a row's values.
 
-        From at most 65,536 of them, by exact summation: it is compared with thresholds, so it
+        From at most some 4,096 of them, by exact summation: it is compared with thresholds, so it
         has to be the same number on every machine.
         """
         flat = self.values.reshape(-1)
-        sample = np.abs(flat[:: max(1, flat.size // 65_536)].astype(np.float64))
+        sample = np.abs(flat[:: max(1, flat.size // 4_096)].astype(np.float64))
         share = self.nnz_per_row / max(1, sample.size)
         return share * math.fsum(sample), share * math.fsum(sample * sample)
 

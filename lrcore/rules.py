@@ -74,17 +74,18 @@ class Rule:
         """The element formula for these hyperparameters."""
         raise TypeError(f"{type(self).__name__} is not a rule; use one of {', '.join(RULES)}")
 
-    def columns(self, t: np.ndarray) -> dict[str, Floats | float]:
-        """The formula's columns at the steps t, but for the rate."""
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
+        """The formula's columns at the steps t; "lr" is `rates` unless given here."""
         return {}
 
     def rates(self, t: np.ndarray) -> Floats:
         """Learning rates of the steps t, float64."""
         return as_schedule(self.lr).rates(t)
 
-    def coefficients(self, t: np.ndarray) -> Floats:
+    def coefficients(self, t: np.ndarray, rates: Floats | None = None) -> Floats:
         """The formula's columns at the steps t (int64, 1-D): a row for each step, float64."""
-        values = {"lr": self.rates(t), **self.columns(t)}
+        rates = self.rates(t) if rates is None else rates
+        values = {"lr": rates, **self.columns(t, rates)}
         table = np.empty((len(t), len(self.formula.columns)))
         for i, name in enumerate(self.formula.columns):
             table[:, i] = values[name]
@@ -160,7 +161,7 @@ class SGD(Rule):
     def formula(self) -> type[Formula]:
         return formulas.Momentum if self.momentum else formulas.SGD
 
-    def columns(self, t: np.ndarray) -> dict[str, Floats | float]:
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {
             "momentum": self.momentum,
             "gradient_share": 1.0 if self.nesterov else 0.0,
@@ -202,7 +203,7 @@ class AdaGrad(Rule):
     def formula(self) -> type[Formula]:
         return formulas.AdaGrad
 
-    def columns(self, t: np.ndarray) -> dict[str, Floats | float]:
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {"eps": self.eps}
 
     def speed(self, t: int, norm1: float, norm2: float, curvature: float) -> float:
@@ -249,7 +250,7 @@ class RMSProp(Rule):
             return formulas.RMSPropCenteredMomentum if self.momentum else formulas.RMSPropCentered
         return formulas.RMSPropMomentum if self.momentum else formulas.RMSProp
 
-    def columns(self, t: np.ndarray) -> dict[str, Floats | float]:
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {
             "rho": self.rho,
             "fresh": 1.0 - self.rho,
@@ -294,11 +295,11 @@ class Adam(Rule):
     def formula(self) -> type[Formula]:
         return formulas.Adam
 
-    def columns(self, t: np.ndarray) -> dict[str, Floats | float]:
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         correction1 = 1.0 - numerics.power(self.beta1, t + 1)
         root2 = np.sqrt(1.0 - numerics.power(self.beta2, t + 1))
         return {
-            "lr": self.rates(t) * root2 / correction1,
+            "lr": rates * root2 / correction1,
             "beta1": self.beta1,
             "fresh1": 1.0 - self.beta1,
             "beta2": self.beta2,

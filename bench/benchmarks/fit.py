@@ -42,6 +42,6 @@ class DenseEpoch:
         self.y = (self.X[:, 0] + rng.standard_normal(100_000) > 0).astype(int)
 
     def time_fit(self, batch_size, threads):
-        LinearClassifier(
-            batch_size=batch_size, n_threads=threads, max_iter=1, random_state=0
-        ).fit(self.X, self.y)
+        LinearClassifier(batch_size=batch_size, n_threads=threads, max_iter=1, random_state=0).fit(
+            self.X, self.y
+        )
