@@ -8,6 +8,7 @@ import platform
 import statistics
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,8 @@ def report_epochs(matrices, counts, rounds):
                 calls[f"{batch} {n}"] = LinearClassifier(
                     alpha=alpha, max_iter=epochs, random_state=0, n_threads=n, batch_size=batch
                 )
-        t = side_by_side({k: lambda m=m: m.fit(X, y) for k, m in calls.items()}, rounds)
+        fits = {key: partial(model.fit, X, y) for key, model in calls.items()}
+        t = side_by_side(fits, rounds)
         line = f"{name:<16} {X.nnz / 1e6:6.1f}   {t['sgd'] / epochs * 1e3:16.1f}   "
         line += "   ".join(
             f"{t['sgd'] / t[f'1 {n}']:11.2f}   {t['sgd'] / t[f'256 {n}']:14.2f}" for n in counts

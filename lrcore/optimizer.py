@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Union
 
 import numpy as np
 
-from lrcore import _core, rules
+from lrcore import _core, reference, rules
 from lrcore._core import threads
 from lrcore.rules import Rule
 
@@ -43,6 +44,12 @@ def check_array(name: str, array: object) -> np.ndarray:
     if not array.flags.aligned:
         raise ValueError(f"{name} must be aligned in memory; {name}.copy() is")
     return array
+
+
+@lru_cache(maxsize=64)
+def specialised(function: Any, dtype: np.dtype[Any]) -> Any:
+    """A fused function of the core for one dtype; looking it up costs more than a small step."""
+    return function[FUSED_NAMES[dtype]]
 
 
 def extent(array: np.ndarray) -> tuple[int, int]:
@@ -114,11 +121,10 @@ class Optimizer:
         self.nonfinite = nonfinite
         self.t = 0
         self.skipped = 0
-        states = len(rule.formula.state)
-        self._state = {
-            name: np.zeros((states, array.size), array.dtype)
-            for name, array in self._params.items()
+        self._grad_names = {
+            name.replace("params", "grads", 1): array for name, array in self._params.items()
         }
+        self._slots = self._new_state(rule)
         self._table = np.empty((0, 0))
         self._table_start = 0
 
@@ -142,9 +148,9 @@ class Optimizer:
         FloatingPointError
             If a gradient is not finite and ``nonfinite="raise"``; nothing has changed then.
         """
-        arrays = self._check_grads(grads)
+        flat = self._check_grads(grads)
         if self.nonfinite != "propagate":
-            bad = self._first_nonfinite(arrays)
+            bad = self._first_nonfinite(flat)
             if bad and self.nonfinite == "raise":
                 raise FloatingPointError(
                     f"{bad} at step {self.t}; nothing was changed. A smaller rate, clipping, or "
@@ -154,16 +160,16 @@ class Optimizer:
                 self.skipped += 1
                 return
         row = self._row()
-        for (name, array), grad in zip(self._params.items(), arrays.values()):
-            self._step_array(row, array, grad, self._state[name])
+        for (_, w, state), g in zip(self._slots, flat):
+            self._step_array(row, w, g, state)
         self.t += 1
 
-    def _check_grads(self, grads: Arrays) -> dict[str, np.ndarray]:
+    def _check_grads(self, grads: Arrays) -> list[np.ndarray]:
+        """The gradients as vectors, in the order of the parameters."""
         found = flatten("grads", grads)
-        wanted = [name.replace("params", "grads", 1) for name in self._params]
-        if found.keys() != set(wanted):
-            missing = [name for name in wanted if name not in found]
-            extra = [name for name in found if name not in wanted]
+        if found.keys() != self._grad_names.keys():
+            missing = [name for name in self._grad_names if name not in found]
+            extra = [name for name in found if name not in self._grad_names]
             raise ValueError(
                 "grads must have the structure of params: "
                 + "; ".join(
@@ -172,8 +178,8 @@ class Optimizer:
                     if names
                 )
             )
-        checked = {}
-        for name, param in zip(wanted, self._params.values()):
+        flat = []
+        for name, param in self._grad_names.items():
             grad = check_array(name, found[name])
             if grad.dtype != param.dtype:
                 raise TypeError(
@@ -184,8 +190,8 @@ class Optimizer:
                     f"{name} must have the shape {param.shape} of its parameter, got {grad.shape}"
                 )
             self._check_apart(name, grad)
-            checked[name] = grad
-        return checked
+            flat.append(grad.reshape(-1))
+        return flat
 
     def _check_apart(self, name: str, grad: np.ndarray) -> None:
         start, stop = extent(grad)
@@ -195,19 +201,17 @@ class Optimizer:
                 f"{name} overlaps {self._extents[before - 1][2]} in memory; give separate arrays"
             )
 
-    def _first_nonfinite(self, grads: dict[str, np.ndarray]) -> str:
+    def _first_nonfinite(self, flat: list[np.ndarray]) -> str:
         """What is not finite, in words; empty if everything is."""
-        for name, grad in grads.items():
-            flat = grad.reshape(-1)
+        for (name, param), g in zip(self._grad_names.items(), flat):
             if _core.kernels is None:
-                bad = np.flatnonzero(~np.isfinite(flat))
-                first = int(bad[0]) if bad.size else -1
+                first = reference.first_nonfinite(g)
             else:
-                check = _core.kernels.first_nonfinite[FUSED_NAMES[grad.dtype]]
-                first = check(flat, threads.count(self.n_threads, grad.size))
+                check = specialised(_core.kernels.first_nonfinite, g.dtype)
+                first = check(g, threads.count(self.n_threads, g.size))
             if first >= 0:
-                where = ", ".join(str(i) for i in np.unravel_index(first, grad.shape))
-                return f"{name}[{where}] is {flat[first]}"
+                where = ", ".join(str(i) for i in np.unravel_index(first, param.shape))
+                return f"{name}[{where}] is {g[first]}"
         return ""
 
     def _row(self) -> np.ndarray:
@@ -218,25 +222,29 @@ class Optimizer:
             self._table = self.rule.coefficients(steps)
             self._table_start = self.t
             offset = 0
-        row: np.ndarray = self._table[offset]
-        return row
+        return self._table[offset]
 
-    def _step_array(
-        self, row: np.ndarray, param: np.ndarray, grad: np.ndarray, state: np.ndarray
-    ) -> None:
+    def _step_array(self, row: np.ndarray, w: np.ndarray, g: np.ndarray, state: np.ndarray) -> None:
         formula = self.rule.formula
-        w, g = param.reshape(-1), grad.reshape(-1)
         if _core.kernels is None:
-            formula.update(formula.row(row, param.dtype), w, g, *state)
+            formula.update(formula.row(row, w.dtype), w, g, *state)
         else:
             index = _core.kernels.RULES[formula.__name__][0]
-            step = _core.kernels.step[FUSED_NAMES[param.dtype]]
-            step(index, row, w, g, state, threads.count(self.n_threads, param.size))
+            step = specialised(_core.kernels.step, w.dtype)
+            step(index, row, w, g, state, threads.count(self.n_threads, w.size))
+
+    def _new_state(self, rule: Rule) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Name, parameter as a vector, and (n_states, size) zeros, for each parameter."""
+        states = len(rule.formula.state)
+        return [
+            (name, array.reshape(-1), np.zeros((states, array.size), array.dtype))
+            for name, array in self._params.items()
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume exactly: a flat dict of arrays and plain values (copies)."""
         saved: dict[str, Any] = {"t": self.t, "skipped": self.skipped, "rule": self.rule.to_dict()}
-        for name, state in self._state.items():
+        for name, _, state in self._slots:
             for label, values in zip(self.rule.formula.state, state):
                 saved[f"{name}.{label}"] = values.copy()
         return saved
@@ -250,11 +258,7 @@ class Optimizer:
             If it does not fit these parameters; nothing has changed then.
         """
         rule = rules.from_dict(saved["rule"]) if "rule" in saved else self.rule
-        names = {
-            f"{name}.{label}": (name, i)
-            for name in self._params
-            for i, label in enumerate(rule.formula.state)
-        }
+        names = {f"{name}.{label}": name for name in self._params for label in rule.formula.state}
         expected = {"t", "skipped", "rule", *names}
         if saved.keys() != expected:
             wrong = sorted(expected ^ set(saved))
@@ -262,19 +266,17 @@ class Optimizer:
         for key in ("t", "skipped"):
             if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
                 raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
-        for key, (name, _) in names.items():
+        for key, name in names.items():
             values, param = check_array(f"state[{key!r}]", saved[key]), self._params[name]
             if values.dtype != param.dtype or values.size != param.size:
                 raise ValueError(
                     f"state[{key!r}] must have {param.size} values of {param.dtype}, "
                     f"got {values.size} of {values.dtype}"
                 )
-        states = len(rule.formula.state)
-        self._state = {
-            name: np.zeros((states, array.size), array.dtype)
-            for name, array in self._params.items()
-        }
-        for key, (name, i) in names.items():
-            self._state[name][i] = saved[key].reshape(-1)
+        slots = self._new_state(rule)
+        for name, _, state in slots:
+            for i, label in enumerate(rule.formula.state):
+                state[i] = saved[f"{name}.{label}"].reshape(-1)
+        self._slots = slots
         self.rule, self.t, self.skipped = rule, int(saved["t"]), int(saved["skipped"])
         self._table = np.empty((0, 0))

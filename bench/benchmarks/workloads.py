@@ -30,7 +30,7 @@ def bytes_moved(rule, itemsize=4):
 
 
 def power_law(n_rows=200_000, n_features=1 << 20, nnz=20, seed=0):
-    """Rows of `nnz` features whose frequencies fall as a power law, and labels from a linear rule."""
+    """Rows of `nnz` features with frequencies that fall as a power law; labels of a linear rule."""
     rng = np.random.default_rng(seed)
     ranks = (n_features ** rng.random((n_rows, nnz))).astype(np.int64) - 1
     # Frequent features are spread over the columns as hashing does.
