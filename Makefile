@@ -17,11 +17,19 @@ help:
 	@echo "make sanitize  kernel tests under address and undefined-behaviour sanitizers"
 	@echo "make clean     remove what the others made"
 
-# One stamp for each extra: the package is installed in place, and again when a source changes.
-$(VENV)/installed-%: $(SOURCES)
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing lrcore[$*] into $(VENV) ..."
-	@$(PIP) install --editable '.[$*]'
+# The package is built once, in place, and again when a source changes; an extra only adds packages.
+$(VENV)/built: $(SOURCES)
+	@test -x $(BIN)/python || { $(PYTHON) -m venv $(VENV) && $(PIP) install --upgrade pip; }
+	@echo "building lrcore and installing it into $(VENV) (about a minute) ..."
+	@$(PIP) install --editable .
+	@touch $@
+
+LIST_EXTRA = from importlib.metadata import requires; import sys; \
+  print(*[r.split(";")[0] for r in requires("lrcore") if sys.argv[1] in r.split(";")[-1]], sep="\n")
+
+$(VENV)/installed-%: $(VENV)/built
+	@$(BIN)/python -c '$(LIST_EXTRA)' '"$*"' > $(VENV)/extra-$*.txt
+	@$(PIP) install --requirement $(VENV)/extra-$*.txt
 	@touch $@
 
 demo: $(VENV)/installed-demo
