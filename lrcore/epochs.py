@@ -184,7 +184,7 @@ class Pass:
         self.method = method
         self.rows = rows
         self._bounds = rows.cuts(threads.count(n_threads, rows.values.size))
-        self._norms = rows.norms()
+        self._measures = rows.measures()
         self._jobs: dict[int, Any] = {}
 
     def _job(self, block: int) -> Any:
@@ -223,7 +223,7 @@ class Pass:
             block, longest = method.batch_size, CHUNK_ROWS
         else:
             t = state.base + state.step
-            bound = method.rule.shared_rows(t, *self._norms, LOSSES[method.loss].curvature)
+            bound = method.rule.shared_rows(t, LOSSES[method.loss].curvature, *self._measures)
             bound = min(bound, max(16.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
             block = method.block_size
             if bound < block:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +13,14 @@ from lrcore import _core, reference
 from lrcore._core import threads
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Measures(NamedTuple):
+    """Of a row: mean sum of magnitudes, mean sum of squares, features shared with another."""
+
+    norm1: float
+    norm2: float
+    overlap: float
 
 
 @dataclass(frozen=True)
@@ -36,16 +44,27 @@ class Rows:
     def nnz_per_row(self) -> float:
         return self.values.size / self.shape[0]
 
-    def norms(self) -> tuple[float, float]:
-        """Mean sum of the magnitudes, and mean sum of the squares, of a row's values.
+    def measures(self) -> Measures:
+        """What a rule needs to know of the rows, from a sample.
 
-        From at most some 4,096 of them, by exact summation: it is compared with thresholds, so it
-        has to be the same number on every machine.
+        By exact summation: it is compared with thresholds, so it has to be the same on every
+        machine.
         """
         flat = self.values.reshape(-1)
         sample = np.abs(flat[:: max(1, flat.size // 4_096)].astype(np.float64))
         share = self.nnz_per_row / max(1, sample.size)
-        return share * math.fsum(sample), share * math.fsum(sample * sample)
+        norm1, norm2 = share * math.fsum(sample), share * math.fsum(sample * sample)
+        return Measures(norm1, norm2, self._overlap())
+
+    def _overlap(self) -> float:
+        """Mean number of features that two rows share, from the pairs of at most 64 rows."""
+        n_rows = self.shape[0]
+        chosen = range(0, n_rows, max(1, n_rows // 64))
+        if len(chosen) < 2:
+            return self.nnz_per_row
+        touched = [reference.row_of(self, i)[0] for i in chosen]
+        counts = np.unique(np.concatenate(touched), return_counts=True)[1]
+        return float((counts * (counts - 1)).sum()) / (len(chosen) * (len(chosen) - 1))
 
     def cuts(self, n_ranges: int) -> np.ndarray:
         """Bounds of n_ranges ranges of features with about as many values in each."""

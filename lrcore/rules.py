@@ -91,17 +91,19 @@ class Rule:
             table[:, i] = values[name]
         return table
 
-    def shared_rows(self, t: int, norm1: float, norm2: float, curvature: float) -> float:
+    def shared_rows(
+        self, t: int, curvature: float, norm1: float, norm2: float, overlap: float
+    ) -> float:
         """How many rows of a linear model may share margins at step t without harm.
 
-        norm1 and norm2 are the mean sum of magnitudes and of squares of a row, curvature bounds
-        the second derivative of the loss. The bound keeps what a block of rows changes in a
-        margin, all in one direction, to about 1.
+        curvature bounds the second derivative of the loss, norm1 and norm2 are the mean sum of
+        magnitudes and of squares of a row, overlap the features that two rows share. The bound
+        keeps what a block of rows changes in a margin, all in one direction, to about 1.
         """
-        rate = float(self.rates(np.array([t]))[0]) * self.speed(t, norm1, norm2, curvature)
+        rate = float(self.rates(np.array([t]))[0]) * self.speed(t, curvature, norm1, norm2, overlap)
         return 1.0 / rate if rate > 0 else float("inf")
 
-    def speed(self, t: int, norm1: float, norm2: float, curvature: float) -> float:
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         """Change of a row's margin by one step on such a row, per unit of the rate."""
         return norm1
 
@@ -169,7 +171,7 @@ class SGD(Rule):
             "gain": 1.0 / (1.0 - self.momentum),
         }
 
-    def speed(self, t: int, norm1: float, norm2: float, curvature: float) -> float:
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         return curvature * norm2 / (1.0 - self.momentum)
 
 
@@ -206,9 +208,9 @@ class AdaGrad(Rule):
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {"eps": self.eps}
 
-    def speed(self, t: int, norm1: float, norm2: float, curvature: float) -> float:
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         # Steps shrink with the root of the squares seen: measured on sparse and dense data.
-        return 2.0 / math.sqrt(t + 1)
+        return 2.0 * max(1.0, overlap / 8.0) / math.sqrt(t + 1)
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,7 @@ class RMSProp(Rule):
             "gain": 1.0 / (1.0 - self.momentum),
         }
 
-    def speed(self, t: int, norm1: float, norm2: float, curvature: float) -> float:
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         return norm1 / (1.0 - self.momentum)
 
 

@@ -34,6 +34,22 @@ def test_log_loss_comes_close_to_the_optimum(optimizer, batch_size):
     assert got < best * 1.01
 
 
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd", "rmsprop", "adam"])
+def test_sharing_margins_costs_no_accuracy(optimizer):
+    """The first epoch over dense rows, where margins a block old would do most harm."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3000, 30)) + 1.0
+    labels = rows @ rng.normal(size=30) + rng.normal(size=3000) > 0
+    shared, single = (
+        LinearClassifier(
+            optimizer=optimizer, block_size=size, max_iter=1, shuffle=False
+        ).fit(rows, labels).loss_curve_[0]
+        for size in (256, 1)
+    )  # fmt: skip
+    assert single < 0.5
+    assert shared < 1.05 * single
+
+
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
 def test_l1_finds_the_zeros_and_the_optimum(optimizer):
     alpha = 2e-2
