@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo test lint bench report sanitize clean
 

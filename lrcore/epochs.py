@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -177,33 +178,65 @@ def core_job(
     )
 
 
+class Crew:
+    """How many threads the next call gets, where nobody said: what has been faster so far.
+
+    Threads that wait for each other at every block are slower than one alone when another
+    program has a processor. The bits are the same either way, so the clock may decide.
+    """
+
+    #: Rows of a call whose time says something, and calls after which the other way is tried.
+    ENOUGH, AGAIN = 4_096, 24
+
+    def __init__(self, n_threads: int, fixed: bool) -> None:
+        self._seconds_per_row: dict[int, float] = {}
+        self._ways = [n_threads] if fixed or n_threads == 1 else [n_threads, 1]
+        self._calls = 0
+
+    def choose(self) -> int:
+        """The number of threads for the next call."""
+        for way in self._ways:
+            if way not in self._seconds_per_row:
+                return way
+        best = min(self._seconds_per_row, key=lambda way: self._seconds_per_row[way])
+        self._calls += 1
+        if self._calls % self.AGAIN == 0 and len(self._ways) > 1:
+            return self._ways[1 - self._ways.index(best)]
+        return best
+
+    def note(self, n_threads: int, n_rows: int, seconds: float) -> None:
+        """Remember how long a call took."""
+        if n_rows >= self.ENOUGH:
+            self._seconds_per_row[n_threads] = seconds / n_rows
+
+
 class Pass:
     """Rows and method brought together: moves states forward over chunks of rows."""
 
     def __init__(self, method: Method, rows: Rows, n_threads: int | None) -> None:
         self.method = method
         self.rows = rows
-        self._bounds = rows.cuts(threads.count(n_threads, rows.values.size))
+        self._crew = Crew(threads.count(n_threads, rows.values.size), fixed=n_threads is not None)
         self._measures = rows.measures()
-        self._jobs: dict[int, Any] = {}
+        self._jobs: dict[tuple[int, int], Any] = {}
 
-    def _job(self, block: int) -> Any:
-        if block not in self._jobs:
+    def _job(self, block: int, n_threads: int) -> Any:
+        if (block, n_threads) not in self._jobs:
             method, rows = self.method, self.rows
             n_features, room = rows.shape[1], 1
             if method.mean and rows.indptr is not None:
                 room += min(n_features, block * int(np.diff(rows.indptr).max()))
             model_bytes = n_features * method.columns.slot * rows.dtype.itemsize
-            self._jobs[block] = core_job(
+            self._jobs[block, n_threads] = core_job(
                 method,
                 n_features,
                 block,
-                bounds=self._bounds,
+                bounds=rows.cuts(n_threads),
                 room=room,
                 ahead=max(1, round(96 / max(1.0, rows.nnz_per_row))),
                 far=rows.nnz_per_row < LONG_ROW and model_bytes > CACHE_BYTES,
             )
-        return self._jobs[block]
+        return self._jobs[block, n_threads]
 
     @property
     def run_length(self) -> int:
@@ -250,13 +283,16 @@ class Pass:
             )
         else:
             index = _core.kernels.RULES[method.formula.__name__][0]
-            head = (self._job(block), index, table, rates, order)
+            n_threads = self._crew.choose()
+            start = time.perf_counter()
+            head = (self._job(block, n_threads), index, table, rates, order)
             tail = (y, weight, state.array, state.step, state.clock)
             if rows.indptr is not None:
                 data = (rows.indptr, rows.indices, rows.values)
                 total, state.clock = _core.kernels.fit_csr(*head, *data, *tail)
             else:
                 total, state.clock = _core.kernels.fit_dense(*head, rows.values, *tail)
+            self._crew.note(n_threads, len(order), time.perf_counter() - start)
         state.step += steps
         return total
 

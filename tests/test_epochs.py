@@ -279,3 +279,21 @@ def test_margins_have_the_same_bits_for_every_build_and_thread_count(monkeypatch
             np.testing.assert_allclose(
                 results[0], exact, atol=1e-4 if dtype == np.float32 else 1e-12
             )
+
+
+def test_a_crew_settles_on_the_faster_way_and_tries_the_other_again():
+    crew = epochs.Crew(4, fixed=False)
+    cost = {4: 2.0, 1: 1.0}
+    ways = []
+    for _ in range(60):
+        ways.append(crew.choose())
+        crew.note(ways[-1], 10_000, cost[ways[-1]])
+    assert ways[:2] == [4, 1]
+    assert ways.count(1) > 50
+    assert 4 in ways[2:]
+    cost.update({4: 0.5})
+    for _ in range(60):
+        ways.append(crew.choose())
+        crew.note(ways[-1], 10_000, cost[ways[-1]])
+    assert ways[-30:].count(4) > 25
+    assert {epochs.Crew(3, fixed=True).choose() for _ in range(5)} == {3}

@@ -600,7 +600,9 @@ cdef int call(
     job.c.n_rows = order.shape[0]
     job.c.rates = &rates[0]
     job.c.y = &y[0]
-    job.c.weight = NULL if weight is None else &weight[0]
+    job.c.weight = NULL
+    if weight is not None:
+        job.c.weight = &weight[0]
     job.c.step = step
     job.c.clock = clock
     job.c.loss = 0.0
