@@ -45,6 +45,8 @@ lint: $(VENV)/installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lrcore/_core
 
 bench: $(VENV)/installed-bench
+	cd bench && ../$(BIN)/asv machine --machine local --yes
+	cd bench && ../$(BIN)/asv check --python=same
 	cd bench && ../$(BIN)/asv run --python=same --quick --show-stderr --machine local
 
 report: $(VENV)/installed-bench
@@ -55,6 +57,7 @@ SANITIZED := build/sanitized
 sanitize: $(VENV)/installed-test
 	LRCORE_SANITIZE=1 $(PIP) install --no-deps --target $(SANITIZED) --upgrade .
 	cp -r tests $(SANITIZED)/
+	test -n "$$(nm -D $(SANITIZED)/lrcore/_core/baseline*.so | grep asan)"
 	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. PYTHONSAFEPATH=1 \
 	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q \
