@@ -40,11 +40,12 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from lrcore import epochs
 from lrcore._core import threads
-from lrcore.epochs import Method, Pass, State
+from lrcore.epochs import Pass
 from lrcore.losses import LOSSES, LogLoss
 from lrcore.rows import Rows, as_rows
 from lrcore.rules import Rule, rule_class
 from lrcore.schedules import Polynomial, Schedule
+from lrcore.states import Method, State
 
 PENALTIES = (None, "l2", "l1", "elasticnet")
 

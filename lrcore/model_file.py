@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from lrcore import rules
-from lrcore.epochs import Method, State
 from lrcore.linear_model import Fitted, LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
+from lrcore.states import Method, State
 
 FORMAT = 1
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Union
 
 import numpy as np
 
-from lrcore import _core, reference, rules
+from lrcore import _core, checks, rules
 from lrcore._core import threads
 from lrcore.rules import Rule
 
@@ -18,7 +17,7 @@ Arrays = Union[np.ndarray, "list[np.ndarray]", "tuple[np.ndarray, ...]", Mapping
 #: Steps whose coefficients are worked out at once: a step then costs no schedule.
 TABLE_STEPS = 256
 
-FUSED_NAMES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def flatten(name: str, arrays: Arrays) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def check_array(name: str, array: object) -> np.ndarray:
     """Raise unless array is a plain float32 or float64 array that is one piece of memory."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
-    if array.dtype not in FUSED_NAMES:
+    if array.dtype not in DTYPES:
         raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
     if not array.flags.c_contiguous:
         raise ValueError(
@@ -44,12 +43,6 @@ def check_array(name: str, array: object) -> np.ndarray:
     if not array.flags.aligned:
         raise ValueError(f"{name} must be aligned in memory; {name}.copy() is")
     return array
-
-
-@lru_cache(maxsize=64)
-def specialised(function: Any, dtype: np.dtype[Any]) -> Any:
-    """A fused function of the core for one dtype; looking it up costs more than a small step."""
-    return function[FUSED_NAMES[dtype]]
 
 
 def extent(array: np.ndarray) -> tuple[int, int]:
@@ -204,11 +197,7 @@ class Optimizer:
     def _first_nonfinite(self, flat: list[np.ndarray]) -> str:
         """What is not finite, in words; empty if everything is."""
         for (name, param), g in zip(self._grad_names.items(), flat):
-            if _core.kernels is None:
-                first = reference.first_nonfinite(g)
-            else:
-                check = specialised(_core.kernels.first_nonfinite, g.dtype)
-                first = check(g, threads.count(self.n_threads, g.size))
+            first = checks.first_nonfinite(g, self.n_threads)
             if first >= 0:
                 where = ", ".join(str(i) for i in np.unravel_index(first, param.shape))
                 return f"{name}[{where}] is {g[first]}"
@@ -230,7 +219,7 @@ class Optimizer:
             formula.update(formula.row(row, w.dtype), w, g, *state)
         else:
             index = _core.kernels.RULES[formula.__name__][0]
-            step = specialised(_core.kernels.step, w.dtype)
+            step = _core.kernels.step[_core.FUSED[w.dtype.char]]
             step(index, row, w, g, state, threads.count(self.n_threads, w.size))
 
     def _new_state(self, rule: Rule) -> list[tuple[str, np.ndarray, np.ndarray]]:

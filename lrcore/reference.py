@@ -7,37 +7,14 @@ rounding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lrcore import numerics
 from lrcore.losses import Loss
-
-if TYPE_CHECKING:
-    from lrcore.epochs import Method, State
-    from lrcore.rows import Rows
-
-
-def first_nonfinite(flat: np.ndarray) -> int:
-    """Index of the first NaN or infinity, -1 if there is none."""
-    bad = np.flatnonzero(~np.isfinite(flat))
-    return int(bad[0]) if bad.size else -1
-
-
-def inspect_csr(indptr: np.ndarray, indices: np.ndarray, n_features: int) -> tuple[str, int]:
-    """As the core's: ("", -1), ("order", row) or ("range", row)."""
-    disorder = -1
-    for row in range(len(indptr) - 1):
-        start, stop = indptr[row], indptr[row + 1]
-        if not 0 <= start <= stop <= indices.size:
-            return "range", row
-        entries = indices[start:stop]
-        if entries.size and not (entries.min() >= 0 and entries.max() < n_features):
-            return "range", row
-        if np.any(np.diff(entries) <= 0):
-            disorder = row
-    return ("order", disorder) if disorder >= 0 else ("", -1)
+from lrcore.rows import Rows
+from lrcore.states import Method, State
 
 
 def shuffle(order: np.ndarray, seed: int) -> None:
@@ -50,15 +27,6 @@ def shuffle(order: np.ndarray, seed: int) -> None:
         z ^= z >> 31
         j = ((z >> 32) * (i + 1)) >> 32
         order[i], order[j] = order[j], order[i]
-
-
-def row_of(rows: Rows, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features that a row touches, and its values there."""
-    if rows.indptr is None or rows.indices is None:
-        entries = np.flatnonzero(rows.values[i])
-        return entries, rows.values[i, entries]
-    span = slice(rows.indptr[i], rows.indptr[i + 1])
-    return rows.indices[span], rows.values[span]
 
 
 def touch(
@@ -124,7 +92,7 @@ def fit_rows(
     total, done = 0.0, state.step
     for start in range(0, len(order), block):
         batch = order[start : start + block]
-        touched = [row_of(rows, i) for i in batch]
+        touched = [rows.row(i) for i in batch]
         intercept = columns[0, -1]
         z = np.array([np.add.reduce(x * columns[0, e]) + intercept for e, x in touched], float)
         s = np.ones(len(batch)) if weight is None else weight[batch]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from lrcore import _core, reference
+from lrcore import _core, checks
 from lrcore._core import threads
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -44,6 +44,14 @@ class Rows:
     def nnz_per_row(self) -> float:
         return self.values.size / self.shape[0]
 
+    def row(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The features that row i touches, and its values there."""
+        if self.indptr is None or self.indices is None:
+            touched = np.flatnonzero(self.values[i])
+            return touched, self.values[i, touched]
+        span = slice(self.indptr[i], self.indptr[i + 1])
+        return self.indices[span], self.values[span]
+
     def measures(self) -> Measures:
         """What a rule needs to know of the rows, from a sample.
 
@@ -62,7 +70,7 @@ class Rows:
         chosen = range(0, n_rows, max(1, n_rows // 64))
         if len(chosen) < 2:
             return self.nnz_per_row
-        touched = [reference.row_of(self, i)[0] for i in chosen]
+        touched = [self.row(i)[0] for i in chosen]
         counts = np.unique(np.concatenate(touched), return_counts=True)[1]
         return float((counts * (counts - 1)).sum()) / (len(chosen) * (len(chosen) - 1))
 
@@ -84,7 +92,7 @@ class Rows:
         used = threads.count(n_threads, self.values.size)
         if _core.kernels is None:
             for row in range(self.shape[0]):
-                entries, x = reference.row_of(self, row)
+                entries, x = self.row(row)
                 out[row] = np.add.reduce(x * weights[entries]) + self.dtype.type(intercept)
         elif self.indptr is not None:
             _core.kernels.margins_csr(
@@ -119,7 +127,7 @@ def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
         )
     _check_shape(array.shape)
     array = np.ascontiguousarray(array, _target(array.dtype, dtype))
-    first = first_nonfinite(array.reshape(-1))
+    first = checks.first_nonfinite(array.reshape(-1))
     if first >= 0:
         row, column = divmod(first, array.shape[1])
         _refuse(array[row, column], row, column)
@@ -133,7 +141,7 @@ def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> Rows:
     X = X.astype(_target(X.dtype, dtype), copy=False)
     if X.indices.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
         raise TypeError(f"X.indices must be int32 or int64, got {X.indices.dtype}")
-    problem, row = _inspect(X)
+    problem, row = checks.inspect_csr(X.indptr.astype(np.int64, copy=False), X.indices, X.shape[1])
     if problem == "range":
         raise ValueError(
             f"X has an index outside 0 to {X.shape[1] - 1} in row {row}; the CSR matrix is damaged"
@@ -142,27 +150,11 @@ def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> Rows:
         X = X.copy()
         X.has_sorted_indices = X.has_canonical_format = False
         X.sum_duplicates()
-    first = first_nonfinite(X.data)
+    first = checks.first_nonfinite(X.data)
     if first >= 0:
         row = int(np.searchsorted(X.indptr, first, side="right")) - 1
         _refuse(X.data[first], row, int(X.indices[first]))
     return Rows(X.shape, X.data, X.indptr.astype(np.int64, copy=False), X.indices)
-
-
-def _inspect(X: Any) -> tuple[str, int]:
-    indptr = X.indptr.astype(np.int64, copy=False)
-    if _core.kernels is None:
-        return reference.inspect_csr(indptr, X.indices, X.shape[1])
-    problem: tuple[str, int] = _core.kernels.inspect_csr(indptr, X.indices, X.shape[1])
-    return problem
-
-
-def first_nonfinite(flat: np.ndarray) -> int:
-    """Index of the first NaN or infinity, -1 if there is none."""
-    if _core.kernels is None:
-        return reference.first_nonfinite(flat)
-    first: int = _core.kernels.first_nonfinite(flat, threads.count(None, flat.size))
-    return first
 
 
 def _as_numbers(array: np.ndarray) -> np.ndarray:

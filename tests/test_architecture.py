@@ -14,9 +14,10 @@ FLOORS = [
     {"_core.cpu", "_core.baseline", "_core.avx2", "_core.avx512"},
     {"_core"},
     {"_core.threads", "numerics"},
-    {"formulas", "schedules", "losses"},
-    {"rules", "reference"},
-    {"rows"},
+    {"formulas", "schedules", "losses", "checks"},
+    {"rules", "rows"},
+    {"states"},
+    {"reference"},
     {"epochs", "optimizer", "config"},
     {"linear_model", "metrics"},
     {"model_file", "datafile", "demo"},
@@ -24,7 +25,8 @@ FLOORS = [
     {"cli"},
 ]
 #: The only modules that call the core.
-CALLERS = {"optimizer", "epochs", "rows", "config", "_core", "_core.threads", "demo", "cli"}
+CALLERS = {"optimizer", "epochs", "rows", "checks", "config", "demo", "cli"}
+CALLERS |= {"_core", "_core.threads"}
 
 
 def imports_of(path):

@@ -10,8 +10,9 @@ from scipy import sparse
 from strategies import BUILDS, DTYPES, RULES, equal_bits, sparse_problem
 
 from lrcore import SGD, AdaGrad, RMSProp, _core, epochs, reference
-from lrcore.epochs import Method, Pass, State, settle
+from lrcore.epochs import Pass, settle
 from lrcore.rows import as_rows
+from lrcore.states import Method, State
 
 #: Rules that are exact on sparse data, with the plain loop's word for them.
 EXACT = {

@@ -50,6 +50,9 @@ def load(name: str) -> ModuleType:
     return import_module(f"lrcore._core.{name}")
 
 
+#: How the core's fused functions are indexed, by the dtype's character.
+FUSED = {"f": "float", "d": "double"}
+
 isa, reason = choose()
 #: The chosen build, None for the NumPy backend.
 kernels: ModuleType | None = None if isa == "numpy" else load(isa)
