@@ -179,8 +179,10 @@ def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         f"fitted  {args.epochs} epochs in {seconds:.2f} s, {rows_per_second:,.0f} rows/s, "
         f"{result['threads']} thread(s)"
     )
-    curve = " ".join(f"{v:.5f}" for v in model.loss_curve_)
-    print(f"loss    {curve}  (each epoch, before each update)")
+    curve = [f"{v:.5f}" for v in model.loss_curve_]
+    if len(curve) > 8:
+        curve[4:-3] = ["..."]
+    print(f"loss    {' '.join(curve)}  (each epoch, before each update)")
     print(f"model   {args.output}")
 
 
