@@ -25,7 +25,7 @@ LONG_ROW = 64
 
 #: Values of X in a block: their features, a cache line each, stay in the second-level cache from
 #: the margins to the update.
-BLOCK_VALUES = 6_000
+BLOCK_VALUES = 4_000
 
 #: Rows that stay together when online epochs are shuffled, if they are short: they are then read
 #: from memory in one go, which saves up to a third of the time. Measured on four data sets, also
@@ -140,7 +140,7 @@ class Pass:
         else:
             t = state.base + state.step
             bound = method.rule.shared_rows(t, LOSSES[method.loss].curvature, *self._measures)
-            bound = min(bound, max(16.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
+            bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
             block = method.block_size
             if bound < block:
                 block = 1 << (max(1, int(bound)).bit_length() - 1)
