@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import oracles
 import pytest
+import sklearn
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -17,6 +18,13 @@ from lrcore import LinearClassifier, LinearRegressor, schedules
 from lrcore.linear_model import Progress
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=600, n_features=40)
+
+#: Until scikit-learn 1.8, l1_ratio counted only with this.
+OLD_L1 = (
+    {"penalty": "elasticnet"}
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8)
+    else {}
+)
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd", "rmsprop", "adam"])
@@ -54,7 +62,7 @@ def test_sharing_margins_costs_no_accuracy(optimizer):
 def test_l1_finds_the_zeros_and_the_optimum(optimizer):
     alpha = 2e-2
     exact = LogisticRegression(
-        l1_ratio=1.0, C=1 / (alpha * 600), solver="saga", tol=1e-8, max_iter=20_000
+        l1_ratio=1.0, C=1 / (alpha * 600), solver="saga", tol=1e-8, max_iter=20_000, **OLD_L1
     ).fit(DENSE, LABELS)
     sign = np.where(LABELS, 1, -1)
     best = oracles.objective(DENSE, sign, exact.coef_[0], exact.intercept_[0], alpha, 0)
