@@ -25,7 +25,6 @@ mirror descent), so the fixed point is the minimum of the objective above whatev
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,11 +34,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import epochs
 from lrcore._core import threads
+from lrcore.arguments import (
+    check_classes,
+    check_count,
+    check_labels,
+    check_lengths,
+    check_number,
+    check_target,
+    check_weight,
+    one_vs_rest,
+)
 from lrcore.epochs import Pass
 from lrcore.losses import LOSSES, LogLoss
 from lrcore.rows import Rows, as_rows
@@ -84,54 +92,6 @@ class Fitted:
             settled.append(copy.columns[0].copy())
         both = np.array(settled)
         return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
-
-
-def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
-    """Raise unless value is a finite number in [least, most]."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (math.isfinite(value) and least <= value <= most):
-        upper = f" and <= {most:g}" if most < math.inf else ""
-        raise ValueError(f"{name} must be finite, >= {least:g}{upper}, got {value!r}")
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise unless value is an integer >= 1."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be >= 1, got {value!r}")
-
-
-def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
-    """sample_weight as float64, None if it is None or 1 everywhere."""
-    if sample_weight is None:
-        return None
-    weight = np.asarray(sample_weight, np.float64)
-    if weight.ndim == 0:
-        weight = np.full(n_rows, weight)
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have shape ({n_rows},), one for each row of X, got {weight.shape}"
-        )
-    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
-    if bad.size:
-        raise ValueError(
-            f"sample_weight must be finite and >= 0, got {weight[bad[0]]} in row {bad[0]}"
-        )
-    if not weight.any():
-        raise ValueError("sample_weight is zero for every row; at least one must count")
-    return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
-
-
-def check_lengths(rows: Rows, y: np.ndarray) -> None:
-    """Raise unless y has an entry for each row."""
-    if len(y) != rows.shape[0]:
-        raise ValueError(
-            f"y must have one entry for each of the {rows.shape[0]} rows of X, got {len(y)}"
-        )
 
 
 class _LinearModel(BaseEstimator):
@@ -441,7 +401,7 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
         """
         self._check_params()
         rows = as_rows(X)
-        labels = _check_labels(y)
+        labels = check_labels(y)
         check_lengths(rows, labels)
         weight = check_weight(sample_weight, rows.shape[0])
         classes, codes = np.unique(labels, return_inverse=True)
@@ -449,7 +409,7 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
             raise ValueError(
                 f"y has 1 class, {classes[0]!r}; a classifier needs at least 2 classes"
             )
-        self._fit(rows, _one_vs_rest(codes, len(classes)), weight, callback)
+        self._fit(rows, one_vs_rest(codes, len(classes)), weight, callback)
         validate_data(self, X, reset=True, skip_check_array=True)
         self.classes_ = classes
         return self
@@ -474,10 +434,10 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
         self._check_params()
         first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
-        labels = _check_labels(y)
+        labels = check_labels(y)
         check_lengths(rows, labels)
         weight = check_weight(sample_weight, rows.shape[0])
-        known = _check_classes(None if first else self.classes_, classes)
+        known = check_classes(None if first else self.classes_, classes)
         codes = np.searchsorted(known, labels)
         strange = known[np.minimum(codes, len(known) - 1)] != labels
         if strange.any():
@@ -486,7 +446,7 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
                 f"y has the class {labels[at]!r} in row {at}, which is not in classes "
                 f"{known.tolist()!r}"
             )
-        self._partial_fit(rows, _one_vs_rest(codes, len(known)), weight, first)
+        self._partial_fit(rows, one_vs_rest(codes, len(known)), weight, first)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self.classes_ = known
@@ -571,7 +531,7 @@ random_state, n_threads, verbose
         """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`."""
         self._check_params()
         rows = as_rows(X)
-        target = _check_target(y)
+        target = check_target(y)
         check_lengths(rows, target)
         self._fit(rows, [target], check_weight(sample_weight, rows.shape[0]), callback)
         validate_data(self, X, reset=True, skip_check_array=True)
@@ -582,7 +542,7 @@ random_state, n_threads, verbose
         self._check_params()
         first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
-        target = _check_target(y)
+        target = check_target(y)
         check_lengths(rows, target)
         weight = check_weight(sample_weight, rows.shape[0])
         self._partial_fit(rows, [target], weight, first)
@@ -602,52 +562,3 @@ random_state, n_threads, verbose
     @property
     def intercept_(self) -> np.ndarray:
         return self._weights()[1]
-
-
-def _check_labels(y: Any) -> np.ndarray:
-    labels = column_or_1d(y, warn=True)
-    if labels.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(labels))
-        if bad.size:
-            name = "NaN" if np.isnan(labels[bad[0]]) else "infinity"
-            raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {labels[bad[0]]}")
-    check_classification_targets(labels)
-    return np.asarray(labels)
-
-
-def _check_target(y: Any) -> np.ndarray:
-    if y is None:
-        raise ValueError("requires y to be passed, but the target y is None")
-    target = column_or_1d(y, warn=True)
-    if target.dtype.kind == "c":
-        raise ValueError(f"y must be real, got {target.dtype}")
-    try:
-        target = np.ascontiguousarray(target, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold numbers: {error}") from None
-    bad = np.flatnonzero(~np.isfinite(target))
-    if bad.size:
-        name = "NaN" if np.isnan(target[bad[0]]) else "infinity"
-        raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {target[bad[0]]}")
-    return target
-
-
-def _check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
-    if classes is None:
-        if known is None:
-            raise ValueError("classes must be passed on the first call to partial_fit")
-        return known
-    given = np.unique(np.asarray(classes))
-    if len(given) < 2:
-        raise ValueError(f"classes must name at least 2 classes, got {given.tolist()!r}")
-    if known is not None and not np.array_equal(known, given):
-        raise ValueError(
-            f"classes must stay {known.tolist()!r} as in the first call, got {given.tolist()!r}"
-        )
-    return given
-
-
-def _one_vs_rest(codes: np.ndarray, n_classes: int) -> list[np.ndarray]:
-    """Targets in {-1, 1}: one vector for two classes, one for each of more."""
-    which = [1] if n_classes == 2 else range(n_classes)
-    return [np.where(codes == k, 1.0, -1.0) for k in which]

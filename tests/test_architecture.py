@@ -16,7 +16,7 @@ FLOORS = [
     {"_core.threads", "numerics"},
     {"formulas", "schedules", "losses", "checks"},
     {"rules", "rows"},
-    {"states"},
+    {"states", "arguments"},
     {"reference"},
     {"epochs", "optimizer", "config"},
     {"linear_model", "metrics"},

@@ -13,3 +13,4 @@ from lrcore._core.slots cimport load_double, load_float, store_double, store_flo
 include "table.pxi"
 include "dense.pxi"
 include "linear.pxi"
+include "calls.pxi"

@@ -1,0 +1,223 @@
+# What Python calls of the linear epochs: arrays in, pointers to the loops of linear.pxi.
+
+
+cdef class LinearFit:
+    """What stays the same from call to call of a fit: losses, penalties, threads, scratch.
+
+    Every argument has been checked by the caller; nothing is checked here.
+    """
+    cdef Fit c
+    cdef const double[::1] powers
+    cdef const int64_t[::1] bounds
+    cdef double[:, ::1] scratch
+    cdef Py_ssize_t[:, ::1] listed
+
+    def __init__(
+        self, *, str loss, double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
+        Py_ssize_t n_features, tuple columns, const double[::1] powers,
+        const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
+        double[:, ::1] scratch, Py_ssize_t[:, ::1] listed,
+    ):
+        self.powers = powers
+        self.bounds = bounds
+        self.scratch = scratch
+        self.listed = listed
+        self.c.evaluate = EVALUATE[<int>LOSSES[loss]]
+        self.c.l1 = l1
+        self.c.l2 = l2
+        self.c.intercept = intercept
+        self.c.mean = mean
+        self.c.block = block
+        self.c.n_features = n_features
+        self.c.width, self.c.seen, self.c.stamp, self.c.gradient = columns
+        self.c.powers = &powers[0]
+        self.c.bounds = &bounds[0]
+        self.c.n_ranges = bounds.shape[0] - 1
+        self.c.ahead = ahead
+        self.c.far = far
+        self.c.scratch = &scratch[0, 0]
+        self.c.listed = &listed[0, 0]
+        self.c.room = listed.shape[1]
+
+
+cdef int call(
+    LinearFit job, Worker worker, const double[:, ::1] table, void* model, void* X,
+    const int64_t[::1] order, const double[::1] rates, const double[::1] y,
+    const double[::1] weight, int64_t step, double clock
+) except -1:
+    job.c.order = &order[0]
+    job.c.n_rows = order.shape[0]
+    job.c.rates = &rates[0]
+    job.c.y = &y[0]
+    job.c.weight = NULL
+    if weight is not None:
+        job.c.weight = &weight[0]
+    job.c.step = step
+    job.c.clock = clock
+    job.c.loss = 0.0
+    with nogil:
+        run(worker, <void*>&table[0, 0], model, X, &job.c, job.c.n_ranges)
+    return 0
+
+
+def fit_csr(
+    LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
+    const int64_t[::1] order, const int64_t[::1] indptr, const index[::1] indices,
+    const real[::1] values, const double[::1] y, const double[::1] weight,
+    real[:, ::1] model, int64_t step, double clock,
+):
+    """Fit the rows named by `order`; returns the sum of their losses and the penalty clock."""
+    cdef CSR32 short_rows
+    cdef CSR64 long_rows
+    cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    if index is int32_t:
+        short_rows.indptr, short_rows.indices, short_rows.values = &indptr[0], &indices[0], &values[0]
+        call(job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, clock)
+    else:
+        long_rows.indptr, long_rows.indices, long_rows.values = &indptr[0], &indices[0], &values[0]
+        call(job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, clock)
+    return job.c.loss, job.c.clock
+
+
+def fit_dense(
+    LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
+    const int64_t[::1] order, const real[:, ::1] X, const double[::1] y,
+    const double[::1] weight, real[:, ::1] model, int64_t step, double clock,
+):
+    """Fit the rows named by `order`; returns the sum of their losses and the penalty clock."""
+    cdef Dense rows
+    cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    rows.values = &X[0, 0]
+    rows.n_columns = X.shape[1]
+    call(job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, clock)
+    return job.c.loss, job.c.clock
+
+
+def settle_model(
+    LinearFit job, int rule, const double[:, ::1] table, real[:, ::1] model, bint feature_major,
+    int64_t step, double clock,
+):
+    """Bring the whole model up to date, in place, after `step` steps."""
+    cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    job.c.step = step
+    job.c.clock = clock
+    with nogil:
+        run(
+            kernels.settle_sparse if feature_major else kernels.settle_dense,
+            <void*>&table[0, 0], &model[0, 0], NULL, &job.c, job.c.n_ranges,
+        )
+
+
+cdef struct Margins:
+    Py_ssize_t n_rows
+    void* weights
+    double intercept
+
+
+cdef void margins(
+    Matrix* X, real* out, Margins* job, void* unused, int part, int parts
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(cut(job.n_rows, part, parts), cut(job.n_rows, part + 1, parts)):
+        out[i] = dot(X, <const real*>job.weights, 1, i) + <real>job.intercept
+
+
+def margins_csr(
+    const int64_t[::1] indptr, const index[::1] indices, const real[::1] values,
+    const real[::1] weights, double intercept, real[::1] out, int n_threads,
+):
+    """X @ weights + intercept for CSR rows, into out."""
+    cdef CSR32 short_rows
+    cdef CSR64 long_rows
+    cdef Margins job
+    cdef void* X
+    cdef Worker worker
+    job.n_rows = out.shape[0]
+    if job.n_rows == 0:
+        return
+    job.weights = <void*>&weights[0]
+    job.intercept = intercept
+    if index is int32_t:
+        short_rows.indptr, short_rows.indices, short_rows.values = &indptr[0], &indices[0], &values[0]
+        X = &short_rows
+        worker = <Worker>&margins[CSR32, real]
+    else:
+        long_rows.indptr, long_rows.indices, long_rows.values = &indptr[0], &indices[0], &values[0]
+        X = &long_rows
+        worker = <Worker>&margins[CSR64, real]
+    with nogil:
+        run(worker, X, &out[0], &job, NULL, n_threads)
+
+
+def margins_dense(
+    const real[:, ::1] X, const real[::1] weights, double intercept, real[::1] out, int n_threads
+):
+    """X @ weights + intercept for dense rows, into out."""
+    cdef Dense rows
+    cdef Margins job
+    cdef Worker worker = <Worker>&margins[Dense, real]
+    job.n_rows = out.shape[0]
+    if job.n_rows == 0:
+        return
+    job.weights = <void*>&weights[0]
+    job.intercept = intercept
+    rows.values = &X[0, 0]
+    rows.n_columns = X.shape[1]
+    with nogil:
+        run(worker, &rows, &out[0], &job, NULL, n_threads)
+
+
+def evaluate_loss(
+    str loss, const double[::1] margin, const double[::1] y, const double[::1] weight,
+    double[::1] value, double[::1] slope,
+):
+    """Loss and slope of each row, times its weight."""
+    if margin.shape[0]:
+        EVALUATE[<int>LOSSES[loss]](
+            NULL, &margin[0], &y[0], &weight[0], &value[0], &slope[0], margin.shape[0]
+        )
+
+
+def shuffle(int64_t[::1] order, uint64_t seed):
+    """Shuffle in place: Fisher and Yates, driven by splitmix64 (Steele et al. 2014).
+
+    Integers alone, so the order is the same on every machine and in every release.
+    """
+    cdef Py_ssize_t i, j
+    cdef uint64_t z
+    with nogil:
+        for i in range(order.shape[0] - 1, 0, -1):
+            seed += <uint64_t>0x9E3779B97F4A7C15
+            z = seed
+            z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+            z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
+            z = z ^ (z >> 31)
+            # The high half times (i + 1), high half again: unbiased to (i + 1) / 2**32.
+            j = <Py_ssize_t>(((z >> 32) * <uint64_t>(i + 1)) >> 32)
+            order[i], order[j] = order[j], order[i]
+
+
+def inspect_csr(const int64_t[::1] indptr, const index[::1] indices, Py_ssize_t n_features):
+    """What is wrong with a CSR matrix: ("", -1), ("order", row) or ("range", row).
+
+    `order` means that a row's indices do not rise strictly: unsorted, or with duplicates.
+    """
+    cdef Py_ssize_t row, k, disorder = -1, outside = -1
+    cdef int64_t last
+    with nogil:
+        for row in range(indptr.shape[0] - 1):
+            if not 0 <= indptr[row] <= indptr[row + 1] <= indices.shape[0]:
+                outside = row
+                break
+            last = -1
+            for k in range(indptr[row], indptr[row + 1]):
+                if indices[k] <= last:
+                    disorder = row
+                last = indices[k]
+                if last < 0 or last >= n_features:
+                    outside = row
+            if outside >= 0:
+                break
+    if outside >= 0:
+        return "range", outside
+    return ("order", disorder) if disorder >= 0 else ("", -1)

@@ -1,0 +1,113 @@
+"""The estimators' arguments: numbers, weights, labels and targets, each refused by its name."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from lrcore.rows import Rows
+
+
+def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
+    """Raise unless value is a finite number in [least, most]."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not (math.isfinite(value) and least <= value <= most):
+        upper = f" and <= {most:g}" if most < math.inf else ""
+        raise ValueError(f"{name} must be finite, >= {least:g}{upper}, got {value!r}")
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise unless value is an integer >= 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be >= 1, got {value!r}")
+
+
+def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
+    """sample_weight as float64, None if it is None or 1 everywhere."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, np.float64)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, weight)
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight must have shape ({n_rows},), one for each row of X, got {weight.shape}"
+        )
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if bad.size:
+        raise ValueError(
+            f"sample_weight must be finite and >= 0, got {weight[bad[0]]} in row {bad[0]}"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero for every row; at least one must count")
+    return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
+
+
+def check_lengths(rows: Rows, y: np.ndarray) -> None:
+    """Raise unless y has an entry for each row."""
+    if len(y) != rows.shape[0]:
+        raise ValueError(
+            f"y must have one entry for each of the {rows.shape[0]} rows of X, got {len(y)}"
+        )
+
+
+def check_labels(y: Any) -> np.ndarray:
+    """Labels as a vector, finite if they are numbers."""
+    labels = column_or_1d(y, warn=True)
+    if labels.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(labels))
+        if bad.size:
+            name = "NaN" if np.isnan(labels[bad[0]]) else "infinity"
+            raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {labels[bad[0]]}")
+    check_classification_targets(labels)
+    return np.asarray(labels)
+
+
+def check_target(y: Any) -> np.ndarray:
+    """Targets as a float64 vector, finite."""
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    target = column_or_1d(y, warn=True)
+    if target.dtype.kind == "c":
+        raise ValueError(f"y must be real, got {target.dtype}")
+    try:
+        target = np.ascontiguousarray(target, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers: {error}") from None
+    bad = np.flatnonzero(~np.isfinite(target))
+    if bad.size:
+        name = "NaN" if np.isnan(target[bad[0]]) else "infinity"
+        raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {target[bad[0]]}")
+    return target
+
+
+def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
+    """The classes of a partial_fit, sorted: those known, or those given in the first call."""
+    if classes is None:
+        if known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit")
+        return known
+    given = np.unique(np.asarray(classes))
+    if len(given) < 2:
+        raise ValueError(f"classes must name at least 2 classes, got {given.tolist()!r}")
+    if known is not None and not np.array_equal(known, given):
+        raise ValueError(
+            f"classes must stay {known.tolist()!r} as in the first call, got {given.tolist()!r}"
+        )
+    return given
+
+
+def one_vs_rest(codes: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    """Targets in {-1, 1}: one vector for two classes, one for each of more."""
+    which = [1] if n_classes == 2 else range(n_classes)
+    return [np.where(codes == k, 1.0, -1.0) for k in which]
