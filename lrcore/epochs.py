@@ -11,6 +11,7 @@ from lrcore import _core, reference
 from lrcore._core import threads
 from lrcore.losses import LOSSES
 from lrcore.rows import Rows
+from lrcore.staging import CACHE_BYTES
 from lrcore.states import Method, State
 
 #: Rows of one call into the core: few enough that Ctrl-C and progress get through, and that the
@@ -33,8 +34,8 @@ BLOCK_VALUES = 4_000
 #: mini-batches, where a batch would be made of fewer places, the loss is felt, so rows go singly.
 RUN_LENGTH = 4
 
-#: A model smaller than this stays in the cache nearest to the processor's core.
-CACHE_BYTES = 1 << 19
+#: The same for rows whose neighbours have been chosen at random, also in mini-batches.
+STAGED_RUN = 16
 
 
 def core_job(
@@ -57,8 +58,15 @@ def core_job(
         ahead=ahead,
         far=far,
         scratch=np.zeros((5, block)),
-        listed=np.empty((len(bounds) - 1, room), np.intp),
+        listed=np.empty((len(bounds) - 1, room), np.int64),
     )
+
+
+def core_debt(state: State) -> Any:
+    """The state's debt as the core reads and writes it."""
+    assert _core.kernels is not None
+    debt = state.debt
+    return _core.kernels.Debt(debt.stops, debt.periods, debt.unpaid, debt.owed)
 
 
 class Crew:
@@ -96,9 +104,12 @@ class Crew:
 class Pass:
     """Rows and method brought together: moves states forward over chunks of rows."""
 
-    def __init__(self, method: Method, rows: Rows, n_threads: int | None) -> None:
+    def __init__(
+        self, method: Method, rows: Rows, n_threads: int | None, *, staged: bool = False
+    ) -> None:
         self.method = method
         self.rows = rows
+        self.staged = staged
         self._crew = Crew(threads.count(n_threads, rows.values.size), fixed=n_threads is not None)
         self._measures = rows.measures()
         self._jobs: dict[tuple[int, int], Any] = {}
@@ -109,23 +120,28 @@ class Pass:
             n_features, room = rows.shape[1], 1
             if method.mean and rows.indptr is not None:
                 room += min(n_features, block * int(np.diff(rows.indptr).max()))
-            model_bytes = n_features * method.columns.slot * rows.dtype.itemsize
+            far = n_features * method.columns.slot * rows.dtype.itemsize > CACHE_BYTES
             self._jobs[block, n_threads] = core_job(
                 method,
                 n_features,
                 block,
                 bounds=rows.cuts(n_threads),
                 room=room,
-                ahead=max(1, round(96 / max(1.0, rows.nnz_per_row))),
-                far=rows.nnz_per_row < LONG_ROW and model_bytes > CACHE_BYTES,
+                ahead=max(1, round(96 / max(1.0, rows.nnz_per_row)))
+                if far or not self.staged
+                else 0,
+                far=far and rows.nnz_per_row < LONG_ROW,
             )
         return self._jobs[block, n_threads]
 
     @property
     def run_length(self) -> int:
-        """Rows that a shuffle should keep together."""
-        short = self.rows.nnz_per_row < 2 * LONG_ROW
-        return RUN_LENGTH if short and not self.method.mean else 1
+        """Rows that a shuffle should keep together; staged rows are in a random order already."""
+        if self.rows.nnz_per_row >= 2 * LONG_ROW:
+            return 1
+        if self.staged:
+            return STAGED_RUN
+        return 1 if self.method.mean else RUN_LENGTH
 
     def next_block(self, state: State, start: int, n_rows: int) -> tuple[int, int]:
         """Where the next call from row `start` should stop, and its block or batch size.
@@ -169,42 +185,41 @@ class Pass:
             n_threads = self._crew.choose()
             start = time.perf_counter()
             head = (self._job(block, n_threads), index, table, rates, order)
-            tail = (y, weight, state.array, state.step, state.clock)
+            tail = (y, weight, state.array, state.step, core_debt(state))
             if rows.indptr is not None:
                 data = (rows.indptr, rows.indices, rows.values)
-                total, state.clock = _core.kernels.fit_csr(*head, *data, *tail)
+                total = _core.kernels.fit_csr(*head, *data, *tail)
             else:
-                total, state.clock = _core.kernels.fit_dense(*head, rows.values, *tail)
+                total = _core.kernels.fit_dense(*head, rows.values, *tail)
+            state.step += steps
             self._crew.note(n_threads, len(order), time.perf_counter() - start)
-        state.step += steps
         return total
 
     def rebase(self, state: State) -> None:
-        """Bring everything up to date and count steps and the penalty clock from 0 again."""
+        """Bring everything up to date and count steps from 0 again."""
         settle(state, self.method)
         columns, place = state.columns, self.method.columns
         state.base += state.step
-        state.step, state.clock = 0, 0.0
-        if place.seen:
-            columns[place.seen] = 0
+        state.step = 0
         if place.stamp:
             # The intercept is touched at every step, so it is up to date as well.
             columns[place.stamp].view(f"i{columns.itemsize}")[...] = 0
 
 
 def settle(state: State, method: Method) -> None:
-    """Pay every penalty and decay every state up to the present step, in place."""
+    """Pay what is owed and decay every state up to the present step, in place."""
     t = np.array([max(0, state.base + state.step - 1)], dtype=np.int64)
     table = method.rule.coefficients(t)
     if _core.kernels is None:
-        reference.settle(state, method, state.columns, table[0])
+        reference.settle(state, method, table[0])
         return
     n_features = state.columns.shape[1] - 1
     job = core_job(method, n_features, 1, bounds=np.array([0, n_features], np.int64))
     index = _core.kernels.RULES[method.formula.__name__][0]
     _core.kernels.settle_model(
-        job, index, table, state.array, state.by_feature, state.step, state.clock
+        job, index, table, state.array, state.by_feature, state.step, core_debt(state)
     )
+    state.debt.clear()
 
 
 def shuffled(n_rows: int, seed: int, run_length: int = 1) -> np.ndarray:

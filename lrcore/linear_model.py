@@ -12,14 +12,17 @@ once for a block of up to ``block_size`` rows, which is what lets vectors and th
         touched = X[i] != 0
         rule.update(w[touched], slope * X[i, touched])
         rule.update(b, slope)
-        clock += rate[t]; t += 1
-        w[touched] = prox(w[touched], clock - seen[touched]); seen[touched] = clock
+        owed += rate[t]; t += 1
+        if t % period == 0:
+            w = prox(w, owed); owed = 0
 
 *Mini-batch* (``batch_size=b``): the mean gradient of b rows, then one such update of every
 feature that one of them touches. A feature is touched where a value is not zero, in dense rows as
-in sparse ones, so both give the same model. ``prox`` is the penalty's proximal step, in the rule's
-own metric, for all the steps since the feature was last touched (Duchi et al. 2010, composite
-mirror descent), so the fixed point is the minimum of the objective above whatever the rule.
+in sparse ones, so both give the same model. ``prox`` is the penalty's proximal step in the rule's
+own metric (Duchi et al. 2010, composite mirror descent), so the fixed point is the minimum of the
+objective above whatever the rule. Weights take it together, for the ``period`` rows since the last
+time: at least 64, more where features are rare (Langford et al. 2009 thin out their truncations in
+the same way); and once more at the end, and when the weights are read.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lrcore import epochs
+from lrcore import epochs, staging
 from lrcore._core import threads
 from lrcore.arguments import (
     check_classes,
@@ -53,7 +56,10 @@ from lrcore.losses import LOSSES, LogLoss
 from lrcore.rows import Rows, as_rows
 from lrcore.rules import Rule, rule_class
 from lrcore.schedules import Polynomial, Schedule
-from lrcore.states import Method, State
+from lrcore.states import Debt, Method, State
+
+#: Values of a row that a stream is taken to have, since rows yet to come cannot be counted.
+STREAM_VALUES = 64
 
 PENALTIES = (None, "l2", "l1", "elasticnet")
 
@@ -195,20 +201,39 @@ class _LinearModel(BaseEstimator):
         callback: Callable[[Progress], None] | None,
     ) -> None:
         """All epochs, on fresh states that are put in place only when they have converged."""
-        method = self._method(self._steps(rows.shape[0]) * self.max_iter)
+        steps = self._steps(rows.shape[0]) * self.max_iter
+        method = self._method(steps)
         random = check_random_state(self.random_state)
-        states = [State.new(method, rows) for _ in targets]
-        run = Pass(method, rows, self.n_threads)
         order = np.arange(rows.shape[0], dtype=np.int64)
+        staged = None
+        if staging.worthwhile(rows, self.max_iter):
+            slot_bytes = method.columns.slot * rows.dtype.itemsize
+            staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
+            targets = [y[staged.order] for y in targets]
+            weight = None if weight is None else weight[staged.order]
+            work, debt = staged.rows, staged.debt
+        else:
+            work, debt = rows, Debt.new([rows.shape[1]], [rows.touched_per_row()])
+        states = [State.new(method, work, debt) for _ in targets]
+        run = Pass(method, work, self.n_threads, staged=staged is not None)
         losses = []
         for epoch in range(self.max_iter):
-            if self.shuffle:
-                order = epochs.shuffled(len(order), int(random.randint(2**31 - 1)), run.run_length)
+            order = self._shuffled(order, random, run.run_length)
             losses.append(self._epoch(run, states, order, targets, weight, epoch, callback))
         for state in states:
             if not np.isfinite(state.columns[0]).all():
                 raise diverged(method, state)
+        for state in states:
+            epochs.settle(state, method)
+        if staged is not None:
+            states = [staged.unstage(state, method, rows) for state in states]
         self._finish(Fitted(states, method), losses)
+
+    def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
+        """The rows in a fresh random order, if they are to be shuffled."""
+        if not self.shuffle:
+            return order
+        return epochs.shuffled(len(order), int(random.randint(2**31 - 1)), run_length)
 
     def _partial_fit(
         self, rows: Rows, targets: list[np.ndarray], weight: np.ndarray | None, first: bool
@@ -220,8 +245,9 @@ class _LinearModel(BaseEstimator):
                 "optimizer, penalty, alpha = 0 or batch_size = 1 changed since the last call; "
                 "call fit, or set them back"
             )
+        debt = Debt.new([rows.shape[1]], [STREAM_VALUES])
         states = (
-            [State.new(method, rows) for _ in targets]
+            [State.new(method, rows, debt) for _ in targets]
             if first
             else [state.copy() for state in self._fitted.states]
         )

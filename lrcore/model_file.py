@@ -16,7 +16,7 @@ import numpy as np
 from lrcore import rules
 from lrcore.linear_model import Fitted, LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
-from lrcore.states import Method, State
+from lrcore.states import Debt, Method, State
 
 FORMAT = 1
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
@@ -67,7 +67,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "estimator": type(model).__name__,
         "params": {key: _plain(value) for key, value in model.get_params().items()},
         "n_features": int(model.n_features_in_),
-        "states": [[s.step, s.base, s.clock.hex()] for s in model._fitted.states],
+        "states": [[s.step, s.base, _debt_to_list(s.debt)] for s in model._fitted.states],
         "method": _method_to_dict(model),
         "extra": extra or {},
     }
@@ -129,12 +129,11 @@ def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
     method = Method(**{**header["method"], "rule": rule})
     shape = (method.columns.width, header["n_features"] + 1)
     states = []
-    for k, (step, base, clock) in enumerate(header["states"]):
+    for k, (step, base, debt) in enumerate(header["states"]):
         array = np.ascontiguousarray(arrays[f"state_{k}"])
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
-        state = State(array, shape[0], False, int(step), float.fromhex(clock), int(base))
-        states.append(state)
+        states.append(State(array, shape[0], False, int(step), int(base), _debt_from_list(debt)))
     model._finish(Fitted(states, method), arrays["loss_curve"].tolist())
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
@@ -169,6 +168,16 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
         "batch_size": method.batch_size,
         "block_size": method.block_size,
     }
+
+
+def _debt_to_list(debt: Debt) -> list[list[Any]]:
+    groups = zip(debt.stops, debt.periods, debt.unpaid, debt.owed)
+    return [[int(stop), int(period), int(n), float(owed).hex()] for stop, period, n, owed in groups]
+
+
+def _debt_from_list(groups: list[list[Any]]) -> Debt:
+    stops, periods, unpaid = (np.array([g[k] for g in groups], np.int64) for k in range(3))
+    return Debt(stops, periods, unpaid, np.array([float.fromhex(g[3]) for g in groups]))
 
 
 def _digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:

@@ -30,10 +30,9 @@ def shuffle(order: np.ndarray, seed: int) -> None:
 
 
 def touch(
-    method: Method, c: Any, columns: np.ndarray, entries: Any, g: np.ndarray, done: int,
-    clock: float | None,
-) -> None:  # fmt: skip
-    """Update the features `entries`; clock is None for the intercept, which pays no penalty."""
+    method: Method, c: Any, columns: np.ndarray, entries: Any, g: np.ndarray, done: int
+) -> None:
+    """Update the features `entries` by the gradients g."""
     formula, place = method.formula, method.columns
     n_states = len(formula.state)
     state = [columns[1 + i, entries] for i in range(n_states)]
@@ -44,42 +43,42 @@ def touch(
         stamps[entries] = done + 1
     w = columns[0, entries]
     formula.update(c, w, g, *state)
-    if place.seen and clock is not None:
-        now = columns.dtype.type(clock)
-        w = pay(method, c, w, now - columns[place.seen, entries], state)
-        columns[place.seen, entries] = now
     columns[0, entries] = w
     for i in range(n_states):
         columns[1 + i, entries] = state[i]
 
 
-def pay(
-    method: Method, c: Any, w: np.ndarray, owed: np.ndarray, state: list[np.ndarray]
-) -> np.ndarray:
-    """The weights after the penalty that they owe: soft threshold, then shrinkage."""
-    one = w.dtype.type
-    scale = one(1) * method.formula.scale(c, *state)
-    due = owed * (getattr(c, method.formula.gain) if method.formula.gain else one(1))
-    size = np.abs(w) * scale - due * one(method.l1)
-    size = np.where(size > 0, size, one(0)) / (scale + due * one(method.l2))
-    return np.where(w > 0, size, -size)
+def settle(state: State, method: Method, row: np.ndarray, *, due_only: bool = False) -> None:
+    """Bring features up to date, in place: all of them, or the groups whose payment is due."""
+    debt, start = state.debt, 0
+    c = method.formula.row(row, state.columns.dtype)
+    if not len(debt.stops):
+        settle_features(state, method, c, slice(0, -1), 0.0)
+    for k, stop in enumerate(debt.stops):
+        if not due_only or debt.unpaid[k] >= debt.periods[k]:
+            settle_features(state, method, c, slice(start, stop), debt.owed[k])
+            debt.owed[k] = debt.unpaid[k] = 0
+        start = stop
 
 
-def settle(state: State, method: Method, columns: np.ndarray, row: np.ndarray) -> None:
-    """Bring every feature up to date, in place."""
-    formula, place = method.formula, method.columns
-    n_states, dtype = len(formula.state), columns.dtype
-    c = formula.row(row, dtype)
-    features = columns[:, :-1]
-    if place.seen:
-        owed = dtype.type(state.clock) - features[place.seen]
-        features[0] = pay(method, c, features[0], owed, list(features[1 : 1 + n_states]))
-        features[place.seen] = state.clock
+def settle_features(state: State, method: Method, c: Any, which: slice, owed: float) -> None:
+    """Decay the states of the steps that did not touch the features, then let them pay: a soft
+    threshold and a shrinkage."""
+    formula, place, columns = method.formula, method.columns, state.columns
+    one = columns.dtype.type
+    w, *states = columns[: 1 + len(formula.state), which]
     if formula.decay:
-        stamps = columns[place.stamp].view(f"i{columns.itemsize}")[:-1]
-        idle = numerics.power(method.decay, state.step - stamps).astype(dtype)
-        features[1 : 1 + n_states] *= idle
+        stamps = columns[place.stamp].view(f"i{columns.itemsize}")[which]
+        idle = numerics.power(method.decay, state.step - stamps).astype(columns.dtype)
+        for array in states:
+            array *= idle
         stamps[:] = state.step
+    if owed:
+        scale = one(1) * formula.scale(c, *states)
+        due = one(owed) * (getattr(c, formula.gain) if formula.gain else one(1))
+        size = np.abs(w) * scale - due * one(method.l1)
+        size = np.maximum(size, one(0)) / (scale + due * one(method.l2))
+        w[...] = np.copysign(size, w)
 
 
 def fit_rows(
@@ -89,7 +88,7 @@ def fit_rows(
     """Fit the rows named by `order`, a block at a time; returns the sum of their losses."""
     columns = state.columns
     dtype = columns.dtype
-    total, done = 0.0, state.step
+    total, first = 0.0, state.step
     for start in range(0, len(order), block):
         batch = order[start : start + block]
         touched = [rows.row(i) for i in batch]
@@ -101,25 +100,27 @@ def fit_rows(
         slope = (s * slope) * (1.0 / len(batch) if method.mean else 1.0)
         d = slope.astype(dtype)
         if method.mean:
-            at = done - state.step
-            c = method.formula.row(table[at], dtype)
-            state.clock += rates[at] * (float(np.cumsum(s)[-1]) / len(batch))
             gradient = np.full(columns.shape[1] - 1, np.nan, dtype)
             for (e, x), slope_i in zip(touched, d):
                 g = gradient[e]
                 gradient[e] = np.where(np.isnan(g), dtype.type(0), g) + slope_i * x
             entries = np.flatnonzero(~np.isnan(gradient))
-            touch(method, c, columns, entries, gradient[entries], done, state.clock)
-            if method.intercept:
-                touch(method, c, columns, [-1], np.cumsum(d)[-1:], done, None)
-            done += 1
-            continue
-        for (e, x), slope_i, s_i in zip(touched, d, s):
-            at = done - state.step
+            updates = [(entries, gradient[entries], np.cumsum(d)[-1:])]
+            shares = np.array([float(np.cumsum(s)[-1]) / len(batch)])
+        else:
+            updates = [(e, slope_i * x, np.array([slope_i])) for (e, x), slope_i in zip(touched, d)]
+            shares = s
+        debts = []
+        for (e, g, g_intercept), share in zip(updates, shares):
+            at = state.step - first
             c = method.formula.row(table[at], dtype)
-            state.clock += rates[at] * s_i
-            touch(method, c, columns, e, slope_i * x, done, state.clock)
+            touch(method, c, columns, e, g, state.step)
             if method.intercept:
-                touch(method, c, columns, [-1], np.array([slope_i]), done, None)
-            done += 1
+                touch(method, c, columns, [-1], g_intercept, state.step)
+            debts.append(rates[at] * share)
+            state.step += 1
+        state.debt.owed[:] += float(np.cumsum(debts)[-1])
+        state.debt.unpaid[:] += len(batch)
+        if len(state.debt.stops):
+            settle(state, method, table[state.step - first - 1], due_only=True)
     return total

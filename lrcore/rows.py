@@ -44,6 +44,10 @@ class Rows:
     def nnz_per_row(self) -> float:
         return self.values.size / self.shape[0]
 
+    def touched_per_row(self) -> float:
+        """Mean number of values of a row that are not zero."""
+        return float(np.count_nonzero(self.values)) / self.shape[0]
+
     def row(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The features that row i touches, and its values there."""
         if self.indptr is None or self.indices is None:
@@ -78,7 +82,7 @@ class Rows:
         """Bounds of n_ranges ranges of features with about as many values in each."""
         n_features = self.shape[1]
         inner = np.arange(1, n_ranges)
-        if self.indices is None or not self.indices.size:
+        if self.indices is None or not self.indices.size or n_ranges == 1:
             middle = inner * n_features // n_ranges
         else:
             # At quantiles of the values, not of the indices: text has its mass in few features.

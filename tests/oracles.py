@@ -127,21 +127,22 @@ def minibatch(X, y, loss, make_rule, lrs, batch, order, weight=None):
     return w, b[0]
 
 
-def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, eps=1e-8, batch=1):
-    """Lazy proximal penalty for SGD and AdaGrad, a scalar at a time, blocks of one row or batch.
+def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, groups, eps=1e-8, batch=1):
+    """Proximal penalties for SGD and AdaGrad, a scalar at a time, blocks of one row or batch.
 
-    A feature pays when it is touched, after its update, for the rates of all steps since it last
-    paid; what is left is paid at the end.
+    `groups` are pairs of a range of features and the rows after which they pay for the rates since
+    the last payment; what is left is paid at the end.
     """
     n_features = X.shape[1]
-    w, v, seen, b, vb = [0.0] * n_features, [0.0] * n_features, [0.0] * n_features, 0.0, 0.0
-    clock = 0.0
+    w, v, b, vb = [0.0] * n_features, [0.0] * n_features, 0.0, 0.0
+    owed, unpaid = [0.0] * len(groups), [0] * len(groups)
 
-    def prox(j):
-        metric = 1.0 if kind == "sgd" else 1.0 / (math.sqrt(v[j]) + eps)
-        due = (clock - seen[j]) * metric
-        size = max(abs(w[j]) - due * l1, 0.0) / (1.0 + due * l2)
-        w[j], seen[j] = math.copysign(size, w[j]), clock
+    def pay(k):
+        for j in groups[k][0]:
+            metric = 1.0 if kind == "sgd" else 1.0 / (math.sqrt(v[j]) + eps)
+            due = owed[k] * metric
+            w[j] = math.copysign(max(abs(w[j]) - due * l1, 0.0) / (1.0 + due * l2), w[j])
+        owed[k], unpaid[k] = 0.0, 0
 
     for t, start in enumerate(range(0, len(order), batch)):
         rows, lr = order[start : start + batch], lrs[t]
@@ -150,20 +151,22 @@ def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, eps=1e-8, batch=1)
             / len(rows)
             for i in rows
         ]
-        clock += lr
         for j in range(n_features):
             if not any(X[i, j] != 0 for i in rows):
                 continue
             g = sum(s * X[i, j] for s, i in zip(slopes, rows))
             v[j] += g * g
             w[j] -= lr * g if kind == "sgd" else lr * g / (math.sqrt(v[j]) + eps)
-            prox(j)
         g = sum(slopes)
         vb += g * g
         b -= lr * g if kind == "sgd" else lr * g / (math.sqrt(vb) + eps)
-    for j in range(n_features):
-        if v[j] > 0 or kind == "sgd":
-            prox(j)
+        for k in range(len(groups)):
+            owed[k] += lr
+            unpaid[k] += len(rows)
+            if unpaid[k] >= groups[k][1]:
+                pay(k)
+    for k in range(len(groups)):
+        pay(k)
     return np.array(w), b
 
 

@@ -17,7 +17,7 @@ FLOORS = [
     {"formulas", "schedules", "losses", "checks"},
     {"rules", "rows"},
     {"states", "arguments"},
-    {"reference"},
+    {"reference", "staging"},
     {"epochs", "optimizer", "config"},
     {"linear_model", "metrics"},
     {"model_file", "datafile", "demo"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"cli"},
 ]
 #: The only modules that call the core.
-CALLERS = {"optimizer", "epochs", "rows", "checks", "config", "demo", "cli"}
+CALLERS = {"optimizer", "epochs", "staging", "rows", "checks", "config", "demo", "cli"}
 CALLERS |= {"_core", "_core.threads"}
 
 

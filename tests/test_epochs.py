@@ -12,7 +12,7 @@ from strategies import BUILDS, DTYPES, RULES, equal_bits, sparse_problem
 from lrcore import SGD, AdaGrad, RMSProp, _core, epochs, reference
 from lrcore.epochs import Pass, settle
 from lrcore.rows import as_rows
-from lrcore.states import Method, State
+from lrcore.states import Debt, Method, State
 
 #: Rules that are exact on sparse data, with the plain loop's word for them.
 EXACT = {
@@ -30,10 +30,19 @@ def make_method(rule, loss="log_loss", l1=0.0, l2=0.0, batch=1, intercept=True):
     return Method(loss, rule, l1, l2, intercept, batch, 256)
 
 
-def run(X, y, method, block, n_epochs=2, n_threads=1, weight=None, chunk=None, seed=3):
+def make_debt(*groups):
+    """Groups of features, each (where it ends, rows from payment to payment)."""
+    stops, periods = np.array(groups, np.int64).T.copy()
+    return Debt(stops, periods, np.zeros_like(stops), np.zeros(len(groups)))
+
+
+def run(
+    X, y, method, block, n_epochs=2, n_threads=1, weight=None, chunk=None, seed=3, debt=None
+):  # fmt: skip
     """Fit by the backend in force; blocks are fixed, so that the plain loop can follow."""
     rows = as_rows(X)
-    state = State.new(method, rows)
+    n_features = rows.shape[1]
+    state = State.new(method, rows, debt or make_debt((n_features // 2, 20), (n_features, 70)))
     passes = Pass(method, rows, n_threads)
     total = 0.0
     for epoch in range(n_epochs):
@@ -107,20 +116,24 @@ def test_minibatch_equals_the_plain_loop(kind, batch, loss, weighted, backend):
 
 
 @pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("groups", [[(25, 1)], [(25, 64)], [(9, 5), (10, 30), (25, 1000)]])
 @pytest.mark.parametrize("l1, l2", [(0.0, 0.02), (0.003, 0.0), (0.003, 0.02)])
 @pytest.mark.parametrize("kind", ["sgd", "adagrad"])
-def test_lazy_penalty_equals_the_plain_loop(kind, l1, l2, batch, backend):
+def test_penalties_equal_the_plain_loop(kind, l1, l2, groups, batch, backend):
     X, dense, labels, _ = sparse_problem(n_rows=120, n_features=25)
     y = np.where(labels, 1.0, -1.0)
     rule, _ = EXACT[kind]
     (order,) = orders(len(y), 1)
+    starts = [0, *(stop for stop, _ in groups)]
+    plain = [(range(start, stop), period) for start, (stop, period) in zip(starts, groups)]
     expected, intercept = oracles.online_with_penalty(
-        dense, y, "log_loss", kind, [rule.lr] * len(y), order, l1, l2, batch=batch
+        dense, y, "log_loss", kind, [rule.lr] * len(y), order, l1, l2, plain, batch=batch
     )
     if l1:
         assert (expected == 0).sum() > 1  # beyond the one column that is empty
     for matrix in (X, dense):
-        got = run(matrix, y, make_method(rule, "log_loss", l1, l2, batch), batch, n_epochs=1)
+        method = make_method(rule, "log_loss", l1, l2, batch)
+        got = run(matrix, y, method, batch, n_epochs=1, debt=make_debt(*groups))
         close(got.w, expected, rtol=1e-11)
         close(got.b, intercept, rtol=1e-11)
 

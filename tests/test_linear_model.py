@@ -187,17 +187,21 @@ def test_looking_at_the_coefficients_changes_nothing():
 
 @pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
 def test_coefficients_have_paid_for_the_steps_that_did_not_touch_them(form, backend):
-    """SGD at rate 0.1: a weight that n rows leave alone shrinks by 1 / (1 + 0.1 n alpha)."""
+    """SGD at rate 0.1: a weight that owes for n rows shrinks by 1 / (1 + 0.1 n alpha)."""
     first, later = np.zeros((8, 2)), np.zeros((50, 2))
     first[:, 0], later[:, 1] = 1.0, 1.0
     reg = LinearRegressor(
         optimizer=lrcore.SGD(lr=0.1), alpha=0.5, fit_intercept=False, block_size=1
     )
     reg.partial_fit(form(first), np.ones(8))
-    before = reg.coef_[0]
-    assert before > 0.1
+    unpaid = reg.coef_[0] * (1 + 0.1 * 8 * 0.5)
+    assert unpaid > 0.1
     reg.partial_fit(form(later), np.ones(50))
-    assert reg.coef_[0] == pytest.approx(before / (1 + 0.1 * 50 * 0.5), rel=1e-12)
+    assert reg.coef_[0] == pytest.approx(unpaid / (1 + 0.1 * 58 * 0.5), rel=1e-12)
+    # After 64 rows there is a payment, and what the 44 rows since owe comes on top.
+    reg.partial_fit(form(later), np.ones(50))
+    paid = unpaid / (1 + 0.1 * 64 * 0.5)
+    assert reg.coef_[0] == pytest.approx(paid / (1 + 0.1 * 44 * 0.5), rel=1e-12)
 
 
 def test_partial_fit_takes_dense_and_sparse_rows_in_turn():

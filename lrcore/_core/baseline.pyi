@@ -12,6 +12,15 @@ class Fused(Protocol):
     def __call__(self, *args: Any) -> Any: ...
     def __getitem__(self, dtype: str) -> Fused: ...
 
+class Debt:
+    def __init__(
+        self,
+        stops: NDArray[np.int64],
+        periods: NDArray[np.int64],
+        unpaid: NDArray[np.int64],
+        owed: NDArray[np.float64],
+    ) -> None: ...
+
 class LinearFit:
     def __init__(
         self,
@@ -23,13 +32,13 @@ class LinearFit:
         mean: bool,
         block: int,
         n_features: int,
-        columns: tuple[int, int, int, int],
+        columns: tuple[int, int, int],
         powers: NDArray[np.float64],
         bounds: NDArray[np.int64],
         ahead: int,
         far: bool,
         scratch: NDArray[np.float64],
-        listed: NDArray[np.intp],
+        listed: NDArray[np.int64],
     ) -> None: ...
 
 step: Fused
@@ -41,6 +50,8 @@ settle_model: Fused
 margins_csr: Fused
 margins_dense: Fused
 inspect_csr: Fused
+number_features: Fused
+arrange: Fused
 
 def evaluate_loss(
     loss: str,

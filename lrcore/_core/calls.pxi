@@ -10,13 +10,13 @@ cdef class LinearFit:
     cdef const double[::1] powers
     cdef const int64_t[::1] bounds
     cdef double[:, ::1] scratch
-    cdef Py_ssize_t[:, ::1] listed
+    cdef int64_t[:, ::1] listed
 
     def __init__(
         self, *, str loss, double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
         Py_ssize_t n_features, tuple columns, const double[::1] powers,
         const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
-        double[:, ::1] scratch, Py_ssize_t[:, ::1] listed,
+        double[:, ::1] scratch, int64_t[:, ::1] listed,
     ):
         self.powers = powers
         self.bounds = bounds
@@ -29,7 +29,7 @@ cdef class LinearFit:
         self.c.mean = mean
         self.c.block = block
         self.c.n_features = n_features
-        self.c.width, self.c.seen, self.c.stamp, self.c.gradient = columns
+        self.c.width, self.c.stamp, self.c.gradient = columns
         self.c.powers = &powers[0]
         self.c.bounds = &bounds[0]
         self.c.n_ranges = bounds.shape[0] - 1
@@ -40,10 +40,29 @@ cdef class LinearFit:
         self.c.room = listed.shape[1]
 
 
+cdef class Debt:
+    """What each group of features owes of the penalties: see lrcore/states.py."""
+    cdef const int64_t[::1] stops
+    cdef const int64_t[::1] periods
+    cdef int64_t[::1] unpaid
+    cdef double[::1] owed
+
+    def __init__(self, stops, periods, unpaid, owed):
+        self.stops, self.periods, self.unpaid, self.owed = stops, periods, unpaid, owed
+
+    cdef void lay_before(self, Fit* job) noexcept:
+        job.n_groups = self.stops.shape[0]
+        if job.n_groups:
+            job.stops = &self.stops[0]
+            job.periods = &self.periods[0]
+            job.unpaid = &self.unpaid[0]
+            job.owed = &self.owed[0]
+
+
 cdef int call(
     LinearFit job, Worker worker, const double[:, ::1] table, void* model, void* X,
     const int64_t[::1] order, const double[::1] rates, const double[::1] y,
-    const double[::1] weight, int64_t step, double clock
+    const double[::1] weight, int64_t step, Debt debt
 ) except -1:
     job.c.order = &order[0]
     job.c.n_rows = order.shape[0]
@@ -53,7 +72,7 @@ cdef int call(
     if weight is not None:
         job.c.weight = &weight[0]
     job.c.step = step
-    job.c.clock = clock
+    debt.lay_before(&job.c)
     job.c.loss = 0.0
     with nogil:
         run(worker, <void*>&table[0, 0], model, X, &job.c, job.c.n_ranges)
@@ -64,47 +83,47 @@ def fit_csr(
     LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
     const int64_t[::1] order, const int64_t[::1] indptr, const index[::1] indices,
     const real[::1] values, const double[::1] y, const double[::1] weight,
-    real[:, ::1] model, int64_t step, double clock,
+    real[:, ::1] model, int64_t step, Debt debt,
 ):
-    """Fit the rows named by `order`; returns the sum of their losses and the penalty clock."""
+    """Fit the rows named by `order`; returns the sum of their losses."""
     cdef CSR32 short_rows
     cdef CSR64 long_rows
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     if index is int32_t:
-        short_rows.indptr, short_rows.indices, short_rows.values = &indptr[0], &indices[0], &values[0]
-        call(job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, clock)
+        short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
+        call(job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, debt)
     else:
-        long_rows.indptr, long_rows.indices, long_rows.values = &indptr[0], &indices[0], &values[0]
-        call(job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, clock)
-    return job.c.loss, job.c.clock
+        long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
+        call(job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, debt)
+    return job.c.loss
 
 
 def fit_dense(
     LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
     const int64_t[::1] order, const real[:, ::1] X, const double[::1] y,
-    const double[::1] weight, real[:, ::1] model, int64_t step, double clock,
+    const double[::1] weight, real[:, ::1] model, int64_t step, Debt debt,
 ):
-    """Fit the rows named by `order`; returns the sum of their losses and the penalty clock."""
+    """Fit the rows named by `order`; returns the sum of their losses."""
     cdef Dense rows
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     rows.values = &X[0, 0]
     rows.n_columns = X.shape[1]
-    call(job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, clock)
-    return job.c.loss, job.c.clock
+    call(job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, debt)
+    return job.c.loss
 
 
 def settle_model(
     LinearFit job, int rule, const double[:, ::1] table, real[:, ::1] model, bint feature_major,
-    int64_t step, double clock,
+    int64_t step, Debt debt,
 ):
     """Bring the whole model up to date, in place, after `step` steps."""
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     job.c.step = step
-    job.c.clock = clock
+    debt.lay_before(&job.c)
     with nogil:
         run(
             kernels.settle_sparse if feature_major else kernels.settle_dense,
-            <void*>&table[0, 0], &model[0, 0], NULL, &job.c, job.c.n_ranges,
+            <void*>&table[0, 0], &model[0, 0], NULL, &job.c, 1,
         )
 
 
@@ -138,11 +157,11 @@ def margins_csr(
     job.weights = <void*>&weights[0]
     job.intercept = intercept
     if index is int32_t:
-        short_rows.indptr, short_rows.indices, short_rows.values = &indptr[0], &indices[0], &values[0]
+        short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
         X = &short_rows
         worker = <Worker>&margins[CSR32, real]
     else:
-        long_rows.indptr, long_rows.indices, long_rows.values = &indptr[0], &indices[0], &values[0]
+        long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
         X = &long_rows
         worker = <Worker>&margins[CSR64, real]
     with nogil:

@@ -1,16 +1,22 @@
 # Everything that is built once for each ISA.
 
 from libc.math cimport NAN
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from lrcore._core.losses cimport *
 from lrcore._core.parallel cimport (
-    Barrier, Worker, has_openmp, max_threads, prefetch, prefetch_write, run, wait,
+    Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run, wait,
 )
 from lrcore._core.rules cimport *
-from lrcore._core.slots cimport load_double, load_float, store_double, store_float
+from lrcore._core.slots cimport (
+    LANES, dot_d32, dot_d64, dot_f32, dot_f64, load_d32, load_d64, load_f32, load_f64, store_d32,
+    store_d64, store_f32, store_f64,
+)
 
 include "table.pxi"
 include "dense.pxi"
+include "model.pxi"
+include "features.pxi"
 include "linear.pxi"
 include "calls.pxi"
+include "arrange.pxi"

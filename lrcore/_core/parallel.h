@@ -1,11 +1,17 @@
-/* Threads, barriers and prefetch: the few things that Cython has no word for. */
+/* Threads, barriers, prefetch and bits: the few things that Cython has no word for. */
 #ifndef LRCORE_PARALLEL_H
 #define LRCORE_PARALLEL_H
 
 #if defined(__GNUC__) || defined(__clang__)
 #define lr_prefetch(p) __builtin_prefetch((p), 0, 3)
 #define lr_prefetch_write(p) __builtin_prefetch((p), 1, 3)
+#define lr_leading_zeros(x) __builtin_clz(x)
 #else
+static inline int lr_leading_zeros(unsigned int x) {
+    int n = 32;
+    for (; x; x >>= 1) n--;
+    return n;
+}
 #define lr_prefetch(p) ((void)(p))
 #define lr_prefetch_write(p) ((void)(p))
 #endif

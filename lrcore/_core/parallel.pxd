@@ -13,5 +13,6 @@ cdef extern from "parallel.h" nogil:
         Worker worker, void* rule, void* model, void* data, void* job, int n_threads
     ) noexcept
     void wait "lr_wait"(Barrier* barrier, int parts) noexcept
+    int leading_zeros "lr_leading_zeros"(unsigned int x) noexcept
     bint has_openmp "lr_has_openmp"() noexcept
     int max_threads "lr_max_threads"() noexcept

@@ -4,7 +4,7 @@
 # twin in lrcore/formulas.py, in the same order. Both texts do the same operations in the same
 # order, and the tests ask for equal bits. No float literals (a C 0.5 promotes a float to
 # double) and no scalar-with-scalar arithmetic (it belongs in the table).
-from libc.math cimport sqrt, sqrtf
+from libc.math cimport copysign, copysignf, fabs, fabsf, sqrt, sqrtf
 
 ctypedef fused real:
     float
@@ -50,6 +50,20 @@ cdef inline real root(real x) noexcept nogil:
         return sqrtf(x)
     else:
         return sqrt(x)
+
+
+cdef inline real magnitude(real x) noexcept nogil:
+    if real is float:
+        return fabsf(x)
+    else:
+        return fabs(x)
+
+
+cdef inline real with_sign(real x, real sign) noexcept nogil:
+    if real is float:
+        return copysignf(x, sign)
+    else:
+        return copysign(x, sign)
 
 
 cdef inline real spread(real mean_square, real mean) noexcept nogil:

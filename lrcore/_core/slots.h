@@ -1,26 +1,26 @@
-/* Eight slots to and from columns: the columns of eight features, each feature's side by side in
-   memory, turned into vectors of eight. Moving whole slots and transposing them in registers takes
-   a third of the instructions of moving single elements, and the 32-byte stores can be forwarded
-   to the loads of the arithmetic that follows, which single elements cannot. */
+/* Sparse features: their slots to and from columns, and the margin of a row.
+
+   The columns of a feature lie side by side in memory, a slot; the arithmetic wants the same
+   column of eight features. Moving whole slots and transposing them in registers takes a third of
+   the instructions of moving single elements. */
 #ifndef LRCORE_SLOTS_H
 #define LRCORE_SLOTS_H
 #include <stddef.h>
+#include <stdint.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
-#define LR_EACH(T, NAME, WIDTH, TO_COLUMNS)                                                        \
-    static inline void NAME(void **slots, T *columns, ptrdiff_t width) {                           \
-        for (int i = 0; i < 8; i++)                                                                \
-            for (ptrdiff_t c = 0; c < (WIDTH); c++) {                                              \
-                T *p = (T *)slots[i] + c, *q = columns + 8 * c + i;                                \
-                if (TO_COLUMNS) *q = *p; else *p = *q;                                             \
-            }                                                                                      \
-    }
-LR_EACH(float, lr_each_load_f, width, 1)
-LR_EACH(float, lr_each_store_f, width, 0)
-LR_EACH(double, lr_each_load_d, width, 1)
-LR_EACH(double, lr_each_store_d, width, 0)
+#define LR_LANES 8
 
 #if (defined(__GNUC__) && __GNUC__ >= 12) || (defined(__clang__) && __clang_major__ >= 9)
 #define LR_MIX __builtin_shufflevector
+#define LR_VECTORS(T, S, B)                                                                        \
+    typedef T lr_v2##S __attribute__((vector_size(2 * B), aligned(B), may_alias));                 \
+    typedef T lr_v4##S __attribute__((vector_size(4 * B), aligned(B), may_alias));                 \
+    typedef T lr_v8##S __attribute__((vector_size(8 * B), aligned(B), may_alias));
+LR_VECTORS(float, f, 4)
+LR_VECTORS(double, d, 8)
 
 /* 4 x 4 transpose of a, b, c, d, vectors of type V. */
 #define LR_TRANSPOSE(V, a, b, c, d)                                                                \
@@ -33,73 +33,168 @@ LR_EACH(double, lr_each_store_d, width, 0)
         d = LR_MIX(AB, CD, 2, 3, 6, 7);                                                            \
     } while (0)
 
-/* Two slots of two as one vector. */
-#define LR_PAIR(S, p, q) LR_MIX(*(lr_v2##S *)(p), *(lr_v2##S *)(q), 0, 1, 2, 3)
+/* Slot i of eight, of W columns; j names their features. */
+#define LR_AT(S, i, W) (*(lr_v##W##S *)(model + (ptrdiff_t)j[i] * W))
+#define LR_COLUMN(S, c) (*(lr_v8##S *)(columns + 8 * (c)))
+#define LR_PAIR(S, i) LR_MIX(LR_AT(S, i, 2), LR_AT(S, i + 1, 2), 0, 1, 2, 3)
 
-#define LR_SLOTS(T, S, B)                                                                          \
-    typedef T lr_v2##S __attribute__((vector_size(2 * B), aligned(B), may_alias));                 \
-    typedef T lr_v4##S __attribute__((vector_size(4 * B), aligned(B), may_alias));                 \
-    typedef T lr_v8##S __attribute__((vector_size(8 * B), aligned(B), may_alias));                 \
-    static inline void lr_load4_##S(void **p, T *columns) {                                        \
-        lr_v4##S a = *(lr_v4##S *)p[0], b = *(lr_v4##S *)p[1];                                     \
-        lr_v4##S c = *(lr_v4##S *)p[2], d = *(lr_v4##S *)p[3];                                     \
-        lr_v4##S e = *(lr_v4##S *)p[4], f = *(lr_v4##S *)p[5];                                     \
-        lr_v4##S g = *(lr_v4##S *)p[6], h = *(lr_v4##S *)p[7];                                     \
+#define LR_EIGHT(T, S, I, X)                                                                          \
+    static inline void lr_load2_##X(T *model, const I *j, T *columns) {                                     \
+        lr_v4##S a = LR_PAIR(S, 0), b = LR_PAIR(S, 2), c = LR_PAIR(S, 4), d = LR_PAIR(S, 6);       \
+        lr_v4##S w = LR_MIX(a, b, 0, 2, 4, 6), W = LR_MIX(c, d, 0, 2, 4, 6);                       \
+        lr_v4##S s = LR_MIX(a, b, 1, 3, 5, 7), Z = LR_MIX(c, d, 1, 3, 5, 7);                       \
+        LR_COLUMN(S, 0) = LR_MIX(w, W, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+        LR_COLUMN(S, 1) = LR_MIX(s, Z, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+    }                                                                                              \
+    static inline void lr_split2_##X(T *columns, lr_v2##S *slots) {                               \
+        lr_v8##S w = LR_COLUMN(S, 0), s = LR_COLUMN(S, 1);                                                   \
+        lr_v4##S a = LR_MIX(w, s, 0, 8, 1, 9), b = LR_MIX(w, s, 2, 10, 3, 11);                     \
+        lr_v4##S c = LR_MIX(w, s, 4, 12, 5, 13), d = LR_MIX(w, s, 6, 14, 7, 15);                   \
+        slots[0] = LR_MIX(a, a, 0, 1), slots[1] = LR_MIX(a, a, 2, 3);                              \
+        slots[2] = LR_MIX(b, b, 0, 1), slots[3] = LR_MIX(b, b, 2, 3);                              \
+        slots[4] = LR_MIX(c, c, 0, 1), slots[5] = LR_MIX(c, c, 2, 3);                              \
+        slots[6] = LR_MIX(d, d, 0, 1), slots[7] = LR_MIX(d, d, 2, 3);                              \
+    }                                                                                              \
+    static inline void lr_load4_##X(T *model, const I *j, T *columns) {                                     \
+        lr_v4##S a = LR_AT(S, 0, 4), b = LR_AT(S, 1, 4), c = LR_AT(S, 2, 4), d = LR_AT(S, 3, 4);   \
+        lr_v4##S e = LR_AT(S, 4, 4), f = LR_AT(S, 5, 4), g = LR_AT(S, 6, 4), h = LR_AT(S, 7, 4);   \
         LR_TRANSPOSE(lr_v4##S, a, b, c, d);                                                        \
         LR_TRANSPOSE(lr_v4##S, e, f, g, h);                                                        \
-        *(lr_v8##S *)columns = LR_MIX(a, e, 0, 1, 2, 3, 4, 5, 6, 7);                               \
-        *(lr_v8##S *)(columns + 8) = LR_MIX(b, f, 0, 1, 2, 3, 4, 5, 6, 7);                         \
-        *(lr_v8##S *)(columns + 16) = LR_MIX(c, g, 0, 1, 2, 3, 4, 5, 6, 7);                        \
-        *(lr_v8##S *)(columns + 24) = LR_MIX(d, h, 0, 1, 2, 3, 4, 5, 6, 7);                        \
+        LR_COLUMN(S, 0) = LR_MIX(a, e, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+        LR_COLUMN(S, 1) = LR_MIX(b, f, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+        LR_COLUMN(S, 2) = LR_MIX(c, g, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+        LR_COLUMN(S, 3) = LR_MIX(d, h, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
     }                                                                                              \
-    static inline void lr_store4_##S(void **p, const T *columns) {                                 \
-        lr_v8##S w = *(lr_v8##S *)columns, x = *(lr_v8##S *)(columns + 8);                         \
-        lr_v8##S y = *(lr_v8##S *)(columns + 16), z = *(lr_v8##S *)(columns + 24);                 \
+    static inline void lr_split4_##X(T *columns, lr_v4##S *slots) {                               \
+        lr_v8##S w = LR_COLUMN(S, 0), x = LR_COLUMN(S, 1), y = LR_COLUMN(S, 2), z = LR_COLUMN(S, 3);                   \
         lr_v4##S a = LR_MIX(w, w, 0, 1, 2, 3), e = LR_MIX(w, w, 4, 5, 6, 7);                       \
         lr_v4##S b = LR_MIX(x, x, 0, 1, 2, 3), f = LR_MIX(x, x, 4, 5, 6, 7);                       \
         lr_v4##S c = LR_MIX(y, y, 0, 1, 2, 3), g = LR_MIX(y, y, 4, 5, 6, 7);                       \
         lr_v4##S d = LR_MIX(z, z, 0, 1, 2, 3), h = LR_MIX(z, z, 4, 5, 6, 7);                       \
         LR_TRANSPOSE(lr_v4##S, a, b, c, d);                                                        \
         LR_TRANSPOSE(lr_v4##S, e, f, g, h);                                                        \
-        *(lr_v4##S *)p[0] = a; *(lr_v4##S *)p[1] = b; *(lr_v4##S *)p[2] = c;                       \
-        *(lr_v4##S *)p[3] = d; *(lr_v4##S *)p[4] = e; *(lr_v4##S *)p[5] = f;                       \
-        *(lr_v4##S *)p[6] = g; *(lr_v4##S *)p[7] = h;                                              \
-    }                                                                                              \
-    static inline void lr_load2_##S(void **p, T *columns) {                                        \
-        lr_v4##S a = LR_PAIR(S, p[0], p[1]), b = LR_PAIR(S, p[2], p[3]);                         \
-        lr_v4##S c = LR_PAIR(S, p[4], p[5]), d = LR_PAIR(S, p[6], p[7]);                         \
-        lr_v4##S w = LR_MIX(a, b, 0, 2, 4, 6), W = LR_MIX(c, d, 0, 2, 4, 6);                       \
-        lr_v4##S s = LR_MIX(a, b, 1, 3, 5, 7), S_ = LR_MIX(c, d, 1, 3, 5, 7);                      \
-        *(lr_v8##S *)columns = LR_MIX(w, W, 0, 1, 2, 3, 4, 5, 6, 7);                               \
-        *(lr_v8##S *)(columns + 8) = LR_MIX(s, S_, 0, 1, 2, 3, 4, 5, 6, 7);                        \
-    }                                                                                              \
-    static inline void lr_store2_##S(void **p, const T *columns) {                                 \
-        lr_v8##S w = *(lr_v8##S *)columns, s = *(lr_v8##S *)(columns + 8);                         \
-        *(lr_v2##S *)p[0] = LR_MIX(w, s, 0, 8); *(lr_v2##S *)p[1] = LR_MIX(w, s, 1, 9);            \
-        *(lr_v2##S *)p[2] = LR_MIX(w, s, 2, 10); *(lr_v2##S *)p[3] = LR_MIX(w, s, 3, 11);          \
-        *(lr_v2##S *)p[4] = LR_MIX(w, s, 4, 12); *(lr_v2##S *)p[5] = LR_MIX(w, s, 5, 13);          \
-        *(lr_v2##S *)p[6] = LR_MIX(w, s, 6, 14); *(lr_v2##S *)p[7] = LR_MIX(w, s, 7, 15);          \
+        slots[0] = a, slots[1] = b, slots[2] = c, slots[3] = d;                                    \
+        slots[4] = e, slots[5] = f, slots[6] = g, slots[7] = h;                                    \
     }
-LR_SLOTS(float, f, 4)
-LR_SLOTS(double, d, 8)
 
-#define LR_DISPATCH(T, S)                                                                          \
-    static inline void lr_load_##S(void **p, T *columns, ptrdiff_t width) {                        \
-        if (width == 4) lr_load4_##S(p, columns);                                                  \
-        else if (width == 2) lr_load2_##S(p, columns);                                             \
-        else lr_each_load_##S(p, columns, width);                                                  \
+/* A slot goes back in one piece, so that the next row's load of it can be forwarded. */
+#define LR_MOVE_EIGHT(T, S, I, X, W)                                                               \
+    static inline void lr_fetch##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {          \
+        I padded[8];                                                                               \
+        if (n < 8) {                                                                               \
+            for (int i = 0; i < 8; i++) padded[i] = j[i < n ? i : n - 1];                          \
+            j = padded;                                                                            \
+        }                                                                                          \
+        lr_load##W##_##X(model, j, columns);                                                       \
     }                                                                                              \
-    static inline void lr_store_##S(void **p, T *columns, ptrdiff_t width) {                       \
-        if (width == 4) lr_store4_##S(p, columns);                                                 \
-        else if (width == 2) lr_store2_##S(p, columns);                                            \
-        else lr_each_store_##S(p, columns, width);                                                 \
+    static inline void lr_return##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {         \
+        lr_v##W##S s[8];                                                                           \
+        lr_split##W##_##X(columns, s);                                                             \
+        if (n >= 8) {                                                                              \
+            LR_AT(S, 0, W) = s[0], LR_AT(S, 1, W) = s[1], LR_AT(S, 2, W) = s[2];                   \
+            LR_AT(S, 3, W) = s[3], LR_AT(S, 4, W) = s[4], LR_AT(S, 5, W) = s[5];                   \
+            LR_AT(S, 6, W) = s[6], LR_AT(S, 7, W) = s[7];                                          \
+            return;                                                                                \
+        }                                                                                          \
+        LR_AT(S, 0, W) = s[0];                                                                     \
+        if (n > 1) LR_AT(S, 1, W) = s[1];                                                          \
+        if (n > 2) LR_AT(S, 2, W) = s[2];                                                          \
+        if (n > 3) LR_AT(S, 3, W) = s[3];                                                          \
+        if (n > 4) LR_AT(S, 4, W) = s[4];                                                          \
+        if (n > 5) LR_AT(S, 5, W) = s[5];                                                          \
+        if (n > 6) LR_AT(S, 6, W) = s[6];                                                          \
     }
-LR_DISPATCH(float, f)
-LR_DISPATCH(double, d)
+#define LR_WITH(T, S, I, X)                                                                        \
+    LR_EIGHT(T, S, I, X) LR_MOVE_EIGHT(T, S, I, X, 2) LR_MOVE_EIGHT(T, S, I, X, 4)
+#define LR_IF(what, X, W)                                                                          \
+    if (width == W) {                                                                              \
+        lr_##what##W##_##X(model, j, n, columns);                                                  \
+        return;                                                                                    \
+    }
 #else
-#define lr_load_f lr_each_load_f
-#define lr_load_d lr_each_load_d
-#define lr_store_f lr_each_store_f
-#define lr_store_d lr_each_store_d
+#define LR_WITH(T, S, I, X)
+#define LR_IF(what, X, W)
 #endif
+
+/* The slots of the first eight, or all n, distinct features j to columns and back. Past the last
+   feature stand copies of it, which are not put back. */
+#define LR_MOVE(T, S, I, X)                                                                        \
+    static inline void lr_load_##X(T *model, const I *j, ptrdiff_t n, T *columns,                  \
+                                   ptrdiff_t width) {                                              \
+        LR_IF(fetch, X, 2)                                                                         \
+        LR_IF(fetch, X, 4)                                                                         \
+        for (ptrdiff_t i = 0; i < LR_LANES; i++)                                                   \
+            for (ptrdiff_t c = 0; c < width; c++)                                                  \
+                columns[LR_LANES * c + i] = model[(ptrdiff_t)j[i < n ? i : n - 1] * width + c];    \
+    }                                                                                              \
+    static inline void lr_store_##X(T *model, const I *j, ptrdiff_t n, T *columns,                 \
+                                    ptrdiff_t width) {                                             \
+        LR_IF(return, X, 2)                                                                        \
+        LR_IF(return, X, 4)                                                                        \
+        for (ptrdiff_t i = 0; i < LR_LANES && i < n; i++)                                          \
+            for (ptrdiff_t c = 0; c < width; c++)                                                  \
+                model[(ptrdiff_t)j[i] * width + c] = columns[LR_LANES * c + i];                    \
+    }
+
+/* Eight sums, value k in sum k % 8, then a tree: the same additions however they are done. */
+#define LR_DOT(T, I, X)                                                                            \
+    static inline T lr_sum8_##X(const T *s) {                                                      \
+        return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));                  \
+    }                                                                                              \
+    static inline T lr_dot_plain_##X(const T *model, ptrdiff_t width, const I *j, const T *x,      \
+                                     ptrdiff_t n) {                                                \
+        T s[8] = {0, 0, 0, 0, 0, 0, 0, 0};                                                         \
+        ptrdiff_t k = 0;                                                                           \
+        for (; k + 8 <= n; k += 8)                                                                 \
+            for (int i = 0; i < 8; i++) s[i] += x[k + i] * model[(ptrdiff_t)j[k + i] * width];     \
+        for (; k < n; k++) s[k % 8] += x[k] * model[(ptrdiff_t)j[k] * width];                      \
+        return lr_sum8_##X(s);                                                                     \
+    }
+
+#define LR_KIND(T, S, I, X)                                                                        \
+    LR_WITH(T, S, I, X)                                                                            \
+    LR_MOVE(T, S, I, X)                                                                            \
+    LR_DOT(T, I, X)
+LR_KIND(float, f, int32_t, f32)
+LR_KIND(float, f, int64_t, f64)
+LR_KIND(double, d, int32_t, d32)
+LR_KIND(double, d, int64_t, d64)
+
+#if defined(__AVX2__)
+/* Gathering eight weights at once keeps more of them under way: on long rows whose weights do not
+   fit the cache it takes half the time. Elements past the end add 0 * 0, which changes no sum. */
+static inline float lr_gather_dot(const float *model, const int scale, const int32_t *j,
+                                  const float *x, ptrdiff_t n) {
+    static const int32_t MASKS[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    __m256 sums = _mm256_setzero_ps(), w;
+    ptrdiff_t k = 0;
+    for (; k + 8 <= n; k += 8) {
+        const __m256i at = _mm256_loadu_si256((const __m256i *)(j + k));
+        w = scale == 8 ? _mm256_i32gather_ps(model, at, 8) : _mm256_i32gather_ps(model, at, 4);
+        sums = _mm256_add_ps(sums, _mm256_mul_ps(_mm256_loadu_ps(x + k), w));
+    }
+    if (k < n) {
+        const __m256i mask = _mm256_loadu_si256((const __m256i *)(MASKS + 8 - (n - k)));
+        const __m256i at = _mm256_maskload_epi32(j + k, mask);
+        const __m256 none = _mm256_setzero_ps(), which = _mm256_castsi256_ps(mask);
+        w = scale == 8 ? _mm256_mask_i32gather_ps(none, model, at, which, 8)
+                       : _mm256_mask_i32gather_ps(none, model, at, which, 4);
+        sums = _mm256_add_ps(sums, _mm256_mul_ps(_mm256_maskload_ps(x + k, mask), w));
+    }
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+static inline float lr_dot_f32(const float *model, ptrdiff_t width, const int32_t *j,
+                               const float *x, ptrdiff_t n) {
+    if (width == 2) return lr_gather_dot(model, 8, j, x, n);
+    if (width == 1) return lr_gather_dot(model, 4, j, x, n);
+    return lr_dot_plain_f32(model, width, j, x, n);
+}
+#else
+#define lr_dot_f32 lr_dot_plain_f32
+#endif
+#define lr_dot_f64 lr_dot_plain_f64
+#define lr_dot_d32 lr_dot_plain_d32
+#define lr_dot_d64 lr_dot_plain_d64
 #endif

@@ -28,8 +28,8 @@ cdef void fill(Rule* rule, real* dtype, int index) noexcept:
     kernels.fit32 = <Worker>&fit[Rule, real, CSR32]
     kernels.fit64 = <Worker>&fit[Rule, real, CSR64]
     kernels.fit_dense = <Worker>&fit[Rule, real, Dense]
-    kernels.settle_sparse = <Worker>&settle[Rule, real, CSR32]
-    kernels.settle_dense = <Worker>&settle[Rule, real, Dense]
+    kernels.settle_sparse = <Worker>&settle_all[Rule, real, CSR32]
+    kernels.settle_dense = <Worker>&settle_all[Rule, real, Dense]
 
 
 cdef int register(Rule* rule, str name) except -1:

@@ -1,0 +1,211 @@
+# What an update does to features, sparse or dense: the rule, and what they owe.
+#
+# A feature is touched by a row where its value is not zero: dense rows go by that too, so that
+# they give what their sparse twin gives. A state that shrinks in the steps that do not touch it is
+# brought up to date when it is next touched (`wake`). Penalties are paid by all features of a group
+# at once, every so many rows (`settle`).
+
+
+cdef inline void pay(
+    Rule r, real* w, double owed, double l1, double l2, real a, real b
+) noexcept nogil:
+    """The penalty of the steps whose rates sum to `owed`.
+
+    Proximal, in the rule's metric: composite mirror descent (Duchi et al. 2010), so first a soft
+    threshold, then a shrinkage.
+    """
+    cdef real denominator = scale(r, a, b)
+    cdef real due = <real>owed * <real>gain(r)
+    cdef real size = magnitude(w[0]) * denominator - due * <real>l1
+    # The positive part, exactly, and without a choice: with one, no compiler made vectors of this.
+    size = (size + magnitude(size)) * <real>0.5 / (denominator + due * <real>l2)
+    w[0] = with_sign(size, w[0])
+
+
+cdef inline void wake(
+    Rule r, real* p, Py_ssize_t cs, Fit* job, int64_t done, int64_t stamp
+) noexcept nogil:
+    """Decay the state over the steps up to `done` that did not touch the feature; stamp it."""
+    cdef int64_t k = done - stamp_of(p + job.stamp * cs)
+    set_stamp(p + job.stamp * cs, stamp)
+    if k > 0:
+        idle(
+            &r,
+            <real>(
+                job.powers[k & 1023] * job.powers[1024 + ((k >> 10) & 1023)]
+                * job.powers[2048 + ((k >> 20) & 1023)]
+            ),
+            p + cs, p + 2 * cs,
+        )
+
+
+# Sparse features are moved eight at a time into columns, worked on and put back: slots.h. The loops
+# over LANES become vectors in registers, as long as the width of a slot is a constant.
+cdef enum:
+    SLOT = 8                    # columns at most
+
+
+cdef inline void load(
+    real* model, const index* j, Py_ssize_t n, real* columns, Py_ssize_t width
+) noexcept nogil:
+    if real is float and index is int32_t:
+        load_f32(model, j, n, columns, width)
+    elif real is float:
+        load_f64(model, j, n, columns, width)
+    elif index is int32_t:
+        load_d32(model, j, n, columns, width)
+    else:
+        load_d64(model, j, n, columns, width)
+
+
+cdef inline void store(
+    real* model, const index* j, Py_ssize_t n, real* columns, Py_ssize_t width
+) noexcept nogil:
+    if real is float and index is int32_t:
+        store_f32(model, j, n, columns, width)
+    elif real is float:
+        store_f64(model, j, n, columns, width)
+    elif index is int32_t:
+        store_d32(model, j, n, columns, width)
+    else:
+        store_d64(model, j, n, columns, width)
+
+
+cdef inline void touch_eight(
+    Rule r, real d, real* model, const index* j, const real* x, Py_ssize_t n, Py_ssize_t width
+) noexcept nogil:
+    """One update of up to eight distinct sparse features; see `touch_entries`."""
+    cdef real[SLOT * LANES] columns
+    cdef real[LANES] g
+    cdef real* gradient = columns + (1 + states(&r) + decays(&r)) * LANES
+    cdef Py_ssize_t i
+    load(model, j, n, columns, width)
+    if x is NULL:
+        for i in range(LANES):
+            g[i] = gradient[i]
+            gradient[i] = <real>NAN
+    else:
+        for i in range(LANES):
+            g[i] = d * x[i]
+    for i in range(LANES):
+        update(
+            r, columns + i, g[i], columns + LANES + i, columns + 2 * LANES + i,
+            columns + 3 * LANES + i,
+        )
+    store(model, j, n, columns, width)
+
+
+cdef inline void touch_entries(
+    Rule r, real d, real* model, const index* j, const real* x, Py_ssize_t n, Py_ssize_t left,
+    Fit* job, int64_t done,
+) noexcept nogil:
+    """One update of the distinct sparse features j with the gradients d x; x NULL: as summed up.
+
+    The arithmetic goes past the last feature to the end of a vector, on the values that follow;
+    `left` counts those that may be read. What it makes of them is not put back.
+    """
+    cdef Py_ssize_t k, i
+    cdef real[LANES] last
+    cdef const real* values = x
+    if decays(&r):
+        for i in range(n):
+            wake(r, model + j[i] * job.width, 1, job, done, done + 1)
+    for k in range(0, n, 8):
+        if x is not NULL:
+            values = x + k
+            if left - k < LANES:
+                for i in range(LANES):
+                    last[i] = x[k + i] if i < left - k else <real>0
+                values = last
+        if job.width == 2:
+            touch_eight(r, d, model, j + k, values, n - k, 2)
+        elif job.width == 4:
+            touch_eight(r, d, model, j + k, values, n - k, 4)
+        else:
+            touch_eight(r, d, model, j + k, values, n - k, job.width)
+
+
+cdef inline void touch_columns(
+    Rule r, real d, real* model, const real* x, bint mean, Py_ssize_t low, Py_ssize_t high,
+    Fit* job, int64_t done,
+) noexcept nogil:
+    """The features of one dense row x, or of a mini-batch whose mean gradient is x.
+
+    A select instead of a branch at features that are not touched, so that it vectorises.
+    """
+    cdef Py_ssize_t j, cs = job.n_features + 1
+    cdef real* a_column = model + (cs if states(&r) > 0 else 0)
+    cdef real* b_column = model + (2 * cs if states(&r) > 1 else 0)
+    cdef real* c_column = model + (3 * cs if states(&r) > 2 else 0)
+    cdef real w, a, b, c
+    cdef bint touched
+    if decays(&r):
+        for j in range(low, high):
+            if x[j] == x[j] if mean else x[j] != 0:
+                wake(r, model + j, cs, job, done, done + 1)
+    for j in range(low, high):
+        touched = x[j] == x[j] if mean else x[j] != 0
+        w = model[j]
+        a = a_column[j]
+        b = b_column[j]
+        c = c_column[j]
+        update(r, &w, d * x[j], &a, &b, &c)
+        model[j] = w if touched else model[j]
+        if states(&r) > 0:
+            a_column[j] = a if touched else a_column[j]
+        if states(&r) > 1:
+            b_column[j] = b if touched else b_column[j]
+        if states(&r) > 2:
+            c_column[j] = c if touched else c_column[j]
+
+
+cdef inline void touch_intercept(
+    Rule r, real g, real* p, Py_ssize_t cs, Fit* job, int64_t done
+) noexcept nogil:
+    """The intercept pays no penalty."""
+    if decays(&r):
+        wake(r, p, cs, job, done, done + 1)
+    update(r, p, g, p + cs, p + 2 * cs, p + 3 * cs)
+
+
+cdef inline void pay_eight(
+    Rule r, real* model, Py_ssize_t first, Py_ssize_t n, Fit* job, double owed, Py_ssize_t width
+) noexcept nogil:
+    """The penalty of up to eight sparse features in a row."""
+    cdef real[SLOT * LANES] columns
+    cdef real* a = columns + (LANES if states(&r) > 0 else 0)
+    cdef real* b = columns + (2 * LANES if states(&r) > 1 else 0)
+    cdef int64_t[LANES] j
+    cdef Py_ssize_t i
+    for i in range(LANES):
+        j[i] = first + i
+    load(model, <const int64_t*>j, n, columns, width)
+    for i in range(LANES):
+        pay(r, columns + i, owed, job.l1, job.l2, a[i], b[i])
+    store(model, <const int64_t*>j, n, columns, width)
+
+
+cdef inline void settle(
+    Rule r, real* model, Matrix* X, Fit* job, Py_ssize_t low, Py_ssize_t high,
+    double owed, int64_t done,
+) noexcept nogil:
+    """Bring the features in [low, high) up to date: states decayed, penalties paid."""
+    cdef Py_ssize_t j, cs = stride(X, job)
+    cdef real* a_column = model + (cs if states(&r) > 0 else 0)
+    cdef real* b_column = model + (2 * cs if states(&r) > 1 else 0)
+    if decays(&r):
+        for j in range(low, high):
+            wake(r, model + address(X, job, j), cs, job, done, done)
+    if owed == 0:
+        return
+    if Matrix is Dense:
+        for j in range(low, high):
+            pay(r, model + j, owed, job.l1, job.l2, a_column[j], b_column[j])
+    else:
+        for j in range(low, high, 8):
+            if job.width == 2:
+                pay_eight(r, model, j, high - j, job, owed, 2)
+            elif job.width == 4:
+                pay_eight(r, model, j, high - j, job, owed, 4)
+            else:
+                pay_eight(r, model, j, high - j, job, owed, job.width)

@@ -1,0 +1,106 @@
+# Rows, the model, and all that a call of the core is told.
+#
+# The model is one array of columns: weight, the rule's states, then those that a fit needs of
+#   stamp     the step that last touched the feature, an integer as wide as the dtype
+#   gradient  the sum over the mini-batch, NaN while no row has touched it
+# Sparse rows keep the columns of a feature side by side (one cache miss instead of three),
+# dense rows keep each column contiguous (vectors). The intercept is one feature more, the last.
+
+
+cdef struct CSR32:
+    const int64_t* indptr
+    const int32_t* indices
+    const void* values
+    Py_ssize_t size
+
+cdef struct CSR64:
+    const int64_t* indptr
+    const int64_t* indices
+    const void* values
+    Py_ssize_t size
+
+cdef struct Dense:
+    const void* values
+    Py_ssize_t n_columns
+
+ctypedef fused Matrix:
+    CSR32
+    CSR64
+    Dense
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+
+cdef enum:
+    MAX_GROUPS = 40
+
+
+cdef struct Fit:
+    # the rows of this call
+    const int64_t* order
+    Py_ssize_t n_rows
+    const double* rates         # of each row, or of each mini-batch
+    const double* y
+    const double* weight        # NULL: every row counts once
+    int64_t step                # steps done before this call
+    double loss                 # sum over the rows of weight times loss
+    # the shape of the model
+    Py_ssize_t n_features
+    Py_ssize_t width
+    int stamp                   # columns, 0 where the fit has none
+    int gradient
+    bint intercept
+    # the method
+    bint mean                   # mini-batches instead of online updates
+    Py_ssize_t block
+    double l1
+    double l2
+    # the penalties: groups of features, one after another
+    int n_groups                # 0: no penalty
+    const int64_t* stops        # where each group ends
+    const int64_t* periods      # rows from one payment to the next
+    int64_t* unpaid             # rows since the last
+    double* owed                # sum of their rates
+    const double* powers        # rho**k for k, 1024 k and 1024**2 k, k < 1024
+    Evaluate evaluate
+    # the threads
+    const int64_t* bounds       # feature ranges
+    int n_ranges
+    Py_ssize_t ahead            # rows to prefetch ahead; 0: none
+    bint far                    # whether to prefetch the model too
+    double* scratch             # (5, block)
+    int64_t* listed             # features of a mini-batch, `room` for each thread
+    Py_ssize_t room
+    Barrier barrier
+
+
+cdef inline Py_ssize_t address(Matrix* X, Fit* job, Py_ssize_t j) noexcept nogil:
+    """Where feature j starts."""
+    if Matrix is Dense:
+        return j
+    else:
+        return j * job.width
+
+
+cdef inline Py_ssize_t stride(Matrix* X, Fit* job) noexcept nogil:
+    """From one column of a feature to the next."""
+    if Matrix is Dense:
+        return job.n_features + 1
+    else:
+        return 1
+
+
+cdef inline int64_t stamp_of(const real* p) noexcept nogil:
+    if real is float:
+        return (<const int32_t*>p)[0]
+    else:
+        return (<const int64_t*>p)[0]
+
+
+cdef inline void set_stamp(real* p, int64_t step) noexcept nogil:
+    if real is float:
+        (<int32_t*>p)[0] = <int32_t>step
+    else:
+        (<int64_t*>p)[0] = step
