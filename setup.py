@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -75,7 +76,13 @@ class BuildCore(build_ext):
 
 names = ["cpu", "baseline", *(["avx2", "avx512"] if X86 else [])]
 extensions = [
-    Extension(f"lrcore._core.{name}", [str(CORE / f"{name}.pyx")], depends=SOURCES)
+    Extension(
+        f"lrcore._core.{name}",
+        [str(CORE / f"{name}.pyx")],
+        depends=SOURCES,
+        include_dirs=[numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+    )
     for name in names
 ]
 jobs = os.cpu_count() or 1

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Any
 from lrcore import schedules
 from lrcore.config import show_config
 from lrcore.optimizer import Optimizer
-from lrcore.rules import SGD, AdaGrad, Adam, RMSProp
+from lrcore.rules import (
+    FTRL,
+    SGD,
+    AdaDelta,
+    AdaGrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AMSGrad,
+    Lion,
+    Nadam,
+    RAdam,
+    RMSProp,
+)
 
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor
@@ -21,12 +34,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "FTRL",
     "SGD",
+    "AMSGrad",
+    "AdaDelta",
     "AdaGrad",
     "Adam",
+    "AdamW",
+    "Adamax",
     "LinearClassifier",
     "LinearRegressor",
+    "Lion",
+    "Nadam",
     "Optimizer",
+    "RAdam",
     "RMSProp",
     "load",
     "save",

@@ -8,7 +8,8 @@ same order as the compiled text: the tests ask for equal bits. ``scale(c, *state
 denominator that divides a gradient and ``gain`` the column with the long-run length of a step;
 together the metric in which the linear models apply penalties. ``decay`` names the column by
 which the state shrinks in a step whose gradient is zero while the weight stays: such a formula
-can be caught up exactly on sparse data. The others with state that would move are lazy: a
+can be caught up exactly on sparse data. ``metric`` is False where the steps are in no proportion
+to the gradient, so that there is no measure for a penalty. The others with state that would move are lazy: a
 feature that a step does not touch is left as it is (as in LazyAdam).
 """
 
@@ -28,6 +29,21 @@ def spread(mean_square: Array, mean: Array) -> Array:
     return np.sqrt(np.maximum(mean_square - mean * mean, mean.dtype.type(0)))
 
 
+def adjust(how: Array, limit: Any, w: Array, g: Array) -> Array:
+    """The gradient as the rule sees it, ``clip(scale * g) + l2 * w``; shrinks w in place.
+
+    how is (scale, l2, shrink), all of the arrays' dtype.
+    """
+    scale, l2, shrink = how
+    x = scale * g
+    x = np.where(x > limit, limit, x)
+    x = np.where(x < -limit, -limit, x)
+    x = x + l2 * w
+    if shrink != 1:
+        w *= shrink
+    return np.asarray(x)
+
+
 class Formula:
     """What a formula without state needs not say."""
 
@@ -35,6 +51,7 @@ class Formula:
     state: ClassVar[tuple[str, ...]] = ()
     gain: ClassVar[str | None] = None
     decay: ClassVar[str | None] = None
+    metric: ClassVar[bool] = True
     update: ClassVar[Callable[..., None]]
 
     @classmethod
@@ -56,15 +73,15 @@ class SGD(Formula):
 
 
 class Momentum(Formula):
-    """b = momentum b + g, then a mix of g and b."""
+    """b = momentum b + fresh g, then a mix of g and b."""
 
-    columns = ("lr", "momentum", "gradient_share", "buffer_share", "gain")
+    columns = ("lr", "momentum", "fresh", "gradient_share", "buffer_share", "gain")
     state = ("momentum_buffer",)
     gain = "gain"
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, buffer: Array) -> None:
-        buffer[...] = c.momentum * buffer + g
+        buffer[...] = c.momentum * buffer + c.fresh * g
         w -= c.lr * (c.gradient_share * g + c.buffer_share * buffer)
 
 
@@ -156,6 +173,25 @@ class RMSPropCenteredMomentum(Formula):
         return spread(state[0], state[1]) + c.eps
 
 
+class AdaDelta(Formula):
+    """Steps as long as the steps have been: root mean squares of both."""
+
+    columns = ("lr", "rho", "fresh", "eps")
+    state = ("mean_square", "mean_square_step")
+    decay = "rho"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, square: Array, step: Array) -> None:
+        square[...] = c.rho * square + c.fresh * (g * g)
+        d = np.sqrt(step + c.eps) / np.sqrt(square + c.eps) * g
+        step[...] = c.rho * step + c.fresh * (d * d)
+        w -= c.lr * d
+
+    @staticmethod
+    def scale(c: Any, *state: Array) -> Array:
+        return np.sqrt(state[0] + c.eps) / np.sqrt(state[1] + c.eps)
+
+
 class Adam(Formula):
     """Running means of g and g g; the bias corrections are in lr and eps."""
 
@@ -172,3 +208,113 @@ class Adam(Formula):
     @staticmethod
     def scale(c: Any, *state: Array) -> Array:
         return np.sqrt(state[1]) + c.eps
+
+
+class AMSGrad(Formula):
+    """Adam over the largest mean square so far."""
+
+    columns = Adam.columns
+    state = ("mean_gradient", "mean_square", "max_square")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, square: Array, largest: Array) -> None:
+        mean[...] = c.beta1 * mean + c.fresh1 * g
+        square[...] = c.beta2 * square + c.fresh2 * (g * g)
+        largest[...] = np.where(square > largest, square, largest)
+        w -= c.lr * mean / (np.sqrt(largest) + c.eps)
+
+    @staticmethod
+    def scale(c: Any, *state: Array) -> Array:
+        return np.sqrt(state[2]) + c.eps
+
+
+class Adamax(Formula):
+    """Adam over a decaying maximum of |g|."""
+
+    columns = ("lr", "beta1", "fresh1", "beta2", "eps", "gain")
+    state = ("mean_gradient", "max_gradient")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, largest: Array) -> None:
+        mean[...] = c.beta1 * mean + c.fresh1 * g
+        old, new = c.beta2 * largest, np.abs(g) + c.eps
+        largest[...] = np.where(new > old, new, old)
+        w -= c.lr * mean / largest
+
+    @staticmethod
+    def scale(c: Any, *state: Array) -> Array:
+        return state[1] + c.eps
+
+
+class Nadam(Formula):
+    """Adam with a look ahead: a mix of g and its running mean."""
+
+    columns = (
+        "gradient_lr", "mean_lr", "beta1", "fresh1", "beta2", "fresh2", "eps", "gain",
+    )  # fmt: skip
+    state = ("mean_gradient", "mean_square")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, square: Array) -> None:
+        mean[...] = c.beta1 * mean + c.fresh1 * g
+        square[...] = c.beta2 * square + c.fresh2 * (g * g)
+        w -= (c.gradient_lr * g + c.mean_lr * mean) / (np.sqrt(square) + c.eps)
+
+    @staticmethod
+    def scale(c: Any, *state: Array) -> Array:
+        return np.sqrt(state[1]) + c.eps
+
+
+class RAdam(Formula):
+    """Adam that leaves the root out (root_share 0, eps 1) while its variance is not tractable."""
+
+    columns = ("lr", "beta1", "fresh1", "beta2", "fresh2", "root_share", "eps", "gain")
+    state = ("mean_gradient", "mean_square")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, square: Array) -> None:
+        mean[...] = c.beta1 * mean + c.fresh1 * g
+        square[...] = c.beta2 * square + c.fresh2 * (g * g)
+        w -= c.lr * mean / (c.root_share * np.sqrt(square) + c.eps)
+
+    @staticmethod
+    def scale(c: Any, *state: Array) -> Array:
+        return c.root_share * np.sqrt(state[1]) + c.eps
+
+
+class Lion(Formula):
+    """The sign of a mix of g and its running mean."""
+
+    columns = ("lr", "beta1", "fresh1", "beta2", "fresh2")
+    state = ("mean_gradient",)
+    metric = False
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array) -> None:
+        mix = c.beta1 * mean + c.fresh1 * g
+        one, zero = w.dtype.type(1), w.dtype.type(0)
+        w -= c.lr * (np.where(mix > 0, one, zero) - np.where(mix < 0, one, zero))
+        mean[...] = c.beta2 * mean + c.fresh2 * g
+
+
+class FTRL(Formula):
+    """The minimum of everything seen so far, in closed form; see `lrcore.FTRL`."""
+
+    columns = ("per_rate", "per_rate_before", "shift", "shift_step", "l1")
+    state = ("linear", "sum_of_squares")
+    metric = False
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, linear: Array, sum_sq: Array) -> None:
+        root = np.sqrt(sum_sq)
+        sum_sq += g * g
+        new_root = np.sqrt(sum_sq)
+        sigma = new_root * c.per_rate - root * c.per_rate_before + c.shift_step
+        linear[...] = linear + (g - sigma * w)
+        size = np.abs(linear) - c.l1
+        size = (size + np.abs(size)) * w.dtype.type(0.5)
+        w[...] = (w.dtype.type(0) - np.copysign(size, linear)) / (new_root * c.per_rate + c.shift)

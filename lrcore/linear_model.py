@@ -161,8 +161,21 @@ class _LinearModel(BaseEstimator):
         for name in ("max_iter", "batch_size", "block_size"):
             check_count(name, getattr(self, name))
         threads.check(self.n_threads)
-        if not isinstance(self.optimizer, Rule):
-            rule_class(self.optimizer)
+        self._check_rule(self._rule(None))
+
+    def _check_rule(self, rule: Rule) -> None:
+        """Refuse what a rule cannot do here."""
+        name = type(rule).__name__
+        if rule.weight_decay or rule.maximize:
+            raise ValueError(
+                f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
+                "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
+            )
+        if self.penalty is not None and self.alpha > 0 and not rule.formula.metric:
+            raise ValueError(
+                f"{name} cannot apply penalty={self.penalty!r}; give penalty=None"
+                + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
+            )
 
     def _rule(self, total_steps: int | None) -> Rule:
         """The rule, with a rate given as a number falling to 0 over a run of known length."""
@@ -171,7 +184,7 @@ class _LinearModel(BaseEstimator):
         else:
             cls = rule_class(self.optimizer)
             rule = cls(lr=cls.linear_lr)
-        if total_steps is None or isinstance(rule.lr, Schedule):
+        if total_steps is None or isinstance(rule.lr, Schedule) or not rule.anneals:
             return rule
         return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
 

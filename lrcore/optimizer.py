@@ -1,72 +1,147 @@
-"""Optimizer: steps NumPy arrays in place by a rule."""
+"""Optimizer: steps arrays in place by a rule."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
 from collections.abc import Mapping
-from typing import Any, Union
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
-from lrcore import _core, checks, rules
+from lrcore import _core, rules, schedules
 from lrcore._core import threads
+from lrcore.formulas import adjust
+from lrcore.parameters import Parameters, check_array
 from lrcore.rules import Rule
-
-Arrays = Union[np.ndarray, "list[np.ndarray]", "tuple[np.ndarray, ...]", Mapping[str, np.ndarray]]
+from lrcore.schedules import check_rate
 
 #: Steps whose coefficients are worked out at once: a step then costs no schedule.
 TABLE_STEPS = 256
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+POLICIES = ("raise", "skip", "propagate")
 
 
-def flatten(name: str, arrays: Arrays) -> dict[str, Any]:
-    """Every array by the expression that leads to it, such as ``params['w']``."""
-    if isinstance(arrays, Mapping):
-        return {f"{name}[{key!r}]": value for key, value in arrays.items()}
-    if isinstance(arrays, (list, tuple)):
-        return {f"{name}[{i}]": value for i, value in enumerate(arrays)}
-    return {name: arrays}
+class Group:
+    """Parameters of one dtype that one formula steps, in one region of threads.
 
+    `indices` are their places among all parameters, `rules` their rules without repetition, `rows`
+    which of these each goes by.
+    """
 
-def check_array(name: str, array: object) -> np.ndarray:
-    """Raise unless array is a plain float32 or float64 array that is one piece of memory."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
-    if array.dtype not in DTYPES:
-        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
-    if not array.flags.c_contiguous:
-        raise ValueError(
-            f"{name} must be C-contiguous, got strides {array.strides} for shape {array.shape}; "
-            "np.ascontiguousarray makes a copy that is"
-        )
-    if not array.flags.aligned:
-        raise ValueError(f"{name} must be aligned in memory; {name}.copy() is")
-    return array
+    def __init__(self, indices: list[int], arrays: list[np.ndarray], chosen: list[Rule]) -> None:
+        self.indices = indices
+        self.params = arrays
+        self.rules = list(dict.fromkeys(chosen))
+        self.rows = [self.rules.index(rule) for rule in chosen]
+        self.formula = chosen[0].formula
+        self.states = [self._new_state(w, rule) for w, rule in zip(arrays, chosen)]
+        self.averages: list[np.ndarray] = []
+        self.size = sum(array.size for array in arrays)
+        self.grads: list[np.ndarray] = []
+        self._start = 0
+        self._tables = np.empty((0, 0, 0))
+        self._adjustments = np.empty((0, 0, 0))
+        self._plain = True
+        self._plan: Any = None
 
+    def _new_state(self, w: np.ndarray, rule: Rule) -> np.ndarray:
+        state = np.empty((len(self.formula.state), w.size), w.dtype)
+        for row, name in zip(state, self.formula.state):
+            row[:] = rule.initial_state(name, w.reshape(-1))
+        return state
 
-def extent(array: np.ndarray) -> tuple[int, int]:
-    """First byte of a contiguous array, and the one after its last."""
-    start: int = array.__array_interface__["data"][0]
-    return start, start + array.nbytes
+    def hold(self, grads: list[Any], far: bool) -> bool:
+        """Take the gradients of the next step; False if one is not plainly right."""
+        if _core.kernels is None:
+            self.grads = grads
+            return far
+        if self._plan is None:
+            index = _core.kernels.RULES[self.formula.__name__][0]
+            self._plan = _core.kernels.Plan(
+                index, self.params, self.states, self.averages, self.rows
+            )
+        held: bool = self._plan.hold(grads, far)
+        return held
+
+    def held_gradients(self) -> list[np.ndarray]:
+        """The gradients that the next step goes by."""
+        held: list[np.ndarray] = self.grads if self._plan is None else self._plan.gradients
+        return held
+
+    def square_sum(self, n_threads: int | None) -> float:
+        """Sum of squares of the gradients held, float64: the same bits for any n_threads."""
+        if self._plan is None:
+            return math.fsum(float(np.square(g, dtype=np.float64).sum()) for g in self.grads)
+        total: float = self._plan.square_sum(threads.count(n_threads, self.size))
+        return total
+
+    def step(self, t: int, scale: float, limit: float, kept: float, n_threads: int | None) -> None:
+        """One step by the gradients held; kept is the share of the averages that stays."""
+        offset = t - self._start
+        if not 0 <= offset < len(self._tables):
+            self._fill(t)
+            offset = 0
+        table, adjustments = self._tables[offset], None
+        if not self._plain or scale != 1.0 or limit != math.inf:
+            adjustments = self._adjustments[offset] * (scale, 1.0, 1.0)
+        if self._plan is not None:
+            count = threads.count(n_threads, self.size)
+            self._plan.step(table, adjustments, limit, kept, count)
+        else:
+            self._step_formulas(table, adjustments, limit, kept)
+
+    def _fill(self, t: int) -> None:
+        """Coefficients and adjustments of the next steps."""
+        steps = np.arange(t, t + TABLE_STEPS, dtype=np.int64)
+        rates = [rule.rates(steps) for rule in self.rules]
+        both = list(zip(self.rules, rates))
+        self._tables = np.stack([rule.coefficients(steps, r) for rule, r in both], axis=1)
+        self._adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)
+        self._plain = bool(np.all(self._adjustments == (1.0, 0.0, 1.0)))
+        self._start = t
+
+    def _step_formulas(
+        self, table: np.ndarray, adjustments: np.ndarray | None, limit: float, kept: float
+    ) -> None:
+        """The same in NumPy."""
+        for k, (w, g, state, row) in enumerate(
+            zip(self.params, self.grads, self.states, self.rows)
+        ):
+            w, g, one = w.reshape(-1), g.reshape(-1), w.dtype.type
+            if adjustments is not None:
+                g = adjust(adjustments[row].astype(w.dtype), one(limit), w, g)
+            self.formula.update(self.formula.row(table[row], w.dtype), w, g, *state)
+            if self.averages:
+                average = self.averages[k].reshape(-1)
+                average[:] = one(kept) * average + one(1.0 - kept) * w
 
 
 class Optimizer:
-    """Steps one array, a list, or a dict of arrays, in place.
+    """Steps one array, a list, or nested dicts of arrays, in place.
 
     Parameters
     ----------
-    params : ndarray, list of ndarray, or dict of str to ndarray
-        float32 or float64, C-contiguous, writeable, not overlapping; any shapes. They are stepped
-        where they are and never copied.
+    params : array, list of arrays, or dict of arrays or of such dicts
+        float32 or float64, C-contiguous, writeable, not overlapping; any shapes. NumPy arrays, or
+        objects with ``__array_interface__`` or ``__dlpack__`` on the CPU, such as torch tensors.
+        They are stepped where they are and never copied.
     rule : Rule
         Such as ``lrcore.Adam(lr=1e-3)``; its ``lr`` is a number or a schedule.
+    overrides : dict of str to dict, optional
+        Hyperparameters of the rule for some parameters, by name or pattern. A name is the path to
+        the parameter, ``"encoder.0.bias"``; ``*`` and ``?`` match as in file names. Where several
+        match, later ones go on top.
     n_threads : int, optional
-        Threads for each array; by default as many as the machine grants and the size is worth.
-        The bits do not depend on it.
+        By default what the machine grants and the size is worth. The bits do not depend on it.
     nonfinite : {"raise", "skip", "propagate"}
         What to do with a gradient that has a NaN or an infinity: raise FloatingPointError, skip
         the step (`skipped` counts them), or step all the same. Decided before anything is written.
+    ema : float in [0, 1) or "polyak", optional
+        Keep an average of the parameters in the same pass: ``average = ema * average + (1 - ema) *
+        w``, which starts at the parameters, or their plain mean over all steps (Polyak and
+        Juditsky 1992). See `averages`.
 
     Attributes
     ----------
@@ -79,193 +154,302 @@ class Optimizer:
     --------
     >>> import numpy as np, lrcore
     >>> params = {"w": np.ones(3), "b": np.zeros(1)}
-    >>> opt = lrcore.Optimizer(params, lrcore.SGD(lr=0.5))
+    >>> opt = lrcore.Optimizer(params, lrcore.SGD(lr=0.5), overrides={"b": {"lr": 0.1}})
     >>> opt.step({"w": np.array([1.0, 2.0, 3.0]), "b": np.array([-1.0])})
     >>> params["w"], params["b"]
-    (array([ 0.5,  0. , -0.5]), array([0.5]))
+    (array([ 0.5,  0. , -0.5]), array([0.1]))
     """
 
     def __init__(
         self,
-        params: Arrays,
+        params: Any,
         rule: Rule,
         *,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
         n_threads: int | None = None,
         nonfinite: str = "raise",
+        ema: float | str | None = None,
     ) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
-        if nonfinite not in ("raise", "skip", "propagate"):
+        if nonfinite not in POLICIES:
             raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
         threads.check(n_threads)
-        self._params = flatten("params", params)
-        if not self._params:
-            raise ValueError("params is empty; give at least one array")
-        for name, array in self._params.items():
-            check_array(name, array)
-            if not array.flags.writeable:
-                raise ValueError(f"{name} is read-only; it is stepped in place")
-        self._extents = sorted((*extent(a), name) for name, a in self._params.items() if a.size)
-        for (_, stop, one), (start, _, other) in zip(self._extents, self._extents[1:]):
-            if start < stop:
-                raise ValueError(f"{one} and {other} overlap in memory; give separate arrays")
+        check_ema(ema)
+        self._params = Parameters(params)
         self.rule = rule
+        self.overrides = {pattern: dict(o) for pattern, o in (overrides or {}).items()}
         self.n_threads = n_threads
         self.nonfinite = nonfinite
+        self.ema = ema
         self.t = 0
         self.skipped = 0
-        self._grad_names = {
-            name.replace("params", "grads", 1): array for name, array in self._params.items()
-        }
-        self._slots = self._new_state(rule)
-        self._table = np.empty((0, 0))
-        self._table_start = 0
+        self._groups = self._new_groups(rule, self.overrides)
+        self._single = len(self._groups) == 1
 
     def __repr__(self) -> str:
-        size = sum(array.size for array in self._params.values())
+        size = sum(array.size for array in self._params.arrays)
         return f"<Optimizer: {self.rule!r}, {size:,} parameters, t={self.t}>"
 
-    def step(self, grads: Arrays) -> None:
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = (self._params.tree, self.rule, self.overrides, self.n_threads, self.nonfinite)
+        return _rebuilt, (*arguments, self.ema), self.state_dict()
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.load_state_dict(saved)
+
+    # ---- stepping ---------------------------------------------------------------------------
+
+    def step(
+        self,
+        grads: Any,
+        *,
+        grad_scale: float = 1.0,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        n_threads: int | None = None,
+    ) -> None:
         """Step every parameter by its gradient.
+
+        Gradients are scaled, then clipped by norm, then by value, before the rule and its weight
+        decay see them; nothing of that is written anywhere.
 
         Parameters
         ----------
         grads : like params
-            The same structure, shapes and dtypes, C-contiguous; may be read-only, may not
-            overlap the parameters.
+            The same structure, shapes and dtypes, C-contiguous; may be read-only, may not overlap
+            the parameters.
+        grad_scale : float
+            Factor of the gradients, such as ``1 / n`` for a sum over n rows.
+        clip_value : float > 0, optional
+            No element of a gradient counts for more than this, either way.
+        clip_norm : float > 0, optional
+            If the 2-norm of all gradients together is above, they are scaled down to it.
+        n_threads : int, optional
+            For this step alone.
 
         Raises
         ------
         TypeError, ValueError
-            If a gradient does not fit its parameter; nothing has changed then.
+            If an argument does not fit; nothing has changed then.
         FloatingPointError
             If a gradient is not finite and ``nonfinite="raise"``; nothing has changed then.
         """
-        flat = self._check_grads(grads)
-        if self.nonfinite != "propagate":
-            bad = self._first_nonfinite(flat)
-            if bad and self.nonfinite == "raise":
-                raise FloatingPointError(
-                    f"{bad} at step {self.t}; nothing was changed. A smaller rate, clipping, or "
-                    "nonfinite='skip' may help"
-                )
-            if bad:
-                self.skipped += 1
-                return
-        row = self._row()
-        for (_, w, state), g in zip(self._slots, flat):
-            self._step_array(row, w, g, state)
+        if n_threads is None:
+            n_threads = self.n_threads
+        else:
+            threads.check(n_threads)
+        scale, limit = 1.0, math.inf
+        if grad_scale != 1.0 or clip_value is not None or clip_norm is not None:
+            scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
+        self._hold(grads)
+        if self.nonfinite != "propagate" or clip_norm is not None:
+            total = 0.0
+            for group in self._groups:
+                total += group.square_sum(n_threads)
+            if not math.isfinite(total):
+                if self._refuses_nonfinite():
+                    return
+                total = self._careful_square_sum()
+            if clip_norm is not None:
+                norm = abs(scale) * math.sqrt(total)
+                scale = scale * (clip_norm / norm) if norm > clip_norm else scale
+        kept = self.t / (self.t + 1.0) if self.ema == "polyak" else (self.ema or 0.0)
+        for group in self._groups:
+            group.step(self.t, scale, limit, kept, n_threads)  # type: ignore[arg-type]
         self.t += 1
 
-    def _check_grads(self, grads: Arrays) -> list[np.ndarray]:
-        """The gradients as vectors, in the order of the parameters."""
-        found = flatten("grads", grads)
-        if found.keys() != self._grad_names.keys():
-            missing = [name for name in self._grad_names if name not in found]
-            extra = [name for name in found if name not in self._grad_names]
-            raise ValueError(
-                "grads must have the structure of params: "
-                + "; ".join(
-                    f"{word} {', '.join(names)}"
-                    for word, names in (("missing", missing), ("unexpected", extra))
-                    if names
+    def _hold(self, grads: Any) -> None:
+        """Hand every group its gradients, checked."""
+        leaves = self._params.leaves(grads)
+        if self._single and self._groups[0].hold(leaves, False):
+            return
+        parts = [[leaves[i] for i in group.indices] for group in self._groups]
+        if not self._single and all(g.hold(part, False) for g, part in zip(self._groups, parts)):
+            return
+        checked = self._params.check_gradients(leaves)
+        for group in self._groups:
+            group.hold([checked[i] for i in group.indices], True)
+
+    def _refuses_nonfinite(self) -> bool:
+        """Raise or skip by the policy, if there is a NaN or an infinity; else False."""
+        if self.nonfinite == "propagate":
+            return False
+        for group in self._groups:
+            for index, g in zip(group.indices, group.held_gradients()):
+                bad = np.flatnonzero(~np.isfinite(g))
+                if not bad.size:
+                    continue
+                if self.nonfinite == "skip":
+                    self.skipped += 1
+                    return True
+                where = ", ".join(str(i) for i in np.unravel_index(bad[0], g.shape))
+                name = self._params.names[index].replace("params", "grads", 1)
+                raise FloatingPointError(
+                    f"{name}[{where}] is {g.flat[bad[0]]} at step {self.t}; nothing was changed. A "
+                    "smaller rate, clipping, or nonfinite='skip' may help"
                 )
-            )
-        flat = []
-        for name, param in self._grad_names.items():
-            grad = check_array(name, found[name])
-            if grad.dtype != param.dtype:
-                raise TypeError(
-                    f"{name} must be {param.dtype} like its parameter, got {grad.dtype}"
-                )
-            if grad.shape != param.shape:
+        return False
+
+    def _careful_square_sum(self) -> float:
+        """The sum of squares where it is beyond float64: infinity, or NaN, as a norm would be."""
+        return math.inf
+
+    # ---- state ------------------------------------------------------------------------------
+
+    @property
+    def averages(self) -> Any:
+        """The averages that `ema` keeps, in the structure of params; they go on changing."""
+        if self.ema is None:
+            raise AttributeError("this Optimizer keeps no averages; give ema=0.999 or ema='polyak'")
+        return self._params.like(self._in_order("averages"))
+
+    def _in_order(self, what: str) -> list[Any]:
+        """`states` or `averages` of all parameters in their order."""
+        found: list[Any] = [None] * len(self._params.arrays)
+        for group in self._groups:
+            for index, value in zip(group.indices, getattr(group, what)):
+                found[index] = value
+        return found
+
+    def _new_groups(self, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]) -> list[Group]:
+        """The parameters by dtype and formula, in order of first appearance."""
+        chosen = [rule] * len(self._params.paths)
+        for pattern, values in overrides.items():
+            matched = [i for i, path in enumerate(self._params.paths) if fnmatchcase(path, pattern)]
+            if not matched:
                 raise ValueError(
-                    f"{name} must have the shape {param.shape} of its parameter, got {grad.shape}"
+                    f"overrides[{pattern!r}] matches none of {', '.join(self._params.paths[:20])}"
                 )
-            self._check_apart(name, grad)
-            flat.append(grad.reshape(-1))
-        return flat
-
-    def _check_apart(self, name: str, grad: np.ndarray) -> None:
-        start, stop = extent(grad)
-        before = bisect_right(self._extents, (stop - 1,)) if grad.size else 0
-        if before and self._extents[before - 1][1] > start:
-            raise ValueError(
-                f"{name} overlaps {self._extents[before - 1][2]} in memory; give separate arrays"
-            )
-
-    def _first_nonfinite(self, flat: list[np.ndarray]) -> str:
-        """What is not finite, in words; empty if everything is."""
-        for (name, param), g in zip(self._grad_names.items(), flat):
-            first = checks.first_nonfinite(g, self.n_threads)
-            if first >= 0:
-                where = ", ".join(str(i) for i in np.unravel_index(first, param.shape))
-                return f"{name}[{where}] is {g[first]}"
-        return ""
-
-    def _row(self) -> np.ndarray:
-        """Coefficients of the next step."""
-        offset = self.t - self._table_start
-        if not 0 <= offset < len(self._table):
-            steps = np.arange(self.t, self.t + TABLE_STEPS, dtype=np.int64)
-            self._table = self.rule.coefficients(steps)
-            self._table_start = self.t
-            offset = 0
-        return self._table[offset]
-
-    def _step_array(self, row: np.ndarray, w: np.ndarray, g: np.ndarray, state: np.ndarray) -> None:
-        formula = self.rule.formula
-        if _core.kernels is None:
-            formula.update(formula.row(row, w.dtype), w, g, *state)
-        else:
-            index = _core.kernels.RULES[formula.__name__][0]
-            step = _core.kernels.step[_core.FUSED[w.dtype.char]]
-            step(index, row, w, g, state, threads.count(self.n_threads, w.size))
-
-    def _new_state(self, rule: Rule) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Name, parameter as a vector, and (n_states, size) zeros, for each parameter."""
-        states = len(rule.formula.state)
-        return [
-            (name, array.reshape(-1), np.zeros((states, array.size), array.dtype))
-            for name, array in self._params.items()
-        ]
+            known = {each.name for each in fields(rule)}
+            for name in values:
+                if name not in known:
+                    raise ValueError(
+                        f"overrides[{pattern!r}] has {name!r}; {type(rule).__name__} has "
+                        f"{', '.join(sorted(known))}"
+                    )
+            for i in matched:
+                chosen[i] = replace(chosen[i], **values)
+        places: dict[Any, list[int]] = {}
+        for i, (array, each) in enumerate(zip(self._params.arrays, chosen)):
+            places.setdefault((array.dtype, each.formula), []).append(i)
+        groups = []
+        for indices in places.values():
+            arrays = [self._params.arrays[i] for i in indices]
+            group = Group(indices, arrays, [chosen[i] for i in indices])
+            if self.ema is not None:
+                group.averages = [array.copy() for array in arrays]
+            groups.append(group)
+        return groups
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume exactly: a flat dict of arrays and plain values (copies)."""
-        saved: dict[str, Any] = {"t": self.t, "skipped": self.skipped, "rule": self.rule.to_dict()}
-        for name, _, state in self._slots:
-            for label, values in zip(self.rule.formula.state, state):
-                saved[f"{name}.{label}"] = values.copy()
+        saved: dict[str, Any] = {
+            "t": self.t,
+            "skipped": self.skipped,
+            "rule": self.rule.to_dict(),
+            "overrides": {
+                pattern: {
+                    key: value.to_dict() if hasattr(value, "to_dict") else value
+                    for key, value in values.items()
+                }
+                for pattern, values in self.overrides.items()
+            },
+        }
+        for group in self._groups:
+            for index, state in zip(group.indices, group.states):
+                for label, values in zip(group.formula.state, state):
+                    saved[f"{self._params.names[index]}.{label}"] = values.copy()
+        if self.ema is not None:
+            for name, average in zip(self._params.names, self._in_order("averages")):
+                saved[f"{name}.average"] = average.reshape(-1).copy()
         return saved
 
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` gave, with its rule, to the bit.
+    def load_state_dict(self, saved: Mapping[str, Any], *, hyperparameters: bool = True) -> None:
+        """Continue from what `state_dict` gave, to the bit.
+
+        Parameters
+        ----------
+        saved : dict
+        hyperparameters : bool
+            Take the rule and the overrides from it as well; else those at hand stay, such as a new
+            rate, and only the state is taken.
 
         Raises
         ------
         ValueError, TypeError
             If it does not fit these parameters; nothing has changed then.
         """
-        rule = rules.from_dict(saved["rule"]) if "rule" in saved else self.rule
-        names = {f"{name}.{label}": name for name in self._params for label in rule.formula.state}
-        expected = {"t", "skipped", "rule", *names}
+        rule, overrides = self.rule, self.overrides
+        if hyperparameters:
+            rule = rules.from_dict(saved["rule"]) if "rule" in saved else rule
+            overrides = {
+                pattern: {
+                    key: schedules.from_dict(value) if isinstance(value, dict) else value
+                    for key, value in values.items()
+                }
+                for pattern, values in saved.get("overrides", {}).items()
+            }
+        groups = self._new_groups(rule, overrides)
+        wanted: dict[str, np.ndarray] = {}
+        for group in groups:
+            for index, state in zip(group.indices, group.states):
+                for label, row in zip(group.formula.state, state):
+                    wanted[f"{self._params.names[index]}.{label}"] = row
+            for index, average in zip(group.indices, group.averages):
+                wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
+        expected = {"t", "skipped", "rule", "overrides", *wanted}
         if saved.keys() != expected:
             wrong = sorted(expected ^ set(saved))
             raise ValueError(f"state does not fit these parameters: {', '.join(wrong)} differ")
         for key in ("t", "skipped"):
             if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
                 raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
-        for key, name in names.items():
-            values, param = check_array(f"state[{key!r}]", saved[key]), self._params[name]
-            if values.dtype != param.dtype or values.size != param.size:
+        for key, row in wanted.items():
+            values = check_array(f"state[{key!r}]", saved[key])
+            if values.dtype != row.dtype or values.size != row.size:
                 raise ValueError(
-                    f"state[{key!r}] must have {param.size} values of {param.dtype}, "
+                    f"state[{key!r}] must have {row.size} values of {row.dtype}, "
                     f"got {values.size} of {values.dtype}"
                 )
-        slots = self._new_state(rule)
-        for name, _, state in slots:
-            for i, label in enumerate(rule.formula.state):
-                state[i] = saved[f"{name}.{label}"].reshape(-1)
-        self._slots = slots
-        self.rule, self.t, self.skipped = rule, int(saved["t"]), int(saved["skipped"])
-        self._table = np.empty((0, 0))
+        for key, row in wanted.items():
+            row[:] = np.asarray(saved[key]).reshape(-1)
+        self._groups, self._single = groups, len(groups) == 1
+        self.rule, self.overrides = rule, overrides
+        self.t, self.skipped = int(saved["t"]), int(saved["skipped"])
+
+
+def _rebuilt(
+    params: Any, rule: Rule, overrides: Any, n_threads: Any, nonfinite: str, ema: Any
+) -> Optimizer:
+    """What pickle and copy call; the state follows."""
+    return Optimizer(
+        params, rule, overrides=overrides, n_threads=n_threads, nonfinite=nonfinite, ema=ema
+    )
+
+
+def check_ema(ema: float | str | None) -> None:
+    """Raise unless ema is None, "polyak" or a number in [0, 1)."""
+    if ema is None or (isinstance(ema, str) and ema == "polyak"):
+        return
+    if isinstance(ema, str):
+        raise ValueError(f"ema must be a number in [0, 1) or 'polyak', got {ema!r}")
+    check_rate("ema", ema)
+    if ema >= 1:
+        raise ValueError(f"ema must be in [0, 1), got {ema!r}")
+
+
+def check_adjustments(
+    grad_scale: float, clip_value: float | None, clip_norm: float | None
+) -> tuple[float, float]:
+    """Scale and limit, checked."""
+    if isinstance(grad_scale, bool) or not isinstance(grad_scale, (int, float, np.number)):
+        raise TypeError(f"grad_scale must be a number, got {grad_scale!r}")
+    if not math.isfinite(grad_scale):
+        raise ValueError(f"grad_scale must be finite, got {grad_scale!r}")
+    for name, value in (("clip_value", clip_value), ("clip_norm", clip_norm)):
+        if value is not None:
+            check_rate(name, value)
+            if value == 0:
+                raise ValueError(f"{name} must be > 0, got {value!r}; leave it out for no clipping")
+    return float(grad_scale), math.inf if clip_value is None else float(clip_value)

@@ -144,6 +144,8 @@ class State:
         state = cls(aligned_zeros(shape, rows.dtype), width, by_feature=rows.sparse)
         if debt is not None and method.penalised:
             state.debt = debt.copy()
+        for i, name in enumerate(method.formula.state, start=1):
+            state.columns[i] = method.rule.initial_state(name, np.zeros(1, rows.dtype))
         if method.columns.gradient:
             state.columns[method.columns.gradient] = np.nan
         return state

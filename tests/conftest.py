@@ -18,3 +18,7 @@ def backend(request, monkeypatch):
     kernels = None if request.param == "numpy" else _core.load(request.param)
     monkeypatch.setattr(_core, "kernels", kernels)
     return request.param
+
+
+#: Needs torch and optax; run by hand.
+collect_ignore = ["golden/record.py"]

@@ -8,25 +8,25 @@ import numpy as np
 # ---- update rules: one function a paper, from the first gradient to the last -----------------
 
 
-def sgd(w, grads, lrs, momentum=0.0, nesterov=False):
+def sgd(w, grads, lrs, momentum=0.0, nesterov=False, dampening=0.0):
     """Sutskever et al. 2013, in PyTorch's arrangement."""
     w, b = w.astype(float).copy(), None
     for g, lr in zip(grads, lrs):
         if momentum == 0.0:
             d = g
         else:
-            b = g if b is None else momentum * b + g
+            b = g if b is None else momentum * b + (1 - dampening) * g
             d = g + momentum * b if nesterov else b
         w = w - lr * d
     return w
 
 
-def adagrad(w, grads, lrs, eps):
-    """Duchi et al. 2011, figure 1, diagonal."""
-    w, squares = w.astype(float).copy(), 0.0
-    for g, lr in zip(grads, lrs):
+def adagrad(w, grads, lrs, eps, lr_decay=0.0, initial_accumulator=0.0):
+    """Duchi et al. 2011, figure 1, diagonal; with PyTorch's two extras."""
+    w, squares = w.astype(float).copy(), initial_accumulator
+    for t, (g, lr) in enumerate(zip(grads, lrs)):
         squares = squares + np.square(g)
-        w = w - lr * g / (np.sqrt(squares) + eps)
+        w = w - lr / (1 + t * lr_decay) * g / (np.sqrt(squares) + eps)
     return w
 
 
@@ -54,11 +54,113 @@ def adam(w, grads, lrs, beta1, beta2, eps):
     return w
 
 
+def adadelta(w, grads, lrs, rho, eps):
+    """Zeiler 2012, algorithm 1."""
+    w = w.astype(float).copy()
+    squares, steps = np.zeros_like(w), np.zeros_like(w)
+    for g, lr in zip(grads, lrs):
+        squares = rho * squares + (1 - rho) * g**2
+        step = -np.sqrt(steps + eps) / np.sqrt(squares + eps) * g
+        steps = rho * steps + (1 - rho) * step**2
+        w = w + lr * step
+    return w
+
+
+def amsgrad(w, grads, lrs, beta1, beta2, eps):
+    """Reddi et al. 2018, algorithm 2, with the bias corrections of Adam."""
+    w = w.astype(float).copy()
+    m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for t, (g, lr) in enumerate(zip(grads, lrs), start=1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        largest = np.maximum(largest, v)
+        w = w - lr * (m / (1 - beta1**t)) / (np.sqrt(largest / (1 - beta2**t)) + eps)
+    return w
+
+
+def adamax(w, grads, lrs, beta1, beta2, eps):
+    """Kingma and Ba 2015, algorithm 2, with eps beside |g|."""
+    w = w.astype(float).copy()
+    m, u = np.zeros_like(w), np.zeros_like(w)
+    for t, (g, lr) in enumerate(zip(grads, lrs), start=1):
+        m = beta1 * m + (1 - beta1) * g
+        u = np.maximum(beta2 * u, np.abs(g) + eps)
+        w = w - lr / (1 - beta1**t) * m / u
+    return w
+
+
+def nadam(w, grads, lrs, beta1, beta2, eps, momentum_decay):
+    """Dozat 2016, algorithm 2, with the momentum schedule of section 3.2."""
+    w = w.astype(float).copy()
+    m, v, product = np.zeros_like(w), np.zeros_like(w), 1.0
+    for t, (g, lr) in enumerate(zip(grads, lrs), start=1):
+        mu = beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))
+        after = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))
+        product *= mu
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = after * m / (1 - product * after) + (1 - mu) * g / (1 - product)
+        w = w - lr * m_hat / (np.sqrt(v / (1 - beta2**t)) + eps)
+    return w
+
+
+def radam(w, grads, lrs, beta1, beta2, eps):
+    """Liu et al. 2020, algorithm 2, rectified where rho is above 5."""
+    w = w.astype(float).copy()
+    m, v, limit = np.zeros_like(w), np.zeros_like(w), 2 / (1 - beta2) - 1
+    for t, (g, lr) in enumerate(zip(grads, lrs), start=1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        rho = limit - 2 * t * beta2**t / (1 - beta2**t)
+        if rho > 5:
+            share = math.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
+            w = w - lr * share * m_hat * math.sqrt(1 - beta2**t) / (np.sqrt(v) + eps)
+        else:
+            w = w - lr * m_hat
+    return w
+
+
+def lion(w, grads, lrs, beta1, beta2):
+    """Chen et al. 2023, program 1."""
+    w = w.astype(float).copy()
+    m = np.zeros_like(w)
+    for g, lr in zip(grads, lrs):
+        w = w - lr * np.sign(beta1 * m + (1 - beta1) * g)
+        m = beta2 * m + (1 - beta2) * g
+    return w
+
+
+def ftrl(w, grads, lrs, beta, l1, l2):
+    """McMahan et al. 2013, algorithm 1, a scalar at a time; z starts where it gives w."""
+    w = w.astype(float).copy()
+    for j in range(len(w)):
+        z, n = 0.0, 0.0
+        if w[j]:
+            z = -w[j] * (beta / lrs[0] + l2) - math.copysign(l1, w[j])
+        for g, lr, before in zip(grads[:, j], lrs, [lrs[0], *lrs]):
+            sigma = (beta + math.sqrt(n + g * g)) / lr - (beta + math.sqrt(n)) / before
+            z += g - sigma * w[j]
+            n += g * g
+            if abs(z) <= l1:
+                w[j] = 0.0
+            else:
+                w[j] = -(z - math.copysign(l1, z)) / ((beta + math.sqrt(n)) / lr + l2)
+    return w
+
+
+ORACLES = {
+    "SGD": sgd, "AdaGrad": adagrad, "RMSProp": rmsprop, "AdaDelta": adadelta, "Adam": adam,
+    "AdamW": adam, "AMSGrad": amsgrad, "Adamax": adamax, "Nadam": nadam, "RAdam": radam,
+    "Lion": lion, "FTRL": ftrl,
+}  # fmt: skip
+
+
 def trajectory(rule, w, grads, lrs):
-    """Where a rule should end, by the oracle of its class."""
-    values = {k: v for k, v in rule.to_dict().items() if k not in ("rule", "lr")}
-    oracle = {"SGD": sgd, "AdaGrad": adagrad, "RMSProp": rmsprop, "Adam": adam}
-    return oracle[type(rule).__name__](w, grads, lrs, **values)
+    """Where a rule without decay should end, by the oracle of its class."""
+    shared = ("rule", "lr", "weight_decay", "decoupled", "maximize")
+    values = {k: v for k, v in rule.to_dict().items() if k not in shared}
+    return ORACLES[type(rule).__name__](w, grads, lrs, **values)
 
 
 # ---- losses ----------------------------------------------------------------------------------

@@ -3,7 +3,21 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from lrcore import SGD, AdaGrad, Adam, RMSProp, _core
+from lrcore import (
+    FTRL,
+    SGD,
+    AdaDelta,
+    AdaGrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AMSGrad,
+    Lion,
+    Nadam,
+    RAdam,
+    RMSProp,
+    _core,
+)
 
 BUILDS = _core.runnable()
 DTYPES = (np.float32, np.float64)
@@ -26,7 +40,18 @@ RULES = {
     "RMSProp centered": RMSProp(lr=0.02, rho=0.9, centered=True),
     "RMSProp momentum": RMSProp(lr=0.02, rho=0.9, momentum=0.7),
     "RMSProp both": RMSProp(lr=0.02, rho=0.9, momentum=0.7, centered=True),
+    "dampening": SGD(lr=0.1, momentum=0.9, dampening=0.3),
+    "AdaGrad lr_decay": AdaGrad(lr=0.3, eps=1e-8, lr_decay=0.1, initial_accumulator=0.5),
+    "AdaDelta": AdaDelta(lr=0.7, rho=0.8, eps=1e-3),
     "Adam": Adam(lr=0.05, beta1=0.8, beta2=0.95),
+    "AdamW": AdamW(lr=0.05, beta1=0.8, beta2=0.95, weight_decay=0.0),
+    "AMSGrad": AMSGrad(lr=0.05, beta1=0.8, beta2=0.6),
+    "Adamax": Adamax(lr=0.05, beta1=0.8, beta2=0.9, eps=1e-3),
+    "Nadam": Nadam(lr=0.05, beta1=0.8, beta2=0.95, momentum_decay=0.1),
+    "RAdam": RAdam(lr=0.05, beta1=0.8, beta2=0.95),
+    "RAdam plain": RAdam(lr=0.05, beta1=0.8, beta2=0.5),
+    "Lion": Lion(lr=0.05, beta1=0.7, beta2=0.8),
+    "FTRL": FTRL(lr=0.3, beta=0.5, l1=0.4, l2=0.2),
 }
 
 rates = st.floats(1e-4, 1.0)
@@ -37,22 +62,38 @@ epsilons = st.floats(1e-10, 1e-3)
 @st.composite
 def drawn_rules(draw):
     """Any rule with any hyperparameters."""
-    kind = draw(st.sampled_from(["sgd", "adagrad", "rmsprop", "adam"]))
+    kind = draw(st.sampled_from([SGD, AdaGrad, RMSProp, AdaDelta, "adam", Lion, FTRL]))
     lr = draw(rates)
-    if kind == "sgd":
-        momentum = draw(st.one_of(st.just(0.0), fractions))
-        return SGD(lr=lr, momentum=momentum, nesterov=momentum > 0 and draw(st.booleans()))
-    if kind == "adagrad":
-        return AdaGrad(lr=lr, eps=draw(epsilons))
-    if kind == "rmsprop":
+    some = st.one_of(st.just(0.0), fractions)
+    if kind is SGD:
+        momentum = draw(some)
+        nesterov = momentum > 0 and draw(st.booleans())
+        dampening = 0.0 if nesterov else draw(some)
+        return SGD(lr=lr, momentum=momentum, nesterov=nesterov, dampening=dampening)
+    if kind is AdaGrad:
+        return AdaGrad(
+            lr=lr, eps=draw(epsilons), lr_decay=draw(some), initial_accumulator=draw(some)
+        )
+    if kind is RMSProp:
         return RMSProp(
             lr=lr,
             rho=draw(fractions),
-            momentum=draw(st.one_of(st.just(0.0), fractions)),
+            momentum=draw(some),
             centered=draw(st.booleans()),
             eps=draw(epsilons),
         )
-    return Adam(lr=lr, beta1=draw(fractions), beta2=draw(fractions), eps=draw(epsilons))
+    if kind is AdaDelta:
+        return AdaDelta(lr=lr, rho=draw(fractions), eps=draw(epsilons))
+    if kind is FTRL:
+        return FTRL(lr=lr, beta=draw(fractions), l1=draw(some), l2=draw(some))
+    betas = {"beta1": draw(fractions), "beta2": draw(fractions)}
+    if kind is Lion:
+        return Lion(lr=lr, **betas)
+    betas["eps"] = draw(epsilons)
+    member = draw(st.sampled_from([Adam, AMSGrad, Adamax, Nadam, RAdam]))
+    if member is Nadam:
+        betas["momentum_decay"] = draw(some)
+    return member(lr=lr, **betas)
 
 
 def vectors(size, dtype, seed, count=1):
@@ -70,7 +111,7 @@ def states_for(rule, size, dtype, seed=11):
     formula = rule.formula
     state = vectors(size, dtype, seed, len(formula.state))
     for i, name in enumerate(formula.state):
-        if "square" in name:
+        if "square" in name or name.startswith("max"):
             state[i] = np.abs(state[i]) + 10
     return state
 

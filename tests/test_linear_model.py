@@ -440,3 +440,36 @@ def test_clone_and_pickle():
 )
 def test_scikit_learn(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("name", lrcore.rules.RULES)
+def test_every_rule_fits(name):
+    rule = lrcore.rules.rule_class(name)
+    own = {"weight_decay": 0.0} if name == "AdamW" else {}
+    clf = LinearClassifier(
+        optimizer=rule(lr=rule.linear_lr, **own), penalty=None, max_iter=10, random_state=0
+    ).fit(X, LABELS)
+    assert clf.score(X, LABELS) > 0.8
+
+
+def test_an_initial_accumulator_is_where_states_start(backend):
+    """The first step of AdaGrad from s = 3, on one row x = 1: the slope is -1/2."""
+    rule = lrcore.AdaGrad(lr=schedules.Constant(1.0), initial_accumulator=3.75)
+    clf = LinearClassifier(optimizer=rule, penalty=None, fit_intercept=False)
+    clf.partial_fit(np.ones((1, 1)), [1], classes=[0, 1])
+    assert clf.coef_[0, 0] == pytest.approx(0.5 / 2.0, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "rule, message",
+    [
+        (lrcore.SGD(weight_decay=0.1), "SGD has weight_decay=0.1, .* penalty= and alpha="),
+        (lrcore.Adam(maximize=True), "maximize=True; a linear model minimises"),
+        ("adamw", "AdamW has weight_decay=0.01"),
+        ("lion", "Lion cannot apply penalty='l2'; give penalty=None"),
+        (lrcore.FTRL(), "give penalty=None, and FTRL's own l1 and l2"),
+    ],
+)
+def test_what_a_rule_cannot_do_in_a_linear_model_is_refused(rule, message):
+    with pytest.raises(ValueError, match=message):
+        LinearClassifier(optimizer=rule).fit(X, LABELS)

@@ -82,7 +82,7 @@ def shared():
 
 
 BAD_PARAMS = [
-    ([1.0, 2.0], TypeError, r"params\[0\] must be a NumPy array, got float"),
+    ([1.0, 2.0], TypeError, r"params\[0\] must be a NumPy array, or have .* got float"),
     (np.zeros(3, int), TypeError, "params must be float32 or float64, got int64"),
     (np.zeros(3, np.float16), TypeError, "params must be float32 or float64, got float16"),
     (np.zeros(3, ">f4"), TypeError, "params must be float32 or float64, got >f4"),

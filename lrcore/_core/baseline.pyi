@@ -21,6 +21,30 @@ class Debt:
         owed: NDArray[np.float64],
     ) -> None: ...
 
+class Plan:
+    def __init__(
+        self,
+        rule: int,
+        params: list[NDArray[Any]],
+        states: list[NDArray[Any]],
+        averages: list[NDArray[Any]],
+        rows: list[int],
+    ) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def gradients(self) -> list[NDArray[Any]]: ...
+    def hold(self, grads: list[Any], far: bool) -> bool: ...
+    def square_sum(self, n_threads: int) -> float: ...
+    def step(
+        self,
+        table: NDArray[np.float64],
+        adjustments: NDArray[np.float64] | None,
+        limit: float,
+        kept: float,
+        n_threads: int,
+    ) -> None: ...
+
 class LinearFit:
     def __init__(
         self,

@@ -5,11 +5,6 @@ cdef enum:
     GRAIN = 64
 
 
-cdef struct Sweep:
-    void* state         # (n_states, n), C-contiguous
-    Py_ssize_t n
-
-
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int parts) noexcept nogil:
     """Start of a part's range of n elements; cut(n, parts, parts) is n."""
     cdef Py_ssize_t grains = (n + GRAIN - 1) // GRAIN
@@ -17,17 +12,168 @@ cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int parts) noexcept nogil:
     return start if start < n else n
 
 
-cdef void sweep(
-    Rule* row, real* w, const real* g, Sweep* job, int part, int parts
+cdef struct Piece:
+    # One array among those that a step moves.
+    void* w
+    const void* g
+    void* state         # (n_states, n), C-contiguous
+    void* average       # NULL: none is kept
+    Py_ssize_t n
+    Py_ssize_t start    # grains of the pieces before it
+    Py_ssize_t row      # its row of coefficients and of adjustments
+
+
+cdef struct Adjustments:
+    # What happens before the rule: g = clip(scale g) + l2 w, then w = shrink w.
+    double scale, l2, shrink
+
+
+cdef struct Steps:
+    Piece* pieces
+    Py_ssize_t n_pieces
+    Py_ssize_t n_grains
+    const Adjustments* adjustments      # of each row; NULL: nothing to adjust
+    double limit                        # of clipping by value
+    double kept, fresh                  # average = kept average + fresh w
+    double* sums                        # of squares, one for each grain run of SUM_GRAINS
+
+
+# Elements that are adjusted at once: they stay in the nearest cache until the rule has used them.
+cdef enum:
+    BLOCK = 1024
+
+
+cdef inline void adjust(
+    const Adjustments* how, double limit, real* w, const real* g, real* out, Py_ssize_t n
 ) noexcept nogil:
-    """One step of a rule over part of a vector."""
-    cdef Rule r = row[0]
-    cdef Py_ssize_t i, stop = cut(job.n, part + 1, parts)
-    cdef real* a = <real*>job.state
-    cdef real* b = a + job.n
-    cdef real* c = b + job.n
-    for i in range(cut(job.n, part, parts), stop):
+    cdef real scale = <real>how.scale, l2 = <real>how.l2, shrink = <real>how.shrink
+    cdef real high = <real>limit, low = <real>-limit, x
+    cdef Py_ssize_t i
+    for i in range(n):
+        x = scale * g[i]
+        x = high if x > high else x
+        x = low if x < low else x
+        out[i] = x + l2 * w[i]
+    if shrink != 1:
+        for i in range(n):
+            w[i] = shrink * w[i]
+
+
+cdef inline void sweep(
+    Rule r, real* w, const real* g, real* a, real* b, real* c, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
         update(r, w + i, g[i], a + i, b + i, c + i)
+
+
+cdef inline void step_range(
+    Rule r, real* unused, Piece* piece, Steps* job, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """One step of the elements [start, stop) of a piece; in blocks where there is more to do."""
+    cdef real* w = <real*>piece.w
+    cdef const real* g = <const real*>piece.g
+    cdef real* a = <real*>piece.state
+    cdef real* b = a + piece.n
+    cdef real* c = b + piece.n
+    cdef real* average = <real*>piece.average
+    cdef real kept = <real>job.kept, fresh = <real>job.fresh
+    cdef real[BLOCK] adjusted
+    cdef Py_ssize_t at, i, n
+    if job.adjustments is NULL and average is NULL:
+        sweep(r, w + start, g + start, a + start, b + start, c + start, stop - start)
+        return
+    at = start
+    while at < stop:
+        n = min(stop - at, <Py_ssize_t>BLOCK)
+        if job.adjustments is NULL:
+            sweep(r, w + at, g + at, a + at, b + at, c + at, n)
+        else:
+            adjust(job.adjustments + piece.row, job.limit, w + at, g + at, <real*>adjusted, n)
+            sweep(r, w + at, <const real*>adjusted, a + at, b + at, c + at, n)
+        if average is not NULL:
+            for i in range(at, at + n):
+                average[i] = kept * average[i] + fresh * w[i]
+        at += n
+
+
+cdef inline Py_ssize_t piece_at(Steps* job, Py_ssize_t grain) noexcept nogil:
+    """The last piece that starts at this grain or before, so that holds it."""
+    cdef Py_ssize_t low = 0, high = job.n_pieces, middle
+    while high - low > 1:
+        middle = (low + high) // 2
+        if job.pieces[middle].start <= grain:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+cdef void steps(
+    Rule* table, real* unused, void* unused_too, Steps* job, int part, int parts
+) noexcept nogil:
+    """One step of all pieces; a thread has a range of the grains of all of them together."""
+    cdef Py_ssize_t grain = job.n_grains * part // parts
+    cdef Py_ssize_t stop = job.n_grains * (part + 1) // parts
+    cdef Py_ssize_t k, first, last
+    cdef Piece* piece
+    if grain == stop:
+        return
+    k = piece_at(job, grain)
+    while k < job.n_pieces and job.pieces[k].start < stop:
+        piece = job.pieces + k
+        first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
+        last = min((stop - piece.start) * GRAIN, piece.n)
+        if first < last:
+            step_range(table[piece.row], unused, piece, job, first, last)
+        k += 1
+
+
+# Elements of one partial sum of squares, in grains: the sums do not depend on the threads.
+cdef enum:
+    SUM_GRAINS = 64
+
+
+cdef inline double square_sum(const real* g, Py_ssize_t n) noexcept nogil:
+    """Sum of squares in float64: sixteen sums, then a tree."""
+    cdef double[16] s
+    cdef double x
+    cdef Py_ssize_t i, m
+    for m in range(16):
+        s[m] = 0.0
+    for i in range(0, n - n % 16, 16):
+        for m in range(16):
+            x = g[i + m]
+            s[m] += x * x
+    for i in range(n - n % 16, n):
+        x = g[i]
+        s[i % 16] += x * x
+    for m in range(8):
+        s[m] += s[m + 8]
+    for m in range(4):
+        s[m] += s[m + 4]
+    return (s[0] + s[2]) + (s[1] + s[3])
+
+
+cdef void square_sums(
+    void* unused, real* unused_too, void* nothing, Steps* job, int part, int parts
+) noexcept nogil:
+    """The sums of squares of the gradients, SUM_GRAINS grains at a time, across the pieces."""
+    cdef Py_ssize_t n_sums = (job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS
+    cdef Py_ssize_t k, i, grain, stop, first, last
+    cdef Piece* piece
+    for i in range(n_sums * part // parts, n_sums * (part + 1) // parts):
+        grain = i * SUM_GRAINS
+        stop = min(grain + SUM_GRAINS, job.n_grains)
+        job.sums[i] = 0.0
+        k = piece_at(job, grain)
+        while k < job.n_pieces and job.pieces[k].start < stop:
+            piece = job.pieces + k
+            first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
+            last = min((stop - piece.start) * GRAIN, piece.n)
+            if first < last:
+                job.sums[i] += square_sum(<const real*>piece.g + first, last - first)
+            k += 1
 
 
 cdef struct Scan:
@@ -68,15 +214,18 @@ cdef void floor_loop(
 def step(
     int rule, const double[::1] row, real[::1] w, const real[::1] g, real[:, ::1] state, int n_threads
 ):
-    """One step of the rule with this index, in place; the caller has checked everything."""
-    cdef Sweep job
-    cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
-    job.n = w.shape[0]
-    if job.n == 0:
+    """One step of one array by the rule with this index, in place, nothing adjusted."""
+    cdef Steps job
+    cdef Piece piece
+    if w.shape[0] == 0:
         return
-    job.state = &state[0, 0] if state.shape[0] else &w[0]
+    piece.w, piece.g, piece.average = &w[0], &g[0], NULL
+    piece.state = &state[0, 0] if state.shape[0] else &w[0]
+    piece.n, piece.start, piece.row = w.shape[0], 0, 0
+    job.pieces, job.n_pieces, job.n_grains = &piece, 1, (w.shape[0] + GRAIN - 1) // GRAIN
+    job.adjustments = NULL
     with nogil:
-        run(kernels.sweep, <void*>&row[0], &w[0], <void*>&g[0], &job, n_threads)
+        run(kernels_of(rule, <real*>NULL).steps, <void*>&row[0], NULL, NULL, &job, n_threads)
 
 
 def first_nonfinite(const real[::1] x, int n_threads):

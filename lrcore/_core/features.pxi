@@ -7,14 +7,14 @@
 
 
 cdef inline void pay(
-    Rule r, real* w, double owed, double l1, double l2, real a, real b
+    Rule r, real* w, double owed, double l1, double l2, real a, real b, real c
 ) noexcept nogil:
     """The penalty of the steps whose rates sum to `owed`.
 
     Proximal, in the rule's metric: composite mirror descent (Duchi et al. 2010), so first a soft
     threshold, then a shrinkage.
     """
-    cdef real denominator = scale(r, a, b)
+    cdef real denominator = scale(r, a, b, c)
     cdef real due = <real>owed * <real>gain(r)
     cdef real size = magnitude(w[0]) * denominator - due * <real>l1
     # The positive part, exactly, and without a choice: with one, no compiler made vectors of this.
@@ -175,13 +175,14 @@ cdef inline void pay_eight(
     cdef real[SLOT * LANES] columns
     cdef real* a = columns + (LANES if states(&r) > 0 else 0)
     cdef real* b = columns + (2 * LANES if states(&r) > 1 else 0)
+    cdef real* c = columns + (3 * LANES if states(&r) > 2 else 0)
     cdef int64_t[LANES] j
     cdef Py_ssize_t i
     for i in range(LANES):
         j[i] = first + i
     load(model, <const int64_t*>j, n, columns, width)
     for i in range(LANES):
-        pay(r, columns + i, owed, job.l1, job.l2, a[i], b[i])
+        pay(r, columns + i, owed, job.l1, job.l2, a[i], b[i], c[i])
     store(model, <const int64_t*>j, n, columns, width)
 
 
@@ -193,6 +194,7 @@ cdef inline void settle(
     cdef Py_ssize_t j, cs = stride(X, job)
     cdef real* a_column = model + (cs if states(&r) > 0 else 0)
     cdef real* b_column = model + (2 * cs if states(&r) > 1 else 0)
+    cdef real* c_column = model + (3 * cs if states(&r) > 2 else 0)
     if decays(&r):
         for j in range(low, high):
             wake(r, model + address(X, job, j), cs, job, done, done)
@@ -200,7 +202,7 @@ cdef inline void settle(
         return
     if Matrix is Dense:
         for j in range(low, high):
-            pay(r, model + j, owed, job.l1, job.l2, a_column[j], b_column[j])
+            pay(r, model + j, owed, job.l1, job.l2, a_column[j], b_column[j], c_column[j])
     else:
         for j in range(low, high, 8):
             if job.width == 2:

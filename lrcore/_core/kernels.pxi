@@ -3,6 +3,10 @@
 from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from libc.stdlib cimport calloc, free
+
+from numpy import empty as np_empty
+
 from lrcore._core.losses cimport *
 from lrcore._core.parallel cimport (
     Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run, wait,
@@ -19,4 +23,5 @@ include "model.pxi"
 include "features.pxi"
 include "linear.pxi"
 include "calls.pxi"
+include "plan.pxi"
 include "arrange.pxi"

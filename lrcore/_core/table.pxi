@@ -2,7 +2,7 @@
 
 
 cdef struct Kernels:
-    Worker sweep
+    Worker steps
     Worker fit32
     Worker fit64
     Worker fit_dense
@@ -24,7 +24,7 @@ cdef Kernels* kernels_of(int rule, real* dtype) noexcept nogil:
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:
     cdef Kernels* kernels = kernels_of(index, dtype)
-    kernels.sweep = <Worker>&sweep[Rule, real]
+    kernels.steps = <Worker>&steps[Rule, real]
     kernels.fit32 = <Worker>&fit[Rule, real, CSR32]
     kernels.fit64 = <Worker>&fit[Rule, real, CSR64]
     kernels.fit_dense = <Worker>&fit[Rule, real, Dense]
@@ -47,7 +47,14 @@ register(<RMSProp*>NULL, "RMSProp")
 register(<RMSPropCentered*>NULL, "RMSPropCentered")
 register(<RMSPropMomentum*>NULL, "RMSPropMomentum")
 register(<RMSPropCenteredMomentum*>NULL, "RMSPropCenteredMomentum")
+register(<AdaDelta*>NULL, "AdaDelta")
 register(<Adam*>NULL, "Adam")
+register(<AMSGrad*>NULL, "AMSGrad")
+register(<Adamax*>NULL, "Adamax")
+register(<Nadam*>NULL, "Nadam")
+register(<RAdam*>NULL, "RAdam")
+register(<Lion*>NULL, "Lion")
+register(<FTRL*>NULL, "FTRL")
 
 
 cdef Evaluate[16] EVALUATE

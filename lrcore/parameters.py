@@ -1,0 +1,174 @@
+"""Arrays in lists and nested dicts: their names, their order, and what is asked of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def view_of(name: str, value: object) -> np.ndarray:
+    """The array itself, or a view of memory that another library holds; never a copy.
+
+    Parameters
+    ----------
+    name : str
+        The expression that leads to the value, for errors.
+    value : ndarray, or an object with ``__array_interface__`` or ``__dlpack__`` on the CPU
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "__array_interface__"):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        try:
+            return np.from_dlpack(value)
+        except (BufferError, RuntimeError, TypeError) as error:
+            raise TypeError(
+                f"{name} cannot be seen as an array: {error}; it must be on the CPU, and a tensor "
+                "that requires gradients is given as its .detach()"
+            ) from None
+    raise TypeError(
+        f"{name} must be a NumPy array, or have __array_interface__ or __dlpack__, "
+        f"got {type(value).__name__}"
+    )
+
+
+def check_array(name: str, value: object) -> np.ndarray:
+    """Raise unless value is a float32 or float64 array that is one piece of memory."""
+    array = view_of(name, value)
+    if array.dtype not in DTYPES:
+        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
+    if not array.flags.c_contiguous:
+        raise ValueError(
+            f"{name} must be C-contiguous, got strides {array.strides} for shape {array.shape}; "
+            "np.ascontiguousarray makes a copy that is"
+        )
+    if not array.flags.aligned:
+        raise ValueError(f"{name} must be aligned in memory; {name}.copy() is")
+    return array
+
+
+def extent(array: np.ndarray) -> tuple[int, int]:
+    """First byte of a contiguous array, and the one after its last."""
+    start: int = array.__array_interface__["data"][0]
+    return start, start + array.nbytes
+
+
+def _items(tree: Any) -> Iterator[tuple[Any, Any]]:
+    return iter(tree.items()) if isinstance(tree, Mapping) else enumerate(tree)
+
+
+def walk(name: str, tree: Any) -> Iterator[tuple[str, str, Any]]:
+    """Expression, ``params['a']['w']``, path, ``a.w``, and array of each leaf."""
+    if not isinstance(tree, (Mapping, list, tuple)):
+        yield name, "", tree
+        return
+    for key, value in _items(tree):
+        for expression, path, leaf in walk(f"{name}[{key!r}]", value):
+            yield expression, f"{key}.{path}" if path else str(key), leaf
+
+
+class Parameters:
+    """The arrays that an optimizer steps, checked: an array, a list, or nested dicts of them."""
+
+    def __init__(self, params: Any) -> None:
+        self.tree = params
+        self.names: list[str] = []
+        self.paths: list[str] = []
+        self.arrays: list[np.ndarray] = []
+        for name, path, leaf in walk("params", params):
+            array = check_array(name, leaf)
+            if not array.flags.writeable:
+                raise ValueError(f"{name} is read-only; it is stepped in place")
+            self.names.append(name)
+            self.paths.append(path)
+            self.arrays.append(array)
+        if not self.arrays:
+            raise ValueError("params is empty; give at least one array")
+        named = zip(self.names, self.arrays)
+        self._extents = sorted((*extent(a), name) for name, a in named if a.size)
+        for (_, stop, one), (start, _, other) in pairwise(self._extents):
+            if start < stop:
+                raise ValueError(f"{one} and {other} overlap in memory; give separate arrays")
+
+    def leaves(self, grads: Any) -> list[Any]:
+        """The leaves of grads in the order of the parameters.
+
+        Raises
+        ------
+        ValueError
+            If grads has another structure than the parameters.
+        """
+        found: list[Any] = []
+        if not _collect(self.tree, grads, found):
+            have = {name: leaf for name, _, leaf in walk("grads", grads)}
+            want = [name.replace("params", "grads", 1) for name in self.names]
+            missing = [name for name in want if name not in have]
+            extra = [name for name in have if name not in want]
+            raise ValueError(
+                "grads must have the structure of params: "
+                + "; ".join(
+                    f"{word} {', '.join(names)}"
+                    for word, names in (("missing", missing), ("unexpected", extra))
+                    if names
+                )
+            )
+        return found
+
+    def check_gradients(self, leaves: list[Any]) -> list[np.ndarray]:
+        """The gradients as arrays; an error that names the first that does not fit."""
+        checked = []
+        for param_name, param, leaf in zip(self.names, self.arrays, leaves):
+            name = param_name.replace("params", "grads", 1)
+            grad = check_array(name, leaf)
+            if grad.dtype != param.dtype:
+                raise TypeError(
+                    f"{name} must be {param.dtype} like its parameter, got {grad.dtype}"
+                )
+            if grad.shape != param.shape:
+                raise ValueError(
+                    f"{name} must have the shape {param.shape} of its parameter, got {grad.shape}"
+                )
+            self._check_apart(name, grad)
+            checked.append(grad.view(np.ndarray))
+        return checked
+
+    def _check_apart(self, name: str, grad: np.ndarray) -> None:
+        start, stop = extent(grad)
+        before = bisect_right(self._extents, (stop - 1,)) if grad.size else 0
+        if before and self._extents[before - 1][1] > start:
+            raise ValueError(
+                f"{name} overlaps {self._extents[before - 1][2]} in memory; give separate arrays"
+            )
+
+    def like(self, arrays: list[np.ndarray]) -> Any:
+        """These arrays in the structure of the parameters."""
+        return _rebuild(self.tree, iter(arrays))
+
+
+def _collect(params: Any, grads: Any, found: list[Any]) -> bool:
+    """Append the leaves of grads in the order of params; False where the structures differ."""
+    if isinstance(params, Mapping):
+        if not isinstance(grads, Mapping) or len(grads) != len(params):
+            return False
+        return all(key in grads and _collect(params[key], grads[key], found) for key in params)
+    if isinstance(params, (list, tuple)):
+        if not isinstance(grads, (list, tuple)) or len(grads) != len(params):
+            return False
+        return all(_collect(p, g, found) for p, g in zip(params, grads))
+    found.append(grads)
+    return True
+
+
+def _rebuild(tree: Any, arrays: Iterator[np.ndarray]) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _rebuild(value, arrays) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_rebuild(value, arrays) for value in tree]
+    return next(arrays)

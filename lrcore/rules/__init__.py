@@ -1,0 +1,49 @@
+"""Update rules: a frozen dataclass for each, and the registry of them all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lrcore import schedules
+from lrcore.rules.adam import Adam, Adamax, AdamW, AMSGrad, Nadam, RAdam
+from lrcore.rules.adaptive import AdaDelta, AdaGrad, RMSProp
+from lrcore.rules.base import Rule
+from lrcore.rules.ftrl import FTRL
+from lrcore.rules.gradient import SGD, Lion
+
+__all__ = [
+    "FTRL", "RULES", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Adamax", "Lion",
+    "Nadam", "RAdam", "RMSProp", "Rule", "from_dict", "rule_class",
+]  # fmt: skip
+
+RULES: dict[str, type[Rule]] = {
+    cls.__name__: cls
+    for cls in (
+        SGD, AdaGrad, RMSProp, AdaDelta, Adam, AdamW, AMSGrad, Adamax, Nadam, RAdam, Lion, FTRL,
+    )
+}  # fmt: skip
+
+
+def from_dict(plain: dict[str, Any]) -> Rule:
+    """The rule that `Rule.to_dict` described.
+
+    >>> from_dict(Adam(lr=0.01).to_dict())
+    Adam(lr=0.01, beta1=0.9, beta2=0.999, eps=1e-08)
+    """
+    values = dict(plain)
+    cls = rule_class(values.pop("rule", None))
+    if isinstance(values.get("lr"), dict):
+        values["lr"] = schedules.from_dict(values["lr"])
+    return cls(**values)
+
+
+def rule_class(name: object) -> type[Rule]:
+    """The rule of this name, whatever its case.
+
+    >>> rule_class("adagrad").__name__
+    'AdaGrad'
+    """
+    for known, cls in RULES.items():
+        if isinstance(name, str) and known.lower() == name.lower():
+            return cls
+    raise ValueError(f"optimizer must be a rule or one of {', '.join(RULES)}, got {name!r}")

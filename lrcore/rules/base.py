@@ -1,0 +1,173 @@
+"""What every update rule is: hyperparameters, and the scalar maths from steps to coefficients.
+
+A rule is a frozen dataclass. It names the element formula that it uses (`formula`, see
+``lrcore/formulas.py``) and turns steps into a table of that formula's columns (`coefficients`):
+bias corrections, decays and rates are all worked out here, in float64, once a step. Only that
+table and arrays reach the compiled core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lrcore.formulas import Formula
+from lrcore.numerics import Floats
+from lrcore.schedules import Schedule, as_schedule, check_rate
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raise unless value is in [0, 1)."""
+    check_rate(name, value)
+    if value >= 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise unless value is finite and above 0."""
+    check_rate(name, value)
+    if value == 0:
+        raise ValueError(f"{name} must be > 0, got {value!r}; 1e-8 is a common choice")
+
+
+def check_flag(name: str, value: bool) -> None:
+    """Raise TypeError unless value is a boolean."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+#: Hyperparameters that every rule has.
+SHARED = ("weight_decay", "decoupled", "maximize")
+
+CHECKS = {
+    "momentum": check_fraction,
+    "dampening": check_fraction,
+    "rho": check_fraction,
+    "beta1": check_fraction,
+    "beta2": check_fraction,
+    "eps": check_positive,
+    "nesterov": check_flag,
+    "centered": check_flag,
+    "decoupled": check_flag,
+    "maximize": check_flag,
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Rule:
+    """What all rules share: a rate, decay, direction, checks, conversion to plain values.
+
+    Parameters
+    ----------
+    lr : float or Schedule, >= 0
+    weight_decay : float >= 0
+        With ``decoupled=False`` it is L2 regularisation: ``weight_decay * w`` is added to the
+        gradient, and goes through the rule as the gradient does. With ``decoupled=True``
+        (Loshchilov and Hutter 2019) the rule does not see it: ``w`` shrinks by the factor
+        ``1 - lr * weight_decay`` before the step. The two are the same for plain SGD only.
+    decoupled : bool
+    maximize : bool
+        Step up the gradient instead of down; decay still shrinks.
+    """
+
+    lr: float | Schedule
+    weight_decay: float = field(default=0.0, kw_only=True)
+    decoupled: bool = field(default=False, kw_only=True)
+    maximize: bool = field(default=False, kw_only=True)
+
+    #: A rate to start from where nobody names one, for the linear models.
+    linear_lr: ClassVar[float] = 0.01
+    #: Whether linear models let a rate given as a number fall to 0.
+    anneals: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "lr":
+                if not isinstance(value, Schedule):
+                    check_rate("lr", value)
+            else:
+                CHECKS.get(each.name, check_rate)(each.name, value)
+
+    def __repr__(self) -> str:
+        """The rule's own hyperparameters, and of those that all rules share what was set."""
+        own = [each for each in fields(self) if not each.kw_only or each.name not in SHARED]
+        set_here = [
+            each
+            for each in fields(self)
+            if each.name in SHARED and getattr(self, each.name) != each.default
+        ]
+        values = (f"{each.name}={getattr(self, each.name)!r}" for each in own + set_here)
+        return f"{type(self).__name__}({', '.join(values)})"
+
+    @property
+    def formula(self) -> type[Formula]:
+        """The element formula for these hyperparameters."""
+        raise TypeError(f"{type(self).__name__} is not a rule; use one such as lrcore.Adam")
+
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
+        """The formula's columns at the steps t; "lr" is `rates` unless given here."""
+        return {}
+
+    def rates(self, t: np.ndarray) -> Floats:
+        """Learning rates of the steps t, float64."""
+        return as_schedule(self.lr).rates(t)
+
+    def coefficients(self, t: np.ndarray, rates: Floats | None = None) -> Floats:
+        """The formula's columns at the steps t (int64, 1-D): a row for each step, float64."""
+        rates = self.rates(t) if rates is None else rates
+        values = {"lr": rates, **self.columns(t, rates)}
+        table = np.empty((len(t), len(self.formula.columns)))
+        for i, name in enumerate(self.formula.columns):
+            table[:, i] = values[name]
+        return table
+
+    def adjustments(self, t: np.ndarray, rates: Floats) -> Floats:
+        """What happens before the formula at the steps t: a row (sign, l2, shrink) for each.
+
+        The gradient becomes ``sign * g + l2 * w``, then ``w`` becomes ``shrink * w``.
+        """
+        table = np.empty((len(t), 3))
+        table[:, 0] = -1.0 if self.maximize else 1.0
+        table[:, 1] = 0.0 if self.decoupled else self.weight_decay
+        table[:, 2] = 1.0 - rates * self.weight_decay if self.decoupled else 1.0
+        return table
+
+    def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
+        """What the state array of this name holds before the first step, for the parameters w."""
+        return 0.0
+
+    def shared_rows(
+        self, t: int, curvature: float, norm1: float, norm2: float, overlap: float
+    ) -> float:
+        """How many rows of a linear model may share margins at step t without harm.
+
+        curvature bounds the second derivative of the loss, norm1 and norm2 are the mean sum of
+        magnitudes and of squares of a row, overlap the features that two rows share. The bound
+        keeps what a block of rows changes in a margin, all in one direction, to about 1.
+        """
+        rate = float(self.rates(np.array([t]))[0]) * self.speed(t, curvature, norm1, norm2, overlap)
+        return 1.0 / rate if rate > 0 else float("inf")
+
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
+        """Change of a row's margin by one step on such a row, per unit of the rate."""
+        return norm1
+
+    def with_lr(self, lr: float | Schedule) -> Rule:
+        """The same rule with another rate.
+
+        >>> import lrcore
+        >>> lrcore.SGD(0.1).with_lr(0.2).lr
+        0.2
+        """
+        return replace(self, lr=lr)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` reads back."""
+        plain: dict[str, Any] = {"rule": type(self).__name__}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            plain[each.name] = value.to_dict() if isinstance(value, Schedule) else value
+        return plain

@@ -1,0 +1,86 @@
+"""Follow the regularised leader."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from lrcore import formulas
+from lrcore.formulas import Formula
+from lrcore.numerics import Floats
+from lrcore.rules.base import Rule
+from lrcore.schedules import Schedule
+
+
+@dataclass(frozen=True, repr=False)
+class FTRL(Rule):
+    """FTRL-Proximal (McMahan et al. 2013, "Ad click prediction", algorithm 1).
+
+    With ``n`` the sum of squares: ``sigma = (sqrt(n + g * g) - sqrt(n)) / lr``,
+    ``z += g - sigma * w``, ``n += g * g``, and then in closed form ``w = 0`` where ``|z| <= l1``,
+    else ``w = -(z - sign(z) * l1) / ((beta + sqrt(n)) / lr + l2)``. So l1 gives exact zeros, and l2
+    counts once, as ``l2 / 2 * w**2`` against the sum of the losses.
+
+    Where lr is a schedule, ``sigma`` is the change of ``(beta + sqrt(n)) / lr``, so that a change
+    of the rate alone moves no weight. Linear models keep a rate that is a number constant.
+
+    The weights are a function of ``z`` and ``n``; ``z`` starts where it gives the weights at hand.
+
+    PyTorch and optax have no FTRL. Keras counts l2 twice (``+ 2 * l2`` in the denominator), starts
+    ``n`` at 0.1, and has 0.5 as a general power of ``n``.
+
+    Parameters
+    ----------
+    lr : float or Schedule, > 0 at every step
+        alpha of the paper.
+    beta : float >= 0
+    l1, l2 : float >= 0
+    weight_decay, decoupled, maximize
+        See `Rule`; l2 is usually what is wanted.
+
+    Examples
+    --------
+    >>> import numpy as np, lrcore
+    >>> w = np.zeros(2)
+    >>> lrcore.Optimizer(w, lrcore.FTRL(lr=0.5, l1=0.1)).step(np.array([1.0, -0.05]))
+    >>> w
+    array([-0.225,  0.   ])
+    """
+
+    lr: float | Schedule = 0.1
+    beta: float = 1.0
+    l1: float = 0.0
+    l2: float = 0.0
+
+    linear_lr: ClassVar[float] = 0.5
+    anneals: ClassVar[bool] = False
+
+    @property
+    def formula(self) -> type[Formula]:
+        return formulas.FTRL
+
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
+        if not np.all(rates > 0):
+            raise ValueError(
+                f"lr of FTRL must be > 0 at every step, got 0 at step {t[np.argmin(rates)]}"
+            )
+        before = self.rates(np.maximum(t - 1, 0))
+        return {
+            "per_rate": 1.0 / rates,
+            "per_rate_before": 1.0 / before,
+            "shift": self.beta / rates + self.l2,
+            "shift_step": self.beta / rates - self.beta / before,
+            "l1": self.l1,
+        }
+
+    def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
+        if name != "linear":
+            return 0.0
+        shift = self.coefficients(np.zeros(1, np.int64))[0, 2]
+        return np.asarray(np.where(w == 0, 0, -w * shift - np.copysign(self.l1, w)), w.dtype)
+
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
+        return 2.0 * max(1.0, overlap / 8.0) / math.sqrt(t + 1)
