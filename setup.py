@@ -32,6 +32,9 @@ ISA_FLAGS = {
     # Vectors of 256 bits here too: with 512, a long Adam step took a third more time on one thread.
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
+# gcc stops inlining when a file has grown by so many percent; a step is then a call for each
+# element and takes ten times as long. clang knows no such limit, and not this flag.
+INLINE_FLAGS = ["--param=inline-unit-growth=2000"]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
 
 
@@ -53,7 +56,8 @@ class BuildCore(build_ext):
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "unix":
             compiler = list(self.compiler.compiler)
-            common = [*UNIX_FLAGS, *(SANITIZE_FLAGS if SANITIZE else [])]
+            inline = INLINE_FLAGS if accepts(compiler, INLINE_FLAGS) else []
+            common = [*UNIX_FLAGS, *(SANITIZE_FLAGS if SANITIZE else inline)]
             threads = [] if os.environ.get("LRCORE_NO_OPENMP") else ["-fopenmp"]
             if threads and not accepts(compiler, threads):
                 print(

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lrcore import schedules
+from lrcore._core.threads import get_num_threads, num_threads, set_num_threads
 from lrcore.config import show_config
 from lrcore.optimizer import Optimizer
 from lrcore.rules import (
@@ -49,9 +50,12 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSProp",
+    "get_num_threads",
     "load",
+    "num_threads",
     "save",
     "schedules",
+    "set_num_threads",
     "show_config",
 ]
 

@@ -8,9 +8,9 @@ same order as the compiled text: the tests ask for equal bits. ``scale(c, *state
 denominator that divides a gradient and ``gain`` the column with the long-run length of a step;
 together the metric in which the linear models apply penalties. ``decay`` names the column by
 which the state shrinks in a step whose gradient is zero while the weight stays: such a formula
-can be caught up exactly on sparse data. ``metric`` is False where the steps are in no proportion
-to the gradient, so that there is no measure for a penalty. The others with state that would move are lazy: a
-feature that a step does not touch is left as it is (as in LazyAdam).
+can be caught up exactly on sparse data. The others with state that would move are lazy: a
+feature that a step does not touch is left as it is (as in LazyAdam). ``metric`` is False where the
+steps are in no proportion to the gradient, so that there is no measure for a penalty.
 """
 
 from __future__ import annotations

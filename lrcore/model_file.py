@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import tempfile
-import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lrcore import rules
+from lrcore import archive, rules
+from lrcore.archive import ArchiveError
 from lrcore.linear_model import Fitted, LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
 from lrcore.states import Debt, Method, State
@@ -24,7 +19,7 @@ ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
 Model = LinearClassifier | LinearRegressor
 
 
-class ModelFileError(ValueError):
+class ModelFileError(ArchiveError):
     """A file that is not a model, or not as `save` wrote it."""
 
 
@@ -59,9 +54,6 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         arrays["classes"] = model.classes_
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
-    for name, array in arrays.items():
-        if array.dtype.hasobject:
-            raise TypeError(f"{name} holds Python objects; give labels that are numbers or strings")
     header = {
         "format": FORMAT,
         "estimator": type(model).__name__,
@@ -71,9 +63,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "method": _method_to_dict(model),
         "extra": extra or {},
     }
-    header["digest"] = _digest(header, arrays)
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    _replace(Path(path), {"header": text, **arrays})
+    archive.write(path, header, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -86,40 +76,15 @@ def load(path: str | os.PathLike[str]) -> Model:
     OSError
         If there is no such file.
     """
-    path = Path(path)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-    except OSError as error:
-        if not path.is_file():
-            raise
-        raise ModelFileError(f"{path}: not a model file ({error})") from None
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-    ) as error:
-        raise ModelFileError(f"{path}: not a model file, or cut short ({error})") from None
-    try:
-        if header["format"] != FORMAT:
-            raise ModelFileError(
-                f"{path}: format {header['format']!r}, but this lrcore reads format {FORMAT}"
-            )
-        claimed = header.pop("digest")
-        if claimed != _digest(header, arrays):
-            raise ModelFileError(f"{path}: damaged or edited: its contents do not match its digest")
-        return _build(header, arrays)
-    except ModelFileError:
-        raise
+        return _build(*archive.read(path, "a model", FORMAT))
+    except ArchiveError as error:
+        raise ModelFileError(str(error)) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ModelFileError(f"{path}: not a complete model ({error!r})") from None
 
 
-def _build(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
+def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     params = dict(header["params"])
     if isinstance(params["optimizer"], dict):
         params["optimizer"] = rules.from_dict(params["optimizer"])
@@ -178,32 +143,3 @@ def _debt_to_list(debt: Debt) -> list[list[Any]]:
 def _debt_from_list(groups: list[list[Any]]) -> Debt:
     stops, periods, unpaid = (np.array([g[k] for g in groups], np.int64) for k in range(3))
     return Debt(stops, periods, unpaid, np.array([float.fromhex(g[3]) for g in groups]))
-
-
-def _digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 over the header and every array's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _replace(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write beside the target, then rename over it."""
-    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

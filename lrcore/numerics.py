@@ -103,3 +103,33 @@ def real_power(x: ArrayLike, p: float) -> Floats:
         return whole
     positive = np.where(x > 0.0, x, 1.0)
     return np.asarray(np.where(x > 0.0, exp(p * log(positive)), 0.0))
+
+
+def square_sum(arrays: list[np.ndarray]) -> float:
+    """Sum of squares in float64, in the order of the core's `square_sums`.
+
+    64 times 64 elements at a time, where an array that ends within 64 counts as going on to the
+    64th; each such part in sixteen sums, then a tree; the parts one after another.
+    """
+    sums: dict[int, float] = {}
+    start = 0
+    for array in arrays:
+        flat = array.reshape(-1)
+        cuts = [
+            (k - start) * 64 for k in range(start - start % 64, start + -(-flat.size // 64), 64)
+        ]
+        for first, last in zip(cuts, [*cuts[1:], flat.size]):
+            part = flat[max(first, 0) : last].astype(np.float64)
+            squares = np.zeros(-(-part.size // 16) * 16)
+            with np.errstate(over="ignore", invalid="ignore"):
+                squares[: part.size] = part * part
+                s = np.cumsum(squares.reshape(-1, 16), axis=0)[-1] if part.size else np.zeros(16)
+            s = s[:8] + s[8:]
+            s = s[:4] + s[4:]
+            key = (start * 64 + max(first, 0)) // 4096
+            sums[key] = sums.get(key, 0.0) + float((s[0] + s[2]) + (s[1] + s[3]))
+        start += -(-flat.size // 64)
+    total = 0.0
+    for key in sorted(sums):
+        total += sums[key]
+    return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
@@ -10,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import _core, rules, schedules
+from lrcore import _core, archive, numerics, rules, schedules
 from lrcore._core import threads
+from lrcore.archive import ArchiveError
 from lrcore.formulas import adjust
 from lrcore.parameters import Parameters, check_array
 from lrcore.rules import Rule
@@ -19,6 +21,9 @@ from lrcore.schedules import check_rate
 
 #: Steps whose coefficients are worked out at once: a step then costs no schedule.
 TABLE_STEPS = 256
+
+#: Of the files that `Optimizer.save` writes.
+FORMAT = 1
 
 POLICIES = ("raise", "skip", "propagate")
 
@@ -73,7 +78,7 @@ class Group:
     def square_sum(self, n_threads: int | None) -> float:
         """Sum of squares of the gradients held, float64: the same bits for any n_threads."""
         if self._plan is None:
-            return math.fsum(float(np.square(g, dtype=np.float64).sum()) for g in self.grads)
+            return numerics.square_sum(self.grads)
         total: float = self._plan.square_sum(threads.count(n_threads, self.size))
         return total
 
@@ -250,9 +255,15 @@ class Optimizer:
             if not math.isfinite(total):
                 if self._refuses_nonfinite():
                     return
-                total = self._careful_square_sum()
+                # All finite, or to be propagated: squares beyond float64 have no norm to clip by.
+                total = math.inf
             if clip_norm is not None:
                 norm = abs(scale) * math.sqrt(total)
+                if not math.isfinite(norm):
+                    raise FloatingPointError(
+                        f"the norm of the gradients at step {self.t} is {norm}, so that clip_norm "
+                        "has nothing to go by; nothing was changed"
+                    )
                 scale = scale * (clip_norm / norm) if norm > clip_norm else scale
         kept = self.t / (self.t + 1.0) if self.ema == "polyak" else (self.ema or 0.0)
         for group in self._groups:
@@ -290,10 +301,6 @@ class Optimizer:
                     "smaller rate, clipping, or nonfinite='skip' may help"
                 )
         return False
-
-    def _careful_square_sum(self) -> float:
-        """The sum of squares where it is beyond float64: infinity, or NaN, as a norm would be."""
-        return math.inf
 
     # ---- state ------------------------------------------------------------------------------
 
@@ -417,6 +424,66 @@ class Optimizer:
         self._groups, self._single = groups, len(groups) == 1
         self.rule, self.overrides = rule, overrides
         self.t, self.skipped = int(saved["t"]), int(saved["skipped"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state, and the parameters with it, to a file of arrays and JSON.
+
+        The file is replaced in one piece or not at all; loading it runs no code. Parameters are
+        written so that a run can be resumed from this file alone.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore, os, tempfile
+        >>> w = np.ones(3)
+        >>> opt = lrcore.Optimizer(w, lrcore.Adam(lr=0.1))
+        >>> opt.step(np.ones(3))
+        >>> path = os.path.join(tempfile.mkdtemp(), "run.npz")
+        >>> opt.save(path)
+        >>> again = lrcore.Optimizer(np.zeros(3), lrcore.SGD())
+        >>> again.load(path)
+        >>> again
+        <Optimizer: Adam(lr=0.1, beta1=0.9, beta2=0.999, eps=1e-08), 3 parameters, t=1>
+        """
+        saved = self.state_dict()
+        arrays = {key: value for key, value in saved.items() if isinstance(value, np.ndarray)}
+        plain = {key: value for key, value in saved.items() if key not in arrays}
+        for name, w in zip(self._params.names, self._params.arrays):
+            arrays[name] = w
+        # Names of members are numbers: what leads to a parameter may be no name for a file.
+        numbered = {f"array_{i}": array for i, array in enumerate(arrays.values())}
+        header = {"format": FORMAT, "optimizer": plain, "arrays": list(arrays)}
+        archive.write(path, header, numbered)
+
+    def load(self, path: str | os.PathLike[str], *, hyperparameters: bool = True) -> None:
+        """Continue from what `save` wrote, to the bit; parameters are filled in place.
+
+        Parameters
+        ----------
+        path : str or path
+        hyperparameters : bool
+            As in `load_state_dict`.
+
+        Raises
+        ------
+        ArchiveError, ValueError, TypeError, OSError
+            If the file is damaged or does not fit; nothing has changed then.
+        """
+        header, numbered = archive.read(path, "an optimizer", FORMAT)
+        try:
+            arrays = {name: numbered[f"array_{i}"] for i, name in enumerate(header["arrays"])}
+            saved = {**header["optimizer"], **arrays}
+            values = [saved.pop(name) for name in self._params.names]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArchiveError(f"{path}: not of these parameters ({error!r})") from None
+        for name, w, value in zip(self._params.names, self._params.arrays, values):
+            if value.dtype != w.dtype or value.shape != w.shape:
+                raise ValueError(
+                    f"{path}: {name} is {value.dtype} of shape {value.shape} there, and "
+                    f"{w.dtype} of shape {w.shape} here"
+                )
+        self.load_state_dict(saved, hyperparameters=hyperparameters)
+        for w, value in zip(self._params.arrays, values):
+            w[...] = value
 
 
 def _rebuilt(

@@ -13,7 +13,7 @@ PACKAGE = Path(lrcore.__file__).parent
 FLOORS = [
     {"_core.cpu", "_core.baseline", "_core.avx2", "_core.avx512"},
     {"_core"},
-    {"_core.threads", "numerics"},
+    {"_core.threads", "numerics", "archive"},
     {"formulas", "schedules", "losses", "checks"},
     {"rules.base", "rows", "parameters"},
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl"},

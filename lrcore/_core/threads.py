@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from lrcore import _core
@@ -41,6 +44,52 @@ def cgroup_quota() -> int | None:
 
 QUOTA = cgroup_quota()
 
+#: What `set_num_threads` set for the process, and `num_threads` for a block of code.
+_for_all: int | None = None
+_for_block: ContextVar[int | None] = ContextVar("num_threads", default=None)
+
+
+def set_num_threads(n_threads: int | None) -> None:
+    """Use at most so many threads from now on, where a call does not say; None for no limit.
+
+    It never changes a result: the bits do not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import lrcore
+    >>> lrcore.set_num_threads(1)
+    >>> lrcore.get_num_threads()
+    1
+    >>> lrcore.set_num_threads(None)
+    """
+    global _for_all
+    check(n_threads)
+    _for_all = n_threads
+
+
+def get_num_threads() -> int:
+    """The threads that a large enough piece of work gets here and now."""
+    return min(limits().values())
+
+
+@contextmanager
+def num_threads(n_threads: int | None) -> Iterator[None]:
+    """Within a ``with`` block, and in this Python thread or task alone, use at most so many.
+
+    Examples
+    --------
+    >>> import lrcore
+    >>> with lrcore.num_threads(1):
+    ...     lrcore.get_num_threads()
+    1
+    """
+    check(n_threads)
+    token = _for_block.set(n_threads)
+    try:
+        yield
+    finally:
+        _for_block.reset(token)
+
 
 def limits() -> dict[str, int]:
     """What bounds the number of threads, each with its number."""
@@ -51,6 +100,11 @@ def limits() -> dict[str, int]:
         found["processors"] = os.cpu_count() or 1
     if QUOTA is not None:
         found["cgroup quota"] = QUOTA
+    if _for_all is not None:
+        found["set_num_threads"] = _for_all
+    block = _for_block.get()
+    if block is not None:
+        found["num_threads"] = block
     if _forked:
         found["forked after threads were used"] = 1
     return found
