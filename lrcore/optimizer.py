@@ -20,7 +20,7 @@ from lrcore.rules import Rule
 from lrcore.schedules import check_rate
 
 #: Steps whose coefficients are worked out at once: a step then costs no schedule.
-TABLE_STEPS = 256
+TABLE_STEPS = 1024
 
 #: Of the files that `Optimizer.save` writes.
 FORMAT = 1
@@ -41,7 +41,7 @@ class Group:
         self.rules = list(dict.fromkeys(chosen))
         self.rows = [self.rules.index(rule) for rule in chosen]
         self.formula = chosen[0].formula
-        self.states = [self._new_state(w, rule) for w, rule in zip(arrays, chosen)]
+        self.states = self._new_states(chosen)
         self.averages: list[np.ndarray] = []
         self.size = sum(array.size for array in arrays)
         self.grads: list[np.ndarray] = []
@@ -51,11 +51,18 @@ class Group:
         self._plain = True
         self._plan: Any = None
 
-    def _new_state(self, w: np.ndarray, rule: Rule) -> np.ndarray:
-        state = np.empty((len(self.formula.state), w.size), w.dtype)
-        for row, name in zip(state, self.formula.state):
-            row[:] = rule.initial_state(name, w.reshape(-1))
-        return state
+    def _new_states(self, chosen: list[Rule]) -> list[np.ndarray]:
+        """(n_states, size) for each parameter, one after another in a single piece of memory."""
+        names = self.formula.state
+        room = np.empty(len(names) * sum(w.size for w in self.params), self.params[0].dtype)
+        states, start = [], 0
+        for w, rule in zip(self.params, chosen):
+            state = room[start : start + len(names) * w.size].reshape(len(names), w.size)
+            for row, name in zip(state, names):
+                row[:] = rule.initial_state(name, w.reshape(-1))
+            states.append(state)
+            start += state.size
+        return states
 
     def hold(self, grads: list[Any], far: bool) -> bool:
         """Take the gradients of the next step; False if one is not plainly right."""

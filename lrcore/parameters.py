@@ -96,6 +96,11 @@ class Parameters:
         for (_, stop, one), (start, _, other) in pairwise(self._extents):
             if start < stop:
                 raise ValueError(f"{one} and {other} overlap in memory; give separate arrays")
+        # The common structures, which take no walk: an array alone, a flat list, a flat dict.
+        self._alone = not isinstance(params, (Mapping, list, tuple))
+        flat = all("." not in path for path in self.paths)
+        self._length = len(params) if flat and isinstance(params, (list, tuple)) else -1
+        self._keys = dict.fromkeys(params).keys() if flat and type(params) is dict else None
 
     def leaves(self, grads: Any) -> list[Any]:
         """The leaves of grads in the order of the parameters.
@@ -105,6 +110,12 @@ class Parameters:
         ValueError
             If grads has another structure than the parameters.
         """
+        if self._alone:
+            return [grads]
+        if self._keys is not None and type(grads) is dict and grads.keys() == self._keys:
+            return [grads[key] for key in self._keys]
+        if type(grads) is list and len(grads) == self._length:
+            return grads
         found: list[Any] = []
         if not _collect(self.tree, grads, found):
             have = {name: leaf for name, _, leaf in walk("grads", grads)}
