@@ -121,7 +121,8 @@ class Group:
         for k, (w, g, state, row) in enumerate(
             zip(self.params, self.grads, self.states, self.rows)
         ):
-            w, g, one = w.reshape(-1), g.reshape(-1), w.dtype.type
+            w, one = w.reshape(-1), w.dtype.type
+            g = g.reshape(-1).astype(w.dtype, copy=False)
             if adjustments is not None:
                 g = adjust(adjustments[row].astype(w.dtype), one(limit), w, g)
             self.formula.update(self.formula.row(table[row], w.dtype), w, g, *state)
@@ -229,8 +230,8 @@ class Optimizer:
         Parameters
         ----------
         grads : like params
-            The same structure, shapes and dtypes, C-contiguous; may be read-only, may not overlap
-            the parameters.
+            The same structure and shapes, C-contiguous, of the parameters' dtype or float16, which
+            is widened on the way; may be read-only, may not overlap the parameters.
         grad_scale : float
             Factor of the gradients, such as ``1 / n`` for a sum over n rows.
         clip_value : float > 0, optional

@@ -39,10 +39,11 @@ def view_of(name: str, value: object) -> np.ndarray:
     )
 
 
-def check_array(name: str, value: object) -> np.ndarray:
-    """Raise unless value is a float32 or float64 array that is one piece of memory."""
+def check_array(name: str, value: object, *, half: bool = False) -> np.ndarray:
+    """Raise unless value is a float32 or float64 array that is one piece of memory; float16 too
+    if `half`."""
     array = view_of(name, value)
-    if array.dtype not in DTYPES:
+    if array.dtype not in DTYPES and not (half and array.dtype == np.float16):
         raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
     if not array.flags.c_contiguous:
         raise ValueError(
@@ -137,10 +138,10 @@ class Parameters:
         checked = []
         for param_name, param, leaf in zip(self.names, self.arrays, leaves):
             name = param_name.replace("params", "grads", 1)
-            grad = check_array(name, leaf)
-            if grad.dtype != param.dtype:
+            grad = check_array(name, leaf, half=True)
+            if grad.dtype not in (param.dtype, np.float16):
                 raise TypeError(
-                    f"{name} must be {param.dtype} like its parameter, got {grad.dtype}"
+                    f"{name} must be {param.dtype} like its parameter, or float16, got {grad.dtype}"
                 )
             if grad.shape != param.shape:
                 raise ValueError(

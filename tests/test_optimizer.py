@@ -131,7 +131,7 @@ BAD_GRADS = [
     (
         lambda p: {**grads_for(p), "b": np.zeros(3)},
         TypeError,
-        r"grads\['b'\] must be float32 like its parameter, got float64",
+        r"grads\['b'\] must be float32 like its parameter, or float16, got float64",
     ),
     (
         lambda p: {**grads_for(p), "b": np.zeros(4, np.float32)},

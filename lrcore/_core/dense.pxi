@@ -21,6 +21,7 @@ cdef struct Piece:
     Py_ssize_t n
     Py_ssize_t start    # grains of the pieces before it
     Py_ssize_t row      # its row of coefficients and of adjustments
+    bint half           # g is float16
 
 
 cdef struct Adjustments:
@@ -41,6 +42,23 @@ cdef struct Steps:
 # Elements that are adjusted at once: they stay in the nearest cache until the rule has used them.
 cdef enum:
     BLOCK = 1024
+
+
+cdef inline void widen_half(const void* halves, real* out, Py_ssize_t n) noexcept nogil:
+    cdef const uint16_t* g = <const uint16_t*>halves
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = widen(g[i])
+
+
+cdef inline const real* gradient_block(
+    Piece* piece, Py_ssize_t start, Py_ssize_t n, real* room
+) noexcept nogil:
+    """Up to BLOCK elements of the gradient; in `room` if they have to be widened."""
+    if not piece.half:
+        return <const real*>piece.g + start
+    widen_half(<const void*>(<const uint16_t*>piece.g + start), room, n)
+    return room
 
 
 cdef inline void adjust(
@@ -78,19 +96,19 @@ cdef inline void step_range(
     cdef real* c = b + piece.n
     cdef real* average = <real*>piece.average
     cdef real kept = <real>job.kept, fresh = <real>job.fresh
-    cdef real[BLOCK] adjusted
+    cdef real[BLOCK] wide, adjusted
     cdef Py_ssize_t at, i, n
-    if job.adjustments is NULL and average is NULL:
+    if job.adjustments is NULL and average is NULL and not piece.half:
         sweep(r, w + start, g + start, a + start, b + start, c + start, stop - start)
         return
     at = start
     while at < stop:
         n = min(stop - at, <Py_ssize_t>BLOCK)
-        if job.adjustments is NULL:
-            sweep(r, w + at, g + at, a + at, b + at, c + at, n)
-        else:
-            adjust(job.adjustments + piece.row, job.limit, w + at, g + at, <real*>adjusted, n)
-            sweep(r, w + at, <const real*>adjusted, a + at, b + at, c + at, n)
+        g = gradient_block(piece, at, n, <real*>wide)
+        if job.adjustments is not NULL:
+            adjust(job.adjustments + piece.row, job.limit, w + at, g, <real*>adjusted, n)
+            g = <const real*>adjusted
+        sweep(r, w + at, g, a + at, b + at, c + at, n)
         if average is not NULL:
             for i in range(at, at + n):
                 average[i] = kept * average[i] + fresh * w[i]
@@ -162,6 +180,7 @@ cdef void square_sums(
     cdef Py_ssize_t n_sums = (job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS
     cdef Py_ssize_t k, i, grain, stop, first, last
     cdef Piece* piece
+    cdef real[SUM_GRAINS * GRAIN] wide
     for i in range(n_sums * part // parts, n_sums * (part + 1) // parts):
         grain = i * SUM_GRAINS
         stop = min(grain + SUM_GRAINS, job.n_grains)
@@ -172,7 +191,11 @@ cdef void square_sums(
             first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
             last = min((stop - piece.start) * GRAIN, piece.n)
             if first < last:
-                job.sums[i] += square_sum(<const real*>piece.g + first, last - first)
+                if piece.half:
+                    widen_half(<const void*>(<const uint16_t*>piece.g + first), <real*>wide, last - first)
+                    job.sums[i] += square_sum(<const real*>wide, last - first)
+                else:
+                    job.sums[i] += square_sum(<const real*>piece.g + first, last - first)
             k += 1
 
 
@@ -221,7 +244,7 @@ def step(
         return
     piece.w, piece.g, piece.average = &w[0], &g[0], NULL
     piece.state = &state[0, 0] if state.shape[0] else &w[0]
-    piece.n, piece.start, piece.row = w.shape[0], 0, 0
+    piece.n, piece.start, piece.row, piece.half = w.shape[0], 0, 0, False
     job.pieces, job.n_pieces, job.n_grains = &piece, 1, (w.shape[0] + GRAIN - 1) // GRAIN
     job.adjustments = NULL
     with nogil:

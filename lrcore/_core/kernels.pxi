@@ -1,7 +1,7 @@
 # Everything that is built once for each ISA.
 
 from libc.math cimport NAN
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from libc.stdlib cimport calloc, free
 
@@ -9,7 +9,7 @@ from numpy import empty as np_empty
 
 from lrcore._core.losses cimport *
 from lrcore._core.parallel cimport (
-    Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run, wait,
+    Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run, wait, widen,
 )
 from lrcore._core.rules cimport *
 from lrcore._core.slots cimport (

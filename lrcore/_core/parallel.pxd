@@ -1,4 +1,9 @@
-# Threads, barriers and prefetch, see parallel.h.
+# Threads, barriers and prefetch, see parallel.h; float16, see half.h.
+from libc.stdint cimport uint16_t
+
+cdef extern from "half.h" nogil:
+    float widen "lr_widen"(uint16_t h) noexcept
+
 cdef extern from "parallel.h" nogil:
     ctypedef void (*Worker "lr_worker")(
         void* rule, void* model, void* data, void* job, int part, int parts

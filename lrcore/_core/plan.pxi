@@ -62,8 +62,8 @@ cdef class Plan:
     cpdef bint hold(self, list grads, bint far):
         """Take the gradients of the next step; False if one is not plainly right.
 
-        Plainly right is a NumPy array of the dtype and shape of its parameter, contiguous and
-        aligned, and, unless `far` says that this is known, away from all parameters in memory.
+        Plainly right is a NumPy array of the shape of its parameter, and of its dtype or float16,
+        contiguous and aligned, and, unless `far` says that this is known, away from all parameters in memory.
         """
         cdef Py_ssize_t k, d
         cdef cnp.ndarray g, w
@@ -75,8 +75,9 @@ cdef class Plan:
                 return False
             g = <cnp.ndarray>grads[k]
             w = <cnp.ndarray>self.params[k]
+            self.pieces[k].half = cnp.PyArray_TYPE(g) == cnp.NPY_FLOAT16
             if (
-                cnp.PyArray_TYPE(g) != self.type_num
+                not (self.pieces[k].half or cnp.PyArray_TYPE(g) == self.type_num)
                 or not cnp.PyArray_ISCARRAY_RO(g)
                 or cnp.PyArray_NDIM(g) != cnp.PyArray_NDIM(w)
             ):
