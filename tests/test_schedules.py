@@ -42,7 +42,9 @@ ORACLES = [
 ]
 
 
-@pytest.mark.parametrize("schedule, oracle", ORACLES, ids=lambda v: repr(v)[:60])
+@pytest.mark.parametrize(
+    "schedule, oracle", ORACLES, ids=[repr(schedule) for schedule, _ in ORACLES]
+)
 def test_rates_follow_the_formula(schedule, oracle):
     t = np.arange(60)
     expected = [oracle(int(k)) for k in t]
@@ -53,7 +55,9 @@ def test_rates_follow_the_formula(schedule, oracle):
     assert np.array_equal(schedule(t.reshape(6, 10)), rates.reshape(6, 10))
 
 
-@pytest.mark.parametrize("schedule, oracle", ORACLES, ids=lambda v: repr(v)[:60])
+@pytest.mark.parametrize(
+    "schedule, oracle", ORACLES, ids=[repr(schedule) for schedule, _ in ORACLES]
+)
 def test_schedules_survive_repr_pickle_dict_and_hash(schedule, oracle):
     assert eval(repr(schedule), vars(schedules)) == schedule
     assert pickle.loads(pickle.dumps(schedule)) == schedule

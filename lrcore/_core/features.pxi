@@ -40,9 +40,16 @@ cdef inline void wake(
 
 
 # Sparse features are moved eight at a time into columns, worked on and put back: slots.h. The loops
-# over LANES become vectors in registers, as long as the width of a slot is a constant.
+# over LANES become vectors in registers, as long as the width of a slot is a constant: so it is
+# worked out from the rule, as Columns.slot of lrcore/states.py works it out.
 cdef enum:
     SLOT = 8                    # columns at most
+
+
+cdef inline Py_ssize_t slot_width(Rule* r, bint mean) noexcept nogil:
+    """Columns of a slot: weight, states, stamp and gradient, to a power of two."""
+    cdef int n = 1 + states(r) + decays(r) + mean
+    return n if n <= 2 else 4 if n <= 4 else 8
 
 
 cdef inline void load(
@@ -97,7 +104,7 @@ cdef inline void touch_eight(
 
 cdef inline void touch_entries(
     Rule r, real d, real* model, const index* j, const real* x, Py_ssize_t n, Py_ssize_t left,
-    Fit* job, int64_t done,
+    bint mean, Fit* job, int64_t done,
 ) noexcept nogil:
     """One update of the distinct sparse features j with the gradients d x; x NULL: as summed up.
 
@@ -117,12 +124,7 @@ cdef inline void touch_entries(
                 for i in range(LANES):
                     last[i] = x[k + i] if i < left - k else <real>0
                 values = last
-        if job.width == 2:
-            touch_eight(r, d, model, j + k, values, n - k, 2)
-        elif job.width == 4:
-            touch_eight(r, d, model, j + k, values, n - k, 4)
-        else:
-            touch_eight(r, d, model, j + k, values, n - k, job.width)
+        touch_eight(r, d, model, j + k, values, n - k, slot_width(&r, mean))
 
 
 cdef inline void touch_columns(
@@ -205,9 +207,7 @@ cdef inline void settle(
             pay(r, model + j, owed, job.l1, job.l2, a_column[j], b_column[j], c_column[j])
     else:
         for j in range(low, high, 8):
-            if job.width == 2:
-                pay_eight(r, model, j, high - j, job, owed, 2)
-            elif job.width == 4:
-                pay_eight(r, model, j, high - j, job, owed, 4)
+            if job.mean:
+                pay_eight(r, model, j, high - j, job, owed, slot_width(&r, True))
             else:
-                pay_eight(r, model, j, high - j, job, owed, job.width)
+                pay_eight(r, model, j, high - j, job, owed, slot_width(&r, False))

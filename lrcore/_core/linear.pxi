@@ -142,7 +142,7 @@ cdef inline double online_phase(
         else:
             touch_entries(
                 table[i], d, model, X.indices + start, x + start, stop - start, X.size - start,
-                job, job.step + i,
+                False, job, job.step + i,
             )
         if high == job.n_features and job.intercept:
             touch_intercept(table[i], d, model + address(X, job, high), cs, job, job.step + i)
@@ -184,7 +184,7 @@ cdef inline double mean_phase(
     else:
         touch_entries(
             r, <real>1, model, <const int64_t*>listed, <const real*>NULL, n_listed, 0,
-            job, job.step + batch,
+            True, job, job.step + batch,
         )
     if high == job.n_features and job.intercept:
         touch_intercept(r, total, model + address(X, job, high), cs, job, job.step + batch)
