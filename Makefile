@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench report sanitize clean
+.PHONY: help demo test lint bench report soak sanitize clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint      ruff, mypy, cython-lint"
 	@echo "make bench     the asv suite on this checkout"
 	@echo "make report    one table of figures, measured side by side"
+	@echo "make soak      what takes too long for make test"
 	@echo "make sanitize  kernel tests under address and undefined-behaviour sanitizers"
 	@echo "make clean     remove what the others made"
 
@@ -51,6 +52,9 @@ bench: $(VENV)/installed-bench
 
 report: $(VENV)/installed-bench
 	$(BIN)/python bench/report.py
+
+soak: $(VENV)/installed-test
+	$(BIN)/python tests/soak.py
 
 # A build of its own beside the checkout's; leaks of the interpreter are none of ours.
 SANITIZED := build/sanitized

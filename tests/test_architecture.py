@@ -18,7 +18,7 @@ FLOORS = [
     {"rules.base", "rows", "parameters"},
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl"},
     {"rules"},
-    {"states", "arguments"},
+    {"states", "arguments", "groups"},
     {"reference", "staging"},
     {"epochs", "optimizer", "config"},
     {"linear_model", "metrics"},
@@ -27,7 +27,7 @@ FLOORS = [
     {"cli"},
 ]
 #: The only modules that call the core.
-CALLERS = {"optimizer", "epochs", "staging", "rows", "checks", "config", "demo", "cli"}
+CALLERS = {"groups", "epochs", "staging", "rows", "checks", "config", "demo", "cli"}
 CALLERS |= {"_core", "_core.threads"}
 
 
