@@ -33,11 +33,12 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Array
     header = dict(header)
     header["digest"] = _digest(header, arrays)
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    members: dict[str, Any] = {"header": text, **arrays}
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{"header": text, **arrays})  # type: ignore[arg-type]
+            np.savez(file, **members)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())

@@ -54,21 +54,20 @@ class Group:
 
     def hold(self, grads: list[Any], far: bool) -> bool:
         """Take the gradients of the next step; False if one is not plainly right."""
+        self.grads = list(grads)  # ours, so that nobody changes it while the core reads
         if _core.kernels is None:
-            self.grads = grads
             return far
         if self._plan is None:
             index = _core.kernels.RULES[self.formula.__name__][0]
             self._plan = _core.kernels.Plan(
                 index, self.params, self.states, self.averages, self.rows
             )
-        held: bool = self._plan.hold(grads, far)
+        held: bool = self._plan.hold(self.grads, far)
         return held
 
-    def held_gradients(self) -> list[np.ndarray]:
-        """The gradients that the next step goes by."""
-        held: list[np.ndarray] = self.grads if self._plan is None else self._plan.gradients
-        return held
+    def release(self) -> None:
+        """Let go of the gradients: the next ones need their memory."""
+        self.grads.clear()
 
     def square_sum(self, n_threads: int | None) -> float:
         """Sum of squares of the gradients held, float64: the same bits for any n_threads."""

@@ -149,7 +149,17 @@ class Optimizer:
         scale, limit = 1.0, math.inf
         if grad_scale != 1.0 or clip_value is not None or clip_norm is not None:
             scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
-        self._hold(grads)
+        try:
+            self._hold(grads)
+            self._step_held(scale, limit, clip_norm, n_threads)
+        finally:
+            for group in self._groups:
+                group.release()
+
+    def _step_held(
+        self, scale: float, limit: float, clip_norm: float | None, n_threads: int | None
+    ) -> None:
+        """The step by the gradients that the groups hold, unless they are not finite."""
         if self.nonfinite != "propagate" or clip_norm is not None:
             total = 0.0
             for group in self._groups:
@@ -167,9 +177,9 @@ class Optimizer:
                         "has nothing to go by; nothing was changed"
                     )
                 scale = scale * (clip_norm / norm) if norm > clip_norm else scale
-        kept = self.t / (self.t + 1.0) if self.ema == "polyak" else (self.ema or 0.0)
+        kept = self.t / (self.t + 1.0) if self.ema == "polyak" else float(self.ema or 0.0)
         for group in self._groups:
-            group.step(self.t, scale, limit, kept, n_threads)  # type: ignore[arg-type]
+            group.step(self.t, scale, limit, kept, n_threads)
         self.t += 1
 
     def _hold(self, grads: Any) -> None:
@@ -177,9 +187,7 @@ class Optimizer:
         leaves = self._params.leaves(grads)
         if self._single and self._groups[0].hold(leaves, False):
             return
-        parts = [[leaves[i] for i in group.indices] for group in self._groups]
-        if not self._single and all(g.hold(part, False) for g, part in zip(self._groups, parts)):
-            return
+        # A group knows only its own parameters, so several do not see every overlap.
         checked = self._params.check_gradients(leaves)
         for group in self._groups:
             group.hold([checked[i] for i in group.indices], True)
@@ -189,7 +197,7 @@ class Optimizer:
         if self.nonfinite == "propagate":
             return False
         for group in self._groups:
-            for index, g in zip(group.indices, group.held_gradients()):
+            for index, g in zip(group.indices, group.grads):
                 bad = np.flatnonzero(~np.isfinite(g))
                 if not bad.size:
                     continue

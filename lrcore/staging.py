@@ -37,7 +37,8 @@ class Staged:
         """The state, all paid, in the original numbering."""
         if self.features is None:
             return state
-        whole = replace(State.new(method, original), step=state.step, base=state.base)
+        debt = Debt.new([original.shape[1]], [original.nnz_per_row])
+        whole = replace(State.new(method, original, debt), step=state.step, base=state.base)
         whole.columns[:, self.features] = state.columns[:, :-1]
         whole.columns[:, -1] = state.columns[:, -1]
         return whole

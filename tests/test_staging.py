@@ -130,3 +130,19 @@ def test_renumbering_changes_nothing_but_rounding(monkeypatch):
         coefs.append(clf.coef_)
     assert not equal_bits(*coefs)
     np.testing.assert_allclose(coefs[0], coefs[1], rtol=1e-7, atol=1e-9)
+
+
+def test_penalties_go_on_after_a_staged_fit(monkeypatch):
+    """Rows that touch nothing but one feature let all others shrink, renumbered before or not."""
+    X = text_like(n_rows=400, dtype=np.float64)
+    y = np.asarray(X[:, X.getnnz(axis=0).argmax()].toarray()[:, 0] > 0.4)
+    shrunk = []
+    for cache in (1024, 1 << 30):
+        monkeypatch.setattr(staging, "CACHE_BYTES", cache)
+        clf = lrcore.LinearClassifier(alpha=0.01, random_state=0).fit(X, y)
+        before = np.abs(clf.coef_).sum()
+        for _ in range(3):
+            clf.partial_fit(X[:100] * 0.0, y[:100])
+        shrunk.append(np.abs(clf.coef_).sum() / before)
+    assert max(shrunk) < 0.9
+    assert shrunk[0] == pytest.approx(shrunk[1], rel=0.1)

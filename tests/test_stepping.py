@@ -291,6 +291,24 @@ def test_torch_tensors_are_stepped_in_place():
         Optimizer(torch.ones(4, requires_grad=True), SGD())
 
 
+def test_a_gradient_may_not_overlap_parameters_of_another_group(backend):
+    room = np.ones(6)
+    params = {"a": room[:3], "b": np.ones(3, np.float32)}
+    opt = Optimizer(params, SGD(lr=1.0), overrides={"a": {"momentum": 0.5}})
+    other = {"a": np.ones(3), "b": room[:3].view(np.float32)[:3]}
+    with pytest.raises(ValueError, match=r"grads\['b'\] overlaps params\['a'\]"):
+        opt.step(other)
+    assert room.tolist() == [1.0] * 6
+
+
+def test_gradients_are_let_go(backend):
+    g = np.ones(4)
+    opt = Optimizer(np.ones(4), SGD(lr=1.0))
+    before = sys.getrefcount(g)
+    opt.step(g)
+    assert sys.getrefcount(g) == before
+
+
 def test_read_only_and_mapped_gradients(tmp_path, backend):
     g = np.ones(5)
     g.flags.writeable = False
