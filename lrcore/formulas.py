@@ -10,7 +10,9 @@ together the metric in which the linear models apply penalties. ``decay`` names 
 which the state shrinks in a step whose gradient is zero while the weight stays: such a formula
 can be caught up exactly on sparse data. The others with state that would move are lazy: a
 feature that a step does not touch is left as it is (as in LazyAdam). ``metric`` is False where the
-steps are in no proportion to the gradient, so that there is no measure for a penalty.
+steps are in no proportion to the gradient, so that there is no measure for a penalty. ``slow``
+names the state whose changes are small beside it, which is rounded stochastically where states are
+kept as bfloat16; a formula that cannot keep them so has none.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class Formula:
     gain: ClassVar[str | None] = None
     decay: ClassVar[str | None] = None
     metric: ClassVar[bool] = True
+    slow: ClassVar[str | None] = None
     update: ClassVar[Callable[..., None]]
 
     @classmethod
@@ -90,6 +93,7 @@ class AdaGrad(Formula):
 
     columns = ("lr", "eps")
     state = ("sum_of_squares",)
+    slow = "sum_of_squares"
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, sum_sq: Array) -> None:
@@ -107,6 +111,7 @@ class RMSProp(Formula):
     columns = ("lr", "rho", "fresh", "eps")
     state = ("mean_square",)
     decay = "rho"
+    slow = "mean_square"
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, square: Array) -> None:
@@ -142,6 +147,7 @@ class RMSPropMomentum(Formula):
     columns = ("lr", "rho", "fresh", "eps", "momentum", "gain")
     state = ("mean_square", "momentum_buffer")
     gain = "gain"
+    slow = "mean_square"
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, square: Array, buffer: Array) -> None:
@@ -198,6 +204,7 @@ class Adam(Formula):
     columns = ("lr", "beta1", "fresh1", "beta2", "fresh2", "eps", "gain")
     state = ("mean_gradient", "mean_square")
     gain = "gain"
+    slow = "mean_square"
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, mean: Array, square: Array) -> None:

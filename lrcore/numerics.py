@@ -105,6 +105,15 @@ def real_power(x: ArrayLike, p: float) -> Floats:
     return np.asarray(np.where(x > 0.0, exp(p * log(positive)), 0.0))
 
 
+def mix64(z: int) -> int:
+    """The finalizer of splitmix64 (Steele et al. 2014), of z modulo 2**64."""
+    mask = (1 << 64) - 1
+    z &= mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return z ^ (z >> 31)
+
+
 def square_sum(arrays: list[np.ndarray]) -> float:
     """Sum of squares in float64, in the order of the core's `square_sums`.
 

@@ -14,8 +14,9 @@ import numpy as np
 from lrcore import archive, rules, schedules
 from lrcore._core import threads
 from lrcore.archive import ArchiveError
+from lrcore.arrays import view_of
 from lrcore.groups import Group
-from lrcore.parameters import Parameters, check_array
+from lrcore.parameters import Parameters
 from lrcore.rules import Rule
 from lrcore.schedules import check_rate
 
@@ -49,6 +50,12 @@ class Optimizer:
         Keep an average of the parameters in the same pass: ``average = ema * average + (1 - ema) *
         w``, which starts at the parameters, or their plain mean over all steps (Polyak and
         Juditsky 1992). See `averages`.
+    state_dtype : {None, "bfloat16"}
+        Keep the rule's state as the parameters are, or in half the bytes, which makes a step past
+        the cache faster: for float32 parameters and AdaGrad, RMSProp (not centered), Adam and
+        AdamW. Means of squares are rounded stochastically, the rest to the nearest.
+    seed : int >= 0
+        Of the draws of that rounding, which depend on it, the step and the element alone.
 
     Attributes
     ----------
@@ -76,6 +83,8 @@ class Optimizer:
         n_threads: int | None = None,
         nonfinite: str = "raise",
         ema: float | str | None = None,
+        state_dtype: str | None = None,
+        seed: int = 0,
     ) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
@@ -83,12 +92,17 @@ class Optimizer:
             raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
         threads.check(n_threads)
         check_ema(ema)
+        check_seed(seed)
+        if state_dtype not in (None, "bfloat16"):
+            raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
         self._params = Parameters(params)
         self.rule = rule
         self.overrides = {pattern: dict(o) for pattern, o in (overrides or {}).items()}
         self.n_threads = n_threads
         self.nonfinite = nonfinite
         self.ema = ema
+        self.state_dtype = state_dtype
+        self.seed = seed
         self.t = 0
         self.skipped = 0
         self._groups = self._new_groups(rule, self.overrides)
@@ -99,8 +113,11 @@ class Optimizer:
         return f"<Optimizer: {self.rule!r}, {size:,} parameters, t={self.t}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = (self._params.tree, self.rule, self.overrides, self.n_threads, self.nonfinite)
-        return _rebuilt, (*arguments, self.ema), self.state_dict()
+        keywords = {
+            name: getattr(self, name)
+            for name in ("overrides", "n_threads", "nonfinite", "ema", "state_dtype", "seed")
+        }
+        return _rebuilt, (self._params.tree, self.rule, keywords), self.state_dict()
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.load_state_dict(saved)
@@ -125,7 +142,13 @@ class Optimizer:
         ----------
         grads : like params
             The same structure and shapes, C-contiguous, of the parameters' dtype or float16, which
-            is widened on the way; may be read-only, may not overlap the parameters.
+            is widened on the way; may be read-only, may not overlap the parameters. For some rows
+            of a parameter alone, such as of an embedding table, a tuple ``(indices, values)``: row
+            numbers, in any order, and an array with a row for each; those of a row that comes up
+            again are summed. The step is then one of these rows, lazily: all others keep their
+            values and their state, decay included (as in LazyAdam). For SGD without momentum,
+            AdaGrad and FTRL at a constant rate, without decay, that is the step by a gradient that
+            is 0 in all other rows.
         grad_scale : float
             Factor of the gradients, such as ``1 / n`` for a sum over n rows.
         clip_value : float > 0, optional
@@ -179,7 +202,7 @@ class Optimizer:
                 scale = scale * (clip_norm / norm) if norm > clip_norm else scale
         kept = self.t / (self.t + 1.0) if self.ema == "polyak" else float(self.ema or 0.0)
         for group in self._groups:
-            group.step(self.t, scale, limit, kept, n_threads)
+            group.step(self.t, scale, limit, kept, self.seed, n_threads)
         self.t += 1
 
     def _hold(self, grads: Any) -> None:
@@ -189,6 +212,11 @@ class Optimizer:
             return
         # A group knows only its own parameters, so several do not see every overlap.
         checked = self._params.check_gradients(leaves)
+        if self.ema is not None and any(isinstance(g, tuple) for g in checked):
+            raise ValueError(
+                "ema averages all rows at every step, which a gradient (indices, values) of some "
+                "rows cannot; give a gradient of all rows, or no ema"
+            )
         for group in self._groups:
             group.hold([checked[i] for i in group.indices], True)
 
@@ -198,17 +226,21 @@ class Optimizer:
             return False
         for group in self._groups:
             for index, g in zip(group.indices, group.grads):
-                bad = np.flatnonzero(~np.isfinite(g))
+                rows, values = g if isinstance(g, tuple) else (None, g)
+                bad = np.flatnonzero(~np.isfinite(values))
                 if not bad.size:
                     continue
                 if self.nonfinite == "skip":
                     self.skipped += 1
                     return True
-                where = ", ".join(str(i) for i in np.unravel_index(bad[0], g.shape))
+                where = [int(i) for i in np.unravel_index(bad[0], values.shape)]
                 name = self._params.names[index].replace("params", "grads", 1)
+                place = f"[{', '.join(map(str, where))}]"
+                if rows is not None:
+                    place = f" of row {rows[where[0]]}"
                 raise FloatingPointError(
-                    f"{name}[{where}] is {g.flat[bad[0]]} at step {self.t}; nothing was changed. A "
-                    "smaller rate, clipping, or nonfinite='skip' may help"
+                    f"{name}{place} is {values.flat[bad[0]]} at step {self.t}; nothing was "
+                    "changed. A smaller rate, clipping, or nonfinite='skip' may help"
                 )
         return False
 
@@ -253,17 +285,35 @@ class Optimizer:
         groups = []
         for indices in places.values():
             arrays = [self._params.arrays[i] for i in indices]
-            group = Group(indices, arrays, [chosen[i] for i in indices])
+            low = self.state_dtype is not None
+            if low:
+                self._check_low(indices[0], chosen[indices[0]])
+            group = Group(indices, arrays, [chosen[i] for i in indices], low)
             if self.ema is not None:
                 group.averages = [array.copy() for array in arrays]
             groups.append(group)
         return groups
+
+    def _check_low(self, index: int, rule: Rule) -> None:
+        """Raise unless this parameter's state can be kept as bfloat16 under this rule."""
+        dtype, name = self._params.arrays[index].dtype, self._params.names[index]
+        if dtype != np.float32:
+            raise TypeError(
+                f"state_dtype='bfloat16' is for float32 parameters, and {name} is {dtype}"
+            )
+        if rule.formula.slow is None:
+            raise ValueError(
+                "state_dtype='bfloat16' is for AdaGrad, RMSProp without centered=True, Adam and "
+                f"AdamW, and the rule of {name} is {rule!r}"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume exactly: a flat dict of arrays and plain values (copies)."""
         saved: dict[str, Any] = {
             "t": self.t,
             "skipped": self.skipped,
+            "state_dtype": self.state_dtype,
+            "seed": self.seed,
             "rule": self.rule.to_dict(),
             "overrides": {
                 pattern: {
@@ -315,15 +365,21 @@ class Optimizer:
                     wanted[f"{self._params.names[index]}.{label}"] = row
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
-        expected = {"t", "skipped", "rule", "overrides", *wanted}
+        expected = {"t", "skipped", "state_dtype", "seed", "rule", "overrides", *wanted}
         if saved.keys() != expected:
             wrong = sorted(expected ^ set(saved))
             raise ValueError(f"state does not fit these parameters: {', '.join(wrong)} differ")
+        if saved["state_dtype"] != self.state_dtype:
+            raise ValueError(
+                f"state is of state_dtype={saved['state_dtype']!r}, and this Optimizer of "
+                f"{self.state_dtype!r}; give it the same"
+            )
+        check_seed(saved["seed"])
         for key in ("t", "skipped"):
             if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
                 raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
         for key, row in wanted.items():
-            values = check_array(f"state[{key!r}]", saved[key])
+            values = view_of(f"state[{key!r}]", saved[key])
             if values.dtype != row.dtype or values.size != row.size:
                 raise ValueError(
                     f"state[{key!r}] must have {row.size} values of {row.dtype}, "
@@ -333,7 +389,7 @@ class Optimizer:
             row[:] = np.asarray(saved[key]).reshape(-1)
         self._groups, self._single = groups, len(groups) == 1
         self.rule, self.overrides = rule, overrides
-        self.t, self.skipped = int(saved["t"]), int(saved["skipped"])
+        self.t, self.skipped, self.seed = (int(saved[key]) for key in ("t", "skipped", "seed"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state, and the parameters with it, to a file of arrays and JSON.
@@ -396,13 +452,17 @@ class Optimizer:
             w[...] = value
 
 
-def _rebuilt(
-    params: Any, rule: Rule, overrides: Any, n_threads: Any, nonfinite: str, ema: Any
-) -> Optimizer:
+def _rebuilt(params: Any, rule: Rule, keywords: dict[str, Any]) -> Optimizer:
     """What pickle and copy call; the state follows."""
-    return Optimizer(
-        params, rule, overrides=overrides, n_threads=n_threads, nonfinite=nonfinite, ema=ema
-    )
+    return Optimizer(params, rule, **keywords)
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless seed is an integer that 64 bits hold."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed must be an integer, got {seed!r}")
+    if not 0 <= seed < 1 << 63:
+        raise ValueError(f"seed must be in 0 to 2**63 - 1, got {seed}")
 
 
 def check_ema(ema: float | str | None) -> None:

@@ -9,56 +9,8 @@ from typing import Any
 
 import numpy as np
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def view_of(name: str, value: object) -> np.ndarray:
-    """The array itself, or a view of memory that another library holds; never a copy.
-
-    Parameters
-    ----------
-    name : str
-        The expression that leads to the value, for errors.
-    value : ndarray, or an object with ``__array_interface__`` or ``__dlpack__`` on the CPU
-    """
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "__array_interface__"):
-        return np.asarray(value)
-    if hasattr(value, "__dlpack__"):
-        try:
-            return np.from_dlpack(value)
-        except (BufferError, RuntimeError, TypeError) as error:
-            raise TypeError(
-                f"{name} cannot be seen as an array: {error}; it must be on the CPU, and a tensor "
-                "that requires gradients is given as its .detach()"
-            ) from None
-    raise TypeError(
-        f"{name} must be a NumPy array, or have __array_interface__ or __dlpack__, "
-        f"got {type(value).__name__}"
-    )
-
-
-def check_array(name: str, value: object, *, half: bool = False) -> np.ndarray:
-    """Raise unless value is a float32 or float64 array that is one piece of memory; float16 too
-    if `half`."""
-    array = view_of(name, value)
-    if array.dtype not in DTYPES and not (half and array.dtype == np.float16):
-        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
-    if not array.flags.c_contiguous:
-        raise ValueError(
-            f"{name} must be C-contiguous, got strides {array.strides} for shape {array.shape}; "
-            "np.ascontiguousarray makes a copy that is"
-        )
-    if not array.flags.aligned:
-        raise ValueError(f"{name} must be aligned in memory; {name}.copy() is")
-    return array
-
-
-def extent(array: np.ndarray) -> tuple[int, int]:
-    """First byte of a contiguous array, and the one after its last."""
-    start: int = array.__array_interface__["data"][0]
-    return start, start + array.nbytes
+from lrcore.arrays import check_array, extent
+from lrcore.row_gradients import check_row_gradient, merge
 
 
 def _items(tree: Any) -> Iterator[tuple[Any, Any]]:
@@ -122,7 +74,7 @@ class Parameters:
             have = {name: leaf for name, _, leaf in walk("grads", grads)}
             want = [name.replace("params", "grads", 1) for name in self.names]
             missing = [name for name in want if name not in have]
-            extra = [name for name in have if name not in want]
+            extra = [name for name in have if not name.startswith(tuple(want))]
             raise ValueError(
                 "grads must have the structure of params: "
                 + "; ".join(
@@ -133,11 +85,17 @@ class Parameters:
             )
         return found
 
-    def check_gradients(self, leaves: list[Any]) -> list[np.ndarray]:
-        """The gradients as arrays; an error that names the first that does not fit."""
-        checked = []
+    def check_gradients(self, leaves: list[Any]) -> list[Any]:
+        """The gradients as arrays, or as merged pairs (rows, values); an error that names the
+        first that does not fit."""
+        checked: list[Any] = []
         for param_name, param, leaf in zip(self.names, self.arrays, leaves):
             name = param_name.replace("params", "grads", 1)
+            if isinstance(leaf, tuple):
+                indices, values = check_row_gradient(name, leaf, param)
+                self._check_apart(f"{name}[1]", values)
+                checked.append(merge(indices, values, param.dtype))
+                continue
             grad = check_array(name, leaf, half=True)
             if grad.dtype not in (param.dtype, np.float16):
                 raise TypeError(

@@ -19,13 +19,9 @@ from lrcore.states import Method, State
 
 def shuffle(order: np.ndarray, seed: int) -> None:
     """As the core's: Fisher and Yates with splitmix64."""
-    mask = (1 << 64) - 1
     for i in range(len(order) - 1, 0, -1):
-        seed = (seed + 0x9E3779B97F4A7C15) & mask
-        z = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        z ^= z >> 31
-        j = ((z >> 32) * (i + 1)) >> 32
+        seed += 0x9E3779B97F4A7C15
+        j = ((numerics.mix64(seed) >> 32) * (i + 1)) >> 32
         order[i], order[j] = order[j], order[i]
 
 

@@ -197,25 +197,6 @@ def evaluate_loss(
         )
 
 
-def shuffle(int64_t[::1] order, uint64_t seed):
-    """Shuffle in place: Fisher and Yates, driven by splitmix64 (Steele et al. 2014).
-
-    Integers alone, so the order is the same on every machine and in every release.
-    """
-    cdef Py_ssize_t i, j
-    cdef uint64_t z
-    with nogil:
-        for i in range(order.shape[0] - 1, 0, -1):
-            seed += <uint64_t>0x9E3779B97F4A7C15
-            z = seed
-            z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-            z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
-            z = z ^ (z >> 31)
-            # The high half times (i + 1), high half again: unbiased to (i + 1) / 2**32.
-            j = <Py_ssize_t>(((z >> 32) * <uint64_t>(i + 1)) >> 32)
-            order[i], order[j] = order[j], order[i]
-
-
 def inspect_csr(const int64_t[::1] indptr, const index[::1] indices, Py_ssize_t n_features):
     """What is wrong with a CSR matrix: ("", -1), ("order", row) or ("range", row).
 

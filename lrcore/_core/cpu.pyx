@@ -37,3 +37,20 @@ cdef extern from *:
 def level():
     """The processor's x86-64 level, 1 to 4, or 0 if it is of another family."""
     return lr_level()
+
+
+cdef extern from "flush.h":
+    ctypedef unsigned long Mode "lr_mode"
+    Mode lr_flush() nogil
+    void lr_restore(Mode before) nogil
+
+
+cdef class Flushing:
+    """With numbers below the normal range taken for 0, as in the compiled kernels."""
+    cdef Mode before
+
+    def __enter__(self):
+        self.before = lr_flush()
+
+    def __exit__(self, *error):
+        lr_restore(self.before)

@@ -1,10 +1,5 @@
 # Sweeps over whole vectors: the step of every rule, the check of gradients, the machine's floor.
 
-# Ranges of a vector start at multiples of this many elements: whole cache lines in both dtypes.
-cdef enum:
-    GRAIN = 64
-
-
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int parts) noexcept nogil:
     """Start of a part's range of n elements; cut(n, parts, parts) is n."""
     cdef Py_ssize_t grains = (n + GRAIN - 1) // GRAIN
@@ -13,14 +8,17 @@ cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int parts) noexcept nogil:
 
 
 cdef struct Piece:
-    # One array among those that a step moves.
+    # An array, or some rows of one, among those that a step moves.
     void* w
     const void* g
-    void* state         # (n_states, n), C-contiguous
+    void* state         # the first state; with `low`, bfloat16, two states of an element together
     void* average       # NULL: none is kept
     Py_ssize_t n
+    Py_ssize_t stride   # elements from a state to the next
+    Py_ssize_t first    # its first element among those of its parameter, of which it may be a row
     Py_ssize_t start    # grains of the pieces before it
     Py_ssize_t row      # its row of coefficients and of adjustments
+    uint64_t parameter  # which one it belongs to
     bint half           # g is float16
 
 
@@ -36,6 +34,8 @@ cdef struct Steps:
     const Adjustments* adjustments      # of each row; NULL: nothing to adjust
     double limit                        # of clipping by value
     double kept, fresh                  # average = kept average + fresh w
+    bint low                            # states are bfloat16
+    uint64_t key                        # of what is drawn for them in this step
     double* sums                        # of squares, one for each grain run of SUM_GRAINS
 
 
@@ -85,30 +85,43 @@ cdef inline void sweep(
         update(r, w + i, g[i], a + i, b + i, c + i)
 
 
+cdef inline void sweep_states(
+    Rule r, real* w, const real* g, Piece* piece, Steps* job, Py_ssize_t start, Py_ssize_t n
+) noexcept nogil:
+    """One step of n elements, of which w and g are the first, with the states from `start` on."""
+    cdef real* a = <real*>piece.state + start
+    cdef real* b = a + piece.stride
+    cdef real* c = b + piece.stride
+    cdef uint32_t draw
+    if job.low:
+        if real is float:
+            if keeps_low(<Rule*>NULL):
+                draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
+                draw += <uint32_t>(piece.first + start) * <uint32_t>GOLDEN
+                sweep_low(r, w, g, piece.state, start, n, draw)
+    else:
+        sweep(r, w, g, a, b, c, n)
+
+
 cdef inline void step_range(
     Rule r, real* unused, Piece* piece, Steps* job, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
     """One step of the elements [start, stop) of a piece; in blocks where there is more to do."""
     cdef real* w = <real*>piece.w
     cdef const real* g = <const real*>piece.g
-    cdef real* a = <real*>piece.state
-    cdef real* b = a + piece.n
-    cdef real* c = b + piece.n
     cdef real* average = <real*>piece.average
     cdef real kept = <real>job.kept, fresh = <real>job.fresh
     cdef real[BLOCK] wide, adjusted
     cdef Py_ssize_t at, i, n
-    if job.adjustments is NULL and average is NULL and not piece.half:
-        sweep(r, w + start, g + start, a + start, b + start, c + start, stop - start)
-        return
+    cdef bint plain = job.adjustments is NULL and average is NULL and not piece.half
     at = start
     while at < stop:
-        n = min(stop - at, <Py_ssize_t>BLOCK)
-        g = gradient_block(piece, at, n, <real*>wide)
+        n = stop - at if plain else min(stop - at, <Py_ssize_t>BLOCK)
+        g = <const real*>piece.g + at if plain else gradient_block(piece, at, n, <real*>wide)
         if job.adjustments is not NULL:
             adjust(job.adjustments + piece.row, job.limit, w + at, g, <real*>adjusted, n)
             g = <const real*>adjusted
-        sweep(r, w + at, g, a + at, b + at, c + at, n)
+        sweep_states(r, w + at, g, piece, job, at, n)
         if average is not NULL:
             for i in range(at, at + n):
                 average[i] = kept * average[i] + fresh * w[i]
@@ -244,9 +257,10 @@ def step(
         return
     piece.w, piece.g, piece.average = &w[0], &g[0], NULL
     piece.state = &state[0, 0] if state.shape[0] else &w[0]
-    piece.n, piece.start, piece.row, piece.half = w.shape[0], 0, 0, False
+    piece.n, piece.stride, piece.row, piece.half = w.shape[0], w.shape[0], 0, False
+    piece.start, piece.first, piece.parameter = 0, 0, 0
     job.pieces, job.n_pieces, job.n_grains = &piece, 1, (w.shape[0] + GRAIN - 1) // GRAIN
-    job.adjustments = NULL
+    job.adjustments, job.low = NULL, False
     with nogil:
         run(kernels_of(rule, <real*>NULL).steps, <void*>&row[0], NULL, NULL, &job, n_threads)
 

@@ -5,16 +5,19 @@
 #include <string.h>
 
 static inline float lr_widen(uint16_t h) {
-    /* The exponent is off by 112 after the shift; the product is exact, for subnormals too. */
-    uint32_t bits = (uint32_t)(h & 0x7fff) << 13;
+    /* Normal numbers: the exponents are off by 112. Subnormal ones: 2**-14 is put on top and taken
+       off again, so that no operand is below the normal range of float32. */
+    uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
+    uint32_t bits = magnitude + (112u << 23), raised = magnitude + (113u << 23);
     float value;
+    memcpy(&value, &raised, 4);
+    value -= 0x1p-14f;
+    uint32_t small;
+    memcpy(&small, &value, 4);
+    bits = (h & 0x7c00) == 0 ? small : bits;
+    bits = (h & 0x7c00) == 0x7c00 ? (0x7f800000u | magnitude) : bits;
+    bits |= (uint32_t)(h & 0x8000) << 16;
     memcpy(&value, &bits, 4);
-    value *= 0x1p112f;
-    uint32_t scaled;
-    memcpy(&scaled, &value, 4);
-    scaled = (h & 0x7c00) == 0x7c00 ? (0x7f800000u | bits) : scaled;
-    scaled |= (uint32_t)(h & 0x8000) << 16;
-    memcpy(&value, &scaled, 4);
     return value;
 }
 #endif

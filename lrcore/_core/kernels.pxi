@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free
 
 from numpy import empty as np_empty
 
+from lrcore._core.bfloat16 cimport from_bits, nearest, stochastic
 from lrcore._core.losses cimport *
 from lrcore._core.parallel cimport (
     Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run, wait, widen,
@@ -17,7 +18,13 @@ from lrcore._core.slots cimport (
     store_d64, store_f32, store_f64,
 )
 
+# Ranges of a vector start at multiples of this many elements: whole cache lines in both dtypes.
+cdef enum:
+    GRAIN = 64
+
 include "table.pxi"
+include "random.pxi"
+include "low.pxi"
 include "dense.pxi"
 include "model.pxi"
 include "features.pxi"

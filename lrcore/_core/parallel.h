@@ -1,6 +1,7 @@
 /* Threads, barriers, prefetch and bits: the few things that Cython has no word for. */
 #ifndef LRCORE_PARALLEL_H
 #define LRCORE_PARALLEL_H
+#include "flush.h"
 
 #if defined(__GNUC__) || defined(__clang__)
 #define lr_prefetch(p) __builtin_prefetch((p), 0, 3)
@@ -18,6 +19,13 @@ static inline int lr_leading_zeros(unsigned int x) {
 
 /* rule: coefficient rows; model: weights; data: gradient or matrix; job: the rest. */
 typedef void (*lr_worker)(void *rule, void *model, void *data, void *job, int part, int parts);
+
+static inline void lr_work(lr_worker worker, void *rule, void *model, void *data, void *job,
+                           int part, int parts) {
+    lr_mode before = lr_flush();
+    worker(rule, model, data, job, part, parts);
+    lr_restore(before);
+}
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -37,9 +45,9 @@ static inline void lr_run(lr_worker worker, void *rule, void *model, void *data,
                           int n_threads) {
     if (n_threads > 1) {
 #pragma omp parallel num_threads(n_threads)
-        worker(rule, model, data, job, omp_get_thread_num(), omp_get_num_threads());
+        lr_work(worker, rule, model, data, job, omp_get_thread_num(), omp_get_num_threads());
     } else {
-        worker(rule, model, data, job, 0, 1);
+        lr_work(worker, rule, model, data, job, 0, 1);
     }
 }
 
@@ -75,7 +83,7 @@ static inline int lr_max_threads(void) { return 1; }
 static inline void lr_run(lr_worker worker, void *rule, void *model, void *data, void *job,
                           int n_threads) {
     (void)n_threads;
-    worker(rule, model, data, job, 0, 1);
+    lr_work(worker, rule, model, data, job, 0, 1);
 }
 static inline void lr_wait(lr_barrier *b, int parts) { (void)b; (void)parts; }
 #endif
