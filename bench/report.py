@@ -1,108 +1,31 @@
-"""One table, measured side by side in one run: steps against NumPy and the machine's floor, and
-a sparse epoch against SGDClassifier. Medians; ratios first."""
+"""Everything measured side by side in one run: steps against NumPy, the machine's floor and other
+libraries, and a sparse epoch against SGDClassifier. Medians; ratios first.
+
+    python bench/report.py [--quick] [--only rules,peers,call,low,small,memory,epochs]
+
+Other libraries take part where they are installed: torch, deepspeed, numba, optax.
+"""
 
 from __future__ import annotations
 
 import argparse
 import platform
-import statistics
 import time
 import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
+import peers
 import scipy
 import sklearn
-from benchmarks.workloads import RULES, SIZES, bytes_moved, power_law, step_out, vectors
+import steps
+from benchmarks.workloads import SIZES, power_law
+from measure import processor, side_by_side
 from sklearn.linear_model import SGDClassifier
 
 import lrcore
 from lrcore import LinearClassifier, _core
 from lrcore._core import threads
-
-
-def processor():
-    """The processor's name, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def side_by_side(calls, rounds):
-    """Median seconds of each call; the calls take turns, so that a slow spell hits all."""
-    times = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def step_calls(name, size, counts):
-    """What takes part in a row of the table."""
-    rule = RULES[name]
-    w, g = vectors(size)
-    calls, repeat = {}, max(1, 200_000 // size)
-
-    def repeated(call):
-        def run():
-            for _ in range(repeat):
-                call()
-
-        return run
-
-    buffer = np.ones(size * bytes_moved(rule) // 8, np.float32)
-    formula = rule.formula
-    state = np.ones((len(formula.state), size), np.float32)
-    row = rule.coefficients(np.array([5]))[0]
-    named = formula.row(row, np.float32)
-    calls["formula"] = repeated(lambda: formula.update(named, w, g, *state))
-    out = step_out(name)
-    if out:
-        tmp = np.empty((2, size), np.float32)
-        calls["out"] = repeated(lambda: out(w, g, state, 5, tmp))
-    index = _core.kernels.RULES[formula.__name__][0]
-    step = _core.kernels.step["float"]
-    for n in counts:
-        optimizer = lrcore.Optimizer(w.copy(), rule, n_threads=n)
-        kernel_w, kernel_state = w.copy(), state.copy()
-        calls[f"floor {n}"] = repeated(lambda n=n: _core.kernels.read_modify_write(buffer, n))
-        calls[f"kernel {n}"] = repeated(
-            lambda n=n, a=kernel_w, b=kernel_state: step(index, row, a, g, b, n)
-        )
-        calls[f"step {n}"] = repeated(lambda o=optimizer: o.step(g))
-    return calls, repeat
-
-
-def report_steps(sizes, counts, rounds):
-    """Ratios: how much faster than NumPy, and the share of the floor's bandwidth reached."""
-    head = "rule              size        us/step  x NumPy  x NumPy out="
-    for n in counts:
-        head += f"   kernel/floor {n}T  step/floor {n}T"
-    print(head)
-    for size in sizes:
-        for name in RULES:
-            calls, repeat = step_calls(name, size, counts)
-            t = side_by_side(calls, rounds if size > 100_000 else 4 * rounds)
-            best = min(t[f"step {n}"] for n in counts)
-            out = f"{t['out'] / best:7.1f}" if "out" in t else "      -"
-            line = f"{name:<17} {size:>10,} {best / repeat * 1e6:10.1f}"
-            line += f"  {t['formula'] / best:7.1f}       {out}"
-            for n in counts:
-                kernel = t[f"floor {n}"] / t[f"kernel {n}"]
-                step = t[f"floor {n}"] / t[f"step {n}"]
-                line += f"          {kernel:8.2f}        {step:8.2f}"
-            print(line, flush=True)
-    print(
-        "floor: read-modify-write over the same bytes, same threads, same run; step: with the "
-        "check of the gradient, which reads it once more\n"
-    )
 
 
 def report_epochs(matrices, counts, rounds):
@@ -130,26 +53,41 @@ def report_epochs(matrices, counts, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
+    parser.add_argument("--only", help="sections, with commas between")
     args = parser.parse_args()
     if _core.kernels is None:
         raise SystemExit("the report measures the compiled core; unset LRCORE_ISA=numpy")
     warnings.simplefilter("ignore")
     counts = sorted({1, min(threads.limits().values())})
+    others, line = peers.installed()
     print(
         f"lrcore {lrcore.__version__} ({_core.isa}), NumPy {np.__version__}, SciPy "
         f"{scipy.__version__}, scikit-learn {sklearn.__version__}, Python "
         f"{platform.python_version()}\n{processor()}, up to {counts[-1]} threads, "
-        f"{time.strftime('%Y-%m-%d')}, float32, medians\n"
+        f"{time.strftime('%Y-%m-%d')}, float32, medians\nAdam of others: {line}\n"
     )
-    report_steps(SIZES[:2] if args.quick else SIZES, counts, 3 if args.quick else 7)
+    sizes, rounds = (SIZES[:2], 3) if args.quick else (SIZES, 7)
     rows = 20_000 if args.quick else 200_000
-    matrices = {
-        "power law 2^18": (*power_law(rows, 1 << 18), 1e-6),
-        "power law 2^22": (*power_law(rows, 1 << 22), 1e-6),
+    matrices = {f"power law 2^{bits}": (rows, 1 << bits) for bits in (18, 22)}
+    sections = {
+        "rules": lambda: steps.report_rules(sizes[::-1], counts, rounds),
+        "peers": lambda: steps.report_peers(sizes, counts, rounds, others),
+        "call": steps.report_call,
+        "low": lambda: steps.report_low(sizes[-1], counts, rounds),
+        "small": lambda: steps.report_small_numbers(20_000),
+        "memory": lambda: steps.report_memory(sizes[-1]),
+        "epochs": lambda: report_epochs(
+            {name: (*power_law(*shape), 1e-6) for name, shape in matrices.items()}, counts, 3
+        ),
     }
-    report_epochs(matrices, counts, 3)
+    wanted = args.only.split(",") if args.only else list(sections)
+    for name in wanted:
+        if name not in sections:
+            parser.error(f"--only knows {', '.join(sections)}, got {name!r}")
+    for name in wanted:
+        sections[name]()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 from lrcore import _core, bfloat16, numerics
 from lrcore._core import cpu, threads
 from lrcore.formulas import adjust
+from lrcore.parameters import Parameters
 from lrcore.rules import Rule
 
 #: Steps whose coefficients are worked out at once: a step then costs no schedule.
@@ -24,17 +25,18 @@ class Group:
     """
 
     def __init__(
-        self, indices: list[int], arrays: list[np.ndarray], chosen: list[Rule], low: bool = False
+        self, indices: list[int], params: Parameters, chosen: list[Rule], low: bool = False
     ) -> None:
         self.indices = indices
-        self.params = arrays
+        self.params = [params.arrays[i] for i in indices]
+        self._extents = params.extents
         self.rules = list(dict.fromkeys(chosen))
         self.rows = [self.rules.index(rule) for rule in chosen]
         self.formula = chosen[0].formula
         self.low = low
         self._memory = self._new_words(chosen) if low else self._new_states(chosen)
         self.averages: list[np.ndarray] = []
-        self._size = sum(array.size for array in arrays)
+        self._size = sum(array.size for array in self.params)
         self._work = self._size
         self.grads: list[Any] = []
         self._start = 0
@@ -72,29 +74,55 @@ class Group:
         """For each parameter its states as rows, views; uint16 for bfloat16."""
         return [bfloat16.states_of(words) for words in self._memory] if self.low else self._memory
 
-    def hold(self, grads: list[Any], far: bool) -> bool:
-        """Take the gradients of the next step; False if one is not plainly right.
-
-        `far` says that all has been checked; they may be pairs (rows, values) then.
-        """
-        self.grads = list(grads)  # ours, so that nobody changes it while the core reads
-        if far:
-            self._work = sum(g[1].size if isinstance(g, tuple) else g.size for g in grads)
-        if _core.kernels is None:
-            return far
-        if self._plan is None:
+    @property
+    def plan(self) -> Any:
+        """The compiled core's side of the group, made when it is first asked for."""
+        if self._plan is None and _core.kernels is not None:
             index = _core.kernels.RULES[self.formula.__name__][0]
             places = self.indices if self.low else None
-            self._plan = _core.kernels.Plan(
-                index, self.params, self._memory, self.averages, self.rows, places
-            )
-        held: bool = self._plan.hold(self.grads, far)
+            lists = (self.params, self._memory, self.averages, self.rows)
+            self._plan = _core.kernels.Plan(index, *lists, *self._extents, places)
+            if len(self._tables):
+                self._plan.prepare(self._tables, self._adjustments, self._plain)
+        return self._plan
+
+    def advance(
+        self, grads: list[Any], t: int, kept: float, seed: int, check: bool, n_threads: int | None
+    ) -> bool:
+        """The plain step by plain gradients in one call into the core; False if that cannot be."""
+        plan = self._plan or self.plan
+        if plan is None:
+            return False
+        offset = self._prepare(t)
+        key = bfloat16.step_key(seed, t) if self.low else 0
+        count = threads.count(n_threads, self._size)
+        done: bool = plan.advance(list(grads), offset, kept, key, check, count)
+        return done
+
+    def hold(self, grads: list[Any], checked: bool) -> bool:
+        """Take the gradients of the next step; False if one is not plainly right.
+
+        Those that are checked are all right, and may be pairs (rows, values).
+        """
+        self.grads = list(grads)
+        if checked:
+            self._work = sum(g[1].size if isinstance(g, tuple) else g.size for g in grads)
+        held: bool = checked if self.plan is None else self.plan.hold(self.grads, checked)
         return held
 
     def release(self) -> None:
         """Let go of the gradients: the next ones need their memory."""
-        self.grads.clear()
-        self._work = self._size
+        self.grads = []
+        if self._plan is not None:
+            self._plan.release()
+
+    def all_finite(self, n_threads: int | None) -> bool:
+        """Whether the gradients held have neither NaN nor infinity."""
+        if self._plan is None:
+            values = (g[1] if isinstance(g, tuple) else g for g in self.grads)
+            return all(bool(np.isfinite(each).all()) for each in values)
+        finite: bool = self._plan.all_finite(threads.count(n_threads, self._work))
+        return finite
 
     def square_sum(self, n_threads: int | None) -> float:
         """Sum of squares of the gradients held, float64: the same bits for any n_threads."""
@@ -110,23 +138,23 @@ class Group:
         self, t: int, scale: float, limit: float, kept: float, seed: int, n_threads: int | None
     ) -> None:
         """One step by the gradients held; kept is the share of the averages that stays."""
-        offset = t - self._start
-        if not 0 <= offset < len(self._tables):
-            self._fill(t)
-            offset = 0
-        table, adjustments = self._tables[offset], None
-        if not self._plain or scale != 1.0 or limit != math.inf:
-            adjustments = self._adjustments[offset] * (scale, 1.0, 1.0)
+        offset = self._prepare(t)
         key = bfloat16.step_key(seed, t) if self.low else 0
         if self._plan is not None:
             count = threads.count(n_threads, self._work)
-            self._plan.step(table, adjustments, limit, kept, key, count)
-        else:
-            with cpu.Flushing():
-                self._step_formulas(table, adjustments, limit, kept, key)
+            self._plan.step(offset, scale, limit, kept, key, count)
+            return
+        adjustments = None
+        if not self._plain or scale != 1.0 or limit != math.inf:
+            adjustments = self._adjustments[offset] * (scale, 1.0, 1.0)
+        with cpu.Flushing():
+            self._step_formulas(self._tables[offset], adjustments, limit, kept, key)
 
-    def _fill(self, t: int) -> None:
-        """Coefficients and adjustments of the next steps."""
+    def _prepare(self, t: int) -> int:
+        """Where the coefficients of step t are; they are worked out for many steps at once."""
+        offset = t - self._start
+        if 0 <= offset < len(self._tables):
+            return offset
         steps = np.arange(t, t + TABLE_STEPS, dtype=np.int64)
         rates = [rule.rates(steps) for rule in self.rules]
         both = list(zip(self.rules, rates))
@@ -134,6 +162,9 @@ class Group:
         self._adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)
         self._plain = bool(np.all(self._adjustments == (1.0, 0.0, 1.0)))
         self._start = t
+        if self._plan is not None:
+            self._plan.prepare(self._tables, self._adjustments, self._plain)
+        return 0
 
     # ---- the same in NumPy --------------------------------------------------------------------
 
@@ -146,7 +177,7 @@ class Group:
             flat = w.reshape(-1)
             elements = None
             if isinstance(g, tuple):
-                width = w.size // len(w)
+                width = g[1].shape[1]
                 elements = (g[0][:, None] * width + np.arange(width)).reshape(-1)
                 flat, g = flat[elements], g[1]
             g = g.reshape(-1).astype(w.dtype, copy=False)

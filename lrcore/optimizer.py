@@ -169,48 +169,29 @@ class Optimizer:
             n_threads = self.n_threads
         else:
             threads.check(n_threads)
-        scale, limit = 1.0, math.inf
-        if grad_scale != 1.0 or clip_value is not None or clip_norm is not None:
-            scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
+        leaves = self._params.leaves(grads)
+        if self._single and grad_scale == 1.0 and clip_value is None and clip_norm is None:
+            check, kept = self.nonfinite != "propagate", self._kept()
+            if self._groups[0].advance(leaves, self.t, kept, self.seed, check, n_threads):
+                self.t += 1
+                return
+        scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
         try:
-            self._hold(grads)
+            self._hold(leaves)
             self._step_held(scale, limit, clip_norm, n_threads)
         finally:
             for group in self._groups:
                 group.release()
 
-    def _step_held(
-        self, scale: float, limit: float, clip_norm: float | None, n_threads: int | None
-    ) -> None:
-        """The step by the gradients that the groups hold, unless they are not finite."""
-        if self.nonfinite != "propagate" or clip_norm is not None:
-            total = 0.0
-            for group in self._groups:
-                total += group.square_sum(n_threads)
-            if not math.isfinite(total):
-                if self._refuses_nonfinite():
-                    return
-                # All finite, or to be propagated: squares beyond float64 have no norm to clip by.
-                total = math.inf
-            if clip_norm is not None:
-                norm = abs(scale) * math.sqrt(total)
-                if not math.isfinite(norm):
-                    raise FloatingPointError(
-                        f"the norm of the gradients at step {self.t} is {norm}, so that clip_norm "
-                        "has nothing to go by; nothing was changed"
-                    )
-                scale = scale * (clip_norm / norm) if norm > clip_norm else scale
-        kept = self.t / (self.t + 1.0) if self.ema == "polyak" else float(self.ema or 0.0)
-        for group in self._groups:
-            group.step(self.t, scale, limit, kept, self.seed, n_threads)
-        self.t += 1
+    def _kept(self) -> float:
+        """The share of the averages that stays in the next step."""
+        return self.t / (self.t + 1.0) if self.ema == "polyak" else float(self.ema or 0.0)
 
-    def _hold(self, grads: Any) -> None:
+    def _hold(self, leaves: list[Any]) -> None:
         """Hand every group its gradients, checked."""
-        leaves = self._params.leaves(grads)
-        if self._single and self._groups[0].hold(leaves, False):
+        plain = ([leaves[i] for i in group.indices] for group in self._groups)
+        if all(group.hold(grads, False) for group, grads in zip(self._groups, plain)):
             return
-        # A group knows only its own parameters, so several do not see every overlap.
         checked = self._params.check_gradients(leaves)
         if self.ema is not None and any(isinstance(g, tuple) for g in checked):
             raise ValueError(
@@ -220,19 +201,39 @@ class Optimizer:
         for group in self._groups:
             group.hold([checked[i] for i in group.indices], True)
 
-    def _refuses_nonfinite(self) -> bool:
-        """Raise or skip by the policy, if there is a NaN or an infinity; else False."""
-        if self.nonfinite == "propagate":
-            return False
+    def _step_held(
+        self, scale: float, limit: float, clip_norm: float | None, n_threads: int | None
+    ) -> None:
+        """The step by the gradients that the groups hold, unless they are not finite."""
+        if self.nonfinite != "propagate" and not all(
+            group.all_finite(n_threads) for group in self._groups
+        ):
+            self._refuse_nonfinite()
+            return
+        if clip_norm is not None:
+            norm = abs(scale) * math.sqrt(sum(g.square_sum(n_threads) for g in self._groups))
+            if not math.isfinite(norm):
+                raise FloatingPointError(
+                    f"the norm of the gradients at step {self.t} is {norm}, so that clip_norm has "
+                    "nothing to go by; nothing was changed"
+                )
+            scale = scale * (clip_norm / norm) if norm > clip_norm else scale
+        kept = self._kept()
+        for group in self._groups:
+            group.step(self.t, scale, limit, kept, self.seed, n_threads)
+        self.t += 1
+
+    def _refuse_nonfinite(self) -> None:
+        """Skip the step, or raise by the name of the first NaN or infinity, by the policy."""
+        if self.nonfinite == "skip":
+            self.skipped += 1
+            return
         for group in self._groups:
             for index, g in zip(group.indices, group.grads):
                 rows, values = g if isinstance(g, tuple) else (None, g)
                 bad = np.flatnonzero(~np.isfinite(values))
                 if not bad.size:
                     continue
-                if self.nonfinite == "skip":
-                    self.skipped += 1
-                    return True
                 where = [int(i) for i in np.unravel_index(bad[0], values.shape)]
                 name = self._params.names[index].replace("params", "grads", 1)
                 place = f"[{', '.join(map(str, where))}]"
@@ -242,7 +243,6 @@ class Optimizer:
                     f"{name}{place} is {values.flat[bad[0]]} at step {self.t}; nothing was "
                     "changed. A smaller rate, clipping, or nonfinite='skip' may help"
                 )
-        return False
 
     # ---- state ------------------------------------------------------------------------------
 
@@ -284,13 +284,12 @@ class Optimizer:
             places.setdefault((array.dtype, each.formula), []).append(i)
         groups = []
         for indices in places.values():
-            arrays = [self._params.arrays[i] for i in indices]
             low = self.state_dtype is not None
             if low:
                 self._check_low(indices[0], chosen[indices[0]])
-            group = Group(indices, arrays, [chosen[i] for i in indices], low)
+            group = Group(indices, self._params, [chosen[i] for i in indices], low)
             if self.ema is not None:
-                group.averages = [array.copy() for array in arrays]
+                group.averages = [array.copy() for array in group.params]
             groups.append(group)
         return groups
 

@@ -46,6 +46,8 @@ class Parameters:
             raise ValueError("params is empty; give at least one array")
         named = zip(self.names, self.arrays)
         self._extents = sorted((*extent(a), name) for name, a in named if a.size)
+        #: Where the arrays start and stop in memory, in rising order.
+        self.extents = tuple(np.array([e[i] for e in self._extents], np.uintp) for i in (0, 1))
         for (_, stop, one), (start, _, other) in pairwise(self._extents):
             if start < stop:
                 raise ValueError(f"{one} and {other} overlap in memory; give separate arrays")

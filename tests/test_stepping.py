@@ -93,7 +93,9 @@ def test_the_norm_has_a_fixed_order(sizes, dtype, n_threads):
         states = [np.empty((0, g.size), dtype) for g in grads]
         index = _core.load(build).RULES["SGD"][0]
         params = [np.zeros_like(g) for g in grads]
-        plan = _core.load(build).Plan(index, params, states, [], [0] * len(grads))
+        nowhere = np.empty(0, np.uintp)
+        lists = (params, states, [], [0] * len(grads))
+        plan = _core.load(build).Plan(index, *lists, nowhere, nowhere)
         assert plan.hold(grads, True)
         assert plan.square_sum(n_threads) == expected
 
@@ -235,6 +237,42 @@ def test_a_norm_beyond_float64_is_refused_and_changes_nothing(backend):
     with pytest.raises(FloatingPointError, match="norm of the gradients at step 1 is inf"):
         opt.step(np.full(3, 1e200), clip_norm=1.0)
     assert equal_bits(w, before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", RULES)
+def test_numbers_below_the_normal_range_count_as_zero(name, dtype, monkeypatch):
+    """States decay through them, gradients lie among them; the same bits, and none is left."""
+    tiny = float(np.finfo(dtype).tiny)
+    sizes = tiny ** np.array([0.25, 0.45, 0.49, 0.51, 0.55, 0.9, 1.01])
+
+    def go(n_threads):
+        w = vectors(300, dtype, 0)[0]
+        opt = Optimizer(w, RULES[name], n_threads=n_threads)
+        for t in range(40):
+            g = vectors(300, dtype, t)[0] * np.resize(sizes, 300).astype(dtype)
+            opt.step(g if t < 4 else 0 * g, grad_scale=0.7)
+        return [w, *(v for v in opt.state_dict().values() if isinstance(v, np.ndarray))]
+
+    monkeypatch.setattr(_core, "kernels", None)
+    expected = go(1)
+    for each in expected:
+        assert not np.any((each != 0) & (np.abs(each) < tiny))
+    for build in BUILDS:
+        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        for n_threads in THREADS:
+            assert all(equal_bits(x, y) for x, y in zip(go(n_threads), expected)), build
+
+
+def test_the_callers_arithmetic_is_left_as_it_was(backend):
+    small = np.full(1000, 1e-310)
+    Optimizer(np.ones(200_000), Adam(), n_threads=2).step(np.ones(200_000))
+    assert np.all(small * 0.5 > 0)
+    found = []
+    other = threading.Thread(target=lambda: found.append((small * 0.5).min()))
+    other.start()
+    other.join()
+    assert found[0] > 0
 
 
 def test_many_small_arrays_are_one_region(build):

@@ -15,6 +15,19 @@ RULES = {
     "RMSProp centered": lrcore.RMSProp(lr=1e-3, centered=True),
     "Adam": lrcore.Adam(lr=1e-3),
 }
+#: One of every formula.
+EVERY_RULE = {
+    **RULES,
+    "RMSProp momentum": lrcore.RMSProp(lr=1e-3, momentum=0.9),
+    "RMSProp centered momentum": lrcore.RMSProp(lr=1e-3, momentum=0.9, centered=True),
+    "AdaDelta": lrcore.AdaDelta(lr=1e-3),
+    "AMSGrad": lrcore.AMSGrad(lr=1e-3),
+    "Adamax": lrcore.Adamax(lr=1e-3),
+    "Nadam": lrcore.Nadam(lr=1e-3),
+    "RAdam": lrcore.RAdam(lr=1e-3),
+    "Lion": lrcore.Lion(lr=1e-3),
+    "FTRL": lrcore.FTRL(lr=1e-3),
+}
 SIZES = (10_000, 1_000_000, 20_000_000)
 
 

@@ -36,7 +36,9 @@ cdef struct Steps:
     double kept, fresh                  # average = kept average + fresh w
     bint low                            # states are bfloat16
     uint64_t key                        # of what is drawn for them in this step
+    double scale                        # of the gradients, on top of their adjustments
     double* sums                        # of squares, one for each grain run of SUM_GRAINS
+    int nonfinite                       # set by the check
 
 
 # Elements that are adjusted at once: they stay in the nearest cache until the rule has used them.
@@ -62,9 +64,9 @@ cdef inline const real* gradient_block(
 
 
 cdef inline void adjust(
-    const Adjustments* how, double limit, real* w, const real* g, real* out, Py_ssize_t n
+    const Adjustments* how, double factor, double limit, real* w, const real* g, real* out, Py_ssize_t n
 ) noexcept nogil:
-    cdef real scale = <real>how.scale, l2 = <real>how.l2, shrink = <real>how.shrink
+    cdef real scale = <real>(how.scale * factor), l2 = <real>how.l2, shrink = <real>how.shrink
     cdef real high = <real>limit, low = <real>-limit, x
     cdef Py_ssize_t i
     for i in range(n):
@@ -119,7 +121,7 @@ cdef inline void step_range(
         n = stop - at if plain else min(stop - at, <Py_ssize_t>BLOCK)
         g = <const real*>piece.g + at if plain else gradient_block(piece, at, n, <real*>wide)
         if job.adjustments is not NULL:
-            adjust(job.adjustments + piece.row, job.limit, w + at, g, <real*>adjusted, n)
+            adjust(job.adjustments + piece.row, job.scale, job.limit, w + at, g, <real*>adjusted, n)
             g = <const real*>adjusted
         sweep_states(r, w + at, g, piece, job, at, n)
         if average is not NULL:
@@ -158,6 +160,55 @@ cdef void steps(
         if first < last:
             step_range(table[piece.row], unused, piece, job, first, last)
         k += 1
+
+
+cdef inline uint64_t excess(const real* x, Py_ssize_t n) noexcept nogil:
+    """0 if all are finite: x - x is 0 for these alone."""
+    cdef uint32_t bits = 0
+    cdef uint64_t wide = 0
+    cdef Py_ssize_t i
+    if real is float:
+        for i in range(n):
+            bits |= bits_of_float(x[i] - x[i])
+        return bits
+    else:
+        for i in range(n):
+            wide |= bits_of_double(x[i] - x[i])
+        return wide
+
+
+cdef inline uint64_t excess_half(const uint16_t* x, Py_ssize_t n) noexcept nogil:
+    """0 if all of these float16 are finite."""
+    cdef int found = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        found |= (x[i] & 0x7c00) == 0x7c00
+    return found
+
+
+cdef void check_finite(
+    void* unused, real* unused_too, void* nothing, Steps* job, int part, int parts
+) noexcept nogil:
+    """Look for a NaN or an infinity in the gradients; threads have ranges as in `steps`."""
+    cdef Py_ssize_t grain = job.n_grains * part // parts
+    cdef Py_ssize_t stop = job.n_grains * (part + 1) // parts
+    cdef Py_ssize_t k, first, last
+    cdef Piece* piece
+    cdef uint64_t found = 0
+    if grain == stop:
+        return
+    k = piece_at(job, grain)
+    while k < job.n_pieces and job.pieces[k].start < stop:
+        piece = job.pieces + k
+        first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
+        last = min((stop - piece.start) * GRAIN, piece.n)
+        if piece.half:
+            found |= excess_half(<const uint16_t*>piece.g + first, last - first)
+        else:
+            found |= excess(<const real*>piece.g + first, last - first)
+        k += 1
+    if found:
+        raise_flag(&job.nonfinite)
 
 
 # Elements of one partial sum of squares, in grains: the sums do not depend on the threads.

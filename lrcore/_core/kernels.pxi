@@ -1,16 +1,17 @@
 # Everything that is built once for each ISA.
 
-from libc.math cimport NAN
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from libc.stdlib cimport calloc, free
 
 from numpy import empty as np_empty
 
-from lrcore._core.bfloat16 cimport from_bits, nearest, stochastic
+from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
 from lrcore._core.losses cimport *
 from lrcore._core.parallel cimport (
-    Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run, wait, widen,
+    Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, raise_flag, run,
+    wait, widen,
 )
 from lrcore._core.rules cimport *
 from lrcore._core.slots cimport (

@@ -17,6 +17,12 @@ static inline int lr_leading_zeros(unsigned int x) {
 #define lr_prefetch_write(p) ((void)(p))
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+#define lr_raise_flag(p) __atomic_store_n((p), 1, __ATOMIC_RELAXED)
+#else
+#define lr_raise_flag(p) (*(p) = 1)
+#endif
+
 /* rule: coefficient rows; model: weights; data: gradient or matrix; job: the rest. */
 typedef void (*lr_worker)(void *rule, void *model, void *data, void *job, int part, int parts);
 

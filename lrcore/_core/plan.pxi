@@ -1,6 +1,10 @@
 # What a step of many arrays needs from call to call; the caller has checked the parameters.
 cimport numpy as cnp
 
+from cpython.list cimport PyList_GET_ITEM
+
+from numpy import array as np_array, intp as np_intp
+
 cnp.import_array()
 
 
@@ -8,7 +12,8 @@ cdef class Plan:
     """Arrays of one dtype that one formula steps: a single region of threads for all of them.
 
     params and states are lists of arrays that live as long as the plan, averages one of arrays or
-    empty, rows which row of the tables each goes by. Where states are kept as bfloat16, words of
+    empty, rows which row of the tables each goes by. starts and stops are where the parameters of
+    the whole optimizer lie in memory, in rising order. Where states are kept as bfloat16, words of
     16 or 32 bits, `places` tells the parameters apart for what is drawn; else it is None.
     """
     cdef Piece* whole           # one piece for each parameter
@@ -18,8 +23,11 @@ cdef class Plan:
     cdef int rule
     cdef int type_num
     cdef list params, states, averages, held
+    cdef Py_ssize_t[::1] shapes     # of the parameters: dimensions, then each length
     cdef double[::1] sums
-    cdef size_t lowest, highest
+    cdef const size_t[::1] starts, stops
+    cdef const double[:, :, ::1] tables, adjustments
+    cdef bint plain
 
     def __cinit__(self):
         self.whole = self.spread = NULL
@@ -29,20 +37,19 @@ cdef class Plan:
         free(self.spread)
 
     def __init__(
-        self, int rule, list params, list states, list averages, list rows, list places=None
+        self, int rule, list params, list states, list averages, list rows,
+        const size_t[::1] starts, const size_t[::1] stops, list places=None
     ):
         cdef Py_ssize_t k, start = 0
         cdef Piece* piece
-        cdef size_t address
         self.rule = rule
+        self.starts, self.stops = starts, stops
         self.params, self.states, self.averages, self.held = params, states, averages, []
         self.type_num = cnp.PyArray_TYPE(<cnp.ndarray>params[0])
         self.n_params = len(params)
         self.whole = <Piece*>calloc(self.n_params, sizeof(Piece))
         if self.whole is NULL:
             raise MemoryError
-        self.lowest = <size_t>-1
-        self.highest = 0
         for k in range(self.n_params):
             piece = self.whole + k
             piece.w = cnp.PyArray_DATA(<cnp.ndarray>params[k])
@@ -53,9 +60,8 @@ cdef class Plan:
             piece.row = rows[k]
             piece.parameter = places[k] if places is not None else 0
             start += (piece.n + GRAIN - 1) // GRAIN
-            address = <size_t>piece.w
-            self.lowest = min(self.lowest, address)
-            self.highest = max(self.highest, address + cnp.PyArray_NBYTES(<cnp.ndarray>params[k]))
+        shapes = [length for w in params for length in (w.ndim, *w.shape)]
+        self.shapes = np_array(shapes, np_intp)
         self.n_grains = start
         self.job.low = places is not None
         self.lay_out(self.whole, self.n_params, self.n_grains)
@@ -68,40 +74,43 @@ cdef class Plan:
             self.sums = np_empty(n_sums)
             self.job.sums = &self.sums[0]
 
-    cpdef bint hold(self, list grads, bint far):
+    cpdef bint hold(self, list grads, bint checked):
         """Take the gradients of the next step; False if one is not plainly right.
 
         Plainly right is a NumPy array of the shape of its parameter, and of its dtype or float16,
-        contiguous and aligned, and, unless `far` says that all has been checked, away from all
-        parameters in memory. Checked ones may be of some rows: a pair of row numbers, int64, and
-        of an array with a row for each.
+        contiguous and aligned, and away from all parameters in memory. What the caller has checked
+        may be of some rows instead: a pair of row numbers, int64, and an array with a row for each.
         """
-        cdef Py_ssize_t k, d
-        cdef cnp.ndarray g, w
+        cdef Py_ssize_t k, d, n_dims
+        cdef cnp.ndarray g
         cdef size_t address
         cdef bint some_rows = False
+        cdef const Py_ssize_t* shape = &self.shapes[0]
         if len(grads) != self.n_params:
             return False
         for k in range(self.n_params):
-            if far and type(grads[k]) is tuple:
+            if k + 8 < self.n_params:
+                prefetch(<void*>PyList_GET_ITEM(grads, k + 8))
+            n_dims = shape[0]
+            shape += 1 + n_dims
+            if checked and type(grads[k]) is tuple:
                 some_rows = True
                 continue
             if not cnp.PyArray_CheckExact(grads[k]):
                 return False
             g = <cnp.ndarray>grads[k]
-            w = <cnp.ndarray>self.params[k]
             self.whole[k].half = cnp.PyArray_TYPE(g) == cnp.NPY_FLOAT16
             if (
                 not (self.whole[k].half or cnp.PyArray_TYPE(g) == self.type_num)
                 or not cnp.PyArray_ISCARRAY_RO(g)
-                or cnp.PyArray_NDIM(g) != cnp.PyArray_NDIM(w)
+                or cnp.PyArray_NDIM(g) != n_dims
             ):
                 return False
-            for d in range(cnp.PyArray_NDIM(w)):
-                if cnp.PyArray_DIM(g, <int>d) != cnp.PyArray_DIM(w, <int>d):
+            for d in range(n_dims):
+                if cnp.PyArray_DIM(g, <int>d) != shape[d - n_dims]:
                     return False
             address = <size_t>cnp.PyArray_DATA(g)
-            if not far and address < self.highest and address + cnp.PyArray_NBYTES(g) > self.lowest:
+            if not checked and self.meets(address, address + cnp.PyArray_NBYTES(g)):
                 return False
             self.whole[k].g = <const void*>address
         self.held = grads
@@ -110,6 +119,23 @@ cdef class Plan:
         elif self.job.pieces != self.whole:
             self.lay_out(self.whole, self.n_params, self.n_grains)
         return True
+
+    cdef bint meets(self, size_t start, size_t stop) noexcept:
+        """Whether these bytes are some of a parameter's."""
+        cdef Py_ssize_t low = 0, high = self.starts.shape[0], middle
+        if high == 0 or stop <= self.starts[0] or start >= self.stops[high - 1]:
+            return False
+        while low < high:  # to the first parameter that starts at `stop` or later
+            middle = (low + high) // 2
+            if self.starts[middle] < stop:
+                low = middle + 1
+            else:
+                high = middle
+        return stop > start and low > 0 and self.stops[low - 1] > start
+
+    def release(self):
+        """Let go of the gradients."""
+        self.held = []
 
     cdef int spread_rows(self) except -1:
         """A piece for each row that a gradient names, beside the whole parameters."""
@@ -167,11 +193,28 @@ cdef class Plan:
                 total += self.job.sums[i]
         return total
 
+    def all_finite(self, int n_threads):
+        """Whether no gradient has a NaN or an infinity."""
+        cdef Worker worker = <Worker>&check_finite[double]
+        if self.type_num == cnp.NPY_FLOAT:
+            worker = <Worker>&check_finite[float]
+        self.job.nonfinite = 0
+        if self.job.n_grains:
+            with nogil:
+                run(worker, NULL, NULL, NULL, &self.job, n_threads)
+        return self.job.nonfinite == 0
+
+    def prepare(self, const double[:, :, ::1] tables, const double[:, :, ::1] adjustments, bint plain):
+        """Coefficients, and adjustments (scale, l2, shrink), of the next steps: by step and row.
+
+        plain says that there is nothing to adjust in any of them.
+        """
+        self.tables, self.adjustments, self.plain = tables, adjustments, plain
+
     def step(
-        self, const double[:, ::1] table, const double[:, ::1] adjustments, double limit,
-        double kept, uint64_t key, int n_threads,
+        self, Py_ssize_t offset, double scale, double limit, double kept, uint64_t key, int n_threads
     ):
-        """One step by the rows of `table`; adjustments (scale, l2, shrink) are None for none.
+        """One step by the coefficients at this offset, of gradients times `scale`, up to `limit`.
 
         Averages become kept times themselves plus 1 - kept times the parameters; key is of what
         is drawn in this step.
@@ -180,12 +223,29 @@ cdef class Plan:
         if self.type_num == cnp.NPY_FLOAT:
             worker = kernels_of(self.rule, <float*>NULL).steps
         self.job.adjustments = NULL
-        if adjustments is not None:
-            self.job.adjustments = <const Adjustments*>&adjustments[0, 0]
+        if not self.plain or scale != 1.0 or limit != INFINITY:
+            self.job.adjustments = <const Adjustments*>&self.adjustments[offset, 0, 0]
+        self.job.scale = scale
         self.job.limit = limit
         self.job.kept = kept
         self.job.fresh = 1.0 - kept
         self.job.key = key
         if self.job.n_grains:
             with nogil:
-                run(worker, <void*>&table[0, 0], NULL, NULL, &self.job, n_threads)
+                run(worker, <void*>&self.tables[offset, 0, 0], NULL, NULL, &self.job, n_threads)
+
+    def advance(
+        self, list grads, Py_ssize_t offset, double kept, uint64_t key, bint check, int n_threads
+    ):
+        """The plain step in one call: take the gradients, check them, step, let them go.
+
+        False, and nothing is stepped, if one is not plainly right, or not finite where `check`
+        asks for that.
+        """
+        cdef bint done = False
+        if self.hold(grads, False):
+            if not check or self.all_finite(n_threads):
+                self.step(offset, 1.0, INFINITY, kept, key, n_threads)
+                done = True
+        self.held = []
+        return done

@@ -1,12 +1,18 @@
-/* bfloat16, the upper half of a float32: to float32 and back, two ways. */
-#ifndef LRCORE_BFLOAT16_H
-#define LRCORE_BFLOAT16_H
+/* Numbers by their bits; bfloat16, the upper half of a float32, to float32 and back, two ways. */
+#ifndef LRCORE_BITS_H
+#define LRCORE_BITS_H
 #include <stdint.h>
 #include <string.h>
 
 static inline uint32_t lr_bits(float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
+    return bits;
+}
+
+static inline uint64_t lr_bits_of_double(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, 8);
     return bits;
 }
 

@@ -1,0 +1,110 @@
+"""Adam as others have it, each stepping a float32 vector; those that are installed here."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from importlib.metadata import version
+
+import numpy as np
+
+RATE, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
+
+
+def numba_adam(w, g, n_threads):
+    import numba
+
+    @numba.njit(fastmath=True, error_model="numpy", parallel=n_threads > 1)
+    def step(w, g, m, v, rate, eps):
+        for i in numba.prange(w.size):
+            m[i] = np.float32(BETA1) * m[i] + np.float32(1 - BETA1) * g[i]
+            v[i] = np.float32(BETA2) * v[i] + np.float32(1 - BETA2) * g[i] * g[i]
+            w[i] -= rate * m[i] / (np.sqrt(v[i]) + eps)
+
+    numba.set_num_threads(n_threads)
+    m, v, t = np.zeros_like(w), np.zeros_like(w), [0]
+
+    def call():
+        t[0] += 1
+        root2 = (1 - BETA2 ** t[0]) ** 0.5
+        step(w, g, m, v, np.float32(RATE * root2 / (1 - BETA1 ** t[0])), np.float32(EPS * root2))
+
+    return call
+
+
+def torch_adam(w, g, n_threads):
+    import torch
+
+    torch.set_num_threads(n_threads)
+    parameter = torch.nn.Parameter(torch.from_numpy(w))
+    parameter.grad = torch.from_numpy(g)
+    optimizer = torch.optim.Adam([parameter], lr=RATE, fused=True)
+
+    def call():
+        torch.set_num_threads(n_threads)
+        optimizer.step()
+
+    return call
+
+
+def deepspeed_adam(w, g, n_threads):
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import torch
+    from deepspeed.ops.adam import DeepSpeedCPUAdam
+
+    parameter = torch.nn.Parameter(torch.from_numpy(w))
+    parameter.grad = torch.from_numpy(g)
+    optimizer = DeepSpeedCPUAdam([parameter], lr=RATE, adamw_mode=False)
+
+    def call():
+        torch.set_num_threads(n_threads)
+        optimizer.step()
+
+    return call
+
+
+def optax_adam(w, g, n_threads):
+    """XLA takes the threads that it likes, so only the run with the most is one."""
+    import jax
+    import optax
+
+    jax.config.update("jax_platforms", "cpu")
+    rule = optax.adam(RATE)
+    params, grads = jax.numpy.array(w), jax.numpy.array(g)
+    held = [params, rule.init(params)]
+
+    def step(params, state, grads):
+        updates, state = rule.update(grads, state)
+        return optax.apply_updates(params, updates), state
+
+    compiled = jax.jit(step, donate_argnums=(0, 1))
+
+    def call():
+        held[0], held[1] = compiled(held[0], held[1], grads)
+        held[0].block_until_ready()
+
+    return call
+
+
+#: Name, the module that has to be there, what makes the call, whether threads can be set.
+PEERS = {
+    "torch fused": ("torch", torch_adam, True),
+    "DeepSpeed": ("deepspeed", deepspeed_adam, True),
+    "numba": ("numba", numba_adam, True),
+    "optax jit": ("optax", optax_adam, False),
+}
+
+
+def installed():
+    """The peers that are here, and a line that says which, with versions, and which are not."""
+    here, words, missing = {}, [], []
+    for name, (module, make, counts) in PEERS.items():
+        if importlib.util.find_spec(module) is None:
+            missing.append(module)
+            continue
+        here[name] = (make, counts)
+        words.append(f"{name} {version(module)}")
+    line = ", ".join(words) or "none"
+    if missing:
+        line += f"; not here: {', '.join(missing)} (pip install {' '.join(missing)})"
+    return here, line

@@ -1,0 +1,185 @@
+"""Bad calls at random (`make fuzz`): each is refused by an error of ours, and nothing has changed.
+
+    python tests/fuzz.py [CALLS] [SEED]
+
+A call steps an Optimizer by gradients that are spoilt in one way or several: other structures,
+shapes, dtypes, strides, memory that overlaps the parameters, indices out of range, NaN; or by good
+ones with an argument that is not. Half of the calls between are good, so that there is a state.
+"""
+
+import copy
+import random
+import sys
+import warnings
+
+import numpy as np
+from strategies import BUILDS, RULES
+
+from lrcore import Optimizer, _core
+
+REFUSALS = (TypeError, ValueError, FloatingPointError)
+
+
+def parameters(rng, low):
+    """Some arrays in a structure."""
+    dtype = np.float32 if low else rng.choice([np.float32, np.float64])
+    shapes = [(0,), (1,), (5, 3), (64,), (130, 2), (2, 3, 4), (70,), ()]
+    arrays = [np.asarray(np.ones(rng.choice(shapes), dtype)) for _ in range(rng.randint(1, 4))]
+    kind = rng.choice(["alone", "list", "dict", "nested"])
+    if kind == "alone":
+        return arrays[0]
+    if kind == "list":
+        return arrays
+    named = {f"p{i}": each for i, each in enumerate(arrays)}
+    return named if kind == "dict" else {"a": named, "b": [np.ones(3, dtype)]}
+
+
+def places(tree, path=()):
+    """Paths to the arrays of a structure."""
+    if isinstance(tree, (dict, list)):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return [found for key, value in items for found in places(value, (*path, key))]
+    return [path]
+
+
+def at(tree, path):
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def replaced(tree, path, value):
+    """The structure with another value at a path."""
+    if not path:
+        return value
+    tree = tree.copy()
+    tree[path[0]] = replaced(tree[path[0]], path[1:], value)
+    return tree
+
+
+def good(params, rng):
+    """Gradients that fit."""
+    if isinstance(params, dict):
+        return {key: good(value, rng) for key, value in params.items()}
+    if isinstance(params, list):
+        return [good(value, rng) for value in params]
+    generator = np.random.default_rng(rng.getrandbits(32))
+    g = generator.normal(size=params.shape)
+    if params.ndim and rng.random() < 0.2:
+        indices = generator.integers(0, max(len(params), 1), rng.randint(0, 5) * bool(len(params)))
+        return indices, generator.normal(size=(len(indices), *params.shape[1:])).astype(
+            params.dtype
+        )
+    return np.asarray(g.astype(rng.choice([params.dtype, np.float16])))
+
+
+def spoilt_array(w, g, rng):
+    """Something that is no gradient of w."""
+    if isinstance(g, tuple):
+        g = np.zeros_like(w)
+    other = np.float64 if w.dtype == np.float32 else np.float32
+    choices = [
+        lambda: g.astype(other),
+        lambda: g.astype(np.int64),
+        lambda: g.astype(complex),
+        lambda: g.astype(">f4" if w.dtype == np.float32 else ">f8"),
+        lambda: np.zeros((*w.shape, 2), w.dtype),
+        lambda: np.zeros(w.size + 1, w.dtype),
+        lambda: None,
+        lambda: "gradient",
+        lambda: 1.0,
+        lambda: [[1.0], [2.0, 3.0]],
+        lambda: {"x": g},
+        lambda: g.astype(object),
+        lambda: (np.array([len(w) if w.ndim else 0]), np.zeros((1, *w.shape[1:]), w.dtype)),
+        lambda: (np.array([-1]), np.zeros((1, *w.shape[1:]), w.dtype)),
+        lambda: (np.array([0.5]), np.zeros((1, *w.shape[1:]), w.dtype)),
+        lambda: (np.array([0]), np.zeros((2, *w.shape[1:]), w.dtype)),
+        lambda: (np.array([0]),),
+        lambda: (np.array([0]), None),
+    ]
+    if w.size:
+        choices += [
+            lambda: w,
+            lambda: w.reshape(-1)[::-1].reshape(w.shape)[..., None][..., 0],
+            lambda: np.full(w.shape, rng.choice([np.nan, np.inf, -np.inf]), w.dtype),
+            lambda: np.full(w.shape, np.inf, np.float16),
+        ]
+    if w.size > 1:
+        choices += [
+            lambda: np.zeros((*w.shape, 2), w.dtype)[..., 0],
+            lambda: np.frombuffer(bytes(w.nbytes + 1), np.uint8)[1:].view(w.dtype).reshape(w.shape),
+        ]
+    return rng.choice(choices)()
+
+
+def spoilt_options(rng):
+    return rng.choice(
+        [
+            {"grad_scale": rng.choice([np.nan, np.inf, "1", None, True, 1j])},
+            {"clip_norm": rng.choice([0.0, -1.0, np.nan, "x", True])},
+            {"clip_value": rng.choice([0.0, -1.0, np.inf, [1.0]])},
+            {"n_threads": rng.choice([0, -1, 1.5, "2", True, 10**9])},
+        ]
+    )
+
+
+def snapshot(params, optimizer):
+    arrays = [at(params, path) for path in places(params)]
+    state = optimizer.state_dict()
+    return [
+        *(a.tobytes() for a in arrays),
+        *(v.tobytes() if isinstance(v, np.ndarray) else repr(v) for v in state.values()),
+    ]
+
+
+def bad_call(params, optimizer, rng):
+    """One bad call; what it was, for the message."""
+    grads = good(params, rng)
+    options = {}
+    if rng.random() < 0.2:
+        options = spoilt_options(rng)
+    else:
+        paths = places(params)
+        for path in rng.sample(paths, min(len(paths), rng.randint(1, 2))):
+            grads = replaced(grads, path, spoilt_array(at(params, path), at(grads, path), rng))
+        if isinstance(grads, dict) and rng.random() < 0.1:
+            grads = {**grads, "unknown": np.zeros(1)}
+        elif isinstance(grads, list) and rng.random() < 0.1:
+            grads = grads[:-1]
+    optimizer.step(grads, **options)
+    return grads, options
+
+
+def main(calls=100_000, seed=0):
+    rng = random.Random(seed)
+    warnings.simplefilter("error")
+    rules = list(RULES.values())
+    refused = done = 0
+    while refused + done < calls:
+        _core.kernels = rng.choice([*(_core.load(build) for build in BUILDS), None])
+        rule = rng.choice(rules)
+        low = rule.formula.slow is not None and rng.random() < 0.5
+        params = parameters(rng, low)
+        optimizer = Optimizer(
+            params, rule, n_threads=rng.randint(1, 3), state_dtype="bfloat16" if low else None
+        )
+        for _ in range(200):
+            if rng.random() < 0.3:
+                optimizer.step(good(params, rng), clip_norm=rng.choice([None, 1.0]))
+            before, t = snapshot(params, optimizer), optimizer.t
+            kept = copy.copy(rng)
+            try:
+                bad_call(params, optimizer, rng)
+            except REFUSALS:
+                refused += 1
+                assert snapshot(params, optimizer) == before, (rule, kept.getstate())
+            else:
+                done += 1  # a way of being spoilt that is none here, such as no rows of no array
+                assert optimizer.t == t + 1
+    print(f"{refused:,} bad calls refused, each without a trace; {done:,} turned out to be good")
+    assert refused > 9 * done, "the calls are not bad enough to tell anything"
+
+
+if __name__ == "__main__":
+    main(*(int(each) for each in sys.argv[1:]))
