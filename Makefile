@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench report soak sanitize clean
+.PHONY: help demo test lint bench report soak fuzz sanitize sanitized clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
@@ -15,7 +15,8 @@ help:
 	@echo "make bench     the asv suite on this checkout"
 	@echo "make report    one table of figures, measured side by side"
 	@echo "make soak      what takes too long for make test"
-	@echo "make sanitize  kernel tests under address and undefined-behaviour sanitizers"
+	@echo "make fuzz      a hundred thousand bad calls at random"
+	@echo "make sanitize  kernel tests under address, undefined-behaviour and thread sanitizers"
 	@echo "make clean     remove what the others made"
 
 # The package is built once, in place, and again when a source changes; an extra only adds packages.
@@ -56,16 +57,28 @@ report: $(VENV)/installed-bench
 soak: $(VENV)/installed-test
 	$(BIN)/python tests/soak.py
 
-# A build of its own beside the checkout's; leaks of the interpreter are none of ours.
-SANITIZED := build/sanitized
+fuzz: $(VENV)/installed-test
+	$(BIN)/python tests/fuzz.py
+
+# Builds of their own beside the checkout's; leaks of the interpreter are none of ours.
 sanitize: $(VENV)/installed-test
-	LRCORE_SANITIZE=1 $(PIP) install --no-deps --target $(SANITIZED) --upgrade .
+	$(MAKE) sanitized KIND=address,undefined LIBRARIES="asan ubsan" TESTS="$(KERNEL_TESTS)"
+	$(MAKE) sanitized KIND=thread LIBRARIES=tsan TESTS="$(THREAD_TESTS)"
+
+KERNEL_TESTS := tests/test_rules.py tests/test_epochs.py tests/test_losses.py tests/test_optimizer.py \
+  tests/test_low_precision.py tests/test_row_gradients.py
+THREAD_TESTS := tests/test_epochs.py tests/test_low_precision.py tests/test_row_gradients.py \
+  tests/test_stepping.py -k 'not killed'
+
+SANITIZED := build/sanitized
+sanitized:
+	rm -rf $(SANITIZED)
+	LRCORE_SANITIZE=$(KIND) $(PIP) install --no-deps --target $(SANITIZED) --upgrade .
 	cp -r tests $(SANITIZED)/
-	test -n "$$(nm -D $(SANITIZED)/lrcore/_core/baseline*.so | grep asan)"
-	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. PYTHONSAFEPATH=1 \
-	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q \
-	  tests/test_rules.py tests/test_epochs.py tests/test_losses.py tests/test_optimizer.py
+	test -n "$$(nm -D $(SANITIZED)/lrcore/_core/baseline*.so | grep -E '__(asan|tsan)_')"
+	cd $(SANITIZED) && LD_PRELOAD="$(foreach name,$(LIBRARIES),$$(gcc -print-file-name=lib$(name).so))" \
+	  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=exitcode=66 PYTHONPATH=. PYTHONSAFEPATH=1 \
+	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q $(TESTS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/.asv

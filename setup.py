@@ -3,7 +3,7 @@
 Switches, read from the environment:
 
 LRCORE_NO_OPENMP=1   build without threads (the bits are the same)
-LRCORE_SANITIZE=1    address and undefined-behaviour sanitizers, -O1, for `make sanitize`
+LRCORE_SANITIZE=address,undefined or thread    with these sanitizers and -O1, for `make sanitize`
 """
 
 import os
@@ -20,7 +20,7 @@ from setuptools.command.build_ext import build_ext
 
 CORE = Path("lrcore/_core")
 SOURCES = [str(p) for pattern in ("*.pxi", "*.pxd", "*.h") for p in sorted(CORE.glob(pattern))]
-SANITIZE = bool(os.environ.get("LRCORE_SANITIZE"))
+SANITIZE = os.environ.get("LRCORE_SANITIZE", "")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # Same bits on every build: no contraction into FMA, no -ffast-math. -fno-math-errno and
@@ -38,7 +38,7 @@ ISA_FLAGS = {
 # gcc stops inlining when a file has grown by so many percent; a step is then a call for each
 # element and takes ten times as long. clang knows no such limit, and not this flag.
 INLINE_FLAGS = ["--param=inline-unit-growth=400"]
-SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+SANITIZE_FLAGS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-g", "-O1"]
 
 
 def accepts(compiler: list[str], flags: list[str]) -> bool:

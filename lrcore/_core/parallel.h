@@ -46,12 +46,31 @@ static inline void lr_work(lr_worker worker, void *rule, void *model, void *data
 static inline int lr_has_openmp(void) { return 1; }
 static inline int lr_max_threads(void) { return omp_get_max_threads(); }
 
+/* ThreadSanitizer does not see OpenMP's own beginning and end of a region: it is told of both. */
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define LR_OPAQUE __attribute__((no_sanitize("thread"), noinline))
+#else
+#define __tsan_acquire(address) ((void)0)
+#define __tsan_release(address) ((void)0)
+#define LR_OPAQUE inline
+#endif
+
 /* OpenMP may grant fewer threads than asked for, so a worker learns how many there are. */
-static inline void lr_run(lr_worker worker, void *rule, void *model, void *data, void *job,
-                          int n_threads) {
+static LR_OPAQUE void lr_run(lr_worker worker, void *rule, void *model, void *data, void *job,
+                             int n_threads) {
     if (n_threads > 1) {
+        char begun, ended;
+        (void)begun, (void)ended;
+        __tsan_release(&begun);
 #pragma omp parallel num_threads(n_threads)
-        lr_work(worker, rule, model, data, job, omp_get_thread_num(), omp_get_num_threads());
+        {
+            __tsan_acquire(&begun);
+            lr_work(worker, rule, model, data, job, omp_get_thread_num(), omp_get_num_threads());
+            __tsan_release(&ended);
+        }
+        __tsan_acquire(&ended);
     } else {
         lr_work(worker, rule, model, data, job, 0, 1);
     }
