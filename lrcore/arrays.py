@@ -6,6 +6,9 @@ import numpy as np
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
+#: Bytes of a cache line.
+LINE = 64
+
 
 def view_of(name: str, value: object) -> np.ndarray:
     """The array itself, or a view of memory that another library holds; never a copy.
@@ -54,3 +57,11 @@ def extent(array: np.ndarray) -> tuple[int, int]:
     """First byte of a contiguous array, and the one after its last."""
     start: int = array.__array_interface__["data"][0]
     return start, start + array.nbytes
+
+
+def aligned(n: int, dtype: np.dtype | type) -> np.ndarray:
+    """Room for n numbers, undefined, that starts at a cache line: sweeps over it split none."""
+    dtype = np.dtype(dtype)
+    room = np.empty(n * dtype.itemsize + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    return room[start : start + n * dtype.itemsize].view(dtype)

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from lrcore import numerics
+from lrcore.arrays import aligned
 
 Array = np.ndarray
 
@@ -54,7 +55,9 @@ def draws(key: int, parameter: int, elements: Array) -> Array:
 
 def new_words(n_states: int, n: int) -> Array:
     """Zeros of one or two states for n elements."""
-    return np.zeros(n, np.uint16 if n_states == 1 else np.uint32)
+    words = aligned(n, np.uint16 if n_states == 1 else np.uint32)
+    words[:] = 0
+    return words
 
 
 def states_of(words: Array) -> list[Array]:

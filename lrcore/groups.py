@@ -9,6 +9,7 @@ import numpy as np
 
 from lrcore import _core, bfloat16, numerics
 from lrcore._core import cpu, threads
+from lrcore.arrays import aligned
 from lrcore.formulas import adjust
 from lrcore.parameters import Parameters
 from lrcore.rules import Rule
@@ -48,7 +49,7 @@ class Group:
     def _new_states(self, chosen: list[Rule]) -> list[np.ndarray]:
         """(n_states, size) for each parameter, one after another in a single piece of memory."""
         names = self.formula.state
-        room = np.empty(len(names) * sum(w.size for w in self.params), self.params[0].dtype)
+        room = aligned(len(names) * sum(w.size for w in self.params), self.params[0].dtype)
         states, start = [], 0
         for w, rule in zip(self.params, chosen):
             state = room[start : start + len(names) * w.size].reshape(len(names), w.size)
@@ -93,7 +94,9 @@ class Group:
         plan = self._plan or self.plan
         if plan is None:
             return False
-        offset = self._prepare(t)
+        offset = t - self._start
+        if not 0 <= offset < len(self._tables):
+            offset = self._prepare(t)
         key = bfloat16.step_key(seed, t) if self.low else 0
         count = threads.count(n_threads, self._size)
         done: bool = plan.advance(list(grads), offset, kept, key, check, count)

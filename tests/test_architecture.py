@@ -13,8 +13,8 @@ PACKAGE = Path(lrcore.__file__).parent
 FLOORS = [
     {"_core.cpu", "_core.baseline", "_core.avx2", "_core.avx512"},
     {"_core"},
-    {"_core.threads", "numerics", "archive"},
-    {"formulas", "schedules", "losses", "checks", "arrays", "bfloat16"},
+    {"_core.threads", "numerics", "archive", "arrays"},
+    {"formulas", "schedules", "losses", "checks", "bfloat16"},
     {"rules.base", "rows", "row_gradients"},
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "parameters"},
     {"rules"},
@@ -130,11 +130,14 @@ def test_show_config_says_what_runs_and_why():
 def test_a_forked_child_runs_serially_instead_of_hanging():
     code = """
 import os, sys, numpy as np, lrcore
-w = np.zeros(500_000, np.float32); g = np.ones_like(w)
-opt = lrcore.Optimizer(w, lrcore.Adam(), n_threads=2); opt.step(g)
+w, table = np.zeros(500_000, np.float32), np.zeros((1000, 300), np.float32)
+g = [np.ones_like(w), (np.arange(900), np.ones((900, 300), np.float32))]
+opt = lrcore.Optimizer([w, table], lrcore.Adam(), n_threads=2, state_dtype="bfloat16")
+opt.step(g, clip_norm=1.0)
 pid = os.fork()
 if pid == 0:
-    opt.step(g); os._exit(0 if np.isfinite(w).all() else 1)
+    opt.step(g, clip_norm=1.0); opt.step([g[0], np.ones_like(table)])
+    os._exit(0 if opt.t == 3 and lrcore.get_num_threads() == 1 else 1)
 _, status = os.waitpid(pid, 0)
 opt.step(g)
 print(os.waitstatus_to_exitcode(status))

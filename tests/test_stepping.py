@@ -376,6 +376,26 @@ def test_float16_gradients_are_widened_exactly(dtype, backend):
             Optimizer(narrow, SGD(lr=1.0)).step(g)
 
 
+def test_a_step_needs_no_memory_of_its_own():
+    """The resident peak, once parameters, gradients and states are there, stays where it is."""
+    code = """
+import resource, sys, numpy as np, lrcore
+size = 8_000_000
+w, g = np.ones(size, np.float32), np.ones(size, np.float32)
+for keywords in ({}, {"ema": 0.9}, {"state_dtype": "bfloat16"}):
+    opt = lrcore.Optimizer(w, lrcore.AdamW(lr=1e-3), n_threads=2, **keywords)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    opt.step(g)
+    opt.step(g, clip_norm=1.0, clip_value=0.5, grad_scale=2.0)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    del opt
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    grown = [int(line) for line in done.stdout.split()]
+    assert len(grown) == 3
+    assert max(grown) < 2048, grown  # KiB, of 31,250 of the parameters: threads and tables
+
+
 # ---- resuming -----------------------------------------------------------------------------------
 
 

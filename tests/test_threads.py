@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+import lrcore
 from lrcore import _core
 from lrcore._core import threads
 
@@ -17,6 +18,37 @@ def test_limits_of_threadpoolctl_hold():
     with threadpool_limits(1, user_api="openmp"):
         assert threads.limits()["OpenMP"] == 1
         assert threads.count(None, 10**9) == 1
+
+
+@pytest.mark.skipif(
+    _core.kernels is None or not _core.kernels.openmp_threads(), reason="built without OpenMP"
+)
+def test_a_step_keeps_to_them(monkeypatch):
+    """What the core is told, from calls of every kind."""
+    told = []
+    count = threads.count
+
+    def counted(n_threads, work):
+        told.append(count(n_threads, work))
+        return told[-1]
+
+    monkeypatch.setattr(threads, "count", counted)
+    w = np.ones((1000, 400), np.float32)
+    rows = (np.arange(1000), np.ones((1000, 400), np.float32))
+    optimizer = lrcore.Optimizer(w, lrcore.Adam())
+    optimizer.step(np.ones_like(w))
+    with threadpool_limits(1, user_api="openmp"):
+        told.clear()
+        optimizer.step(np.ones_like(w))
+        optimizer.step(np.ones_like(w), clip_norm=1.0)
+        optimizer.step(rows)
+    with lrcore.num_threads(1):
+        optimizer.step(np.ones_like(w))
+    assert told == [1] * len(told)
+    assert len(told) >= 7
+    told.clear()
+    optimizer.step(rows, n_threads=3)
+    assert set(told) == {3}
 
 
 def test_small_work_stays_serial_and_a_number_is_taken_at_its_word():
