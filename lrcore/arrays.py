@@ -59,9 +59,9 @@ def extent(array: np.ndarray) -> tuple[int, int]:
     return start, start + array.nbytes
 
 
-def aligned(n: int, dtype: np.dtype | type) -> np.ndarray:
-    """Room for n numbers, undefined, that starts at a cache line: sweeps over it split none."""
+def aligned(n: int, dtype: np.dtype | type, *, zeros: bool = False) -> np.ndarray:
+    """Room for n numbers that starts at a cache line: sweeps over it split none."""
     dtype = np.dtype(dtype)
-    room = np.empty(n * dtype.itemsize + LINE, np.uint8)
+    room = (np.zeros if zeros else np.empty)(n * dtype.itemsize + LINE, np.uint8)
     start = -room.ctypes.data % LINE
     return room[start : start + n * dtype.itemsize].view(dtype)

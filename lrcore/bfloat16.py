@@ -55,9 +55,7 @@ def draws(key: int, parameter: int, elements: Array) -> Array:
 
 def new_words(n_states: int, n: int) -> Array:
     """Zeros of one or two states for n elements."""
-    words = aligned(n, np.uint16 if n_states == 1 else np.uint32)
-    words[:] = 0
-    return words
+    return aligned(n, np.uint16 if n_states == 1 else np.uint32, zeros=True)
 
 
 def states_of(words: Array) -> list[Array]:

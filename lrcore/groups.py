@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -211,3 +214,68 @@ class Group:
                 row[places] = bfloat16.stochastic(new, draws)
             else:
                 row[places] = bfloat16.nearest(new)
+
+
+def grouped(
+    params: Parameters,
+    rule: Rule,
+    overrides: Mapping[str, Mapping[str, Any]],
+    low: bool,
+    averaged: bool,
+) -> list[Group]:
+    """The parameters by dtype and formula, in order of first appearance.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If overrides name no parameter or no hyperparameter, or states cannot be kept as `low`.
+    """
+    chosen = overridden(params, rule, overrides)
+    places: dict[Any, list[int]] = {}
+    for i, (array, each) in enumerate(zip(params.arrays, chosen)):
+        places.setdefault((array.dtype, each.formula), []).append(i)
+    groups = []
+    for indices in places.values():
+        if low:
+            check_low(params.names[indices[0]], params.arrays[indices[0]], chosen[indices[0]])
+        group = Group(indices, params, [chosen[i] for i in indices], low)
+        if averaged:
+            group.averages = [array.copy() for array in group.params]
+        groups.append(group)
+    return groups
+
+
+def overridden(
+    params: Parameters, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]
+) -> list[Rule]:
+    """The rule of each parameter; later patterns go on top."""
+    chosen = [rule] * len(params.paths)
+    known = {each.name for each in fields(rule)}
+    for pattern, values in overrides.items():
+        matched = [i for i, path in enumerate(params.paths) if fnmatchcase(path, pattern)]
+        if not matched:
+            raise ValueError(
+                f"overrides[{pattern!r}] matches none of {', '.join(params.paths[:20])}"
+            )
+        for name in values:
+            if name not in known:
+                raise ValueError(
+                    f"overrides[{pattern!r}] has {name!r}; {type(rule).__name__} has "
+                    f"{', '.join(sorted(known))}"
+                )
+        for i in matched:
+            chosen[i] = replace(chosen[i], **values)
+    return chosen
+
+
+def check_low(name: str, array: np.ndarray, rule: Rule) -> None:
+    """Raise unless the state of this parameter can be kept as bfloat16 under this rule."""
+    if array.dtype != np.float32:
+        raise TypeError(
+            f"state_dtype='bfloat16' is for float32 parameters, and {name} is {array.dtype}"
+        )
+    if rule.formula.slow is None:
+        raise ValueError(
+            "state_dtype='bfloat16' is for AdaGrad, RMSProp without centered=True, Adam and "
+            f"AdamW, and the rule of {name} is {rule!r}"
+        )

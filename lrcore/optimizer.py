@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,10 @@ from lrcore import archive, rules, schedules
 from lrcore._core import threads
 from lrcore.archive import ArchiveError
 from lrcore.arrays import view_of
-from lrcore.groups import Group
+from lrcore.groups import Group, grouped
+from lrcore.options import check_adjustments, check_ema, check_seed
 from lrcore.parameters import Parameters
 from lrcore.rules import Rule
-from lrcore.schedules import check_rate
 
 #: Of the files that `Optimizer.save` writes.
 FORMAT = 1
@@ -262,49 +260,8 @@ class Optimizer:
         return found
 
     def _new_groups(self, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]) -> list[Group]:
-        """The parameters by dtype and formula, in order of first appearance."""
-        chosen = [rule] * len(self._params.paths)
-        for pattern, values in overrides.items():
-            matched = [i for i, path in enumerate(self._params.paths) if fnmatchcase(path, pattern)]
-            if not matched:
-                raise ValueError(
-                    f"overrides[{pattern!r}] matches none of {', '.join(self._params.paths[:20])}"
-                )
-            known = {each.name for each in fields(rule)}
-            for name in values:
-                if name not in known:
-                    raise ValueError(
-                        f"overrides[{pattern!r}] has {name!r}; {type(rule).__name__} has "
-                        f"{', '.join(sorted(known))}"
-                    )
-            for i in matched:
-                chosen[i] = replace(chosen[i], **values)
-        places: dict[Any, list[int]] = {}
-        for i, (array, each) in enumerate(zip(self._params.arrays, chosen)):
-            places.setdefault((array.dtype, each.formula), []).append(i)
-        groups = []
-        for indices in places.values():
-            low = self.state_dtype is not None
-            if low:
-                self._check_low(indices[0], chosen[indices[0]])
-            group = Group(indices, self._params, [chosen[i] for i in indices], low)
-            if self.ema is not None:
-                group.averages = [array.copy() for array in group.params]
-            groups.append(group)
-        return groups
-
-    def _check_low(self, index: int, rule: Rule) -> None:
-        """Raise unless this parameter's state can be kept as bfloat16 under this rule."""
-        dtype, name = self._params.arrays[index].dtype, self._params.names[index]
-        if dtype != np.float32:
-            raise TypeError(
-                f"state_dtype='bfloat16' is for float32 parameters, and {name} is {dtype}"
-            )
-        if rule.formula.slow is None:
-            raise ValueError(
-                "state_dtype='bfloat16' is for AdaGrad, RMSProp without centered=True, Adam and "
-                f"AdamW, and the rule of {name} is {rule!r}"
-            )
+        averaged = self.ema is not None
+        return grouped(self._params, rule, overrides, self.state_dtype is not None, averaged)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume exactly: a flat dict of arrays and plain values (copies)."""
@@ -454,38 +411,3 @@ class Optimizer:
 def _rebuilt(params: Any, rule: Rule, keywords: dict[str, Any]) -> Optimizer:
     """What pickle and copy call; the state follows."""
     return Optimizer(params, rule, **keywords)
-
-
-def check_seed(seed: int) -> None:
-    """Raise unless seed is an integer that 64 bits hold."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed must be an integer, got {seed!r}")
-    if not 0 <= seed < 1 << 63:
-        raise ValueError(f"seed must be in 0 to 2**63 - 1, got {seed}")
-
-
-def check_ema(ema: float | str | None) -> None:
-    """Raise unless ema is None, "polyak" or a number in [0, 1)."""
-    if ema is None or (isinstance(ema, str) and ema == "polyak"):
-        return
-    if isinstance(ema, str):
-        raise ValueError(f"ema must be a number in [0, 1) or 'polyak', got {ema!r}")
-    check_rate("ema", ema)
-    if ema >= 1:
-        raise ValueError(f"ema must be in [0, 1), got {ema!r}")
-
-
-def check_adjustments(
-    grad_scale: float, clip_value: float | None, clip_norm: float | None
-) -> tuple[float, float]:
-    """Scale and limit, checked."""
-    if isinstance(grad_scale, bool) or not isinstance(grad_scale, (int, float, np.number)):
-        raise TypeError(f"grad_scale must be a number, got {grad_scale!r}")
-    if not math.isfinite(grad_scale):
-        raise ValueError(f"grad_scale must be finite, got {grad_scale!r}")
-    for name, value in (("clip_value", clip_value), ("clip_norm", clip_norm)):
-        if value is not None:
-            check_rate(name, value)
-            if value == 0:
-                raise ValueError(f"{name} must be > 0, got {value!r}; leave it out for no clipping")
-    return float(grad_scale), math.inf if clip_value is None else float(clip_value)

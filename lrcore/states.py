@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrcore import numerics
+from lrcore.arrays import aligned
 from lrcore.formulas import Formula
 from lrcore.rows import Rows
 from lrcore.rules import Rule
@@ -78,10 +79,7 @@ class Method:
 
 def aligned_zeros(shape: tuple[int, int], dtype: Any) -> np.ndarray:
     """Zeros that start on a cache line."""
-    size = shape[0] * shape[1]
-    raw = np.zeros(size + 64 // np.dtype(dtype).itemsize, dtype)
-    start = -raw.__array_interface__["data"][0] % 64 // raw.itemsize
-    return raw[start : start + size].reshape(shape)
+    return aligned(shape[0] * shape[1], dtype, zeros=True).reshape(shape)
 
 
 #: Rows from one payment of the penalties to the next, at least; and how often, on average, a

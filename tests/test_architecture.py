@@ -18,7 +18,7 @@ FLOORS = [
     {"rules.base", "rows", "row_gradients"},
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "parameters"},
     {"rules"},
-    {"states", "arguments", "groups"},
+    {"states", "arguments", "groups", "options"},
     {"reference", "staging"},
     {"epochs", "optimizer", "config"},
     {"linear_model", "metrics"},

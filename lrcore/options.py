@@ -1,0 +1,44 @@
+"""What an Optimizer is told besides parameters and gradients: each argument, refused by name."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lrcore.schedules import check_rate
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless seed is an integer that 64 bits hold."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed must be an integer, got {seed!r}")
+    if not 0 <= seed < 1 << 63:
+        raise ValueError(f"seed must be in 0 to 2**63 - 1, got {seed}")
+
+
+def check_ema(ema: float | str | None) -> None:
+    """Raise unless ema is None, "polyak" or a number in [0, 1)."""
+    if ema is None or (isinstance(ema, str) and ema == "polyak"):
+        return
+    if isinstance(ema, str):
+        raise ValueError(f"ema must be a number in [0, 1) or 'polyak', got {ema!r}")
+    check_rate("ema", ema)
+    if ema >= 1:
+        raise ValueError(f"ema must be in [0, 1), got {ema!r}")
+
+
+def check_adjustments(
+    grad_scale: float, clip_value: float | None, clip_norm: float | None
+) -> tuple[float, float]:
+    """Scale and limit, checked."""
+    if isinstance(grad_scale, bool) or not isinstance(grad_scale, (int, float, np.number)):
+        raise TypeError(f"grad_scale must be a number, got {grad_scale!r}")
+    if not math.isfinite(grad_scale):
+        raise ValueError(f"grad_scale must be finite, got {grad_scale!r}")
+    for name, value in (("clip_value", clip_value), ("clip_norm", clip_norm)):
+        if value is not None:
+            check_rate(name, value)
+            if value == 0:
+                raise ValueError(f"{name} must be > 0, got {value!r}; leave it out for no clipping")
+    return float(grad_scale), math.inf if clip_value is None else float(clip_value)
