@@ -17,8 +17,9 @@ from lrcore.formulas import adjust
 from lrcore.parameters import Parameters
 from lrcore.rules import Rule
 
-#: Steps whose coefficients are worked out at once: a step then costs no schedule.
-TABLE_STEPS = 1024
+#: Steps whose coefficients are worked out at once, so that a step costs no schedule: as many as
+#: have been done, within these.
+TABLE_STEPS = (16, 1024)
 
 
 class Group:
@@ -161,7 +162,8 @@ class Group:
         offset = t - self._start
         if 0 <= offset < len(self._tables):
             return offset
-        steps = np.arange(t, t + TABLE_STEPS, dtype=np.int64)
+        least, most = TABLE_STEPS
+        steps = np.arange(t, t + min(max(t, least), most), dtype=np.int64)
         rates = [rule.rates(steps) for rule in self.rules]
         both = list(zip(self.rules, rates))
         self._tables = np.stack([rule.coefficients(steps, r) for rule, r in both], axis=1)

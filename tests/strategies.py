@@ -1,5 +1,7 @@
 """The lists that tests run over: builds, dtypes, threads, sizes, rules; and drawn values."""
 
+from functools import lru_cache
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -98,6 +100,12 @@ def drawn_rules(draw):
 
 def vectors(size, dtype, seed, count=1):
     """Vectors that are neither tiny nor zero nor constant: magnitudes in [0.1, 3)."""
+    return drawn_vectors(size, dtype, seed, count).copy()
+
+
+@lru_cache(maxsize=512)
+def drawn_vectors(size, dtype, seed, count):
+    """The same, kept: tests over rules, builds and threads ask for them again and again."""
     rng = np.random.default_rng([seed, size])
     values = rng.uniform(0.1, 3.0, (count, size)) * rng.choice([-1.0, 1.0], (count, size))
     values = values.astype(dtype)
