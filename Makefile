@@ -60,8 +60,8 @@ soak: $(VENV)/installed-test
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz.py
 
-# Builds of their own beside the checkout's; leaks of the interpreter are none of ours.
-sanitize: $(VENV)/installed-test
+# Builds of their own, of a copy of the sources; leaks of the interpreter are none of ours.
+sanitize: $(VENV)/installed-test $(VENV)/installed-dev
 	$(MAKE) sanitized KIND=address,undefined LIBRARIES="asan ubsan" TESTS="$(KERNEL_TESTS)"
 	$(MAKE) sanitized KIND=thread LIBRARIES=tsan TESTS="$(THREAD_TESTS)"
 
@@ -72,10 +72,11 @@ THREAD_TESTS := tests/test_epochs.py tests/test_low_precision.py tests/test_row_
 
 SANITIZED := build/sanitized
 sanitized:
-	rm -rf $(SANITIZED)
-	LRCORE_SANITIZE=$(KIND) $(PIP) install --no-deps --target $(SANITIZED) --upgrade .
-	cp -r tests $(SANITIZED)/
-	test -n "$$(nm -D $(SANITIZED)/lrcore/_core/baseline*.so | grep -E '__(asan|tsan)_')"
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -r lrcore tests setup.py $(SANITIZED)/
+	rm -f $(SANITIZED)/lrcore/_core/*.so $(SANITIZED)/lrcore/_core/*.c
+	cd $(SANITIZED) && LRCORE_SANITIZE=$(KIND) ../../$(BIN)/python setup.py --quiet build_ext --inplace
+	test -n "$$(nm -D $(SANITIZED)/lrcore/_core/baseline*.so | grep __$(firstword $(LIBRARIES)))"
 	cd $(SANITIZED) && LD_PRELOAD="$(foreach name,$(LIBRARIES),$$(gcc -print-file-name=lib$(name).so))" \
 	  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=exitcode=66 PYTHONPATH=. PYTHONSAFEPATH=1 \
 	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q $(TESTS)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from lrcore.losses import Loss
 from lrcore.rows import Rows
 
 
@@ -89,6 +90,59 @@ def check_target(y: Any) -> np.ndarray:
         name = "NaN" if np.isnan(target[bad[0]]) else "infinity"
         raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {target[bad[0]]}")
     return target
+
+
+def check_loss_parameters(name: str, epsilon: Any, quantile: Any, power: Any) -> None:
+    """Raise unless the numbers of the losses for regression are such."""
+    check_number("epsilon", epsilon, 0)
+    if name == "huber" and epsilon == 0:
+        raise ValueError(
+            "epsilon must be > 0 for loss='huber', got 0; 'absolute_error' is its limit"
+        )
+    check_number("quantile", quantile, 0, 1)
+    if quantile in (0, 1):
+        raise ValueError(f"quantile must be within 0 and 1, got {quantile!r}")
+    check_number("power", power, -math.inf)
+    if 0 < power < 1:
+        raise ValueError(f"power must be <= 0 or >= 1, got {power!r}; there is no such variance")
+
+
+def check_domain(name: str, loss: Loss, target: np.ndarray) -> None:
+    """Raise unless the loss is defined for all targets."""
+    outside = loss.outside(target)
+    if outside.size:
+        raise ValueError(
+            f"y must be {loss.domain} for loss={name!r}, got {target[outside[0]]} in row "
+            f"{outside[0]}"
+        )
+
+
+def weigh_classes(
+    weight: np.ndarray | None, class_weight: Any, classes: np.ndarray, codes: np.ndarray
+) -> np.ndarray | None:
+    """The weights of rows times those of their classes."""
+    if class_weight is None:
+        return weight
+    if isinstance(class_weight, dict):
+        strange = [key for key in class_weight if key not in classes]
+        if strange:
+            raise ValueError(
+                f"class_weight has {strange[0]!r}, which is not among the classes "
+                f"{classes.tolist()!r}"
+            )
+        each = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], float)
+        if not (np.isfinite(each) & (each >= 0)).all() or not each.any():
+            raise ValueError(f"class_weight must be finite and >= 0, got {class_weight!r}")
+    elif class_weight == "balanced":
+        each = len(codes) / (len(classes) * np.bincount(codes, minlength=len(classes)))
+    else:
+        raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}")
+    weighed: np.ndarray = each[codes] * (1.0 if weight is None else weight)
+    if not weighed.any():
+        raise ValueError(
+            "class_weight leaves every row with a weight of 0; at least one must count"
+        )
+    return weighed
 
 
 def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:

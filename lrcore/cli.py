@@ -42,6 +42,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
+#: The numbers of losses for regression, with their defaults.
+LOSS_NUMBERS = {"epsilon": 0.1, "quantile": 0.5, "power": 1.5}
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lrcore", description="Fit large linear models at memory speed on a CPU."
@@ -63,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
     fit.add_argument("--alpha", type=not_negative, default=1e-6, help="weight of the penalty")
     fit.add_argument("--l1-ratio", type=share, default=0.15, help="share of l1 in elasticnet")
+    for name, default in LOSS_NUMBERS.items():
+        fit.add_argument(f"--{name}", type=float, default=default, help="of the loss that has one")
     fit.add_argument("--epochs", type=count, default=5)
     fit.add_argument("--batch-size", type=count, default=1, help="1: online updates")
     fit.add_argument("--block-size", type=count, default=256, help="rows that may share margins")
@@ -140,8 +146,10 @@ def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         raise datafile.DataError(f"{args.data}: no labels; put them in an array named y")
     kind = rule_class(args.optimizer)
     rule = kind(lr=kind.linear_lr if args.lr is None else args.lr)
-    cls = LinearClassifier if losses.LOSSES[args.loss].classifies else LinearRegressor
+    classifies = losses.LOSSES[args.loss].classifies
+    cls = LinearClassifier if classifies else LinearRegressor
     model = cls(
+        **({} if classifies else {name: getattr(args, name) for name in LOSS_NUMBERS}),
         loss=args.loss,
         optimizer=rule,
         penalty=None if args.penalty == "none" else args.penalty,

@@ -101,7 +101,7 @@ def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
     for t, start in enumerate(batches):
         rows = X[start : start + BATCH]
         z = rows @ w + b
-        _, slope = LogLoss.evaluate(z.astype(float), sign[start : start + BATCH])
+        _, slope = LogLoss().evaluate(z.astype(float), sign[start : start + BATCH])
         slope = (slope / rows.shape[0]).astype(np.float32)
         rate = lr * (1 - t / len(batches))
         c = formulas.AdaGrad.row(np.array([rate, 1e-10]), np.float32)
@@ -171,7 +171,7 @@ def run(n_rows: int | None = None, quiet: bool = False) -> dict[str, Any]:
     w, b = numpy_epoch(X_train, y_train, lr=0.5)
     numpy_seconds = time.perf_counter() - start
     z = np.asarray(X_test @ w + b, float)
-    numpy_loss = float(LogLoss.evaluate(z, np.where(y_test, 1.0, -1.0))[0].mean())
+    numpy_loss = float(LogLoss().evaluate(z, np.where(y_test, 1.0, -1.0))[0].mean())
     batch_loss = metrics_of(batched, X_test, y_test)["log_loss"]
     say(f"\none epoch of mini-batches of {BATCH}, AdaGrad   seconds   log loss")
     say(f"  NumPy, whole vectors                  {numpy_seconds:8.2f}   {numpy_loss:.5f}")

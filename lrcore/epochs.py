@@ -9,7 +9,6 @@ import numpy as np
 
 from lrcore import _core, reference
 from lrcore._core import threads
-from lrcore.losses import LOSSES
 from lrcore.rows import Rows
 from lrcore.staging import CACHE_BYTES
 from lrcore.states import Method, State
@@ -45,7 +44,8 @@ def core_job(
     """What the core is told once: bounds are the feature ranges of the threads."""
     assert _core.kernels is not None
     return _core.kernels.LinearFit(
-        loss=LOSSES[method.loss].__name__,
+        loss=type(method.loss).__name__,
+        parameter=method.loss.parameter,
         l1=method.l1,
         l2=method.l2,
         intercept=method.intercept,
@@ -155,7 +155,7 @@ class Pass:
             block, longest = method.batch_size, CHUNK_ROWS
         else:
             t = state.base + state.step
-            bound = method.rule.shared_rows(t, LOSSES[method.loss].curvature, *self._measures)
+            bound = method.rule.shared_rows(t, method.loss.curvature, *self._measures)
             bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
             block = method.block_size
             if bound < block:
@@ -176,10 +176,7 @@ class Pass:
         table = method.rule.coefficients(t, rates)
         state.lay_out(rows.sparse)
         if _core.kernels is None:
-            loss = LOSSES[method.loss]
-            total = reference.fit_rows(
-                state, method, loss, rows, order, y, weight, rates, table, block
-            )
+            total = reference.fit_rows(state, method, rows, order, y, weight, rates, table, block)
         else:
             index = _core.kernels.RULES[method.formula.__name__][0]
             n_threads = self._crew.choose()

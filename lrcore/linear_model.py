@@ -39,20 +39,23 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lrcore import epochs, staging
+from lrcore import epochs, losses, numerics, staging
 from lrcore._core import threads
 from lrcore.arguments import (
     check_classes,
     check_count,
+    check_domain,
     check_labels,
     check_lengths,
+    check_loss_parameters,
     check_number,
     check_target,
     check_weight,
     one_vs_rest,
+    weigh_classes,
 )
 from lrcore.epochs import Pass
-from lrcore.losses import LOSSES, LogLoss
+from lrcore.losses import LOSSES, Loss
 from lrcore.rows import Rows, as_rows
 from lrcore.rules import Rule, rule_class
 from lrcore.schedules import Polynomial, Schedule
@@ -147,11 +150,14 @@ class _LinearModel(BaseEstimator):
     def _loss(self) -> str:
         return self._default_loss if self.loss is None else self.loss
 
+    def _made_loss(self) -> Loss:
+        return losses.make(self._loss)
+
     def _check_params(self) -> None:
         kind = LOSSES[self._default_loss].classifies
-        losses = [name for name, loss in LOSSES.items() if loss.classifies == kind]
-        if self._loss not in losses:
-            raise ValueError(f"loss must be one of {', '.join(losses)}, got {self.loss!r}")
+        known = [name for name, loss in LOSSES.items() if loss.classifies == kind]
+        if self._loss not in known:
+            raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
         if self.penalty not in PENALTIES:
             raise ValueError(
                 f"penalty must be 'l2', 'l1', 'elasticnet' or None, got {self.penalty!r}"
@@ -192,7 +198,7 @@ class _LinearModel(BaseEstimator):
         l1_share = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(self.penalty, self.l1_ratio)
         alpha = 0.0 if self.penalty is None else float(self.alpha)
         return Method(
-            loss=self._loss,
+            loss=self._made_loss(),
             rule=self._rule(total_steps),
             l1=alpha * l1_share,
             l2=alpha * (1.0 - l1_share),
@@ -229,10 +235,10 @@ class _LinearModel(BaseEstimator):
             work, debt = rows, Debt.new([rows.shape[1]], [rows.touched_per_row()])
         states = [State.new(method, work, debt) for _ in targets]
         run = Pass(method, work, self.n_threads, staged=staged is not None)
-        losses = []
+        curve = []
         for epoch in range(self.max_iter):
             order = self._shuffled(order, random, run.run_length)
-            losses.append(self._epoch(run, states, order, targets, weight, epoch, callback))
+            curve.append(self._epoch(run, states, order, targets, weight, epoch, callback))
         for state in states:
             if not np.isfinite(state.columns[0]).all():
                 raise diverged(method, state)
@@ -240,7 +246,7 @@ class _LinearModel(BaseEstimator):
             epochs.settle(state, method)
         if staged is not None:
             states = [staged.unstage(state, method, rows) for state in states]
-        self._finish(Fitted(states, method), losses)
+        self._finish(Fitted(states, method), curve)
 
     def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
         """The rows in a fresh random order, if they are to be shuffled."""
@@ -269,10 +275,10 @@ class _LinearModel(BaseEstimator):
         loss = self._epoch(run, states, order, targets, weight, 0, None)
         self._finish(Fitted(states, method), [loss])
 
-    def _finish(self, fitted: Fitted, losses: list[float]) -> None:
+    def _finish(self, fitted: Fitted, curve: list[float]) -> None:
         self._fitted = fitted
-        self.loss_curve_ = np.array(losses)
-        self.n_iter_ = len(losses)
+        self.loss_curve_ = np.array(curve)
+        self.n_iter_ = len(curve)
         self.t_ = fitted.t
 
     def _epoch(
@@ -345,20 +351,22 @@ def diverged(method: Method, state: State) -> FloatingPointError:
 
 
 def _has_probabilities(model: Any) -> bool:
-    if model._loss != "log_loss":
-        raise AttributeError(f"probabilities need loss='log_loss', not {model.loss!r}")
+    if not hasattr(LOSSES.get(model._loss), "probability"):
+        raise AttributeError(
+            f"probabilities need loss='log_loss' or 'modified_huber', not {model.loss!r}"
+        )
     return True
 
 
 class LinearClassifier(ClassifierMixin, _LinearModel):
-    """Large linear classifier: logistic regression or a linear support vector machine.
+    """Large linear classifier: logistic regression, linear support vector machines, perceptrons.
 
     Two classes are one binary problem; of more, each is fitted against the rest.
 
     Parameters
     ----------
-    loss : {"log_loss", "hinge"}, optional
-        ``"log_loss"`` by default.
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}, optional
+        ``"log_loss"`` by default. ``"log_loss"`` and ``"modified_huber"`` have probabilities.
     optimizer : Rule or str
         An update rule, such as ``lrcore.AdaGrad(lr=0.5)``, or its name. A rate given as a number
         falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio et al.
@@ -384,6 +392,9 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
         By default what the machine grants and the data is worth. The bits do not depend on it.
     verbose : int
         1 prints a line for each epoch.
+    class_weight : dict or "balanced", optional
+        Rows count with the weight of their class, on top of their own; those that a dict leaves
+        out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone.
 
     Attributes
     ----------
@@ -409,6 +420,41 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
     """
 
     _default_loss = "log_loss"
+
+    def __init__(
+        self,
+        loss: str | None = None,
+        *,
+        optimizer: str | Rule = "adagrad",
+        penalty: str | None = "l2",
+        alpha: float = 1e-6,
+        l1_ratio: float = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 5,
+        shuffle: bool = True,
+        batch_size: int = 1,
+        block_size: int = 256,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+        class_weight: dict[Any, float] | str | None = None,
+    ) -> None:
+        super().__init__(
+            loss,
+            optimizer=optimizer,
+            penalty=penalty,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            batch_size=batch_size,
+            block_size=block_size,
+            random_state=random_state,
+            n_threads=n_threads,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
 
     def fit(
         self,
@@ -448,6 +494,7 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
             raise ValueError(
                 f"y has 1 class, {classes[0]!r}; a classifier needs at least 2 classes"
             )
+        weight = weigh_classes(weight, self.class_weight, classes, codes)
         self._fit(rows, one_vs_rest(codes, len(classes)), weight, callback)
         validate_data(self, X, reset=True, skip_check_array=True)
         self.classes_ = classes
@@ -485,6 +532,12 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
                 f"y has the class {labels[at]!r} in row {at}, which is not in classes "
                 f"{known.tolist()!r}"
             )
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all rows at once, which partial_fit does not have; "
+                "give a dict of weights"
+            )
+        weight = weigh_classes(weight, self.class_weight, known, codes)
         self._partial_fit(rows, one_vs_rest(codes, len(known)), weight, first)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
@@ -507,7 +560,7 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_rows, n_classes); of more than two, scaled to sum to 1."""
         margins = self._margins(X)
-        p = LogLoss.probability(margins.astype(np.float64))
+        p = LOSSES[self._loss].probability(margins.astype(np.float64))  # type: ignore[attr-defined]
         if p.shape[1] == 1:
             p = np.concatenate([1.0 - p, p], axis=1)
         else:
@@ -530,14 +583,23 @@ class LinearClassifier(ClassifierMixin, _LinearModel):
 
 
 class LinearRegressor(RegressorMixin, _LinearModel):
-    """Large linear regression.
+    """Large linear regression: least squares, robust, quantiles, counts and amounts.
 
     Parameters
     ----------
-    loss : {"squared_error"}, optional
+    loss : {"squared_error", "huber", "absolute_error", "quantile", "epsilon_insensitive", \
+"squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
+        ``"squared_error"`` by default. The last three have a log link: predictions are
+        ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
     optimizer, penalty, alpha, l1_ratio, fit_intercept, max_iter, shuffle, batch_size, block_size, \
 random_state, n_threads, verbose
         As in `LinearClassifier`.
+    epsilon : float >= 0
+        Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.
+    quantile : float in (0, 1)
+        Of ``"quantile"``.
+    power : float, <= 0 or >= 1
+        Of ``"tweedie"``: the variance grows as the mean to this power.
 
     Attributes
     ----------
@@ -559,6 +621,55 @@ random_state, n_threads, verbose
 
     _default_loss = "squared_error"
 
+    def __init__(
+        self,
+        loss: str | None = None,
+        *,
+        optimizer: str | Rule = "adagrad",
+        penalty: str | None = "l2",
+        alpha: float = 1e-6,
+        l1_ratio: float = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 5,
+        shuffle: bool = True,
+        batch_size: int = 1,
+        block_size: int = 256,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+        epsilon: float = 0.1,
+        quantile: float = 0.5,
+        power: float = 1.5,
+    ) -> None:
+        super().__init__(
+            loss,
+            optimizer=optimizer,
+            penalty=penalty,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            batch_size=batch_size,
+            block_size=block_size,
+            random_state=random_state,
+            n_threads=n_threads,
+            verbose=verbose,
+        )
+        self.epsilon = epsilon
+        self.quantile = quantile
+        self.power = power
+
+    def _made_loss(self) -> Loss:
+        check_loss_parameters(self._loss, self.epsilon, self.quantile, self.power)
+        return losses.make(
+            self._loss, epsilon=self.epsilon, quantile=self.quantile, power=self.power
+        )
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        self._made_loss()
+
     def fit(
         self,
         X: Any,
@@ -572,6 +683,7 @@ random_state, n_threads, verbose
         rows = as_rows(X)
         target = check_target(y)
         check_lengths(rows, target)
+        check_domain(self._loss, self._made_loss(), target)
         self._fit(rows, [target], check_weight(sample_weight, rows.shape[0]), callback)
         validate_data(self, X, reset=True, skip_check_array=True)
         return self
@@ -583,6 +695,7 @@ random_state, n_threads, verbose
         rows = self._rows_for_partial_fit(X, first)
         target = check_target(y)
         check_lengths(rows, target)
+        check_domain(self._loss, self._made_loss(), target)
         weight = check_weight(sample_weight, rows.shape[0])
         self._partial_fit(rows, [target], weight, first)
         if first:
@@ -591,7 +704,10 @@ random_state, n_threads, verbose
 
     def predict(self, X: Any) -> np.ndarray:
         """The prediction for each row, (n_rows,)."""
-        return self._margins(X)[:, 0]
+        margins = self._margins(X)[:, 0]
+        if not self._fitted.method.loss.log_link:
+            return margins
+        return numerics.exp(margins).astype(margins.dtype)
 
     @property
     def coef_(self) -> np.ndarray:

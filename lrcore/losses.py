@@ -1,12 +1,14 @@
 """Losses of linear models, in NumPy: twins of ``_core/losses.pxd``.
 
 Each takes the margins ``z = X @ w + intercept`` and targets ``y``, both float64 of shape
-``(n_rows,)``, and gives the loss of each row and its derivative with respect to ``z``.
+``(n_rows,)``, and gives the loss of each row and its derivative with respect to ``z``. Losses for
+classes have y in {-1, 1}.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,27 +16,43 @@ from lrcore import numerics
 from lrcore.numerics import Floats
 
 
+@dataclass(frozen=True)
 class Loss:
-    """What a loss is: its name in the core, and whether it is for classes."""
+    """What a loss is: the targets and the link it has, and how its slopes change."""
 
-    classifies: ClassVar[bool]
+    #: For classes, or for numbers.
+    classifies: ClassVar[bool] = False
     #: Bound of the second derivative with respect to the margin; of the slope where it has none.
     curvature: ClassVar[float] = 1.0
+    #: Whether predictions are exp(z), the link being the logarithm.
+    log_link: ClassVar[bool] = False
+    #: Targets may be: any number, "at least 0", or "above 0".
+    domain: ClassVar[str] = "any"
 
-    @staticmethod
-    def evaluate(z: Floats, y: Floats) -> tuple[Floats, Floats]:
+    @property
+    def parameter(self) -> float:
+        """The loss's own number, 0 where it has none."""
+        own = fields(self)
+        return float(getattr(self, own[0].name)) if own else 0.0
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Loss and derivative of each row."""
         raise TypeError("use one of the losses in lrcore.losses.LOSSES")
 
+    def outside(self, y: Floats) -> np.ndarray:
+        """Where targets are outside the loss's domain."""
+        allowed = {"any": y == y, "at least 0": y >= 0, "above 0": y > 0}[self.domain]
+        return np.flatnonzero(~allowed)
 
+
+@dataclass(frozen=True)
 class LogLoss(Loss):
-    """``log(1 + exp(-y z))`` for y in {-1, 1}; its link is the logistic function."""
+    """``log(1 + exp(-y z))``; its link is the logistic function."""
 
     classifies = True
     curvature = 0.25
 
-    @staticmethod
-    def evaluate(z: Floats, y: Floats) -> tuple[Floats, Floats]:
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = y * z
         positive = m > 0
         e = numerics.exp(-np.where(positive, m, -m))
@@ -48,30 +66,215 @@ class LogLoss(Loss):
         return np.asarray(np.where(z > 0, 1.0, e) / (1.0 + e))
 
 
+@dataclass(frozen=True)
 class Hinge(Loss):
-    """``max(0, 1 - y z)`` for y in {-1, 1}: a linear support vector machine."""
+    """``max(0, 1 - y z)``: a linear support vector machine."""
 
     classifies = True
 
-    @staticmethod
-    def evaluate(z: Floats, y: Floats) -> tuple[Floats, Floats]:
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = 1.0 - y * z
         return np.where(m > 0, m, 0.0), np.where(m > 0, -y, 0.0)
 
 
-class SquaredError(Loss):
-    """``(z - y)**2 / 2`` for real y."""
+@dataclass(frozen=True)
+class SquaredHinge(Loss):
+    """``max(0, 1 - y z)**2``."""
 
-    classifies = False
+    classifies = True
+    curvature = 2.0
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = 1.0 - y * z
+        m = np.where(m > 0, m, 0.0)
+        return m * m, -y * (m + m)
+
+
+@dataclass(frozen=True)
+class ModifiedHuber(Loss):
+    """Squared hinge down to ``y z = -1``, from there on ``-4 y z`` (Zhang 2004).
+
+    It bears outliers, and has probabilities: ``(clip(z, -1, 1) + 1) / 2``.
+    """
+
+    classifies = True
+    curvature = 2.0
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = 1.0 - y * z
+        m = np.where(m > 0, m, 0.0)
+        e = np.where(m < 2.0, m, 2.0)
+        return e * (m + m - e), -y * (e + e)
 
     @staticmethod
-    def evaluate(z: Floats, y: Floats) -> tuple[Floats, Floats]:
+    def probability(z: Floats) -> Floats:
+        """The probability of the second class."""
+        return np.asarray((np.clip(z, -1.0, 1.0) + 1.0) / 2.0)
+
+
+@dataclass(frozen=True)
+class Perceptron(Loss):
+    """``max(0, -y z)``; a margin of 0 counts as wrong."""
+
+    classifies = True
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = -(y * z)
+        return np.where(m > 0, m, 0.0), np.where(m >= 0, -y, 0.0)
+
+
+@dataclass(frozen=True)
+class SquaredError(Loss):
+    """``(z - y)**2 / 2``."""
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         return 0.5 * (m * m), m
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """``(z - y)**2 / 2`` up to a distance of epsilon, a straight line beyond (Huber 1964)."""
+
+    epsilon: float = 0.1
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = z - y
+        magnitude = np.where(m > 0, m, -m)
+        e = np.where(magnitude < self.epsilon, magnitude, self.epsilon)
+        return e * (magnitude - 0.5 * e), np.where(m > 0, e, -e)
+
+
+@dataclass(frozen=True)
+class AbsoluteError(Loss):
+    """``|z - y|``: the median."""
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = z - y
+        return np.where(m > 0, m, -m), np.where(m > 0, 1.0, 0.0) - np.where(m < 0, 1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """The pinball loss, whose minimum is a quantile (Koenker and Bassett 1978)."""
+
+    quantile: float = 0.5
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = z - y
+        q = self.quantile
+        value = np.where(m > 0, (1.0 - q) * m, -q * m)
+        return value, np.where(m > 0, 1.0 - q, 0.0) - np.where(m < 0, q, 0.0)
+
+
+@dataclass(frozen=True)
+class EpsilonInsensitive(Loss):
+    """``max(0, |z - y| - epsilon)``: support vector regression."""
+
+    epsilon: float = 0.1
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = z - y
+        e = np.where(m > 0, m, -m) - self.epsilon
+        slope = np.where(m > self.epsilon, 1.0, 0.0) - np.where(-m > self.epsilon, 1.0, 0.0)
+        return np.where(e > 0, e, 0.0), slope
+
+
+@dataclass(frozen=True)
+class SquaredEpsilonInsensitive(Loss):
+    """``max(0, |z - y| - epsilon)**2``."""
+
+    epsilon: float = 0.1
+    curvature = 2.0
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        m = z - y
+        e = np.where(m > 0, m, -m) - self.epsilon
+        e = np.where(e > 0, e, 0.0)
+        return e * e, np.where(m > 0, e + e, -(e + e))
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """``exp(z) - y z``, half the deviance of counts but for a constant; link log, y >= 0."""
+
+    log_link = True
+    domain = "at least 0"
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        e = numerics.exp(z)
+        return e - y * z, e - y
+
+
+@dataclass(frozen=True)
+class Gamma(Loss):
+    """``z + y exp(-z)``, half the deviance but for a constant; link log, y > 0."""
+
+    log_link = True
+    domain = "above 0"
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        e = y * numerics.exp(-z)
+        return z + e, 1.0 - e
+
+
+@dataclass(frozen=True)
+class Tweedie(Loss):
+    """``exp((2 - p) z) / (2 - p) - y exp((1 - p) z) / (1 - p)`` for a power p; link log.
+
+    Half the deviance but for a constant, of a variance that grows as the mean to the power p: 0
+    normal, 1 Poisson, 1 to 2 counts of gamma amounts, with zeros, 2 gamma, 3 inverse Gaussian.
+    Powers of 1 and 2 are those losses (see `make`).
+    """
+
+    power: float = 1.5
+    log_link = True
+
+    @property
+    def domain(self) -> str:  # type: ignore[override]
+        """What the power allows."""
+        return "any" if self.power <= 0 else "at least 0" if self.power < 2 else "above 0"
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        p = self.power
+        m = numerics.exp((2.0 - p) * z)
+        e = y * numerics.exp((1.0 - p) * z)
+        return m / (2.0 - p) - e / (1.0 - p), m - e
 
 
 LOSSES: dict[str, type[Loss]] = {
     "log_loss": LogLoss,
     "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+    "modified_huber": ModifiedHuber,
+    "perceptron": Perceptron,
     "squared_error": SquaredError,
+    "huber": Huber,
+    "absolute_error": AbsoluteError,
+    "quantile": Quantile,
+    "epsilon_insensitive": EpsilonInsensitive,
+    "squared_epsilon_insensitive": SquaredEpsilonInsensitive,
+    "poisson": Poisson,
+    "gamma": Gamma,
+    "tweedie": Tweedie,
 }
+
+
+def make(name: str, **parameters: Any) -> Loss:
+    """The loss of this name, with those of the parameters that it has.
+
+    >>> make("huber", epsilon=1.35, quantile=0.9)
+    Huber(epsilon=1.35)
+    >>> make("tweedie", power=1)
+    Poisson()
+    """
+    cls = LOSSES[name]
+    loss = cls(**{each.name: float(parameters[each.name]) for each in fields(cls)})
+    if isinstance(loss, Tweedie) and loss.power in (1.0, 2.0):
+        return Poisson() if loss.power == 1.0 else Gamma()
+    return loss
+
+
+def name_of(loss: Loss) -> str:
+    """The name under which `make` makes it."""
+    return next(name for name, cls in LOSSES.items() if cls is type(loss))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import archive, rules
+from lrcore import archive, losses, rules
 from lrcore.archive import ArchiveError
 from lrcore.linear_model import Fitted, LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
@@ -90,8 +90,10 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         params["optimizer"] = rules.from_dict(params["optimizer"])
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
-    rule = rules.from_dict(header["method"]["rule"])
-    method = Method(**{**header["method"], "rule": rule})
+    saved = dict(header["method"])
+    number = saved.pop("parameter")
+    loss = losses.make(saved.pop("loss"), epsilon=number, quantile=number, power=number)
+    method = Method(loss, rules.from_dict(saved.pop("rule")), **saved)
     shape = (method.columns.width, header["n_features"] + 1)
     states = []
     for k, (step, base, debt) in enumerate(header["states"]):
@@ -125,7 +127,8 @@ def _plain(value: Any) -> Any:
 def _method_to_dict(model: Model) -> dict[str, Any]:
     method = model._fitted.method
     return {
-        "loss": method.loss,
+        "loss": losses.name_of(method.loss),
+        "parameter": method.loss.parameter,
         "rule": method.rule.to_dict(),
         "l1": method.l1,
         "l2": method.l2,

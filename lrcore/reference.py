@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from lrcore import numerics
-from lrcore.losses import Loss
 from lrcore.rows import Rows
 from lrcore.states import Method, State
 
@@ -78,7 +77,7 @@ def settle_features(state: State, method: Method, c: Any, which: slice, owed: fl
 
 
 def fit_rows(
-    state: State, method: Method, loss: type[Loss], rows: Rows, order: np.ndarray,
+    state: State, method: Method, rows: Rows, order: np.ndarray,
     y: np.ndarray, weight: np.ndarray | None, rates: np.ndarray, table: np.ndarray, block: int,
 ) -> float:  # fmt: skip
     """Fit the rows named by `order`, a block at a time; returns the sum of their losses."""
@@ -91,7 +90,7 @@ def fit_rows(
         intercept = columns[0, -1]
         z = np.array([np.add.reduce(x * columns[0, e]) + intercept for e, x in touched], float)
         s = np.ones(len(batch)) if weight is None else weight[batch]
-        value, slope = loss.evaluate(z, y[batch])
+        value, slope = method.loss.evaluate(z, y[batch])
         total += float(np.add.reduce(s * value))
         slope = (s * slope) * (1.0 / len(batch) if method.mean else 1.0)
         d = slope.astype(dtype)

@@ -11,6 +11,7 @@ import numpy as np
 from lrcore import numerics
 from lrcore.arrays import aligned
 from lrcore.formulas import Formula
+from lrcore.losses import Loss
 from lrcore.rows import Rows
 from lrcore.rules import Rule
 
@@ -33,7 +34,7 @@ class Columns(NamedTuple):
 class Method:
     """What is minimised and how, without the data."""
 
-    loss: str
+    loss: Loss
     rule: Rule
     l1: float
     l2: float

@@ -166,15 +166,60 @@ def trajectory(rule, w, grads, lrs):
 # ---- losses ----------------------------------------------------------------------------------
 
 
-def loss_and_slope(loss, z, y):
+#: The numbers that losses are tested with.
+PARAMETERS = {
+    "huber": 0.7,
+    "quantile": 0.3,
+    "epsilon_insensitive": 0.4,
+    "squared_epsilon_insensitive": 0.4,
+    "tweedie": 1.3,
+}
+
+
+def loss_and_slope(loss, z, y, p=None):
     """One row's loss and its derivative in z, in Python floats."""
+    p = PARAMETERS.get(loss) if p is None else p
+    z, y = float(z), float(y)
+    if loss in ("log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"):
+        value, slope = _of_margin(loss, y * z)
+        return value, y * slope
+    if loss in ("poisson", "gamma", "tweedie"):
+        mean = math.exp(min(max(z, -700.0), 700.0))
+        if loss == "poisson":
+            return mean - y * z, mean - y
+        if loss == "gamma":
+            return z + y / mean, 1 - y / mean
+        high, low = math.exp((2 - p) * z), y * math.exp((1 - p) * z)
+        return high / (2 - p) - low / (1 - p), high - low
+    apart, side = abs(z - y), (z > y) - (z < y)
+    if loss == "squared_error":
+        return apart**2 / 2, z - y
+    if loss == "huber":
+        return (apart**2 / 2, z - y) if apart <= p else (p * apart - p**2 / 2, p * side)
+    if loss == "absolute_error":
+        return apart, side
+    if loss == "quantile":
+        share = 1 - p if side > 0 else p
+        return share * apart, share * side
+    beyond = max(0.0, apart - p)
+    if loss == "epsilon_insensitive":
+        return beyond, side * (beyond > 0)
+    assert loss == "squared_epsilon_insensitive"
+    return beyond**2, 2 * beyond * side
+
+
+def _of_margin(loss, m):
+    """The same for classes, as a function of y * z."""
     if loss == "log_loss":
-        m = y * z
         value = math.log1p(math.exp(-m)) if m > -30 else -m
-        return value, -y / (1 + math.exp(min(m, 700)))
+        return value, -1 / (1 + math.exp(min(m, 700)))
     if loss == "hinge":
-        return max(0.0, 1 - y * z), (-y if y * z < 1 else 0.0)
-    return (z - y) ** 2 / 2, z - y
+        return max(0.0, 1 - m), -(m < 1)
+    if loss == "squared_hinge":
+        return max(0.0, 1 - m) ** 2, -2 * max(0.0, 1 - m)
+    if loss == "modified_huber":
+        return (-4 * m, -4) if m < -1 else (max(0.0, 1 - m) ** 2, -2 * max(0.0, 1 - m))
+    return max(0.0, -m), -(m <= 0)
 
 
 # ---- linear models: whole dense vectors, every feature at every step --------------------------

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 from hypothesis import strategies as st
+from oracles import PARAMETERS
 
 from lrcore import (
     FTRL,
@@ -19,6 +20,7 @@ from lrcore import (
     RAdam,
     RMSProp,
     _core,
+    losses,
 )
 
 BUILDS = _core.runnable()
@@ -55,6 +57,22 @@ RULES = {
     "Lion": Lion(lr=0.05, beta1=0.7, beta2=0.8),
     "FTRL": FTRL(lr=0.3, beta=0.5, l1=0.4, l2=0.2),
 }
+
+#: Every loss, with a number that is not its default.
+LOSSES = {
+    name: losses.make(
+        name, **dict.fromkeys(("epsilon", "quantile", "power"), PARAMETERS.get(name, 0))
+    )
+    for name in losses.LOSSES
+}
+
+
+def targets_for(loss, labels, target):
+    """Targets that the loss is defined for."""
+    if loss.classifies:
+        return np.where(labels, 1.0, -1.0)
+    return target if loss.domain == "any" else np.abs(target) + 0.1
+
 
 rates = st.floats(1e-4, 1.0)
 fractions = st.floats(0.01, 0.999)

@@ -473,3 +473,106 @@ def test_an_initial_accumulator_is_where_states_start(backend):
 def test_what_a_rule_cannot_do_in_a_linear_model_is_refused(rule, message):
     with pytest.raises(ValueError, match=message):
         LinearClassifier(optimizer=rule).fit(X, LABELS)
+
+
+# ---- losses, links, weights of classes ----------------------------------------------------------
+
+
+def test_probabilities_of_modified_huber_are_those_of_scikit_learn():
+    from sklearn.linear_model import SGDClassifier
+
+    X, _, labels, _ = sparse_problem()
+    classes = np.where(np.ravel(X[:, :3].sum(axis=1)) > 0.5, 2, labels)
+    for y in (labels, classes):
+        clf = LinearClassifier(loss="modified_huber", random_state=0).fit(X, y)
+        peer = SGDClassifier(loss="modified_huber").fit(X, y)
+        peer.coef_, peer.intercept_ = clf.coef_.copy(), clf.intercept_.copy()
+        np.testing.assert_allclose(clf.predict_proba(X), peer.predict_proba(X), atol=1e-12)
+    assert not hasattr(LinearClassifier(loss="hinge"), "predict_proba")
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie"])
+def test_a_log_link_predicts_the_mean(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(0, 0.5, (2000, 3))
+    mean = np.exp(X @ [1.0, -0.5, 0.2] + 0.7)
+    y = rng.poisson(mean) * 1.0 if loss != "gamma" else mean * rng.gamma(4, 0.25, 2000)
+    reg = LinearRegressor(loss=loss, max_iter=60, alpha=0.0, random_state=0).fit(X, y)
+    np.testing.assert_allclose(reg.coef_, [1.0, -0.5, 0.2], atol=0.12)
+    expected = np.exp(X @ reg.coef_ + reg.intercept_)
+    np.testing.assert_allclose(reg.predict(X), expected, rtol=1e-13)
+    assert reg.predict(X.astype(np.float32)).dtype == np.float32
+
+
+def test_a_quantile_leaves_its_share_below():
+    rng = np.random.default_rng(0)
+    X = rng.normal(0, 1, (4000, 2))
+    y = X @ [1.0, 2.0] + rng.exponential(1.0, 4000)
+    reg = LinearRegressor(loss="quantile", quantile=0.9, max_iter=60, alpha=0.0, random_state=0)
+    assert np.mean(y < reg.fit(X, y).predict(X)) == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "loss, y, message",
+    [
+        ("poisson", -1.0, "y must be at least 0 for loss='poisson', got -1.0 in row 3"),
+        ("gamma", 0.0, "y must be above 0 for loss='gamma', got 0.0 in row 3"),
+        ("tweedie", -2.0, "y must be at least 0 for loss='tweedie', got -2.0 in row 3"),
+    ],
+)
+def test_targets_outside_a_loss_are_refused(loss, y, message):
+    X, target = np.ones((5, 2)), np.ones(5)
+    target[3] = y
+    for fit in ("fit", "partial_fit"):
+        with pytest.raises(ValueError, match=message):
+            getattr(LinearRegressor(loss=loss), fit)(X, target)
+
+
+@pytest.mark.parametrize(
+    "keywords, message",
+    [
+        ({"loss": "huber", "epsilon": 0}, "epsilon must be > 0 for loss='huber', got 0"),
+        ({"epsilon": -1.0}, "epsilon must be finite, >= 0, got -1.0"),
+        ({"quantile": 1.0}, "quantile must be within 0 and 1, got 1.0"),
+        ({"power": 0.5}, "power must be <= 0 or >= 1, got 0.5"),
+        ({"loss": "hinge"}, "loss must be one of squared_error, huber, absolute_error"),
+    ],
+)
+def test_numbers_of_losses_are_checked(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        LinearRegressor(**keywords).fit(np.ones((3, 1)), np.ones(3))
+
+
+def test_class_weights_are_weights_of_rows():
+    X, _, labels, _ = sparse_problem()
+    given = np.where(np.asarray(labels) == 1, 3.0, 0.5)
+    own = np.random.default_rng(0).uniform(0.5, 2.0, len(labels))
+    keywords = {"random_state": 0}
+    one = LinearClassifier(class_weight={0: 0.5, 1: 3.0}, **keywords)
+    two = LinearClassifier(**keywords).fit(X, labels, given * own)
+    assert equal_bits(one.fit(X, labels, own).coef_, two.coef_)
+    counts = np.bincount(labels)
+    balanced = LinearClassifier(class_weight="balanced", **keywords).fit(X, labels)
+    rows = (len(labels) / (2 * counts))[labels]
+    assert equal_bits(balanced.coef_, LinearClassifier(**keywords).fit(X, labels, rows).coef_)
+    streamed = LinearClassifier(class_weight={1: 2.0}).partial_fit(X, labels, classes=[0, 1])
+    weighed = LinearClassifier().partial_fit(
+        X, labels, classes=[0, 1], sample_weight=np.where(labels, 2.0, 1.0)
+    )
+    assert equal_bits(streamed.coef_, weighed.coef_)
+
+
+@pytest.mark.parametrize(
+    "class_weight, message",
+    [
+        ({5: 1.0}, r"class_weight has 5, which is not among the classes \[0, 1\]"),
+        ({0: -1.0}, "class_weight must be finite and >= 0"),
+        ({0: 0.0, 1: 0.0}, "class_weight must be finite and >= 0"),
+        ("even", "class_weight must be a dict, 'balanced' or None, got 'even'"),
+    ],
+)
+def test_bad_class_weights_are_refused(class_weight, message):
+    with pytest.raises(ValueError, match=message):
+        LinearClassifier(class_weight=class_weight).fit([[0.0], [1.0]], [0, 1])
+    with pytest.raises(ValueError, match="needs all rows at once, which partial_fit does not"):
+        LinearClassifier(class_weight="balanced").partial_fit([[0.0]], [0], classes=[0, 1])

@@ -8,7 +8,7 @@ from scipy import sparse
 from strategies import BUILDS, DTYPES, equal_bits
 
 import lrcore
-from lrcore import _core, staging
+from lrcore import _core, losses, staging
 from lrcore.rows import as_rows
 from lrcore.states import Debt, Method, State
 
@@ -86,7 +86,7 @@ def test_a_state_goes_back_to_the_old_numbers(build):
     X = text_like()
     rows = as_rows(X)
     staged = staging.stage(rows, np.arange(300, dtype=np.int64), slot_bytes=1024)
-    method = Method("log_loss", lrcore.AdaGrad(), 0.0, 0.0, True, 1, 256)
+    method = Method(losses.LogLoss(), lrcore.AdaGrad(), 0.0, 0.0, True, 1, 256)
     state = State.new(method, staged.rows)
     state.columns[...] = np.random.default_rng(0).normal(size=state.columns.shape)
     state.step = 7

@@ -52,6 +52,7 @@ class LinearFit:
         self,
         *,
         loss: str,
+        parameter: float,
         l1: float,
         l2: float,
         intercept: bool,
@@ -81,6 +82,7 @@ arrange: Fused
 
 def evaluate_loss(
     loss: str,
+    parameter: float,
     margin: NDArray[np.float64],
     y: NDArray[np.float64],
     weight: NDArray[np.float64],

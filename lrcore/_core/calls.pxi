@@ -13,7 +13,7 @@ cdef class LinearFit:
     cdef int64_t[:, ::1] listed
 
     def __init__(
-        self, *, str loss, double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
+        self, *, str loss, double parameter, double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
         Py_ssize_t n_features, tuple columns, const double[::1] powers,
         const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
         double[:, ::1] scratch, int64_t[:, ::1] listed,
@@ -23,6 +23,7 @@ cdef class LinearFit:
         self.scratch = scratch
         self.listed = listed
         self.c.evaluate = EVALUATE[<int>LOSSES[loss]]
+        self.c.parameter = parameter
         self.c.l1 = l1
         self.c.l2 = l2
         self.c.intercept = intercept
@@ -187,13 +188,13 @@ def margins_dense(
 
 
 def evaluate_loss(
-    str loss, const double[::1] margin, const double[::1] y, const double[::1] weight,
+    str loss, double parameter, const double[::1] margin, const double[::1] y, const double[::1] weight,
     double[::1] value, double[::1] slope,
 ):
     """Loss and slope of each row, times its weight."""
     if margin.shape[0]:
         EVALUATE[<int>LOSSES[loss]](
-            NULL, &margin[0], &y[0], &weight[0], &value[0], &slope[0], margin.shape[0]
+            &parameter, &margin[0], &y[0], &weight[0], &value[0], &slope[0], margin.shape[0]
         )
 
 

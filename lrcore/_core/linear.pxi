@@ -111,7 +111,10 @@ cdef inline void margin_phase(
         margin[i] = dot(X, model, job.width, job.order[first + i]) + intercept
         y[i] = job.y[job.order[first + i]]
         weight[i] = job.weight[job.order[first + i]] if job.weight is not NULL else 1.0
-    job.evaluate(NULL, margin + start, y + start, weight + start, value + start, slope + start, stop - start)
+    job.evaluate(
+        &job.parameter, margin + start, y + start, weight + start, value + start, slope + start,
+        stop - start,
+    )
     for i in range(start, stop):
         slope[i] = slope[i] * share
 

@@ -3,19 +3,64 @@
 # the same, and nothing here comes from libm, whose exp and log differ between processors.
 from libc.stdint cimport uint64_t
 
+# Each has one number: epsilon, the quantile, the power; those without leave it unread.
 cdef struct LogLoss:
-    char unused
+    double unused
 
 cdef struct Hinge:
-    char unused
+    double unused
+
+cdef struct SquaredHinge:
+    double unused
+
+cdef struct ModifiedHuber:
+    double unused
+
+cdef struct Perceptron:
+    double unused
 
 cdef struct SquaredError:
-    char unused
+    double unused
+
+cdef struct Huber:
+    double epsilon
+
+cdef struct AbsoluteError:
+    double unused
+
+cdef struct Quantile:
+    double quantile
+
+cdef struct EpsilonInsensitive:
+    double epsilon
+
+cdef struct SquaredEpsilonInsensitive:
+    double epsilon
+
+cdef struct Poisson:
+    double unused
+
+cdef struct Gamma:
+    double unused
+
+cdef struct Tweedie:
+    double power
 
 ctypedef fused Loss:
     LogLoss
     Hinge
+    SquaredHinge
+    ModifiedHuber
+    Perceptron
     SquaredError
+    Huber
+    AbsoluteError
+    Quantile
+    EpsilonInsensitive
+    SquaredEpsilonInsensitive
+    Poisson
+    Gamma
+    Tweedie
 
 # The loop over rows, compiled for one loss.
 ctypedef void (*Evaluate)(
@@ -28,8 +73,8 @@ cdef union Bits:
     uint64_t bits
 
 
-cdef inline double exp_negative(double x) noexcept nogil:
-    """exp(x) for x <= 0, within 1.5 ulp; below -708 it stays at exp(-708).
+cdef inline double exponential(double x) noexcept nogil:
+    """exp(x) within 1.5 ulp for -708 <= x <= 709; x outside is moved to that range.
 
     x = n ln 2 + r with |r| <= ln 2 / 2, then the Taylor series of degree 13, whose remainder is
     5e-18 of the value. Adding and taking away 1.5 * 2**52 rounds to an integer without a call,
@@ -38,6 +83,7 @@ cdef inline double exp_negative(double x) noexcept nogil:
     cdef Bits scale
     cdef double n, r, p
     x = x if x > -708.0 else -708.0
+    x = x if x < 709.0 else 709.0
     n = (x * 1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0
     r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10
     p = 1.6059043836821613e-10
@@ -94,14 +140,68 @@ cdef inline void evaluate(Loss* loss, double margin, double y, double* value, do
         # y is -1 or 1; log(1 + exp(-m)) with m = y * margin, from exp(-|m|) alone.
         m = y * margin
         magnitude = m if m > 0 else -m
-        e = exp_negative(-magnitude)
+        e = exponential(-magnitude)
         value[0] = (0.0 if m > 0 else -m) + log1p_unit(e)
         slope[0] = -y * ((e if m > 0 else 1.0) / (1.0 + e))
     elif Loss is Hinge:
         m = 1.0 - y * margin
         value[0] = m if m > 0 else 0.0
         slope[0] = -y if m > 0 else 0.0
+    elif Loss is SquaredHinge:
+        m = 1.0 - y * margin
+        m = m if m > 0 else 0.0
+        value[0] = m * m
+        slope[0] = -y * (m + m)
+    elif Loss is ModifiedHuber:
+        # Squared hinge down to y * margin = -1, a straight line from there on.
+        m = 1.0 - y * margin
+        m = m if m > 0 else 0.0
+        e = m if m < 2.0 else 2.0
+        value[0] = e * (m + m - e)
+        slope[0] = -y * (e + e)
+    elif Loss is Perceptron:
+        m = -(y * margin)
+        value[0] = m if m > 0 else 0.0
+        slope[0] = -y if m >= 0 else 0.0
     elif Loss is SquaredError:
         m = margin - y
         value[0] = 0.5 * (m * m)
         slope[0] = m
+    elif Loss is Huber:
+        m = margin - y
+        magnitude = m if m > 0 else -m
+        e = magnitude if magnitude < loss.epsilon else loss.epsilon
+        value[0] = e * (magnitude - 0.5 * e)
+        slope[0] = e if m > 0 else -e
+    elif Loss is AbsoluteError:
+        m = margin - y
+        value[0] = m if m > 0 else -m
+        slope[0] = (1.0 if m > 0 else 0.0) - (1.0 if m < 0 else 0.0)
+    elif Loss is Quantile:
+        m = margin - y
+        value[0] = (1.0 - loss.quantile) * m if m > 0 else -loss.quantile * m
+        slope[0] = (1.0 - loss.quantile if m > 0 else 0.0) - (loss.quantile if m < 0 else 0.0)
+    elif Loss is EpsilonInsensitive:
+        m = margin - y
+        e = (m if m > 0 else -m) - loss.epsilon
+        value[0] = e if e > 0 else 0.0
+        slope[0] = (1.0 if m > loss.epsilon else 0.0) - (1.0 if -m > loss.epsilon else 0.0)
+    elif Loss is SquaredEpsilonInsensitive:
+        m = margin - y
+        e = (m if m > 0 else -m) - loss.epsilon
+        e = e if e > 0 else 0.0
+        value[0] = e * e
+        slope[0] = e + e if m > 0 else -(e + e)
+    elif Loss is Poisson:
+        e = exponential(margin)
+        value[0] = e - y * margin
+        slope[0] = e - y
+    elif Loss is Gamma:
+        e = y * exponential(-margin)
+        value[0] = margin + e
+        slope[0] = 1.0 - e
+    elif Loss is Tweedie:
+        m = exponential((2.0 - loss.power) * margin)
+        e = y * exponential((1.0 - loss.power) * margin)
+        value[0] = m / (2.0 - loss.power) - e / (1.0 - loss.power)
+        slope[0] = m - e

@@ -64,7 +64,8 @@ cdef struct Fit:
     int64_t* unpaid             # rows since the last
     double* owed                # sum of their rates
     const double* powers        # rho**k for k, 1024 k and 1024**2 k, k < 1024
-    Evaluate evaluate
+    Evaluate evaluate           # the loss
+    double parameter            # its number
     # the threads
     const int64_t* bounds       # feature ranges
     int n_ranges

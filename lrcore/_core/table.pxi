@@ -69,7 +69,18 @@ cdef int register_loss(Loss* loss, str name) except -1:
 
 register_loss(<LogLoss*>NULL, "LogLoss")
 register_loss(<Hinge*>NULL, "Hinge")
+register_loss(<SquaredHinge*>NULL, "SquaredHinge")
+register_loss(<ModifiedHuber*>NULL, "ModifiedHuber")
+register_loss(<Perceptron*>NULL, "Perceptron")
 register_loss(<SquaredError*>NULL, "SquaredError")
+register_loss(<Huber*>NULL, "Huber")
+register_loss(<AbsoluteError*>NULL, "AbsoluteError")
+register_loss(<Quantile*>NULL, "Quantile")
+register_loss(<EpsilonInsensitive*>NULL, "EpsilonInsensitive")
+register_loss(<SquaredEpsilonInsensitive*>NULL, "SquaredEpsilonInsensitive")
+register_loss(<Poisson*>NULL, "Poisson")
+register_loss(<Gamma*>NULL, "Gamma")
+register_loss(<Tweedie*>NULL, "Tweedie")
 
 
 def openmp_threads():
