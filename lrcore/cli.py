@@ -19,7 +19,8 @@ import numpy as np
 import lrcore
 from lrcore import datafile, demo, losses, model_file
 from lrcore._core import threads
-from lrcore.linear_model import LinearClassifier, LinearRegressor, Progress
+from lrcore.fitting import Progress
+from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.metrics import metrics_of
 from lrcore.rules import RULES, rule_class
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from lrcore import archive, losses, rules
 from lrcore.archive import ArchiveError
-from lrcore.linear_model import Fitted, LinearClassifier, LinearRegressor
+from lrcore.fitting import Fitted, Outcome
+from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
 from lrcore.states import Debt, Method, State
 
@@ -101,7 +102,7 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
         states.append(State(array, shape[0], False, int(step), int(base), _debt_from_list(debt)))
-    model._finish(Fitted(states, method), arrays["loss_curve"].tolist())
+    model._finish(Outcome(Fitted(states, method), arrays["loss_curve"].tolist(), []))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]

@@ -56,6 +56,14 @@ class Rows:
         span = slice(self.indptr[i], self.indptr[i + 1])
         return self.indices[span], self.values[span]
 
+    def take(self, chosen: np.ndarray) -> Rows:
+        """Some of the rows, copied."""
+        shape = (len(chosen), self.shape[1])
+        if self.indptr is None:
+            return Rows(shape, self.values[chosen])
+        part = sparse.csr_array((self.values, self.indices, self.indptr), self.shape)[chosen]
+        return Rows(shape, part.data, part.indptr.astype(np.int64, copy=False), part.indices)
+
     def measures(self) -> Measures:
         """What a rule needs to know of the rows, from a sample.
 

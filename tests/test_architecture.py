@@ -21,6 +21,8 @@ FLOORS = [
     {"states", "arguments", "groups", "options"},
     {"reference", "staging"},
     {"epochs", "optimizer", "config"},
+    {"fitting"},
+    {"linear_base"},
     {"linear_model", "metrics"},
     {"model_file", "datafile", "demo"},
     {""},

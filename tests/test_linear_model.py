@@ -15,7 +15,7 @@ from strategies import DTYPES, equal_bits, sparse_problem
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, schedules
-from lrcore.linear_model import Progress
+from lrcore.fitting import Progress
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=600, n_features=40)
 

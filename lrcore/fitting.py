@@ -1,0 +1,269 @@
+"""Fits of linear models: epochs over rows, when to stop, and what is left when one is stopped."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from lrcore import epochs, staging
+from lrcore.epochs import Pass
+from lrcore.rows import Rows
+from lrcore.staging import Staged
+from lrcore.states import Debt, Method, State
+
+#: Values of a row that a stream is taken to have, since rows yet to come cannot be counted.
+STREAM_VALUES = 64
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a fit is: handed to a callback after every chunk of rows."""
+
+    epoch: int
+    max_iter: int
+    rows: int
+    n_rows: int
+    loss: float
+    rate: float
+
+
+class Fitted:
+    """The states of a fit, one for each output, and the method that made them."""
+
+    def __init__(self, states: list[State], method: Method) -> None:
+        self.states = states
+        self.method = method
+
+    @property
+    def t(self) -> int:
+        """Steps done."""
+        return self.states[0].base + self.states[0].step
+
+    @cached_property
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states."""
+        settled = []
+        for state in self.states:
+            copy = state.copy()
+            epochs.settle(copy, self.method)
+            settled.append(copy.columns[0].copy())
+        both = np.array(settled)
+        return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows, a target for each output, and weights of the rows."""
+
+    rows: Rows
+    targets: list[np.ndarray]
+    weight: np.ndarray | None
+
+    def take(self, chosen: np.ndarray) -> Data:
+        """Some of the rows."""
+        weight = None if self.weight is None else self.weight[chosen]
+        return Data(self.rows.take(chosen), [y[chosen] for y in self.targets], weight)
+
+    def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
+        """Mean over rows and outputs of the loss, with nothing learnt meanwhile."""
+        total, counts = 0.0, self.weight is not None and bool(self.weight.any())
+        for w, b, y in zip(*fitted.weights, self.targets):
+            z = self.rows.margins(w.astype(self.rows.dtype, copy=False), float(b), n_threads)
+            value, _ = fitted.method.loss.evaluate(z.astype(np.float64), y)
+            total += float(np.average(value, weights=self.weight if counts else None))
+        return total / len(self.targets)
+
+    def objective(self, fitted: Fitted, n_threads: int | None) -> float:
+        """What is minimised: the mean loss and the penalty, over outputs."""
+        w, method = fitted.weights[0].astype(np.float64), fitted.method
+        penalty = method.l1 * np.abs(w).sum() + method.l2 / 2 * np.square(w).sum()
+        return self.mean_loss(fitted, n_threads) + float(penalty) / len(self.targets)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When to stop before the last epoch: once `measure`, which is to fall, has not fallen by
+    more than `tol` for `patience` epochs."""
+
+    measure: Callable[[Fitted], float]
+    tol: float
+    patience: int
+
+    def enough(self, curve: list[float]) -> bool:
+        """Whether it is time, by the measure after each epoch so far."""
+        best, waited = math.inf, 0
+        for value in curve:
+            waited = 0 if value < best - self.tol else waited + 1
+            best = min(best, value)
+        return waited >= self.patience
+
+
+@dataclass
+class Outcome:
+    """What came of a fit: `curve` are the epochs' mean losses, `measured` those of a `Stopping`."""
+
+    fitted: Fitted
+    curve: list[float]
+    measured: list[float]
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a fit goes about it, apart from what it minimises."""
+
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    n_threads: int | None
+    verbose: int
+    callback: Callable[[Progress], None] | None = None
+
+    def run(
+        self, method: Method, data: Data, stopping: Stopping | None, start: Fitted | None
+    ) -> Outcome:
+        """All epochs, on states of their own; `start` has the states to begin with.
+
+        Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
+        """
+        rows = data.rows
+        random = check_random_state(self.random_state)
+        order = np.arange(rows.shape[0], dtype=np.int64)
+        staged = None
+        if staging.worthwhile(rows, self.max_iter):
+            slot_bytes = method.columns.slot * rows.dtype.itemsize
+            staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
+            work = Data(
+                staged.rows,
+                [y[staged.order] for y in data.targets],
+                None if data.weight is None else data.weight[staged.order],
+            )
+            debt = staged.debt
+        else:
+            work, debt = data, Debt.new([rows.shape[1]], [rows.touched_per_row()])
+        states = [State.new(method, work.rows, debt) for _ in data.targets]
+        if start is not None:
+            for state, old in zip(states, start.states):
+                continue_from(state, old, method, staged)
+        passes = Pass(method, work.rows, self.n_threads, staged=staged is not None)
+        curve: list[float] = []
+        measured: list[float] = []
+        with interrupts() as interrupted:
+            for epoch in range(self.max_iter):
+                order = self._shuffled(order, random, passes.run_length)
+                curve.append(self._epoch(passes, states, order, work, epoch, interrupted))
+                if interrupted():
+                    break
+                if stopping is not None:
+                    copies = [state.copy() for state in states]
+                    now = Fitted(restored(copies, method, staged, rows), method)
+                    measured.append(stopping.measure(now))
+                    if stopping.enough(measured):
+                        break
+            stopped = interrupted()
+        for state in states:
+            if not np.isfinite(state.columns[0]).all():
+                raise diverged(method, state)
+        fitted = Fitted(restored(states, method, staged, rows), method)
+        return Outcome(fitted, curve, measured, stopped)
+
+    def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
+        """One pass in the order given; copies stand in for the states until it has succeeded."""
+        debt = Debt.new([data.rows.shape[1]], [STREAM_VALUES])
+        states = (
+            [State.new(method, data.rows, debt) for _ in data.targets]
+            if fitted is None
+            else [state.copy() for state in fitted.states]
+        )
+        order = np.arange(data.rows.shape[0], dtype=np.int64)
+        passes = Pass(method, data.rows, self.n_threads)
+        loss = self._epoch(passes, states, order, data, 0, lambda: False)
+        return Outcome(Fitted(states, method), [loss], [])
+
+    def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
+        """The rows in a fresh random order, if they are to be shuffled."""
+        if not self.shuffle:
+            return order
+        return epochs.shuffled(len(order), int(random.randint(2**31 - 1)), run_length)
+
+    def _epoch(
+        self, passes: Pass, states: list[State], order: np.ndarray, data: Data, epoch: int,
+        interrupted: Callable[[], bool],
+    ) -> float:  # fmt: skip
+        """One pass; returns the mean loss of the rows just before they were learnt from."""
+        n_rows, weight = len(order), data.weight
+        total, rows_done, weight_done = 0.0, 0, 0.0
+        while rows_done < n_rows and not interrupted():
+            stop, block = passes.next_block(states[0], rows_done, n_rows)
+            chunk = order[rows_done:stop]
+            for state, y in zip(states, data.targets):
+                total += passes.advance(state, chunk, y, weight, block)
+                if not math.isfinite(total):
+                    raise diverged(passes.method, state)
+            weight_done += float(len(chunk) if weight is None else np.sum(weight[chunk]))
+            rows_done = stop
+            if self.callback is not None:
+                last = np.array([states[0].base + states[0].step - 1])
+                rate = float(passes.method.rule.rates(last)[0])
+                mean = total / (weight_done * len(states)) if weight_done else 0.0
+                self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, mean, rate))
+        mean = total / (weight_done * len(states)) if weight_done else 0.0
+        if self.verbose:
+            print(f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update {mean:.6g}")
+        return mean
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Within this block Ctrl-C is noted instead of raised in the midst of things; what is
+    yielded tells whether it was. Where Ctrl-C does something else, or in other threads, nothing
+    changes."""
+    noted: list[int] = []
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def restored(states: list[State], method: Method, staged: Staged | None, rows: Rows) -> list[State]:
+    """The states with everything paid, in place, and features by their own numbers."""
+    whole = []
+    for state in states:
+        epochs.settle(state, method)
+        whole.append(state if staged is None else staged.unstage(state, method, rows))
+    return whole
+
+
+def continue_from(state: State, old: State, method: Method, staged: Staged | None) -> None:
+    """Give a fresh state the weights and the rule's state of another; steps count anew."""
+    old = old.copy()
+    epochs.settle(old, method)
+    n = 1 + len(method.formula.state)
+    features = slice(None) if staged is None or staged.features is None else staged.features
+    state.columns[:n, :-1] = old.columns[:n, :-1][:, features]
+    state.columns[:n, -1] = old.columns[:n, -1]
+
+
+def diverged(method: Method, state: State) -> FloatingPointError:
+    """The error for a fit that ran away: where, and what to try."""
+    step = state.base + state.step
+    rate = float(method.rule.rates(np.array([max(0, step - 1)]))[0])
+    first = float(method.rule.rates(np.array([0]))[0])
+    return FloatingPointError(
+        f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or scale "
+        "the columns of X to about 1"
+    )

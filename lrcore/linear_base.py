@@ -1,0 +1,271 @@
+"""What the two linear estimators share: parameters, fits, coefficients, margins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from lrcore import losses
+from lrcore._core import threads
+from lrcore.arguments import (
+    check_count,
+    check_lengths,
+    check_number,
+)
+from lrcore.fitting import Data, Fit, Fitted, Outcome, Progress, Stopping
+from lrcore.losses import LOSSES, Loss
+from lrcore.rows import Rows, as_rows
+from lrcore.rules import Rule, rule_class
+from lrcore.schedules import Polynomial, Schedule
+from lrcore.states import Method
+
+PENALTIES = (None, "l2", "l1", "elasticnet")
+
+
+class LinearModel(BaseEstimator):
+    """What both estimators share: parameters, passes over the data, coefficients."""
+
+    _default_loss: str
+
+    def __init__(
+        self,
+        loss: str | None = None,
+        *,
+        optimizer: str | Rule = "adagrad",
+        penalty: str | None = "l2",
+        alpha: float = 1e-6,
+        l1_ratio: float = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 5,
+        shuffle: bool = True,
+        batch_size: int = 1,
+        block_size: int = 256,
+        random_state: Any = None,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.loss = loss
+        self.optimizer = optimizer
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.batch_size = batch_size
+        self.block_size = block_size
+        self.random_state = random_state
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # ---- parameters -------------------------------------------------------------------------
+
+    @property
+    def _loss(self) -> str:
+        return self._default_loss if self.loss is None else self.loss
+
+    def _made_loss(self) -> Loss:
+        return losses.make(self._loss)
+
+    def _check_params(self) -> None:
+        kind = LOSSES[self._default_loss].classifies
+        known = [name for name, loss in LOSSES.items() if loss.classifies == kind]
+        if self._loss not in known:
+            raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
+        if self.penalty not in PENALTIES:
+            raise ValueError(
+                f"penalty must be 'l2', 'l1', 'elasticnet' or None, got {self.penalty!r}"
+            )
+        check_number("alpha", self.alpha, 0)
+        check_number("l1_ratio", self.l1_ratio, 0, 1)
+        for name in ("max_iter", "batch_size", "block_size", "n_iter_no_change"):
+            check_count(name, getattr(self, name))
+        if self.tol is not None:
+            check_number("tol", self.tol, 0)
+        check_number("validation_fraction", self.validation_fraction, 0, 1)
+        if self.validation_fraction in (0, 1):
+            raise ValueError(
+                f"validation_fraction must be within 0 and 1, got {self.validation_fraction!r}"
+            )
+        threads.check(self.n_threads)
+        self._check_rule(self._rule(None))
+
+    def _check_rule(self, rule: Rule) -> None:
+        """Refuse what a rule cannot do here."""
+        name = type(rule).__name__
+        if rule.weight_decay or rule.maximize:
+            raise ValueError(
+                f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
+                "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
+            )
+        if self.penalty is not None and self.alpha > 0 and not rule.formula.metric:
+            raise ValueError(
+                f"{name} cannot apply penalty={self.penalty!r}; give penalty=None"
+                + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
+            )
+
+    def _rule(self, total_steps: int | None) -> Rule:
+        """The rule, with a rate given as a number falling to 0 over a run of known length."""
+        if isinstance(self.optimizer, Rule):
+            rule = self.optimizer
+        else:
+            cls = rule_class(self.optimizer)
+            rule = cls(lr=cls.linear_lr)
+        if total_steps is None or isinstance(rule.lr, Schedule) or not rule.anneals:
+            return rule
+        return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
+
+    def _method(self, total_steps: int | None) -> Method:
+        l1_share = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(self.penalty, self.l1_ratio)
+        alpha = 0.0 if self.penalty is None else float(self.alpha)
+        return Method(
+            loss=self._made_loss(),
+            rule=self._rule(total_steps),
+            l1=alpha * l1_share,
+            l2=alpha * (1.0 - l1_share),
+            intercept=bool(self.fit_intercept),
+            batch_size=int(self.batch_size),
+            block_size=int(self.block_size),
+        )
+
+    # ---- fits -------------------------------------------------------------------------------
+
+    def _fit(
+        self, data: Data, callback: Callable[[Progress], None] | None, eval_data: Data | None
+    ) -> Outcome:
+        """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
+        training, held_out = self._split(data, eval_data)
+        n_rows = training.rows.shape[0]
+        steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
+        method = self._method(steps * self.max_iter)
+        stopping = None
+        if held_out is not None or self.tol is not None:
+            rows, goal = (held_out, Data.mean_loss) if held_out else (training, Data.objective)
+            stopping = Stopping(
+                lambda fitted: goal(rows, fitted, self.n_threads),
+                0.0 if self.tol is None else self.tol,
+                self.n_iter_no_change,
+            )
+        start = None
+        if self.warm_start and hasattr(self, "_fitted"):
+            start = self._fitted
+            check_warm_start(start, method, training)
+        how = Fit(
+            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback
+        )
+        return how.run(method, training, stopping, start)
+
+    def _split(self, data: Data, eval_data: Data | None) -> tuple[Data, Data | None]:
+        """Rows to learn from, and rows to stop by."""
+        if eval_data is not None or not self.early_stopping:
+            return data, eval_data
+        n_rows = data.rows.shape[0]
+        n_held_out = max(1, round(self.validation_fraction * n_rows))
+        if n_held_out >= n_rows:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction!r} leaves no row of {n_rows} to "
+                "learn from; give a smaller one, or eval_set="
+            )
+        order = check_random_state(self.random_state).permutation(n_rows)
+        return data.take(np.sort(order[n_held_out:])), data.take(np.sort(order[:n_held_out]))
+
+    def _partial_fit(self, data: Data, first: bool) -> Outcome:
+        """One pass in the order given."""
+        method = self._method(None)
+        if not first and method.columns != self._fitted.method.columns:
+            raise ValueError(
+                "optimizer, penalty, alpha = 0 or batch_size = 1 changed since the last call; "
+                "call fit, or set them back"
+            )
+        how = Fit(1, False, None, self.n_threads, self.verbose)
+        return how.stream(method, data, None if first else self._fitted)
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._fitted = outcome.fitted
+        self.loss_curve_ = np.array(outcome.curve)
+        self.n_iter_ = len(outcome.curve)
+        self.t_ = outcome.fitted.t
+        self.stopping_curve_ = np.array(outcome.measured)
+
+    def _end(self, outcome: Outcome) -> None:
+        """Say so if the fit was stopped, now that the estimator is complete."""
+        if outcome.interrupted:
+            raise KeyboardInterrupt(
+                f"the fit was stopped in epoch {self.n_iter_} of {self.max_iter}; the estimator "
+                "has what it learnt until then, and can be used or go on by partial_fit"
+            )
+
+    # ---- coefficients -----------------------------------------------------------------------
+
+    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
+        if not hasattr(self, "_fitted"):
+            raise AttributeError(f"{type(self).__name__} is not fitted; call fit first")
+        return self._fitted.weights
+
+    def _margins(self, X: Any) -> np.ndarray:
+        """(n_rows, n_outputs), in X's dtype."""
+        check_is_fitted(self, "n_iter_")
+        rows = as_rows(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        weights, intercept = self._weights()
+        columns = [
+            rows.margins(w.astype(rows.dtype, copy=False), float(b), self.n_threads)
+            for w, b in zip(weights, intercept)
+        ]
+        return np.stack(columns, axis=1)
+
+    def _eval_data(
+        self, eval_set: Any, rows: Rows, targets_of: Callable[[Any], Any]
+    ) -> Data | None:
+        """The rows to stop by, checked, if there are any."""
+        if eval_set is None:
+            return None
+        if not isinstance(eval_set, tuple) or len(eval_set) != 2:
+            raise TypeError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}")
+        held_out = as_rows(eval_set[0], rows.dtype)
+        if held_out.shape[1] != rows.shape[1]:
+            raise ValueError(
+                f"eval_set has {held_out.shape[1]} features, and X has {rows.shape[1]}"
+            )
+        targets = targets_of(eval_set[1])
+        check_lengths(held_out, targets[0])
+        return Data(held_out, targets, None)
+
+    def _rows_for_partial_fit(self, X: Any, first: bool) -> Rows:
+        """X checked, and its number of features held against what was seen before."""
+        rows = as_rows(X, None if first else self._fitted.states[0].array.dtype)
+        if not first:
+            validate_data(self, X, reset=False, skip_check_array=True)
+        return rows
+
+
+def check_warm_start(start: Fitted, method: Method, data: Data) -> None:
+    """Raise unless the states of the last fit can be those that this one begins with."""
+    old = start.states[0].array.dtype, len(start.states), start.states[0].columns.shape[1] - 1
+    new = data.rows.dtype, len(data.targets), data.rows.shape[1]
+    if start.method.formula is not method.formula or old != new:
+        raise ValueError(
+            "warm_start=True needs the optimizer, dtype, classes and features of the last fit: it "
+            f"had {start.method.formula.__name__}, {old[0]}, {old[1]} outputs, {old[2]} features, "
+            f"this has {method.formula.__name__}, {new[0]}, {new[1]}, {new[2]}; set it to False"
+        )
