@@ -244,9 +244,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
         strange = np.flatnonzero(classes[codes] != labels)
         if strange.size:
+            label = labels[strange].tolist()[0]
             raise ValueError(
-                f"y has the class {labels[strange].tolist()[0]!r} in row {strange[0]}, which is not in "
-                f"classes {classes.tolist()!r}"
+                f"y has the class {label!r} in row {strange[0]}, which is not in classes "
+                f"{classes.tolist()!r}"
             )
         return one_vs_rest(codes, len(classes))
 
