@@ -20,7 +20,7 @@ from lrcore.states import Debt, Method, State
 CACHE_BYTES = 1 << 19
 
 #: Epochs from which the copy pays, and the values of X up to which it is made.
-MIN_EPOCHS, MAX_VALUES = 3, 1 << 28
+MIN_EPOCHS, MAX_VALUES = 10, 1 << 28
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,9 @@ def test_a_staged_fit_has_the_same_bits_for_every_build_and_thread_count(
         monkeypatch.setattr(_core, "kernels", _core.load(build))
         for n_threads in (1, 2, 3, 7):
             clf = lrcore.LinearClassifier(
-                optimizer=rule, penalty=penalty, alpha=1e-4, n_threads=n_threads, random_state=0
-            ).fit(X, y)
+                optimizer=rule, penalty=penalty, alpha=1e-4, n_threads=n_threads, random_state=0,
+                max_iter=staging.MIN_EPOCHS,
+            ).fit(X, y)  # fmt: skip
             results.append(np.append(clf.coef_, clf.intercept_))
     assert np.ptp(results[0]) > 0.01
     assert all(equal_bits(result, results[0]) for result in results)
@@ -126,7 +127,9 @@ def test_renumbering_changes_nothing_but_rounding(monkeypatch):
     coefs = []
     for cache in (1024, 1 << 30):
         monkeypatch.setattr(staging, "CACHE_BYTES", cache)
-        clf = lrcore.LinearClassifier(penalty=None, random_state=0).fit(X, y)
+        clf = lrcore.LinearClassifier(
+            penalty=None, random_state=0, max_iter=staging.MIN_EPOCHS
+        ).fit(X, y)
         coefs.append(clf.coef_)
     assert not equal_bits(*coefs)
     np.testing.assert_allclose(coefs[0], coefs[1], rtol=1e-7, atol=1e-9)
@@ -139,7 +142,9 @@ def test_penalties_go_on_after_a_staged_fit(monkeypatch):
     shrunk = []
     for cache in (1024, 1 << 30):
         monkeypatch.setattr(staging, "CACHE_BYTES", cache)
-        clf = lrcore.LinearClassifier(alpha=0.01, random_state=0).fit(X, y)
+        clf = lrcore.LinearClassifier(alpha=0.01, random_state=0, max_iter=staging.MIN_EPOCHS).fit(
+            X, y
+        )
         before = np.abs(clf.coef_).sum()
         for _ in range(3):
             clf.partial_fit(X[:100] * 0.0, y[:100])

@@ -19,6 +19,8 @@ def number_features(const index[::1] indices, int32_t[::1] numbers, int32_t[::1]
     cdef int c
     with nogil:
         for k in range(indices.shape[0]):
+            if k + 32 < indices.shape[0]:
+                prefetch_write(&numbers[indices[k + 32]])
             numbers[indices[k]] += 1
         for c in range(34):
             start[c] = 0
@@ -64,10 +66,14 @@ def arrange(
     with nogil:
         new_indptr[0] = 0
         for i in range(order.shape[0]):
-            if i + 16 < order.shape[0]:
-                prefetch(&indptr[order[i + 16]])
-                prefetch(&indices[0] + indptr[order[i + 8]])
-                prefetch(&values[0] + indptr[order[i + 8]])
+            if i + 24 < order.shape[0]:
+                prefetch(&indptr[order[i + 24]])
+                for k in range(indptr[order[i + 12]], indptr[order[i + 12] + 1], 16):
+                    prefetch(&indices[0] + k)
+                    prefetch(&values[0] + k)
+                if numbers.shape[0]:
+                    for k in range(indptr[order[i + 4]], indptr[order[i + 4] + 1]):
+                        prefetch(&numbers[indices[k]])
             start = indptr[order[i]]
             n = indptr[order[i] + 1] - start
             new_indptr[i + 1] = to + n
