@@ -74,21 +74,25 @@ def check_labels(y: Any) -> np.ndarray:
     return np.asarray(labels)
 
 
-def check_target(y: Any) -> np.ndarray:
-    """Targets as a float64 vector, finite."""
+def check_targets(y: Any) -> np.ndarray:
+    """Targets as float64, finite, (n_rows,) or (n_rows, n_targets)."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    target = column_or_1d(y, warn=True)
+    target = np.asarray(y)
+    if target.ndim not in (1, 2) or (target.ndim == 2 and target.shape[1] == 0):
+        raise ValueError(f"y must have shape (n_rows,) or (n_rows, n_targets), got {target.shape}")
     if target.dtype.kind == "c":
         raise ValueError(f"y must be real, got {target.dtype}")
     try:
         target = np.ascontiguousarray(target, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers: {error}") from None
-    bad = np.flatnonzero(~np.isfinite(target))
+    bad = np.argwhere(~np.isfinite(target))
     if bad.size:
-        name = "NaN" if np.isnan(target[bad[0]]) else "infinity"
-        raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {target[bad[0]]}")
+        value = target[tuple(bad[0])]
+        name = "NaN" if np.isnan(value) else "infinity"
+        where = ", ".join(str(i) for i in bad[0])
+        raise ValueError(f"Input y contains {name}: y[{where}] is {value}")
     return target
 
 
@@ -107,14 +111,15 @@ def check_loss_parameters(name: str, epsilon: Any, quantile: Any, power: Any) ->
         raise ValueError(f"power must be <= 0 or >= 1, got {power!r}; there is no such variance")
 
 
-def check_domain(name: str, loss: Loss, target: np.ndarray) -> None:
+def check_domain(name: str, loss: Loss, targets: list[np.ndarray]) -> None:
     """Raise unless the loss is defined for all targets."""
-    outside = loss.outside(target)
-    if outside.size:
-        raise ValueError(
-            f"y must be {loss.domain} for loss={name!r}, got {target[outside[0]]} in row "
-            f"{outside[0]}"
-        )
+    for target in targets:
+        outside = loss.outside(target)
+        if outside.size:
+            raise ValueError(
+                f"y must be {loss.domain} for loss={name!r}, got {target[outside[0]]} in row "
+                f"{outside[0]}"
+            )
 
 
 def weigh_classes(

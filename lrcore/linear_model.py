@@ -42,7 +42,7 @@ from lrcore.arguments import (
     check_labels,
     check_lengths,
     check_loss_parameters,
-    check_target,
+    check_targets,
     check_weight,
     one_vs_rest,
     weigh_classes,
@@ -348,8 +348,8 @@ verbose
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-    intercept_ : ndarray of shape (1,)
+    coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
+    intercept_ : ndarray of shape (1,) or (n_targets,)
     loss_curve_, stopping_curve_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
 
@@ -415,6 +415,11 @@ verbose
         self.quantile = quantile
         self.power = power
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def _made_loss(self) -> Loss:
         check_loss_parameters(self._loss, self.epsilon, self.quantile, self.power)
         return losses.make(
@@ -434,49 +439,57 @@ verbose
         eval_set: tuple[Any, Any] | None = None,
         callback: Callable[[Progress], None] | None = None,
     ) -> LinearRegressor:
-        """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`."""
+        """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.
+
+        Of y, (n_rows, n_targets), each column is fitted by itself, in the same passes.
+        """
         self._check_params()
         rows = as_rows(X)
-        target = self._target(y)
-        check_lengths(rows, target)
-        data = Data(rows, [target], check_weight(sample_weight, rows.shape[0]))
-        held_out = self._eval_data(eval_set, rows, lambda y: [self._target(y)])
+        targets, single = self._targets(y)
+        check_lengths(rows, targets[0])
+        data = Data(rows, targets, check_weight(sample_weight, rows.shape[0]))
+        held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, len(targets))[0])
         outcome = self._fit(data, callback, held_out)
         self._finish(outcome)
         validate_data(self, X, reset=True, skip_check_array=True)
+        self._single = single
         self._end(outcome)
         return self
 
-    def _target(self, y: Any) -> np.ndarray:
-        """Targets that the loss is defined for."""
-        target = check_target(y)
-        check_domain(self._loss, self._made_loss(), target)
-        return target
+    def _targets(self, y: Any, n_targets: int | None = None) -> tuple[list[np.ndarray], bool]:
+        """Targets that the loss is defined for, a vector for each, and whether y was one."""
+        target = check_targets(y)
+        columns = [target] if target.ndim == 1 else [c.copy() for c in target.T]
+        if n_targets is not None and len(columns) != n_targets:
+            raise ValueError(f"y must have {n_targets} targets, got {len(columns)}")
+        check_domain(self._loss, self._made_loss(), columns)
+        return columns, target.ndim == 1
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given."""
         self._check_params()
         first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
-        target = self._target(y)
-        check_lengths(rows, target)
+        targets, single = self._targets(y, None if first else len(self._fitted.states))
+        check_lengths(rows, targets[0])
         weight = check_weight(sample_weight, rows.shape[0])
-        self._finish(self._partial_fit(Data(rows, [target], weight), first))
+        self._finish(self._partial_fit(Data(rows, targets, weight), first))
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
+            self._single = single
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The prediction for each row, (n_rows,)."""
-        margins = self._margins(X)[:, 0]
-        if not self._fitted.method.loss.log_link:
-            return margins
-        return numerics.exp(margins).astype(margins.dtype)
+        """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was."""
+        margins = self._margins(X)
+        if self._fitted.method.loss.log_link:
+            margins = numerics.exp(margins).astype(margins.dtype)
+        return margins[:, 0] if self._single else margins
 
     @property
     def coef_(self) -> np.ndarray:
-        weights: np.ndarray = self._weights()[0][0]
-        return weights
+        weights = self._weights()[0]
+        return weights[0] if self._single else weights
 
     @property
     def intercept_(self) -> np.ndarray:

@@ -61,6 +61,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "params": {key: _plain(value) for key, value in model.get_params().items()},
         "n_features": int(model.n_features_in_),
         "states": [[s.step, s.base, _debt_to_list(s.debt)] for s in model._fitted.states],
+        "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
         "extra": extra or {},
     }
@@ -109,6 +110,10 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         expected = 1 if len(model.classes_) == 2 else len(model.classes_)
         if len(states) != expected:
             raise ValueError(f"{len(model.classes_)} classes need {expected} states")
+    else:
+        model._single = header["single_target"]
+        if model._single and len(states) != 1:
+            raise ValueError(f"one target needs one state, got {len(states)}")
     if "feature_names" in arrays:
         model.feature_names_in_ = arrays["feature_names"].astype(object)
     model.extra_ = header["extra"]

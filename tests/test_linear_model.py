@@ -576,3 +576,30 @@ def test_bad_class_weights_are_refused(class_weight, message):
         LinearClassifier(class_weight=class_weight).fit([[0.0], [1.0]], [0, 1])
     with pytest.raises(ValueError, match="needs all rows at once, which partial_fit does not"):
         LinearClassifier(class_weight="balanced").partial_fit([[0.0]], [0], classes=[0, 1])
+
+
+def test_several_targets_are_fitted_each_by_itself(tmp_path):
+    X, _, _, target = sparse_problem()
+    both = np.stack([target, -2 * target + 1], axis=1)
+    for keywords in ({}, {"batch_size": 7}, {"loss": "huber", "max_iter": 12}):
+        together = LinearRegressor(random_state=0, **keywords).fit(X, both)
+        for k in range(2):
+            alone = LinearRegressor(random_state=0, **keywords).fit(X, both[:, k])
+            assert equal_bits(alone.coef_, together.coef_[k])
+            assert equal_bits(alone.predict(X), np.ascontiguousarray(together.predict(X)[:, k]))
+            assert alone.coef_.shape == (60,)
+    assert together.intercept_.shape == (2,)
+    lrcore.save(together, tmp_path / "m.lrcore")
+    again = lrcore.load(tmp_path / "m.lrcore")
+    assert equal_bits(again.predict(X), together.predict(X))
+    column = LinearRegressor(random_state=0).fit(X, both[:, :1])
+    assert column.predict(X).shape == (300, 1)
+    streamed = LinearRegressor().partial_fit(X, both)
+    assert streamed.partial_fit(X, both).coef_.shape == (2, 60)
+    with pytest.raises(ValueError, match="y must have 2 targets, got 1"):
+        streamed.partial_fit(X, target)
+    both[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"Input y contains NaN: y\[3, 1\] is nan"):
+        streamed.partial_fit(X, both)
+    with pytest.raises(ValueError, match=r"y must have shape \(n_rows,\) or"):
+        LinearRegressor().fit(X, np.zeros((300, 2, 2)))
