@@ -139,7 +139,7 @@ class Fit:
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
         staged = None
-        if staging.worthwhile(rows, self.max_iter):
+        if staging.worthwhile(rows, self.max_iter, method.mean):
             slot_bytes = method.columns.slot * rows.dtype.itemsize
             staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
             work = Data(

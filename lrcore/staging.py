@@ -19,8 +19,11 @@ from lrcore.states import Debt, Method, State
 #: A model smaller than this stays in the cache nearest to the processor's core.
 CACHE_BYTES = 1 << 19
 
-#: Epochs from which the copy pays, and the values of X up to which it is made.
-MIN_EPOCHS, MAX_VALUES = 10, 1 << 28
+#: Epochs from which the copy pays: online epochs read rows in runs anyway, mini-batches singly.
+MIN_EPOCHS, MIN_EPOCHS_BATCHES = 10, 3
+
+#: Values of X up to which a copy is made.
+MAX_VALUES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class Staged:
         return whole
 
 
-def worthwhile(rows: Rows, n_epochs: int) -> bool:
+def worthwhile(rows: Rows, n_epochs: int, batches: bool) -> bool:
     """Whether a copy of the rows pays."""
     return (
         rows.sparse
-        and n_epochs >= MIN_EPOCHS
+        and n_epochs >= (MIN_EPOCHS_BATCHES if batches else MIN_EPOCHS)
         and rows.values.size <= MAX_VALUES
         and rows.shape[1] < 1 << 31
     )
