@@ -35,26 +35,23 @@ def numba_adam(w, g, n_threads):
 def torch_adam(w, g, n_threads):
     import torch
 
-    torch.set_num_threads(n_threads)
-    parameter = torch.nn.Parameter(torch.from_numpy(w))
-    parameter.grad = torch.from_numpy(g)
-    optimizer = torch.optim.Adam([parameter], lr=RATE, fused=True)
-
-    def call():
-        torch.set_num_threads(n_threads)
-        optimizer.step()
-
-    return call
+    return _torch_call(lambda p: torch.optim.Adam(p, lr=RATE, fused=True), w, g, n_threads)
 
 
 def deepspeed_adam(w, g, n_threads):
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import torch
     from deepspeed.ops.adam import DeepSpeedCPUAdam
+
+    return _torch_call(lambda p: DeepSpeedCPUAdam(p, lr=RATE, adamw_mode=False), w, g, n_threads)
+
+
+def _torch_call(make, w, g, n_threads):
+    """A step of an optimizer of torch's kind."""
+    import torch
 
     parameter = torch.nn.Parameter(torch.from_numpy(w))
     parameter.grad = torch.from_numpy(g)
-    optimizer = DeepSpeedCPUAdam([parameter], lr=RATE, adamw_mode=False)
+    optimizer = make([parameter])
 
     def call():
         torch.set_num_threads(n_threads)

@@ -32,46 +32,28 @@ class LinearModel(BaseEstimator):
 
     _default_loss: str
 
-    def __init__(
-        self,
-        loss: str | None = None,
-        *,
-        optimizer: str | Rule = "adagrad",
-        penalty: str | None = "l2",
-        alpha: float = 1e-6,
-        l1_ratio: float = 0.15,
-        fit_intercept: bool = True,
-        max_iter: int = 5,
-        shuffle: bool = True,
-        batch_size: int = 1,
-        block_size: int = 256,
-        random_state: Any = None,
-        tol: float | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        warm_start: bool = False,
-        n_threads: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.loss = loss
-        self.optimizer = optimizer
-        self.penalty = penalty
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.batch_size = batch_size
-        self.block_size = block_size
-        self.random_state = random_state
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.n_threads = n_threads
-        self.verbose = verbose
+    #: The parameters of both; their defaults are those of the estimators' signatures.
+    loss: str | None
+    optimizer: str | Rule
+    penalty: str | None
+    alpha: float
+    l1_ratio: float
+    fit_intercept: bool
+    max_iter: int
+    shuffle: bool
+    batch_size: int
+    block_size: int
+    random_state: Any
+    tol: float | None
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    warm_start: bool
+    n_threads: int | None
+    verbose: int
+
+    def __init__(self, **parameters: Any) -> None:
+        self.__dict__.update(parameters)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

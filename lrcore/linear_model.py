@@ -139,6 +139,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     _default_loss = "log_loss"
 
+    class_weight: dict[Any, float] | str | None
+
     def __init__(
         self,
         loss: str | None = None,
@@ -163,7 +165,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         class_weight: dict[Any, float] | str | None = None,
     ) -> None:
         super().__init__(
-            loss,
+            loss=loss,
             optimizer=optimizer,
             penalty=penalty,
             alpha=alpha,
@@ -181,8 +183,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             warm_start=warm_start,
             n_threads=n_threads,
             verbose=verbose,
+            class_weight=class_weight,
         )
-        self.class_weight = class_weight
 
     def fit(
         self,
@@ -366,6 +368,10 @@ verbose
 
     _default_loss = "squared_error"
 
+    epsilon: float
+    quantile: float
+    power: float
+
     def __init__(
         self,
         loss: str | None = None,
@@ -392,7 +398,7 @@ verbose
         power: float = 1.5,
     ) -> None:
         super().__init__(
-            loss,
+            loss=loss,
             optimizer=optimizer,
             penalty=penalty,
             alpha=alpha,
@@ -410,10 +416,10 @@ verbose
             warm_start=warm_start,
             n_threads=n_threads,
             verbose=verbose,
+            epsilon=epsilon,
+            quantile=quantile,
+            power=power,
         )
-        self.epsilon = epsilon
-        self.quantile = quantile
-        self.power = power
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
