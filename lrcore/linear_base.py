@@ -204,6 +204,41 @@ class LinearModel(BaseEstimator):
             raise AttributeError(f"{type(self).__name__} is not fitted; call fit first")
         return self._fitted.weights
 
+    def top_features(self, n: int = 10, names: Any = None) -> list[list[tuple[Any, float]]]:
+        """The features with the largest weights, either way, and these weights.
+
+        Parameters
+        ----------
+        n : int
+            How many, at most; weights of 0 are left out.
+        names : sequence of length n_features, optional
+            Names of the features; by default those of the frame that was fitted, or their numbers.
+
+        Returns
+        -------
+        list of lists of (name, weight)
+            One for each row of the coefficients, the largest first.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> X = np.random.RandomState(0).randn(500, 3)
+        >>> reg = lrcore.LinearRegressor(max_iter=20, random_state=0).fit(X, X @ [0, -5, 1])
+        >>> [(name, round(w, 1)) for name, w in reg.top_features(2, names=["a", "b", "c"])[0]]
+        [('b', -5.0), ('c', 1.0)]
+        """
+        check_count("n", n)
+        weights = self._weights()[0]
+        if names is None:
+            names = getattr(self, "feature_names_in_", range(weights.shape[1]))
+        if len(names) != weights.shape[1]:
+            raise ValueError(f"names must have {weights.shape[1]} entries, got {len(names)}")
+        found = []
+        for w in weights:
+            largest = np.argsort(-np.abs(w), kind="stable")[:n]
+            found.append([(names[int(j)], float(w[j])) for j in largest if w[j] != 0])
+        return found
+
     def _margins(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")

@@ -603,3 +603,17 @@ def test_several_targets_are_fitted_each_by_itself(tmp_path):
         streamed.partial_fit(X, both)
     with pytest.raises(ValueError, match=r"y must have shape \(n_rows,\) or"):
         LinearRegressor().fit(X, np.zeros((300, 2, 2)))
+
+
+def test_top_features_are_the_largest_weights():
+    X, _, labels, _ = sparse_problem()
+    clf = LinearClassifier(penalty="l1", alpha=0.01, random_state=0, max_iter=20).fit(X, labels)
+    (top,) = clf.top_features(5)
+    w = clf.coef_[0]
+    assert [weight for _, weight in top] == [w[j] for j, _ in top]
+    assert sorted(np.abs(w))[-5:][::-1] == [abs(weight) for _, weight in top]
+    (all_of_them,) = clf.top_features(1000, names=[f"f{j}" for j in range(60)])
+    assert len(all_of_them) == np.count_nonzero(w) < 60
+    assert all_of_them[0][0] == f"f{top[0][0]}"
+    with pytest.raises(ValueError, match="names must have 60 entries, got 2"):
+        clf.top_features(names=["a", "b"])
