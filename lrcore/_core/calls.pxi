@@ -13,7 +13,8 @@ cdef class LinearFit:
     cdef int64_t[:, ::1] listed
 
     def __init__(
-        self, *, str loss, double parameter, double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
+        self, *, str loss, double parameter,
+        double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
         Py_ssize_t n_features, tuple columns, const double[::1] powers,
         const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
         double[:, ::1] scratch, int64_t[:, ::1] listed,
