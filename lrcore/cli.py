@@ -43,8 +43,12 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-#: The numbers of losses for regression, with their defaults.
-LOSS_NUMBERS = {"epsilon": 0.1, "quantile": 0.5, "power": 1.5}
+#: The numbers of losses for regression: default, and whose.
+LOSS_NUMBERS = {
+    "epsilon": (0.1, "huber and the insensitive losses"),
+    "quantile": (0.5, "quantile"),
+    "power": (1.5, "tweedie"),
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,7 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_data(fit)
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="model file to write")
     known = ", ".join(losses.LOSSES)
-    fit.add_argument("--loss", default="log_loss", choices=losses.LOSSES, help=f"one of {known}")
+    fit.add_argument(
+        "--loss", default="log_loss", choices=losses.LOSSES, metavar="LOSS", help=f"one of {known}"
+    )
     fit.add_argument(
         "--optimizer", default="adagrad", choices=[n.lower() for n in RULES], help="update rule"
     )
@@ -68,8 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
     fit.add_argument("--alpha", type=not_negative, default=1e-6, help="weight of the penalty")
     fit.add_argument("--l1-ratio", type=share, default=0.15, help="share of l1 in elasticnet")
-    for name, default in LOSS_NUMBERS.items():
-        fit.add_argument(f"--{name}", type=float, default=default, help="of the loss that has one")
+    for name, (default, whose) in LOSS_NUMBERS.items():
+        fit.add_argument(f"--{name}", type=float, default=default, help=f"of {whose}")
     fit.add_argument("--epochs", type=count, default=5)
     fit.add_argument("--batch-size", type=count, default=1, help="1: online updates")
     fit.add_argument("--block-size", type=count, default=256, help="rows that may share margins")
@@ -212,7 +218,7 @@ def read_for(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarray | No
 def run_predict(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     model = model_file.load(args.model)
     if args.proba and not hasattr(model, "predict_proba"):
-        parser.error("--proba needs a model fitted with --loss log_loss")
+        parser.error("--proba needs a model fitted with --loss log_loss or modified_huber")
     X, _ = read_for(model, args)
     predicted = model.predict_proba(X) if args.proba else model.predict(X)
     if args.json:
