@@ -79,7 +79,7 @@ def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, 
         zipfile.BadZipFile,
         zlib.error,
         AttributeError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile's word for a compression that it does not know
     ) as error:
         raise ArchiveError(f"{path}: not {what} file, or cut short ({error})") from None
     try:

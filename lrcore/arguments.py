@@ -129,7 +129,7 @@ def weigh_classes(
     if class_weight is None:
         return weight
     if isinstance(class_weight, dict):
-        strange = [key for key in class_weight if key not in classes]
+        strange = [key for key in class_weight if key not in classes.tolist()]
         if strange:
             raise ValueError(
                 f"class_weight has {strange[0]!r}, which is not among the classes "

@@ -1,4 +1,4 @@
-"""bfloat16 in NumPy, the upper half of a float32: twins of ``_core/bfloat16.h`` and ``low.pxi``.
+"""bfloat16 in NumPy, the upper half of a float32: twins of ``_core/bits.h`` and ``low.pxi``.
 
 NumPy has no such dtype: numbers are kept as uint16, and where two states of an element belong
 together, as words of uint32 with the first in the lower half.

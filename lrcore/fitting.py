@@ -139,7 +139,8 @@ class Fit:
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
         staged = None
-        if staging.worthwhile(rows, self.max_iter, method.mean):
+        # A copy leaves out features that do not come up, and a warm start may have weights there.
+        if start is None and staging.worthwhile(rows, self.max_iter, method.mean):
             slot_bytes = method.columns.slot * rows.dtype.itemsize
             staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
             work = Data(
@@ -153,7 +154,7 @@ class Fit:
         states = [State.new(method, work.rows, debt) for _ in data.targets]
         if start is not None:
             for state, old in zip(states, start.states):
-                continue_from(state, old, method, staged)
+                continue_from(state, old, method)
         passes = Pass(method, work.rows, self.n_threads, staged=staged is not None)
         curve: list[float] = []
         measured: list[float] = []
@@ -202,7 +203,7 @@ class Fit:
         """One pass; returns the mean loss of the rows just before they were learnt from."""
         n_rows, weight = len(order), data.weight
         total, rows_done, weight_done = 0.0, 0, 0.0
-        while rows_done < n_rows and not interrupted():
+        while rows_done < n_rows and not (rows_done and interrupted()):
             stop, block = passes.next_block(states[0], rows_done, n_rows)
             chunk = order[rows_done:stop]
             for state, y in zip(states, data.targets):
@@ -248,14 +249,12 @@ def restored(states: list[State], method: Method, staged: Staged | None, rows: R
     return whole
 
 
-def continue_from(state: State, old: State, method: Method, staged: Staged | None) -> None:
+def continue_from(state: State, old: State, method: Method) -> None:
     """Give a fresh state the weights and the rule's state of another; steps count anew."""
     old = old.copy()
     epochs.settle(old, method)
     n = 1 + len(method.formula.state)
-    features = slice(None) if staged is None or staged.features is None else staged.features
-    state.columns[:n, :-1] = old.columns[:n, :-1][:, features]
-    state.columns[:n, -1] = old.columns[:n, -1]
+    state.columns[:n] = old.columns[:n]
 
 
 def diverged(method: Method, state: State) -> FloatingPointError:

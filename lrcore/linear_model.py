@@ -55,7 +55,7 @@ from lrcore.rules import Rule
 
 
 def _has_probabilities(model: Any) -> bool:
-    if not hasattr(LOSSES.get(model._loss), "probability"):
+    if model._loss not in LOSSES or not LOSSES[model._loss].probabilistic:
         raise AttributeError(
             f"probabilities need loss='log_loss' or 'modified_huber', not {model.loss!r}"
         )
@@ -306,7 +306,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_rows, n_classes); of more than two, scaled to sum to 1."""
         margins = self._margins(X)
-        p = LOSSES[self._loss].probability(margins.astype(np.float64))  # type: ignore[attr-defined]
+        p = self._made_loss().probability(margins.astype(np.float64))
         if p.shape[1] == 1:
             p = np.concatenate([1.0 - p, p], axis=1)
         else:

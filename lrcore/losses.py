@@ -26,8 +26,13 @@ class Loss:
     curvature: ClassVar[float] = 1.0
     #: Whether predictions are exp(z), the link being the logarithm.
     log_link: ClassVar[bool] = False
-    #: Targets may be: any number, "at least 0", or "above 0".
-    domain: ClassVar[str] = "any"
+    #: Whether there are probabilities.
+    probabilistic: ClassVar[bool] = False
+
+    @property
+    def domain(self) -> str:
+        """What targets may be: "any" number, "at least 0", or "above 0"."""
+        return "any"
 
     @property
     def parameter(self) -> float:
@@ -38,6 +43,10 @@ class Loss:
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Loss and derivative of each row."""
         raise TypeError("use one of the losses in lrcore.losses.LOSSES")
+
+    def probability(self, z: Floats) -> Floats:
+        """The probability of the second class."""
+        raise TypeError(f"{type(self).__name__} has no probabilities")
 
     def outside(self, y: Floats) -> np.ndarray:
         """Where targets are outside the loss's domain."""
@@ -50,6 +59,7 @@ class LogLoss(Loss):
     """``log(1 + exp(-y z))``; its link is the logistic function."""
 
     classifies = True
+    probabilistic = True
     curvature = 0.25
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -59,8 +69,7 @@ class LogLoss(Loss):
         value = np.where(positive, 0.0, -m) + numerics.log1p_unit(e)
         return value, -y * (np.where(positive, e, 1.0) / (1.0 + e))
 
-    @staticmethod
-    def probability(z: Floats) -> Floats:
+    def probability(self, z: Floats) -> Floats:
         """The logistic function of the margins."""
         e = numerics.exp(-np.abs(z))
         return np.asarray(np.where(z > 0, 1.0, e) / (1.0 + e))
@@ -98,6 +107,7 @@ class ModifiedHuber(Loss):
     """
 
     classifies = True
+    probabilistic = True
     curvature = 2.0
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -106,8 +116,7 @@ class ModifiedHuber(Loss):
         e = np.where(m < 2.0, m, 2.0)
         return e * (m + m - e), -y * (e + e)
 
-    @staticmethod
-    def probability(z: Floats) -> Floats:
+    def probability(self, z: Floats) -> Floats:
         """The probability of the second class."""
         return np.asarray((np.clip(z, -1.0, 1.0) + 1.0) / 2.0)
 
@@ -199,7 +208,10 @@ class Poisson(Loss):
     """``exp(z) - y z``, half the deviance of counts but for a constant; link log, y >= 0."""
 
     log_link = True
-    domain = "at least 0"
+
+    @property
+    def domain(self) -> str:
+        return "at least 0"
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         e = numerics.exp(z)
@@ -211,7 +223,10 @@ class Gamma(Loss):
     """``z + y exp(-z)``, half the deviance but for a constant; link log, y > 0."""
 
     log_link = True
-    domain = "above 0"
+
+    @property
+    def domain(self) -> str:
+        return "above 0"
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         e = y * numerics.exp(-z)
@@ -231,8 +246,7 @@ class Tweedie(Loss):
     log_link = True
 
     @property
-    def domain(self) -> str:  # type: ignore[override]
-        """What the power allows."""
+    def domain(self) -> str:
         return "any" if self.power <= 0 else "at least 0" if self.power < 2 else "above 0"
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:

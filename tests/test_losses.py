@@ -69,8 +69,8 @@ def test_slope_is_the_derivative(loss):
 
 def test_probability_is_the_logistic_function():
     z = rng.uniform(-30, 30, 1000)
-    np.testing.assert_allclose(LogLoss.probability(z), 1 / (1 + np.exp(-z)), rtol=1e-15)
-    extremes = LogLoss.probability(np.array([-1e300, 0.0, 1e300]))
+    np.testing.assert_allclose(LogLoss().probability(z), 1 / (1 + np.exp(-z)), rtol=1e-15)
+    extremes = LogLoss().probability(np.array([-1e300, 0.0, 1e300]))
     assert extremes[0] < 1e-300
     assert extremes[1:].tolist() == [0.5, 1.0]
 
