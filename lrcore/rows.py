@@ -12,6 +12,12 @@ from scipy import sparse
 from lrcore import _core, checks
 from lrcore._core import threads
 
+#: A model smaller than this stays in the cache nearest to the processor's core.
+CACHE_BYTES = 1 << 19
+
+#: Values of X whose weights are fetched beforehand where they do not fit that cache.
+AHEAD = 96
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -107,8 +113,9 @@ class Rows:
                 entries, x = self.row(row)
                 out[row] = np.add.reduce(x * weights[entries]) + self.dtype.type(intercept)
         elif self.indptr is not None:
+            ahead = AHEAD if weights.nbytes > CACHE_BYTES else 0
             _core.kernels.margins_csr(
-                self.indptr, self.indices, self.values, weights, intercept, out, used
+                self.indptr, self.indices, self.values, weights, intercept, out, ahead, used
             )
         else:
             _core.kernels.margins_dense(self.values, weights, intercept, out, used)

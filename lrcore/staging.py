@@ -13,11 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from lrcore import _core
-from lrcore.rows import Rows
+from lrcore.rows import CACHE_BYTES, Rows
 from lrcore.states import Debt, Method, State
-
-#: A model smaller than this stays in the cache nearest to the processor's core.
-CACHE_BYTES = 1 << 19
 
 #: Epochs from which the copy pays: online epochs read rows in runs anyway, mini-batches singly.
 MIN_EPOCHS, MIN_EPOCHS_BATCHES = 10, 3

@@ -146,7 +146,7 @@ class State:
         for i, name in enumerate(method.formula.state, start=1):
             state.columns[i] = method.rule.initial_state(name, np.zeros(1, rows.dtype))
         if method.columns.gradient:
-            state.columns[method.columns.gradient] = np.nan
+            state.columns[method.columns.gradient] = -0.0
         return state
 
     @property

@@ -310,3 +310,15 @@ def test_a_crew_settles_on_the_faster_way_and_tries_the_other_again():
         crew.note(ways[-1], 10_000, cost[ways[-1]])
     assert ways[-30:].count(4) > 25
     assert {epochs.Crew(3, fixed=True).choose() for _ in range(5)} == {3}
+
+
+def test_every_round_of_shuffled_runs_takes_one_from_each_stratum(backend):
+    n_rows, run = 16 * epochs.STRATA * 5, 16
+    order = epochs.shuffled(n_rows, 3, run)
+    starts = order[::run]
+    rounds = (starts // (run * 5)).reshape(5, epochs.STRATA)
+    assert (np.sort(rounds, axis=1) == np.arange(epochs.STRATA)).all()
+    assert len({tuple(each) for each in rounds.tolist()}) == 5
+    within = (starts // run % 5).reshape(5, epochs.STRATA)
+    assert len({tuple(np.argsort(each).tolist()) for each in within.T}) > 1
+    assert len(set(within[0].tolist())) > 1

@@ -133,19 +133,28 @@ cdef struct Margins:
     Py_ssize_t n_rows
     void* weights
     double intercept
+    Py_ssize_t ahead            # values of X whose weights are fetched beforehand; 0: none
 
 
 cdef void margins(
     Matrix* X, real* out, Margins* job, void* unused, int part, int parts
 ) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, k
+    cdef const real* weights = <const real*>job.weights
     for i in range(cut(job.n_rows, part, parts), cut(job.n_rows, part + 1, parts)):
-        out[i] = dot(X, <const real*>job.weights, 1, i) + <real>job.intercept
+        if Matrix is not Dense:
+            # Weights past the cache arrive one after another without this: a third of the speed.
+            if job.ahead:
+                for k in range(
+                    min(X.indptr[i] + job.ahead, X.size), min(X.indptr[i + 1] + job.ahead, X.size)
+                ):
+                    prefetch(weights + X.indices[k])
+        out[i] = dot(X, weights, 1, i) + <real>job.intercept
 
 
 def margins_csr(
     const int64_t[::1] indptr, const index[::1] indices, const real[::1] values,
-    const real[::1] weights, double intercept, real[::1] out, int n_threads,
+    const real[::1] weights, double intercept, real[::1] out, Py_ssize_t ahead, int n_threads,
 ):
     """X @ weights + intercept for CSR rows, into out."""
     cdef CSR32 short_rows
@@ -158,6 +167,7 @@ def margins_csr(
         return
     job.weights = <void*>&weights[0]
     job.intercept = intercept
+    job.ahead = ahead
     if index is int32_t:
         short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
         X = &short_rows
@@ -204,22 +214,39 @@ def inspect_csr(const int64_t[::1] indptr, const index[::1] indices, Py_ssize_t 
 
     `order` means that a row's indices do not rise strictly: unsorted, or with duplicates.
     """
-    cdef Py_ssize_t row, k, disorder = -1, outside = -1
-    cdef int64_t last
+    cdef Py_ssize_t row, k, n = indices.shape[0], n_rows = indptr.shape[0] - 1, falls = 0
+    cdef index lowest = 0, highest = 0
+    for row in range(n_rows):
+        if not 0 <= indptr[row] <= indptr[row + 1] <= n:
+            return "range", row
     with nogil:
-        for row in range(indptr.shape[0] - 1):
-            if not 0 <= indptr[row] <= indptr[row + 1] <= indices.shape[0]:
-                outside = row
-                break
-            last = -1
-            for k in range(indptr[row], indptr[row + 1]):
-                if indices[k] <= last:
-                    disorder = row
-                last = indices[k]
-                if last < 0 or last >= n_features:
-                    outside = row
-            if outside >= 0:
-                break
-    if outside >= 0:
-        return "range", outside
+        # Where indices do not rise there must be a new row: counted without asking which.
+        for k in range(indptr[0], indptr[n_rows]):
+            lowest = min(lowest, indices[k])
+            highest = max(highest, indices[k])
+        for k in range(indptr[0] + 1, indptr[n_rows]):
+            falls += indices[k] <= indices[k - 1]
+        for row in range(1, n_rows):
+            k = indptr[row]
+            if indptr[0] < k < indptr[row + 1]:
+                falls -= indices[k] <= indices[k - 1]
+    if 0 <= lowest and highest < n_features and falls == 0:
+        return "", -1
+    return first_problem(indptr, indices, n_features)
+
+
+cdef tuple first_problem(
+    const int64_t[::1] indptr, const index[::1] indices, Py_ssize_t n_features
+):
+    """The first row that is damaged, or the first out of order."""
+    cdef Py_ssize_t row, k, disorder = -1
+    cdef int64_t last
+    for row in range(indptr.shape[0] - 1):
+        last = -1
+        for k in range(indptr[row], indptr[row + 1]):
+            if not 0 <= indices[k] < n_features:
+                return "range", row
+            if indices[k] <= last and disorder < 0:
+                disorder = row
+            last = indices[k]
     return ("order", disorder) if disorder >= 0 else ("", -1)

@@ -90,7 +90,7 @@ cdef inline void touch_eight(
     if x is NULL:
         for i in range(LANES):
             g[i] = gradient[i]
-            gradient[i] = <real>NAN
+            gradient[i] = <real>-0.0
     else:
         for i in range(LANES):
             g[i] = d * x[i]
@@ -143,10 +143,10 @@ cdef inline void touch_columns(
     cdef bint touched
     if decays(&r):
         for j in range(low, high):
-            if x[j] == x[j] if mean else x[j] != 0:
+            if not untouched(x[j]) if mean else x[j] != 0:
                 wake(r, model + j, cs, job, done, done + 1)
     for j in range(low, high):
-        touched = x[j] == x[j] if mean else x[j] != 0
+        touched = not untouched(x[j]) if mean else x[j] != 0
         w = model[j]
         a = a_column[j]
         b = b_column[j]

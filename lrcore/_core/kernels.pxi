@@ -10,8 +10,8 @@ from numpy import empty as np_empty
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
 from lrcore._core.losses cimport *
 from lrcore._core.parallel cimport (
-    Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, raise_flag, run,
-    wait, widen,
+    Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_far, prefetch_write,
+    raise_flag, run, wait, widen,
 )
 from lrcore._core.rules cimport *
 from lrcore._core.slots cimport (

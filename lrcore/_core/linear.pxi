@@ -42,23 +42,26 @@ cdef inline Py_ssize_t lower_bound(
 cdef inline void fetch(
     Matrix* X, real* model, Fit* job, Py_ssize_t i, Py_ssize_t low, Py_ssize_t high
 ) noexcept nogil:
-    """Prefetch what the row that is `ahead` rows further on touches: worth a factor of 2."""
+    """Prefetch, while row i is worked on, what later rows need, into the second-level cache.
+
+    The slots of the row that is `ahead` on, about a block, so that they come while the processor
+    computes: 1.2 times as fast as shortly before they are used. That takes its entries, fetched
+    twice as far ahead, and those its place, thrice.
+    """
     cdef Py_ssize_t k, row, start, stop
-    if job.ahead == 0:
-        return
     if Matrix is not Dense:
-        if i + 4 * job.ahead < job.n_rows:
-            prefetch(X.indptr + job.order[i + 4 * job.ahead])
-            prefetch(job.y + job.order[i + 4 * job.ahead])
-        if i + 2 * job.ahead < job.n_rows:
-            row = job.order[i + 2 * job.ahead]
-            for k in range(X.indptr[row], X.indptr[row + 1], 16):
-                prefetch(X.indices + k)
-                prefetch((<const real*>X.values) + k)
-        if job.far and i + job.ahead < job.n_rows:
+        if job.far and 0 <= i + job.ahead < job.n_rows:
             span(X, job.order[i + job.ahead], low, high, job.n_features, &start, &stop)
             for k in range(start, stop):
-                prefetch_write(model + X.indices[k] * job.width)
+                prefetch_far(model + X.indices[k] * job.width)
+        if 0 < job.ahead < job.n_rows - i - job.ahead:
+            row = job.order[i + 2 * job.ahead]
+            for k in range(X.indptr[row], X.indptr[row + 1], 16):
+                prefetch_far(X.indices + k)
+                prefetch_far((<const real*>X.values) + k)
+        if 0 < job.ahead < job.n_rows - i - 2 * job.ahead:
+            prefetch_far(X.indptr + job.order[i + 3 * job.ahead])
+            prefetch_far(job.y + job.order[i + 3 * job.ahead])
 
 
 cdef inline real dot(Matrix* X, const real* model, Py_ssize_t width, Py_ssize_t row) noexcept nogil:
@@ -107,7 +110,6 @@ cdef inline void margin_phase(
     cdef double share = 1.0 / n if job.mean else 1.0
     cdef real intercept = model[address(X, job, job.n_features)]
     for i in range(start, stop):
-        fetch(X, model, job, first + i, 0, job.n_features)
         margin[i] = dot(X, model, job.width, job.order[first + i]) + intercept
         y[i] = job.y[job.order[first + i]]
         weight[i] = job.weight[job.order[first + i]] if job.weight is not NULL else 1.0
@@ -137,6 +139,7 @@ cdef inline double online_phase(
         owed += job.rates[i] * weight[i - first]
         d = <real>slope[i - first]
         row = job.order[i]
+        fetch(X, model, job, i, low, high)
         span(X, row, low, high, job.n_features, &start, &stop)
         if Matrix is Dense:
             touch_columns(
@@ -174,6 +177,7 @@ cdef inline double mean_phase(
         if Matrix is Dense:
             add_row(model + job.gradient * cs, x + row * X.n_columns, <real>slope[i - first], low, high)
         else:
+            fetch(X, model, job, i, low, high)
             span(X, row, low, high, job.n_features, &start, &stop)
             n_listed = add_entries(
                 model, X.indices + start, x + start, <real>slope[i - first], stop - start,
@@ -183,7 +187,7 @@ cdef inline double mean_phase(
         x = model + job.gradient * cs
         touch_columns(r, <real>1, model, x, True, low, high, job, job.step + batch)
         for i in range(low, high):
-            model[job.gradient * cs + i] = <real>NAN
+            model[job.gradient * cs + i] = <real>-0.0
     else:
         touch_entries(
             r, <real>1, model, <const int64_t*>listed, <const real*>NULL, n_listed, 0,
@@ -197,11 +201,11 @@ cdef inline double mean_phase(
 cdef inline void add_row(
     real* gradient, const real* x, real d, Py_ssize_t low, Py_ssize_t high
 ) noexcept nogil:
-    """gradient += d x where x is not zero; NaN in the gradient means nothing was added yet."""
+    """gradient += d x where x is not zero."""
     cdef Py_ssize_t j
     cdef real g
     for j in range(low, high):
-        g = (gradient[j] if gradient[j] == gradient[j] else <real>0) + d * x[j]
+        g = (gradient[j] + d * x[j]) + <real>0
         gradient[j] = g if x[j] != 0 else gradient[j]
 
 
@@ -209,15 +213,15 @@ cdef inline Py_ssize_t add_entries(
     real* model, const index* indices, const real* x, real d, Py_ssize_t n, Fit* job,
     int64_t* listed, Py_ssize_t n_listed,
 ) noexcept nogil:
-    """The same for a sparse row. Features that come up first are listed, without a branch."""
-    cdef Py_ssize_t k, at
-    cdef real g
+    """The same for a sparse row. Features that come up first are listed, without a branch: half
+    the time, since no processor can guess it."""
+    cdef Py_ssize_t k
+    cdef real* g
     for k in range(n):
-        at = indices[k] * job.width
-        g = model[at + job.gradient]
+        g = model + indices[k] * job.width + job.gradient
         listed[n_listed] = indices[k]
-        n_listed += g != g
-        model[at + job.gradient] = (g if g == g else <real>0) + d * x[k]
+        n_listed += untouched(g[0])
+        g[0] = (g[0] + d * x[k]) + <real>0
     return n_listed
 
 
@@ -236,6 +240,8 @@ cdef void fit(
     for group in range(job.n_groups):
         owed[group] = job.owed[group]
         unpaid[group] = job.unpaid[group]
+    for i in range(-2 * job.ahead, 0):
+        fetch(X, model, job, i, low, high)
     while first < job.n_rows:
         last = min(first + job.block, job.n_rows)
         margin_phase(model, X, job, first, last, part, parts)

@@ -2,7 +2,8 @@
 #
 # The model is one array of columns: weight, the rule's states, then those that a fit needs of
 #   stamp     the step that last touched the feature, an integer as wide as the dtype
-#   gradient  the sum over the mini-batch, NaN while no row has touched it
+#   gradient  the sum over the mini-batch, -0.0 while no row has touched it: adding to that needs
+#             no choice, and a sum with +0.0 added is never -0.0
 # Sparse rows keep the columns of a feature side by side (one cache miss instead of three),
 # dense rows keep each column contiguous (vectors). The intercept is one feature more, the last.
 
@@ -91,6 +92,14 @@ cdef inline Py_ssize_t stride(Matrix* X, Fit* job) noexcept nogil:
         return job.n_features + 1
     else:
         return 1
+
+
+cdef inline bint untouched(real gradient) noexcept nogil:
+    """Whether no row of the mini-batch has touched the feature: -0.0, by its bits."""
+    if real is float:
+        return bits_of_float(gradient) == <uint32_t>1 << 31
+    else:
+        return bits_of_double(gradient) == <uint64_t>1 << 63
 
 
 cdef inline int64_t stamp_of(const real* p) noexcept nogil:

@@ -6,6 +6,7 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define lr_prefetch(p) __builtin_prefetch((p), 0, 3)
 #define lr_prefetch_write(p) __builtin_prefetch((p), 1, 3)
+#define lr_prefetch_far(p) __builtin_prefetch((p), 1, 2)
 #define lr_leading_zeros(x) __builtin_clz(x)
 #else
 static inline int lr_leading_zeros(unsigned int x) {
@@ -15,6 +16,7 @@ static inline int lr_leading_zeros(unsigned int x) {
 }
 #define lr_prefetch(p) ((void)(p))
 #define lr_prefetch_write(p) ((void)(p))
+#define lr_prefetch_far(p) ((void)(p))
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)

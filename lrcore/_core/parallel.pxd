@@ -14,6 +14,7 @@ cdef extern from "parallel.h" nogil:
 
     void prefetch "lr_prefetch"(const void* address) noexcept
     void prefetch_write "lr_prefetch_write"(const void* address) noexcept
+    void prefetch_far "lr_prefetch_far"(const void* address) noexcept
     void raise_flag "lr_raise_flag"(int* flag) noexcept
     void run "lr_run"(
         Worker worker, void* rule, void* model, void* data, void* job, int n_threads

@@ -13,6 +13,13 @@
 
 #define LR_LANES 8
 
+/* gcc leaves some of these as calls, past which columns go through memory. */
+#if defined(__GNUC__) || defined(__clang__)
+#define LR_INLINE static inline __attribute__((always_inline))
+#else
+#define LR_INLINE static inline
+#endif
+
 #if (defined(__GNUC__) && __GNUC__ >= 12) || (defined(__clang__) && __clang_major__ >= 9)
 #define LR_MIX __builtin_shufflevector
 #define LR_VECTORS(T, S, B)                                                                        \
@@ -21,6 +28,7 @@
     typedef T lr_v8##S __attribute__((vector_size(8 * B), aligned(B), may_alias));
 LR_VECTORS(float, f, 4)
 LR_VECTORS(double, d, 8)
+typedef double lr_word __attribute__((aligned(4), may_alias));
 
 /* 4 x 4 transpose of a, b, c, d, vectors of type V. */
 #define LR_TRANSPOSE(V, a, b, c, d)                                                                \
@@ -33,29 +41,34 @@ LR_VECTORS(double, d, 8)
         d = LR_MIX(AB, CD, 2, 3, 6, 7);                                                            \
     } while (0)
 
-/* Slot i of eight, of W columns; j names their features. */
+/* Slot i of eight, of W columns; j names their features. Two floats move as one double: element by
+   element, gcc takes twice the loads. */
 #define LR_AT(S, i, W) (*(lr_v##W##S *)(model + (ptrdiff_t)j[i] * W))
+#define LR_WORD(i) (*(lr_word *)(model + (ptrdiff_t)j[i] * 2))
 #define LR_COLUMN(S, c) (*(lr_v8##S *)(columns + 8 * (c)))
-#define LR_PAIR(S, i) LR_MIX(LR_AT(S, i, 2), LR_AT(S, i + 1, 2), 0, 1, 2, 3)
+#define LR_PAIR_f(i) ((lr_v4f)(lr_v2d){LR_WORD(i), LR_WORD(i + 1)})
+#define LR_PAIR_d(i) LR_MIX(LR_AT(d, i, 2), LR_AT(d, i + 1, 2), 0, 1, 2, 3)
+#define LR_PUT2_f(i) LR_WORD(i) = ((lr_v2d)s[i / 2])[i % 2]
+#define LR_PUT2_d(i) LR_AT(d, i, 2) = i % 2 ? LR_MIX(s[i / 2], s[i / 2], 2, 3) : LR_MIX(s[i / 2], s[i / 2], 0, 1)
+#define LR_PUT4_f(i) LR_AT(f, i, 4) = s[i]
+#define LR_PUT4_d(i) LR_AT(d, i, 4) = s[i]
 
-#define LR_EIGHT(T, S, I, X)                                                                          \
-    static inline void lr_load2_##X(T *model, const I *j, T *columns) {                                     \
-        lr_v4##S a = LR_PAIR(S, 0), b = LR_PAIR(S, 2), c = LR_PAIR(S, 4), d = LR_PAIR(S, 6);       \
-        lr_v4##S w = LR_MIX(a, b, 0, 2, 4, 6), W = LR_MIX(c, d, 0, 2, 4, 6);                       \
-        lr_v4##S s = LR_MIX(a, b, 1, 3, 5, 7), Z = LR_MIX(c, d, 1, 3, 5, 7);                       \
-        LR_COLUMN(S, 0) = LR_MIX(w, W, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
-        LR_COLUMN(S, 1) = LR_MIX(s, Z, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+#define LR_EIGHT(T, S, I, X)                                                                       \
+    LR_INLINE void lr_load2_##X(T *model, const I *j, T *columns) {                                \
+        lr_v4##S a = LR_PAIR_##S(0), b = LR_PAIR_##S(2), c = LR_PAIR_##S(4), d = LR_PAIR_##S(6);   \
+        lr_v8##S e = LR_MIX(a, c, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+        lr_v8##S f = LR_MIX(b, d, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
+        LR_COLUMN(S, 0) = LR_MIX(e, f, 0, 2, 8, 10, 4, 6, 12, 14);                                 \
+        LR_COLUMN(S, 1) = LR_MIX(e, f, 1, 3, 9, 11, 5, 7, 13, 15);                                 \
     }                                                                                              \
-    static inline void lr_split2_##X(T *columns, lr_v2##S *slots) {                               \
-        lr_v8##S w = LR_COLUMN(S, 0), s = LR_COLUMN(S, 1);                                                   \
-        lr_v4##S a = LR_MIX(w, s, 0, 8, 1, 9), b = LR_MIX(w, s, 2, 10, 3, 11);                     \
-        lr_v4##S c = LR_MIX(w, s, 4, 12, 5, 13), d = LR_MIX(w, s, 6, 14, 7, 15);                   \
-        slots[0] = LR_MIX(a, a, 0, 1), slots[1] = LR_MIX(a, a, 2, 3);                              \
-        slots[2] = LR_MIX(b, b, 0, 1), slots[3] = LR_MIX(b, b, 2, 3);                              \
-        slots[4] = LR_MIX(c, c, 0, 1), slots[5] = LR_MIX(c, c, 2, 3);                              \
-        slots[6] = LR_MIX(d, d, 0, 1), slots[7] = LR_MIX(d, d, 2, 3);                              \
+    LR_INLINE void lr_split2_##X(T *columns, lr_v4##S *s) {                                        \
+        lr_v8##S a = LR_COLUMN(S, 0), b = LR_COLUMN(S, 1);                                         \
+        lr_v8##S c = LR_MIX(a, b, 0, 8, 1, 9, 4, 12, 5, 13);                                       \
+        lr_v8##S d = LR_MIX(a, b, 2, 10, 3, 11, 6, 14, 7, 15);                                     \
+        s[0] = LR_MIX(c, c, 0, 1, 2, 3), s[1] = LR_MIX(d, d, 0, 1, 2, 3);                          \
+        s[2] = LR_MIX(c, c, 4, 5, 6, 7), s[3] = LR_MIX(d, d, 4, 5, 6, 7);                          \
     }                                                                                              \
-    static inline void lr_load4_##X(T *model, const I *j, T *columns) {                                     \
+    LR_INLINE void lr_load4_##X(T *model, const I *j, T *columns) {                                     \
         lr_v4##S a = LR_AT(S, 0, 4), b = LR_AT(S, 1, 4), c = LR_AT(S, 2, 4), d = LR_AT(S, 3, 4);   \
         lr_v4##S e = LR_AT(S, 4, 4), f = LR_AT(S, 5, 4), g = LR_AT(S, 6, 4), h = LR_AT(S, 7, 4);   \
         LR_TRANSPOSE(lr_v4##S, a, b, c, d);                                                        \
@@ -65,7 +78,7 @@ LR_VECTORS(double, d, 8)
         LR_COLUMN(S, 2) = LR_MIX(c, g, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
         LR_COLUMN(S, 3) = LR_MIX(d, h, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
     }                                                                                              \
-    static inline void lr_split4_##X(T *columns, lr_v4##S *slots) {                               \
+    LR_INLINE void lr_split4_##X(T *columns, lr_v4##S *slots) {                               \
         lr_v8##S w = LR_COLUMN(S, 0), x = LR_COLUMN(S, 1), y = LR_COLUMN(S, 2), z = LR_COLUMN(S, 3);                   \
         lr_v4##S a = LR_MIX(w, w, 0, 1, 2, 3), e = LR_MIX(w, w, 4, 5, 6, 7);                       \
         lr_v4##S b = LR_MIX(x, x, 0, 1, 2, 3), f = LR_MIX(x, x, 4, 5, 6, 7);                       \
@@ -79,7 +92,7 @@ LR_VECTORS(double, d, 8)
 
 /* A slot goes back in one piece, so that the next row's load of it can be forwarded. */
 #define LR_MOVE_EIGHT(T, S, I, X, W)                                                               \
-    static inline void lr_fetch##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {          \
+    LR_INLINE void lr_fetch##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {              \
         I padded[8];                                                                               \
         if (n < 8) {                                                                               \
             for (int i = 0; i < 8; i++) padded[i] = j[i < n ? i : n - 1];                          \
@@ -87,22 +100,17 @@ LR_VECTORS(double, d, 8)
         }                                                                                          \
         lr_load##W##_##X(model, j, columns);                                                       \
     }                                                                                              \
-    static inline void lr_return##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {         \
-        lr_v##W##S s[8];                                                                           \
+    LR_INLINE void lr_return##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {             \
+        lr_v4##S s[8];                                                                             \
         lr_split##W##_##X(columns, s);                                                             \
-        if (n >= 8) {                                                                              \
-            LR_AT(S, 0, W) = s[0], LR_AT(S, 1, W) = s[1], LR_AT(S, 2, W) = s[2];                   \
-            LR_AT(S, 3, W) = s[3], LR_AT(S, 4, W) = s[4], LR_AT(S, 5, W) = s[5];                   \
-            LR_AT(S, 6, W) = s[6], LR_AT(S, 7, W) = s[7];                                          \
-            return;                                                                                \
-        }                                                                                          \
-        LR_AT(S, 0, W) = s[0];                                                                     \
-        if (n > 1) LR_AT(S, 1, W) = s[1];                                                          \
-        if (n > 2) LR_AT(S, 2, W) = s[2];                                                          \
-        if (n > 3) LR_AT(S, 3, W) = s[3];                                                          \
-        if (n > 4) LR_AT(S, 4, W) = s[4];                                                          \
-        if (n > 5) LR_AT(S, 5, W) = s[5];                                                          \
-        if (n > 6) LR_AT(S, 6, W) = s[6];                                                          \
+        LR_PUT##W##_##S(0);                                                                        \
+        if (n > 1) LR_PUT##W##_##S(1);                                                             \
+        if (n > 2) LR_PUT##W##_##S(2);                                                             \
+        if (n > 3) LR_PUT##W##_##S(3);                                                             \
+        if (n > 4) LR_PUT##W##_##S(4);                                                             \
+        if (n > 5) LR_PUT##W##_##S(5);                                                             \
+        if (n > 6) LR_PUT##W##_##S(6);                                                             \
+        if (n > 7) LR_PUT##W##_##S(7);                                                             \
     }
 #define LR_WITH(T, S, I, X)                                                                        \
     LR_EIGHT(T, S, I, X) LR_MOVE_EIGHT(T, S, I, X, 2) LR_MOVE_EIGHT(T, S, I, X, 4)
@@ -119,7 +127,7 @@ LR_VECTORS(double, d, 8)
 /* The slots of the first eight, or all n, distinct features j to columns and back. Past the last
    feature stand copies of it, which are not put back. */
 #define LR_MOVE(T, S, I, X)                                                                        \
-    static inline void lr_load_##X(T *model, const I *j, ptrdiff_t n, T *columns,                  \
+    LR_INLINE void lr_load_##X(T *model, const I *j, ptrdiff_t n, T *columns,                  \
                                    ptrdiff_t width) {                                              \
         LR_IF(fetch, X, 2)                                                                         \
         LR_IF(fetch, X, 4)                                                                         \
@@ -127,7 +135,7 @@ LR_VECTORS(double, d, 8)
             for (ptrdiff_t c = 0; c < width; c++)                                                  \
                 columns[LR_LANES * c + i] = model[(ptrdiff_t)j[i < n ? i : n - 1] * width + c];    \
     }                                                                                              \
-    static inline void lr_store_##X(T *model, const I *j, ptrdiff_t n, T *columns,                 \
+    LR_INLINE void lr_store_##X(T *model, const I *j, ptrdiff_t n, T *columns,                 \
                                     ptrdiff_t width) {                                             \
         LR_IF(return, X, 2)                                                                        \
         LR_IF(return, X, 4)                                                                        \
@@ -138,10 +146,10 @@ LR_VECTORS(double, d, 8)
 
 /* Eight sums, value k in sum k % 8, then a tree: the same additions however they are done. */
 #define LR_DOT(T, I, X)                                                                            \
-    static inline T lr_sum8_##X(const T *s) {                                                      \
+    LR_INLINE T lr_sum8_##X(const T *s) {                                                      \
         return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));                  \
     }                                                                                              \
-    static inline T lr_dot_plain_##X(const T *model, ptrdiff_t width, const I *j, const T *x,      \
+    LR_INLINE T lr_dot_plain_##X(const T *model, ptrdiff_t width, const I *j, const T *x,      \
                                      ptrdiff_t n) {                                                \
         T s[8] = {0, 0, 0, 0, 0, 0, 0, 0};                                                         \
         ptrdiff_t k = 0;                                                                           \
@@ -163,7 +171,7 @@ LR_KIND(double, d, int64_t, d64)
 #if defined(__AVX2__)
 /* Gathering eight weights at once keeps more of them under way: on long rows whose weights do not
    fit the cache it takes half the time. Elements past the end add 0 * 0, which changes no sum. */
-static inline float lr_gather_dot(const float *model, const int scale, const int32_t *j,
+LR_INLINE float lr_gather_dot(const float *model, const int scale, const int32_t *j,
                                   const float *x, ptrdiff_t n) {
     static const int32_t MASKS[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
     __m256 sums = _mm256_setzero_ps(), w;
@@ -185,7 +193,7 @@ static inline float lr_gather_dot(const float *model, const int scale, const int
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
-static inline float lr_dot_f32(const float *model, ptrdiff_t width, const int32_t *j,
+LR_INLINE float lr_dot_f32(const float *model, ptrdiff_t width, const int32_t *j,
                                const float *x, ptrdiff_t n) {
     if (width == 2) return lr_gather_dot(model, 8, j, x, n);
     if (width == 1) return lr_gather_dot(model, 4, j, x, n);
