@@ -199,8 +199,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
         Parameters
         ----------
-        X : CSR matrix or array of shape (n_rows, n_features)
-            float32 or float64; the model has X's dtype.
+        X : sparse matrix, array or frame of shape (n_rows, n_features)
+            float32 or float64; the model has X's dtype. CSR and C-contiguous arrays are used as
+            they are, also read-only or mapped from a file; other sparse formats become CSR,
+            Fortran-ordered arrays are copied. Frames of pandas and polars have float32 if all
+            their columns do, else float64, and become CSR if one of their columns is sparse.
         y : array of shape (n_rows,)
             At least two classes.
         sample_weight : array of shape (n_rows,), optional
