@@ -1,12 +1,17 @@
 """X in all its forms: what is copied, what is refused, and that the numbers are the same."""
 
+import mmap
+
 import numpy as np
 import pytest
 from scipy import sparse
-from strategies import DTYPES, equal_bits, sparse_problem
+from strategies import DTYPES, LOSSES, equal_bits, sparse_problem
 
-from lrcore import LinearClassifier
-from lrcore.rows import as_rows
+from lrcore import AdaGrad, LinearClassifier, _core
+from lrcore.checks import inspect_csr
+from lrcore.epochs import Pass, settle
+from lrcore.rows import Rows, as_rows
+from lrcore.states import Debt, Method, State
 
 X, DENSE, LABELS, _ = sparse_problem(n_rows=200, n_features=30)
 
@@ -125,6 +130,7 @@ def test_arrays_with_gaps_or_at_odd_addresses_are_copied():
     assert not odd.flags.aligned
     for array in (odd, DENSE.astype(">f8"), np.repeat(DENSE, 2, axis=1)[:, ::2]):
         assert same_rows(as_rows(array), as_rows(DENSE))
+        assert as_rows(array).values.flags.aligned
 
 
 # ---- memory -------------------------------------------------------------------------------------
@@ -169,6 +175,80 @@ def test_dense_arrays(dtype):
         assert equal_bits(as_rows(counts.astype(kind)).values, counts)
     assert equal_bits(as_rows(DENSE > 0).values, (DENSE > 0) * 1.0)
     assert as_rows(counts.astype(np.int8), np.dtype(np.float32)).dtype == np.float32
+
+
+# ---- more than 2**31 values ---------------------------------------------------------------------
+
+#: Values before the first: past what 32 bits count.
+FAR = 2**31 + 7
+
+
+def far_away(path, array, before=FAR):
+    """The array behind a hole of so many of its kind: a file of few blocks, mapped."""
+    with open(path, "wb") as file:
+        file.seek(before * array.itemsize)
+        file.write(array.tobytes())
+    assert path.stat().st_blocks * 512 < 1 << 24
+    found = np.memmap(path, array.dtype, "r")
+    found._mmap.madvise(mmap.MADV_RANDOM)
+    return np.asarray(found)
+
+
+def learnt(rows, order, y, batch, n_threads):
+    """Bits of a model that has seen these rows twice, and margins."""
+    method = Method(LOSSES["log_loss"], AdaGrad(lr=0.3), 1e-3, 1e-3, True, batch, 256)
+    state = State.new(method, rows, Debt.new([rows.shape[1]], [4.0]))
+    passes = Pass(method, rows, n_threads)
+    losses = [passes.advance(state, order, y, None, max(batch, 16)) for _ in range(2)]
+    settle(state, method)
+    return np.append(state.columns[:2], losses)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_offsets_past_31_bits(index, tmp_path, backend):
+    near = as_rows(X.astype(np.float32))
+    near = Rows(near.shape, near.values, near.indptr, near.indices.astype(index))
+    values = far_away(tmp_path / "values", near.values)
+    indices = far_away(tmp_path / "indices", near.indices)
+    far = Rows(near.shape, values, near.indptr + FAR, indices)
+    assert far.indptr.min() > 2**31
+    order = np.random.default_rng(0).permutation(near.shape[0]).astype(np.int64)
+    y = np.where(LABELS, 1.0, -1.0)
+    for batch in (1, 8):
+        for n_threads in (1, 3):
+            expected, got = (learnt(rows, order, y, batch, n_threads) for rows in (near, far))
+            assert np.ptp(expected) > 0.1
+            assert equal_bits(got, expected)
+    w = np.linspace(-1, 1, 30).astype(np.float32)
+    assert equal_bits(far.margins(w, 0.5, 2), near.margins(w, 0.5, 2))
+    assert inspect_csr(far.indptr, indices, 30) == ("", -1)
+    assert inspect_csr(far.indptr, indices, 29) == inspect_csr(near.indptr, near.indices, 29)
+    assert inspect_csr(far.indptr + 1, indices, 30) == ("range", 199)
+    assert same_rows(as_rows(raw_csr(values, indices, far.indptr, X.shape)), near)
+    if _core.kernels is not None:
+        copies = []
+        for rows in (near, far):
+            out = [np.empty(201, np.int64), np.empty(X.nnz, np.int32), np.empty_like(near.values)]
+            _core.kernels.arrange(
+                order, rows.indptr, rows.indices, rows.values, np.empty(0, np.int32), *out,
+                np.zeros(33, np.int64),
+            )  # fmt: skip
+            copies.append(out)
+        assert all(map(equal_bits, *copies))
+
+
+def test_dense_rows_past_31_bits(tmp_path, backend):
+    near = np.zeros((200, 4096), np.float32)
+    near[:, 100:130] = DENSE
+    first = FAR // 4096 + 1
+    far = far_away(tmp_path / "dense", near, first * 4096).reshape(-1, 4096)
+    y = np.zeros(len(far))
+    y[first:] = np.where(LABELS, 1.0, -1.0)
+    order = np.arange(200, dtype=np.int64)[::-1].copy()
+    for batch in (1, 8):
+        expected = learnt(Rows(near.shape, near), order, y[first:], batch, 2)
+        assert np.ptp(expected) > 0.1
+        assert equal_bits(learnt(Rows(far.shape, far), order + first, y, batch, 2), expected)
 
 
 # ---- frames -------------------------------------------------------------------------------------
