@@ -17,6 +17,10 @@ from lrcore.states import Method, State
 #: table of coefficients stays in the cache; enough that the call costs nothing.
 CHUNK_ROWS = 65_536
 
+#: Values of X that the calls for all outputs may take together, 40 ms at 10 ns a value; and those
+#: of a call that costs little beside its work, should the outputs be very many.
+CALL_VALUES, LEAST_VALUES = 1 << 22, 1 << 16
+
 #: Steps after which stamps, 32 bits wide beside float32 weights, start again from 0.
 STAMP_LIMIT = 1 << 30
 
@@ -76,29 +80,29 @@ class Crew:
     program has a processor. The bits are the same either way, so the clock may decide.
     """
 
-    #: Rows of a call whose time says something, and calls after which the other way is tried.
-    ENOUGH, AGAIN = 4_096, 24
+    #: Values of a call whose time says something, and calls after which the other way is tried.
+    ENOUGH, AGAIN = 1 << 15, 24
 
     def __init__(self, n_threads: int, fixed: bool) -> None:
-        self._seconds_per_row: dict[int, float] = {}
+        self._seconds_per_value: dict[int, float] = {}
         self._ways = [n_threads] if fixed or n_threads == 1 else [n_threads, 1]
         self._calls = 0
 
     def choose(self) -> int:
         """The number of threads for the next call."""
         for way in self._ways:
-            if way not in self._seconds_per_row:
+            if way not in self._seconds_per_value:
                 return way
-        best = min(self._seconds_per_row, key=lambda way: self._seconds_per_row[way])
+        best = min(self._seconds_per_value, key=lambda way: self._seconds_per_value[way])
         self._calls += 1
         if self._calls % self.AGAIN == 0 and len(self._ways) > 1:
             return self._ways[1 - self._ways.index(best)]
         return best
 
-    def note(self, n_threads: int, n_rows: int, seconds: float) -> None:
+    def note(self, n_threads: int, n_values: float, seconds: float) -> None:
         """Remember how long a call took."""
-        if n_rows >= self.ENOUGH:
-            self._seconds_per_row[n_threads] = seconds / n_rows
+        if n_values >= self.ENOUGH:
+            self._seconds_per_value[n_threads] = seconds / n_values
 
 
 class Pass:
@@ -144,7 +148,7 @@ class Pass:
         return 1 if self.method.mean else RUN_LENGTH
 
     def next_block(self, state: State, start: int, n_rows: int) -> tuple[int, int]:
-        """Where the next call from row `start` should stop, and its block or batch size.
+        """Where calls of one block or batch size from row `start` end, and that size.
 
         Margins that are a block old act like a delay. How many rows may share them depends on
         the rule and its present rate, so blocks start small and grow, by powers of two, to
@@ -162,6 +166,12 @@ class Pass:
                 block = 1 << (max(1, int(bound)).bit_length() - 1)
             longest = min(CHUNK_ROWS, max(t, 1))
         return min(n_rows, start + max(1, longest // block) * block), block
+
+    def call_rows(self, block: int, n_outputs: int) -> int:
+        """Rows of a call, whole blocks: few where rows are wide or outputs are many, so that
+        Ctrl-C gets through. The states do not depend on it."""
+        n_values = max(LEAST_VALUES, CALL_VALUES // n_outputs)
+        return max(1, int(n_values / max(1.0, self.rows.nnz_per_row)) // block) * block
 
     def advance(
         self, state: State, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int
@@ -189,7 +199,8 @@ class Pass:
             else:
                 total = _core.kernels.fit_dense(*head, rows.values, *tail)
             state.step += steps
-            self._crew.note(n_threads, len(order), time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._crew.note(n_threads, len(order) * rows.nnz_per_row, seconds)
         return total
 
     def rebase(self, state: State) -> None:

@@ -203,8 +203,11 @@ class Fit:
         """One pass; returns the mean loss of the rows just before they were learnt from."""
         n_rows, weight = len(order), data.weight
         total, rows_done, weight_done = 0.0, 0, 0.0
+        end = block = 0
         while rows_done < n_rows and not (rows_done and interrupted()):
-            stop, block = passes.next_block(states[0], rows_done, n_rows)
+            if rows_done == end:
+                end, block = passes.next_block(states[0], rows_done, n_rows)
+            stop = min(end, rows_done + passes.call_rows(block, len(states)))
             chunk = order[rows_done:stop]
             for state, y in zip(states, data.targets):
                 total += passes.advance(state, chunk, y, weight, block)

@@ -221,7 +221,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         FloatingPointError
             If the fit diverges; the estimator is as it was.
         KeyboardInterrupt
-            By Ctrl-C, after at most 65,536 more rows; the estimator has what it learnt until then.
+            By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
+            longer; the estimator has what it learnt until then.
         """
         self._check_params()
         rows = as_rows(X)

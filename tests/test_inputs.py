@@ -1,13 +1,16 @@
 """X in all its forms: what is copied, what is refused, and that the numbers are the same."""
 
 import mmap
+import os
+import signal
+import threading
 
 import numpy as np
 import pytest
 from scipy import sparse
 from strategies import DTYPES, LOSSES, equal_bits, sparse_problem
 
-from lrcore import AdaGrad, LinearClassifier, _core
+from lrcore import AdaGrad, LinearClassifier, _core, epochs
 from lrcore.checks import inspect_csr
 from lrcore.epochs import Pass, settle
 from lrcore.rows import Rows, as_rows
@@ -390,3 +393,77 @@ def test_sparse_frames_are_taken_as_csr(dtype):
     holes = frame.assign(c5=pd.arrays.SparseArray(np.where(np.arange(200) == 12, np.nan, 1.0)))
     with pytest.raises(ValueError, match="X has NaN in row 12, column 'c5'"):
         as_rows(holes)
+
+
+# ---- calls into the core ------------------------------------------------------------------------
+
+
+class Calls(list):
+    """Rows of each call into the core, and what it was called with."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        advance = Pass.advance
+
+        def noted(passes, state, order, *rest):
+            self.append(len(order))
+            return advance(passes, state, order, *rest)
+
+        monkeypatch.setattr(Pass, "advance", noted)
+
+
+def wide_problem(n_rows=4_000, n_features=500, n_classes=20):
+    """Rows of 100 values, and labels that they have something to do with."""
+    rng = np.random.default_rng(0)
+    indices = np.sort(np.argsort(rng.random((n_rows, n_features)), axis=1)[:, :100], axis=1)
+    values = rng.normal(size=(n_rows, 100)).astype(np.float32)
+    indptr = np.arange(n_rows + 1) * 100
+    rows = sparse.csr_matrix((values.ravel(), indices.ravel().astype(np.int32), indptr))
+    labels = (rows @ rng.normal(size=(n_features, n_classes))).argmax(axis=1)
+    return rows, labels
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_calls_are_short_and_change_no_bits(batch_size, monkeypatch):
+    wide, labels = wide_problem()
+    calls = Calls(monkeypatch)
+    keywords = {"batch_size": batch_size, "alpha": 1e-3, "random_state": 0, "max_iter": 2}
+    usual = LinearClassifier(**keywords).fit(wide, labels)
+    assert 1_000 < max(calls) <= epochs.CALL_VALUES / (20 * 100)
+    longest = []
+    for call_values, least in ((1 << 60, 1), (400_000, 1), (1, 10_000), (1, 1)):
+        calls.clear()
+        monkeypatch.setattr(epochs, "CALL_VALUES", call_values)
+        monkeypatch.setattr(epochs, "LEAST_VALUES", least)
+        clf = LinearClassifier(**keywords).fit(wide, labels)
+        assert sum(calls) == 2 * 20 * 4_000
+        assert equal_bits(clf.coef_, usual.coef_)
+        assert equal_bits(clf.intercept_, usual.intercept_)
+        longest.append(max(calls))
+    whole, some, least, single = longest
+    assert whole > 2_000
+    assert some <= 200
+    assert least <= 100
+    assert single <= 64
+
+
+def test_a_signal_stops_a_wide_fit_of_many_classes_between_short_calls(monkeypatch):
+    """The signal comes from outside, at any moment; outputs stay in step."""
+    wide, labels = wide_problem()
+    monkeypatch.setattr(epochs, "CALL_VALUES", 200_000)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    seen = []
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+
+    def start(progress):
+        seen.append(progress)
+        if len(seen) == 1:
+            timer.start()
+
+    clf = LinearClassifier(max_iter=100_000, random_state=0)
+    with pytest.raises(KeyboardInterrupt, match="the fit was stopped in epoch"):
+        clf.fit(wide, labels, callback=start)
+    assert clf.n_iter_ < 100_000
+    assert max(np.diff([p.rows for p in seen if p.epoch == 0])) <= 100
+    assert len({state.step for state in clf._fitted.states}) == 1
+    assert clf.partial_fit(wide, labels).score(wide, labels) > 0.3
