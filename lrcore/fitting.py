@@ -73,6 +73,13 @@ class Data:
         weight = None if self.weight is None else self.weight[chosen]
         return Data(self.rows.take(chosen), [y[chosen] for y in self.targets], weight)
 
+    def counted(self) -> Data:
+        """Without the rows of weight 0, so that a fit is what it would be had they been left out:
+        its order, batches, steps and rates."""
+        if self.weight is None or self.weight.all():
+            return self
+        return self.take(np.flatnonzero(self.weight))
+
     def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
         """Mean over rows and outputs of the loss, with nothing learnt meanwhile."""
         total, counts = 0.0, self.weight is not None and bool(self.weight.any())

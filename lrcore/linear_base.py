@@ -136,7 +136,7 @@ class LinearModel(BaseEstimator):
         self, data: Data, callback: Callable[[Progress], None] | None, eval_data: Data | None
     ) -> Outcome:
         """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
-        training, held_out = self._split(data, eval_data)
+        training, held_out = self._split(data.counted(), eval_data)
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
         method = self._method(steps * self.max_iter)
@@ -180,7 +180,7 @@ class LinearModel(BaseEstimator):
                 "call fit, or set them back"
             )
         how = Fit(1, False, None, self.n_threads, self.verbose)
-        return how.stream(method, data, None if first else self._fitted)
+        return how.stream(method, data.counted(), None if first else self._fitted)
 
     def _finish(self, outcome: Outcome) -> None:
         self._fitted = outcome.fitted

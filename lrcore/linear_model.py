@@ -207,7 +207,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         y : array of shape (n_rows,)
             At least two classes.
         sample_weight : array of shape (n_rows,), optional
-            A row of weight 2 counts as two.
+            A row of weight 2 counts as two: gradient and loss are twice as large, which is the
+            same optimum as repeating the row, by other steps. Rows of weight 0 are left out, which
+            is the same fit to the bit as without them (a copy of the others is made).
         eval_set : tuple (X, y), optional
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
             ``n_iter_no_change`` epochs. They are not learnt from.
