@@ -115,6 +115,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        A CSR matrix after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     classes_ : ndarray
     loss_curve_ : ndarray of shape (n_iter_,)
@@ -326,8 +327,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return np.asarray(np.log(self.predict_proba(X)))
 
     @property
-    def coef_(self) -> np.ndarray:
-        return self._weights()[0]
+    def coef_(self) -> Any:
+        return self._coefficients
 
     @property
     def intercept_(self) -> np.ndarray:
@@ -357,6 +358,7 @@ verbose
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
+        A CSR matrix of two dimensions after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_targets,)
     loss_curve_, stopping_curve_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
@@ -499,9 +501,8 @@ verbose
         return margins[:, 0] if self._single else margins
 
     @property
-    def coef_(self) -> np.ndarray:
-        weights = self._weights()[0]
-        return weights[0] if self._single else weights
+    def coef_(self) -> Any:
+        return self._coefficients[0] if self._single and not self._sparse else self._coefficients
 
     @property
     def intercept_(self) -> np.ndarray:

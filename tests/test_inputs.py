@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import pickle
 import signal
 import threading
 
@@ -515,6 +516,28 @@ def test_balanced_classes_count_the_same_with_weights_too():
     none_left = np.where(LABELS == 0, 0.0, 1.0)
     clf = LinearClassifier(class_weight="balanced", random_state=0).fit(X, LABELS, none_left)
     assert (clf.predict(X) == 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("cls, y", [(LinearClassifier, LABELS), (LinearRegressor, TARGET)])
+def test_sparsify_changes_the_form_of_the_coefficients_alone(cls, y):
+    model = cls(penalty="l1", alpha=0.05, max_iter=20, random_state=0)
+    for change in (model.sparsify, model.densify):
+        with pytest.raises(sklearn.exceptions.NotFittedError):
+            change()
+    dense, margins = model.fit(X, y).coef_, model._margins(X)
+    assert 3 < np.count_nonzero(dense) < 27
+    assert model.sparsify() is model
+    assert model.coef_.format == "csr"
+    assert model.coef_.nnz == np.count_nonzero(dense)
+    assert equal_bits(model.coef_.toarray(), np.atleast_2d(dense) + 0.0)  # no -0.0 in CSR
+    assert equal_bits(model._margins(X), margins)
+    assert pickle.loads(pickle.dumps(model)).coef_.format == "csr"
+    assert isinstance(clone(model).fit(X, y).coef_, np.ndarray)
+    same = clone(model).fit(X, y).partial_fit(X, y)
+    model.partial_fit(X, y)
+    assert equal_bits(model.coef_.toarray(), np.atleast_2d(same.coef_) + 0.0)
+    assert model.top_features() == same.top_features()
+    assert equal_bits(model.densify().coef_, same.coef_)
 
 
 @pytest.fixture
