@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lrcore import _core, reference
 from lrcore._core import threads
-from lrcore.rows import Rows
+from lrcore.rows import Measures, Rows
 from lrcore.staging import CACHE_BYTES
 from lrcore.states import Method, State
 
@@ -109,13 +110,14 @@ class Pass:
     """Rows and method brought together: moves states forward over chunks of rows."""
 
     def __init__(
-        self, method: Method, rows: Rows, n_threads: int | None, *, staged: bool = False
-    ) -> None:
+        self, method: Method, rows: Rows, n_threads: int | None, *, staged: bool = False,
+        stream: bool = False,
+    ) -> None:  # fmt: skip
         self.method = method
         self.rows = rows
         self.staged = staged
+        self.stream = stream
         self._crew = Crew(threads.count(n_threads, rows.values.size), fixed=n_threads is not None)
-        self._measures = rows.measures()
         self._jobs: dict[tuple[int, int], Any] = {}
 
     def _job(self, block: int, n_threads: int) -> Any:
@@ -152,20 +154,38 @@ class Pass:
 
         Margins that are a block old act like a delay. How many rows may share them depends on
         the rule and its present rate, so blocks start small and grow, by powers of two, to
-        `block_size`; measured, the fit is then as good as with blocks of 1.
+        `block_size`; measured, the fit is then as good as with blocks of 1. Blocks end at multiples
+        of their size, counted from the first row ever.
         """
         method = self.method
         if method.mean:
-            block, longest = method.batch_size, CHUNK_ROWS
-        else:
-            t = state.base + state.step
-            bound = method.rule.shared_rows(t, method.loss.curvature, *self._measures)
-            bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
-            block = method.block_size
-            if bound < block:
-                block = 1 << (max(1, int(bound)).bit_length() - 1)
+            block = method.batch_size
+            return min(n_rows, start + max(1, CHUNK_ROWS // block) * block), block
+        t = state.base + state.step
+        if t >= state.until:
+            block = state.block = self._shared_rows(t, start, n_rows)
             longest = min(CHUNK_ROWS, max(t, 1))
-        return min(n_rows, start + max(1, longest // block) * block), block
+            state.until = (t // block + max(1, longest // block)) * block
+        block = state.block
+        stop = state.until if t % block == 0 else t - t % block + block
+        return min(n_rows, start + stop - t), block
+
+    def _shared_rows(self, t: int, start: int, n_rows: int) -> int:
+        """The size of blocks from step t on, which is row `start`."""
+        method, size = self.method, self.method.block_size
+        if self.stream:
+            # By rows that come in the same call wherever the stream is cut, at multiples of size.
+            near = self.rows.span(start, min(n_rows, start + size - t % size))
+            measures = near.measures()
+        else:
+            near, measures = self.rows, self._measures
+        bound = method.rule.shared_rows(t, method.loss.curvature, *measures)
+        bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
+        return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
+
+    @cached_property
+    def _measures(self) -> Measures:
+        return self.rows.measures()
 
     def call_rows(self, block: int, n_outputs: int) -> int:
         """Rows of a call, whole blocks: few where rows are wide or outputs are many, so that

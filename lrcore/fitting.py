@@ -192,8 +192,11 @@ class Fit:
             if fitted is None
             else [state.copy() for state in fitted.states]
         )
+        if fitted is not None and fitted.method != method:
+            for state in states:
+                state.until = 0  # another rule or rate: the size of blocks is chosen anew
         order = np.arange(data.rows.shape[0], dtype=np.int64)
-        passes = Pass(method, data.rows, self.n_threads)
+        passes = Pass(method, data.rows, self.n_threads, stream=True)
         loss = self._epoch(passes, states, order, data, 0, lambda: False)
         return Outcome(Fitted(states, method), [loss], [])
 

@@ -265,6 +265,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     ) -> LinearClassifier:
         """One pass over more rows, in the order given.
 
+        Calls go on where the last one ended, with the schedule, the penalties' payments and the
+        rule's state. Several calls give the bits of one call with all rows if each but the last
+        ends where a block does: online after any multiple of ``block_size`` rows since the first,
+        if that is a power of two (of rows whose weight is not 0, up to 2**30 in all); with
+        mini-batches if its rows are a multiple of ``batch_size``. A call that ends elsewhere cuts
+        a block or a batch short: the model is as good, but not the same to the bit.
+
         Parameters
         ----------
         X, y, sample_weight
@@ -480,7 +487,7 @@ verbose
         return columns, target.ndim == 1
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
-        """One pass over more rows, in the order given."""
+        """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
         self._check_params()
         first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)

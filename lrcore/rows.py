@@ -64,6 +64,15 @@ class Rows:
         part = sparse.csr_array((self.values, self.indices, self.indptr), self.shape)[chosen]
         return Rows(shape, part.data, part.indptr.astype(np.int64, copy=False), part.indices)
 
+    def span(self, start: int, stop: int) -> Rows:
+        """Rows start to stop, not copied."""
+        shape = (stop - start, self.shape[1])
+        if self.indptr is None or self.indices is None:
+            return Rows(shape, self.values[start:stop])
+        indptr = self.indptr[start : stop + 1]
+        inner = slice(indptr[0], indptr[-1])
+        return Rows(shape, self.values[inner], indptr - indptr[0], self.indices[inner])
+
     def measures(self) -> Measures:
         """What a rule needs to know of the rows, from a sample.
 

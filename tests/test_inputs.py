@@ -19,7 +19,18 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.class_weight import compute_class_weight
 from strategies import DTYPES, LOSSES, equal_bits, sparse_problem
 
-from lrcore import AdaGrad, LinearClassifier, LinearRegressor, _core, epochs
+import lrcore
+from lrcore import (
+    SGD,
+    AdaGrad,
+    Adam,
+    LinearClassifier,
+    LinearRegressor,
+    RMSProp,
+    _core,
+    epochs,
+    schedules,
+)  # fmt: skip
 from lrcore.checks import inspect_csr
 from lrcore.epochs import Pass, settle
 from lrcore.rows import Rows, as_rows
@@ -402,6 +413,92 @@ def test_sparse_frames_are_taken_as_csr(dtype):
     holes = frame.assign(c5=pd.arrays.SparseArray(np.where(np.arange(200) == 12, np.nan, 1.0)))
     with pytest.raises(ValueError, match="X has NaN in row 12, column 'c5'"):
         as_rows(holes)
+
+
+# ---- streams ------------------------------------------------------------------------------------
+
+LONG, LONG_DENSE, LONG_LABELS, _ = sparse_problem(n_rows=1800, n_features=40)
+
+STREAMS = {
+    "defaults": {},
+    "schedule": {"optimizer": AdaGrad(lr=schedules.Cosine(0.5, steps=1500).warmup(100))},
+    "stamps": {"optimizer": RMSProp(lr=0.02), "penalty": "l1"},
+    "momentum": {"optimizer": Adam(lr=0.02), "penalty": "elasticnet"},
+    "steep": {"optimizer": SGD(lr=0.1)},
+    "short blocks": {"block_size": 16},
+    "single rows": {"block_size": 1},
+    "batches": {"batch_size": 16},
+    "batches with stamps": {"batch_size": 24, "optimizer": RMSProp(lr=0.02)},
+}
+
+
+def streamed(rows, y, cuts, between=lambda clf: clf, weight=None, **keywords):
+    """A stream that ends its calls there; estimators are handed on by `between`."""
+    clf = LinearClassifier(alpha=1e-3, **keywords)
+    for start, stop in zip([0, *cuts], [*cuts, len(y)]):
+        part = None if weight is None else weight[start:stop]
+        clf.partial_fit(rows[start:stop], y[start:stop], np.unique(y), part)
+        clf = between(clf)
+    return clf
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("name", STREAMS)
+def test_calls_that_end_with_a_block_are_one_long_stream(name, n_threads):
+    keywords = {**STREAMS[name], "n_threads": n_threads}
+    every = keywords.get("block_size", 256)
+    if "batch_size" in keywords:
+        every = keywords["batch_size"]
+    cuts = [[every], [k * every for k in (1, 2, 5)], range(every, 1800, every)]
+    cuts += [[7, 8, 500, 1001]] if every == 1 else []
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 1800)
+    for rows in (LONG.astype(np.float32), LONG_DENSE):
+        whole = streamed(rows, LONG_LABELS, [], weight=weight, **keywords)
+        for some in cuts if rows is LONG_DENSE or n_threads == 1 else cuts[1:2]:
+            some = list(some)[:60]
+            parts = streamed(rows, LONG_LABELS, some, weight=weight, **keywords)
+            assert parts.t_ == whole.t_
+            for one, other in zip(parts._fitted.states, whole._fitted.states):
+                assert equal_bits(one.columns, other.columns)
+                assert equal_bits(one.debt.owed, other.debt.owed)
+                assert equal_bits(one.debt.unpaid, other.debt.unpaid)
+            assert equal_bits(parts.coef_, whole.coef_)
+            assert equal_bits(parts.intercept_, whole.intercept_)
+
+
+def test_streams_go_on_through_files_and_pickles(tmp_path, backend):
+    three = np.where(np.arange(1800) % 3 == 0, 2, LONG_LABELS)[:900]
+
+    def through_a_file(clf):
+        lrcore.save(clf, tmp_path / "m")
+        return lrcore.load(tmp_path / "m")
+
+    whole = streamed(LONG, three, [])
+    for between in (through_a_file, lambda clf: pickle.loads(pickle.dumps(clf))):
+        parts = streamed(LONG, three, [256, 768], between)
+        assert equal_bits(parts.coef_, whole.coef_)
+        assert not np.array_equal(streamed(LONG, three, [256, 700], between).coef_, whole.coef_)
+
+
+@pytest.mark.parametrize("name", ["defaults", "steep", "batches"])
+def test_calls_that_end_elsewhere_are_close(name):
+    """They cut a block short, so margins are fresher; the model is as good."""
+    whole = streamed(LONG, LONG_LABELS, [], **STREAMS[name])
+    parts = streamed(LONG, LONG_LABELS, range(150, 1800, 150), **STREAMS[name])
+    assert not np.array_equal(parts.coef_, whole.coef_)
+    np.testing.assert_allclose(parts.coef_, whole.coef_, atol=0.1 * np.abs(whole.coef_).max())
+
+
+def test_another_rule_chooses_its_own_blocks(monkeypatch):
+    calls = Calls(monkeypatch)
+    monkeypatch.setattr(epochs, "CALL_VALUES", 1)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    clf = streamed(LONG[:1100], LONG_LABELS[:1100], [], optimizer=AdaGrad(lr=0.05))
+    assert max(calls) == 128
+    assert clf._fitted.states[0].until == 2048
+    calls.clear()
+    clf.set_params(block_size=4).partial_fit(LONG, LONG_LABELS)
+    assert max(calls) == 4
 
 
 # ---- calls into the core ------------------------------------------------------------------------
