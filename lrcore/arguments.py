@@ -139,7 +139,8 @@ def weigh_classes(
         if not (np.isfinite(each) & (each >= 0)).all() or not each.any():
             raise ValueError(f"class_weight must be finite and >= 0, got {class_weight!r}")
     elif class_weight == "balanced":
-        each = len(codes) / (len(classes) * np.bincount(codes, minlength=len(classes)))
+        counts = np.bincount(codes, weight, minlength=len(classes))
+        each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
     else:
         raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}")
     weighed: np.ndarray = each[codes] * (1.0 if weight is None else weight)

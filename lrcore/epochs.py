@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lrcore import _core, reference
 from lrcore._core import threads
-from lrcore.rows import CACHE_BYTES, Rows
+from lrcore.rows import CACHE_BYTES, Measures, Rows
 from lrcore.states import Method, State
 
 #: Rows of one call into the core: few enough that Ctrl-C and progress get through, and that the
 #: table of coefficients stays in the cache; enough that the call costs nothing.
 CHUNK_ROWS = 65_536
+
+#: Values of X that the calls for all outputs may take together, 40 ms at 10 ns a value; and those
+#: of a call that costs little beside its work, should the outputs be very many.
+CALL_VALUES, LEAST_VALUES = 1 << 22, 1 << 16
 
 #: Steps after which stamps, 32 bits wide beside float32 weights, start again from 0.
 STAMP_LIMIT = 1 << 30
@@ -73,42 +78,43 @@ class Crew:
     program has a processor. The bits are the same either way, so the clock may decide.
     """
 
-    #: Rows of a call whose time says something, and calls after which the other way is tried.
-    ENOUGH, AGAIN = 4_096, 24
+    #: Values of a call whose time says something, and calls after which the other way is tried.
+    ENOUGH, AGAIN = 1 << 15, 24
 
     def __init__(self, n_threads: int, fixed: bool) -> None:
-        self._seconds_per_row: dict[int, float] = {}
+        self._seconds_per_value: dict[int, float] = {}
         self._ways = [n_threads] if fixed or n_threads == 1 else [n_threads, 1]
         self._calls = 0
 
     def choose(self) -> int:
         """The number of threads for the next call."""
         for way in self._ways:
-            if way not in self._seconds_per_row:
+            if way not in self._seconds_per_value:
                 return way
-        best = min(self._seconds_per_row, key=lambda way: self._seconds_per_row[way])
+        best = min(self._seconds_per_value, key=lambda way: self._seconds_per_value[way])
         self._calls += 1
         if self._calls % self.AGAIN == 0 and len(self._ways) > 1:
             return self._ways[1 - self._ways.index(best)]
         return best
 
-    def note(self, n_threads: int, n_rows: int, seconds: float) -> None:
+    def note(self, n_threads: int, n_values: float, seconds: float) -> None:
         """Remember how long a call took."""
-        if n_rows >= self.ENOUGH:
-            self._seconds_per_row[n_threads] = seconds / n_rows
+        if n_values >= self.ENOUGH:
+            self._seconds_per_value[n_threads] = seconds / n_values
 
 
 class Pass:
     """Rows and method brought together: moves states forward over chunks of rows."""
 
     def __init__(
-        self, method: Method, rows: Rows, n_threads: int | None, *, staged: bool = False
-    ) -> None:
+        self, method: Method, rows: Rows, n_threads: int | None, *, staged: bool = False,
+        stream: bool = False,
+    ) -> None:  # fmt: skip
         self.method = method
         self.rows = rows
         self.staged = staged
+        self.stream = stream
         self._crew = Crew(threads.count(n_threads, rows.values.size), fixed=n_threads is not None)
-        self._measures = rows.measures()
         self._jobs: dict[tuple[int, int], Any] = {}
 
     def _job(self, block: int, n_threads: int) -> Any:
@@ -141,24 +147,48 @@ class Pass:
         return max(1, min(RUN_LENGTH, longest, rows.shape[0] // (4 * STRATA * STRATA)))
 
     def next_block(self, state: State, start: int, n_rows: int) -> tuple[int, int]:
-        """Where the next call from row `start` should stop, and its block or batch size.
+        """Where calls of one block or batch size from row `start` end, and that size.
 
         Margins that are a block old act like a delay. How many rows may share them depends on
         the rule and its present rate, so blocks start small and grow, by powers of two, to
-        `block_size`; measured, the fit is then as good as with blocks of 1.
+        `block_size`; measured, the fit is then as good as with blocks of 1. Blocks end at multiples
+        of their size, counted from the first row ever.
         """
         method = self.method
         if method.mean:
-            block, longest = method.batch_size, CHUNK_ROWS
-        else:
-            t = state.base + state.step
-            bound = method.rule.shared_rows(t, method.loss.curvature, *self._measures)
-            bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
-            block = method.block_size
-            if bound < block:
-                block = 1 << (max(1, int(bound)).bit_length() - 1)
+            block = method.batch_size
+            return min(n_rows, start + max(1, CHUNK_ROWS // block) * block), block
+        t = state.base + state.step
+        if t >= state.until:
+            block = state.block = self._shared_rows(t, start, n_rows)
             longest = min(CHUNK_ROWS, max(t, 1))
-        return min(n_rows, start + max(1, longest // block) * block), block
+            state.until = (t // block + max(1, longest // block)) * block
+        block = state.block
+        stop = state.until if t % block == 0 else t - t % block + block
+        return min(n_rows, start + stop - t), block
+
+    def _shared_rows(self, t: int, start: int, n_rows: int) -> int:
+        """The size of blocks from step t on, which is row `start`."""
+        method, size = self.method, self.method.block_size
+        if self.stream:
+            # By rows that come in the same call wherever the stream is cut, at multiples of size.
+            near = self.rows.span(start, min(n_rows, start + size - t % size))
+            measures = near.measures()
+        else:
+            near, measures = self.rows, self._measures
+        bound = method.rule.shared_rows(t, method.loss.curvature, *measures)
+        bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
+        return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
+
+    @cached_property
+    def _measures(self) -> Measures:
+        return self.rows.measures()
+
+    def call_rows(self, block: int, n_outputs: int) -> int:
+        """Rows of a call, whole blocks: few where rows are wide or outputs are many, so that
+        Ctrl-C gets through. The states do not depend on it."""
+        n_values = max(LEAST_VALUES, CALL_VALUES // n_outputs)
+        return max(1, int(n_values / max(1.0, self.rows.nnz_per_row)) // block) * block
 
     def advance(
         self, state: State, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int
@@ -186,7 +216,8 @@ class Pass:
             else:
                 total = _core.kernels.fit_dense(*head, rows.values, *tail)
             state.step += steps
-            self._crew.note(n_threads, len(order), time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._crew.note(n_threads, len(order) * rows.nnz_per_row, seconds)
         return total
 
     def rebase(self, state: State) -> None:

@@ -73,6 +73,13 @@ class Data:
         weight = None if self.weight is None else self.weight[chosen]
         return Data(self.rows.take(chosen), [y[chosen] for y in self.targets], weight)
 
+    def counted(self) -> Data:
+        """Without the rows of weight 0, so that a fit is what it would be had they been left out:
+        its order, batches, steps and rates."""
+        if self.weight is None or self.weight.all():
+            return self
+        return self.take(np.flatnonzero(self.weight))
+
     def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
         """Mean over rows and outputs of the loss, with nothing learnt meanwhile."""
         total, counts = 0.0, self.weight is not None and bool(self.weight.any())
@@ -185,8 +192,11 @@ class Fit:
             if fitted is None
             else [state.copy() for state in fitted.states]
         )
+        if fitted is not None and fitted.method != method:
+            for state in states:
+                state.until = 0  # another rule or rate: the size of blocks is chosen anew
         order = np.arange(data.rows.shape[0], dtype=np.int64)
-        passes = Pass(method, data.rows, self.n_threads)
+        passes = Pass(method, data.rows, self.n_threads, stream=True)
         loss = self._epoch(passes, states, order, data, 0, lambda: False)
         return Outcome(Fitted(states, method), [loss], [])
 
@@ -203,8 +213,11 @@ class Fit:
         """One pass; returns the mean loss of the rows just before they were learnt from."""
         n_rows, weight = len(order), data.weight
         total, rows_done, weight_done = 0.0, 0, 0.0
+        end = block = 0
         while rows_done < n_rows and not (rows_done and interrupted()):
-            stop, block = passes.next_block(states[0], rows_done, n_rows)
+            if rows_done == end:
+                end, block = passes.next_block(states[0], rows_done, n_rows)
+            stop = min(end, rows_done + passes.call_rows(block, len(states)))
             chunk = order[rows_done:stop]
             for state, y in zip(states, data.targets):
                 total += passes.advance(state, chunk, y, weight, block)

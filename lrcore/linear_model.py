@@ -115,6 +115,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        A CSR matrix after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     classes_ : ndarray
     loss_curve_ : ndarray of shape (n_iter_,)
@@ -199,12 +200,17 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
         Parameters
         ----------
-        X : CSR matrix or array of shape (n_rows, n_features)
-            float32 or float64; the model has X's dtype.
+        X : sparse matrix, array or frame of shape (n_rows, n_features)
+            float32 or float64; the model has X's dtype. CSR and C-contiguous arrays are used as
+            they are, also read-only or mapped from a file; other sparse formats become CSR,
+            Fortran-ordered arrays are copied. Frames of pandas and polars have float32 if all
+            their columns do, else float64, and become CSR if one of their columns is sparse.
         y : array of shape (n_rows,)
             At least two classes.
         sample_weight : array of shape (n_rows,), optional
-            A row of weight 2 counts as two.
+            A row of weight 2 counts as two: gradient and loss are twice as large, which is the
+            same optimum as repeating the row, by other steps. Rows of weight 0 are left out, which
+            is the same fit to the bit as without them (a copy of the others is made).
         eval_set : tuple (X, y), optional
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
             ``n_iter_no_change`` epochs. They are not learnt from.
@@ -218,7 +224,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         FloatingPointError
             If the fit diverges; the estimator is as it was.
         KeyboardInterrupt
-            By Ctrl-C, after at most 65,536 more rows; the estimator has what it learnt until then.
+            By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
+            longer; the estimator has what it learnt until then.
         """
         self._check_params()
         rows = as_rows(X)
@@ -257,6 +264,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> LinearClassifier:
         """One pass over more rows, in the order given.
+
+        Calls go on where the last one ended, with the schedule, the penalties' payments and the
+        rule's state. Several calls give the bits of one call with all rows if each but the last
+        ends where a block does: online after any multiple of ``block_size`` rows since the first,
+        if that is a power of two (of rows whose weight is not 0, up to 2**30 in all); with
+        mini-batches if its rows are a multiple of ``batch_size``. A call that ends elsewhere cuts
+        a block or a batch short: the model is as good, but not the same to the bit.
 
         Parameters
         ----------
@@ -320,8 +334,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return np.asarray(np.log(self.predict_proba(X)))
 
     @property
-    def coef_(self) -> np.ndarray:
-        return self._weights()[0]
+    def coef_(self) -> Any:
+        return self._coefficients
 
     @property
     def intercept_(self) -> np.ndarray:
@@ -351,6 +365,7 @@ verbose
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
+        A CSR matrix of two dimensions after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_targets,)
     loss_curve_, stopping_curve_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
@@ -472,7 +487,7 @@ verbose
         return columns, target.ndim == 1
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
-        """One pass over more rows, in the order given."""
+        """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
         self._check_params()
         first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
@@ -493,9 +508,8 @@ verbose
         return margins[:, 0] if self._single else margins
 
     @property
-    def coef_(self) -> np.ndarray:
-        weights = self._weights()[0]
-        return weights[0] if self._single else weights
+    def coef_(self) -> Any:
+        return self._coefficients[0] if self._single and not self._sparse else self._coefficients
 
     @property
     def intercept_(self) -> np.ndarray:

@@ -60,7 +60,9 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "estimator": type(model).__name__,
         "params": {key: _plain(value) for key, value in model.get_params().items()},
         "n_features": int(model.n_features_in_),
-        "states": [[s.step, s.base, _debt_to_list(s.debt)] for s in model._fitted.states],
+        "states": [
+            [s.step, s.base, _debt_to_list(s.debt), s.block, s.until] for s in model._fitted.states
+        ],
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
         "extra": extra or {},
@@ -98,11 +100,12 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     method = Method(loss, rules.from_dict(saved.pop("rule")), **saved)
     shape = (method.columns.width, header["n_features"] + 1)
     states = []
-    for k, (step, base, debt) in enumerate(header["states"]):
+    for k, (step, base, debt, *blocks) in enumerate(header["states"]):
         array = np.ascontiguousarray(arrays[f"state_{k}"])
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
-        states.append(State(array, shape[0], False, int(step), int(base), _debt_from_list(debt)))
+        steps, owed = (int(step), int(base)), _debt_from_list(debt)
+        states.append(State(array, shape[0], False, *steps, owed, *map(int, blocks)))
     model._finish(Outcome(Fitted(states, method), arrays["loss_curve"].tolist(), []))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from lrcore import _core, checks
+from lrcore import _core, checks, frames
 from lrcore._core import threads
 
 #: A model smaller than this stays in the cache nearest to the processor's core.
@@ -70,6 +70,15 @@ class Rows:
         part = sparse.csr_array((self.values, self.indices, self.indptr), self.shape)[chosen]
         return Rows(shape, part.data, part.indptr.astype(np.int64, copy=False), part.indices)
 
+    def span(self, start: int, stop: int) -> Rows:
+        """Rows start to stop, not copied."""
+        shape = (stop - start, self.shape[1])
+        if self.indptr is None or self.indices is None:
+            return Rows(shape, self.values[start:stop])
+        indptr = self.indptr[start : stop + 1]
+        inner = slice(indptr[0], indptr[-1])
+        return Rows(shape, self.values[inner], indptr - indptr[0], self.indices[inner])
+
     def measures(self) -> Measures:
         """What a rule needs to know of the rows, from a sample.
 
@@ -127,14 +136,25 @@ def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
 
     Parameters
     ----------
-    X : CSR matrix or array, or anything that NumPy turns into a 2-D array
+    X : sparse matrix or array, frame of pandas or polars, or what NumPy turns into a 2-D array
         float32 or float64 as it is; integers and booleans become float64. CSR with sorted rows
-        and no duplicates, and C-contiguous arrays, are not copied.
+        and no duplicates, and C-contiguous arrays, are not copied, whether in memory or mapped
+        from a file, but for `indptr` of int32, since the core reads int64. Other sparse formats
+        become CSR; rows are sorted and duplicates summed, on a copy. Fortran-ordered arrays are
+        copied, since rows have to be contiguous. Of frames see `lrcore.frames`.
     dtype : dtype, optional
         The dtype to convert to, that of a model.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X does not do; the message names the row and the column.
     """
+    names = None
+    if frames.is_frame(X):
+        names, X = list(X.columns), frames.as_matrix(X, dtype)
     if sparse.issparse(X):
-        return _sparse_rows(X, dtype)
+        return _sparse_rows(X, dtype, names)
     array = np.asarray(X)
     if array.dtype.kind == "O":
         array = _as_numbers(array)
@@ -145,35 +165,52 @@ def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
             "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row"
         )
     _check_shape(array.shape)
-    array = np.ascontiguousarray(array, _target(array.dtype, dtype))
+    array = _plain(array, _target(array.dtype, dtype))
     first = checks.first_nonfinite(array.reshape(-1))
     if first >= 0:
         row, column = divmod(first, array.shape[1])
-        _refuse(array[row, column], row, column)
+        _refuse(array[row, column], row, column, names)
     return Rows(array.shape, array)
 
 
-def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> Rows:
+def _sparse_rows(X: Any, dtype: np.dtype[Any] | None, names: list[Any] | None) -> Rows:
     _check_kind(X.dtype)
     _check_shape(X.shape)
     X = X.tocsr()
-    X = X.astype(_target(X.dtype, dtype), copy=False)
     if X.indices.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
         raise TypeError(f"X.indices must be int32 or int64, got {X.indices.dtype}")
-    problem, row = checks.inspect_csr(X.indptr.astype(np.int64, copy=False), X.indices, X.shape[1])
+    indptr, indices = _plain(X.indptr, np.dtype(np.int64)), _plain(X.indices, X.indices.dtype)
+    n_values = min(len(indices), len(X.data))
+    if len(indptr) != X.shape[0] + 1 or not 0 <= indptr[0] <= indptr[-1] <= n_values:
+        raise ValueError(
+            f"X has {X.shape[0]} rows, {len(indptr)} entries of indptr, from {indptr.min()} to "
+            f"{indptr.max()}, and {n_values} values; the CSR matrix is damaged"
+        )
+    values = _plain(X.data, _target(X.dtype, dtype))
+    if indptr[0] > 0 or indptr[-1] < max(len(indices), len(values)):
+        # What lies before the first row or after the last belongs to none.
+        span = slice(indptr[0], indptr[-1])
+        indptr, indices, values = indptr - indptr[0], indices[span], values[span]
+    problem, row = checks.inspect_csr(indptr, indices, X.shape[1])
     if problem == "range":
         raise ValueError(
             f"X has an index outside 0 to {X.shape[1] - 1} in row {row}; the CSR matrix is damaged"
         )
     if problem == "order":
-        X = X.copy()
+        X = sparse.csr_array((values, indices, indptr), X.shape, copy=True)
         X.has_sorted_indices = X.has_canonical_format = False
         X.sum_duplicates()
-    first = checks.first_nonfinite(X.data)
+        indptr, indices, values = X.indptr.astype(np.int64, copy=False), X.indices, X.data
+    first = checks.first_nonfinite(values)
     if first >= 0:
-        row = int(np.searchsorted(X.indptr, first, side="right")) - 1
-        _refuse(X.data[first], row, int(X.indices[first]))
-    return Rows(X.shape, X.data, X.indptr.astype(np.int64, copy=False), X.indices)
+        row = int(np.searchsorted(indptr, first, side="right")) - 1
+        _refuse(values[first], row, int(indices[first]), names)
+    return Rows(X.shape, values, indptr, indices)
+
+
+def _plain(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """The array as C reads it, contiguous and aligned; copied only if it is not so."""
+    return np.require(np.asarray(array), dtype, ["C", "A"])
 
 
 def _as_numbers(array: np.ndarray) -> np.ndarray:
@@ -204,9 +241,10 @@ def _target(dtype: np.dtype[Any], wanted: np.dtype[Any] | None) -> np.dtype[Any]
     return dtype if dtype in DTYPES else np.dtype(np.float64)
 
 
-def _refuse(value: float, row: int, column: int) -> None:
-    name = "NaN" if math.isnan(value) else "infinity"
+def _refuse(value: float, row: int, column: int, names: list[Any] | None) -> None:
+    kind = "NaN" if math.isnan(value) else "infinity"
+    where = column if names is None else repr(names[column])
     raise ValueError(
-        f"X has {name} in row {row}, column {column}; drop the row, or fill it in with "
+        f"X has {kind} in row {row}, column {where}; drop the row, or fill it in with "
         "sklearn.impute.SimpleImputer"
     )

@@ -125,7 +125,8 @@ class State:
     """One output of a linear model: weights, rule state, bookkeeping, and where the run is.
 
     `array` is (n_features + 1, slot) for sparse rows and (width, n_features + 1) for dense ones;
-    the last feature is the intercept.
+    the last feature is the intercept. Blocks of `block` rows go on until step `until`: a stream
+    takes this from call to call, so that it does not matter where calls end.
     """
 
     array: np.ndarray
@@ -134,6 +135,8 @@ class State:
     step: int = 0
     base: int = 0
     debt: Debt = field(default_factory=lambda: Debt.new([], []))
+    block: int = 1
+    until: int = 0
 
     @classmethod
     def new(cls, method: Method, rows: Rows, debt: Debt | None = None) -> State:

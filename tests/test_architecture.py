@@ -13,7 +13,7 @@ PACKAGE = Path(lrcore.__file__).parent
 FLOORS = [
     {"_core.cpu", "_core.baseline", "_core.avx2", "_core.avx512"},
     {"_core"},
-    {"_core.threads", "numerics", "archive", "arrays"},
+    {"_core.threads", "numerics", "archive", "arrays", "frames"},
     {"formulas", "schedules", "losses", "checks", "bfloat16"},
     {"rules.base", "rows", "row_gradients"},
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "parameters"},

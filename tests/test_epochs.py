@@ -300,14 +300,14 @@ def test_a_crew_settles_on_the_faster_way_and_tries_the_other_again():
     ways = []
     for _ in range(60):
         ways.append(crew.choose())
-        crew.note(ways[-1], 10_000, cost[ways[-1]])
+        crew.note(ways[-1], 40_000, cost[ways[-1]])
     assert ways[:2] == [4, 1]
     assert ways.count(1) > 50
     assert 4 in ways[2:]
     cost.update({4: 0.5})
     for _ in range(60):
         ways.append(crew.choose())
-        crew.note(ways[-1], 10_000, cost[ways[-1]])
+        crew.note(ways[-1], 40_000, cost[ways[-1]])
     assert ways[-30:].count(4) > 25
     assert {epochs.Crew(3, fixed=True).choose() for _ in range(5)} == {3}
 

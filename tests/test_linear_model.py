@@ -435,7 +435,7 @@ def test_clone_and_pickle():
             "check_sample_weight_equivalence_on_dense_data",
             "check_sample_weight_equivalence_on_sparse_data",
         ),
-        "weights and repeats agree at the optimum, not after a few stochastic epochs",
+        "a row twice is two steps, a weight of 2 is one: they agree at the optimum alone",
     ),
 )
 def test_scikit_learn(estimator, check):

@@ -1,0 +1,110 @@
+"""Frames of pandas and polars as matrices; neither library is imported.
+
+A pandas frame that lies in one array of floats is not copied. Other columns are, once, side by
+side, as float32 if every one of them is float32, else as float64. Missing values become NaN,
+which is refused where all numbers are looked at. A frame with a sparse column becomes CSR.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+#: Rows filled in at a time: few enough to stay in the cache from one column to the next.
+BLOCK_ROWS = 4_096
+
+#: What to do about a column that does not hold numbers.
+ENCODE = (
+    "leave it out, or turn it into numbers, with sklearn.preprocessing.OneHotEncoder or "
+    "sklearn.feature_extraction.FeatureHasher"
+)
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a frame of pandas or polars."""
+    return hasattr(X, "columns") and (hasattr(X, "iloc") or hasattr(X, "get_columns"))
+
+
+def as_matrix(X: Any, dtype: np.dtype[Any] | None) -> Any:
+    """The frame's numbers: an array, or a CSR matrix if a column is sparse.
+
+    Parameters
+    ----------
+    X : frame of pandas or polars
+        Columns of numbers or booleans, also nullable ones.
+    dtype : float32 or float64, optional
+        What to convert to where columns are copied.
+
+    Raises
+    ------
+    ValueError
+        If a column does not hold numbers.
+    """
+    pandas = hasattr(X, "iloc")
+    columns = [column for _, column in X.items()] if pandas else X.get_columns()
+    for name, column in zip(X.columns, columns):
+        if not _holds_numbers(column.dtype):
+            raise ValueError(
+                f"X must hold numbers, got column {name!r} of {column.dtype}; {ENCODE}"
+            )
+    if dtype is None:
+        dtype = np.dtype(np.float32 if all(map(_is_float32, columns)) else np.float64)
+    if any(hasattr(column, "sparse") for column in columns):
+        return _as_csr(X, columns, dtype)
+    # Whether the columns lie in one array is seen by the first row, which costs nothing.
+    alike = pandas and all(column.dtype == dtype for column in columns)
+    if alike and np.may_share_memory(X.iloc[:1].to_numpy(), X.iloc[:1, :1].to_numpy()):
+        return X.to_numpy()
+    numbers = [_numbers(name, column, dtype) for name, column in zip(X.columns, columns)]
+    out = np.empty(X.shape, dtype)
+    for start in range(0, len(out), BLOCK_ROWS):
+        stop = start + BLOCK_ROWS
+        for j, values in enumerate(numbers):
+            out[start:stop, j] = values[start:stop]
+    return out
+
+
+def _holds_numbers(dtype: Any) -> bool:
+    if hasattr(dtype, "is_numeric"):  # polars
+        return bool(dtype.is_numeric()) or str(dtype) == "Boolean"
+    return dtype.kind in "fiub" or dtype == np.dtype(object)
+
+
+def _is_float32(column: Any) -> bool:
+    """Whether a column of either library, nullable, sparse or neither, holds float32."""
+    name = str(getattr(column.dtype, "subtype", column.dtype)).lower()
+    return name in ("float32", "float[pyarrow]")
+
+
+def _numbers(name: Any, column: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """The column as an array that can be assigned to one of dtype, NaN where a value is missing."""
+    if hasattr(column, "iloc") and not isinstance(column.dtype, np.dtype):
+        numbers: np.ndarray = column.to_numpy(dtype=dtype, na_value=np.nan)
+        return numbers
+    numbers = column.to_numpy()
+    if numbers.dtype.kind != "O":
+        return numbers
+    try:
+        return numbers.astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"X must hold numbers, got column {name!r} of objects: {error}; {ENCODE}"
+        ) from None
+
+
+def _as_csr(X: Any, columns: list[Any], dtype: np.dtype[Any]) -> sparse.csr_matrix:
+    """Column by column, so that no more is ever written out than there are values."""
+    indices, values = [], []
+    for name, column in zip(X.columns, columns):
+        if hasattr(column, "sparse") and column.sparse.fill_value == 0:
+            indices.append(column.array.sp_index.to_int_index().indices)
+            values.append(column.sparse.sp_values.astype(dtype, copy=False))
+        else:
+            numbers = _numbers(name, column, dtype)
+            indices.append(np.flatnonzero(numbers))
+            values.append(numbers[indices[-1]].astype(dtype, copy=False))
+    indptr = np.cumsum([0, *map(len, values)])
+    parts = (np.concatenate(values), np.concatenate(indices), indptr)
+    return sparse.csc_matrix(parts, shape=X.shape).tocsr()

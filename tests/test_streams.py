@@ -1,0 +1,177 @@
+"""Where calls end: streams cut into calls of partial_fit, fits into calls of the core."""
+
+import os
+import pickle
+import signal
+import threading
+
+import numpy as np
+import pytest
+from scipy import sparse
+from strategies import equal_bits, sparse_problem
+
+import lrcore
+from lrcore import SGD, AdaGrad, Adam, LinearClassifier, RMSProp, epochs, schedules
+from lrcore.epochs import Pass
+
+# ---- streams ------------------------------------------------------------------------------------
+
+#: Rows that grow, so that blocks would not be the same if all rows of a call had a say.
+_, LONG_DENSE, LONG_LABELS, _ = sparse_problem(n_rows=1800, n_features=40)
+LONG_DENSE[900:] *= 4.0
+LONG = sparse.csr_matrix(LONG_DENSE)
+
+STREAMS = {
+    "defaults": {},
+    "schedule": {"optimizer": AdaGrad(lr=schedules.Cosine(0.5, steps=1500).warmup(100))},
+    "stamps": {"optimizer": RMSProp(lr=0.02), "penalty": "l1"},
+    "momentum": {"optimizer": Adam(lr=0.02), "penalty": "elasticnet"},
+    "steep": {"optimizer": SGD(lr=0.1)},
+    "short blocks": {"block_size": 16},
+    "single rows": {"block_size": 1},
+    "batches": {"batch_size": 16},
+    "batches with stamps": {"batch_size": 24, "optimizer": RMSProp(lr=0.02)},
+}
+
+
+def streamed(rows, y, cuts, between=lambda clf: clf, weight=None, **keywords):
+    """A stream that ends its calls there; estimators are handed on by `between`."""
+    clf = LinearClassifier(alpha=1e-3, **keywords)
+    for start, stop in zip([0, *cuts], [*cuts, len(y)]):
+        part = None if weight is None else weight[start:stop]
+        clf.partial_fit(rows[start:stop], y[start:stop], np.unique(y), part)
+        clf = between(clf)
+    return clf
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("name", STREAMS)
+def test_calls_that_end_with_a_block_are_one_long_stream(name, n_threads):
+    keywords = {**STREAMS[name], "n_threads": n_threads}
+    every = keywords.get("block_size", 256)
+    if "batch_size" in keywords:
+        every = keywords["batch_size"]
+    cuts = [[every], [k * every for k in (1, 2, 5)], range(every, 1800, every)]
+    cuts += [[7, 8, 500, 1001]] if every == 1 else []
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 1800)
+    for rows in (LONG.astype(np.float32), LONG_DENSE):
+        whole = streamed(rows, LONG_LABELS, [], weight=weight, **keywords)
+        for some in cuts if n_threads == 1 else cuts[1:2]:
+            some = list(some)[:60]
+            parts = streamed(rows, LONG_LABELS, some, weight=weight, **keywords)
+            assert parts.t_ == whole.t_
+            for one, other in zip(parts._fitted.states, whole._fitted.states):
+                assert equal_bits(one.columns, other.columns)
+                assert equal_bits(one.debt.owed, other.debt.owed)
+                assert equal_bits(one.debt.unpaid, other.debt.unpaid)
+            assert equal_bits(parts.coef_, whole.coef_)
+            assert equal_bits(parts.intercept_, whole.intercept_)
+
+
+def test_streams_go_on_through_files_and_pickles(tmp_path, backend):
+    three = np.where(np.arange(1800) % 3 == 0, 2, LONG_LABELS)[:900]
+
+    def through_a_file(clf):
+        lrcore.save(clf, tmp_path / "m")
+        return lrcore.load(tmp_path / "m")
+
+    whole = streamed(LONG, three, [])
+    for between in (through_a_file, lambda clf: pickle.loads(pickle.dumps(clf))):
+        parts = streamed(LONG, three, [256, 768], between)
+        assert equal_bits(parts.coef_, whole.coef_)
+        assert not np.array_equal(streamed(LONG, three, [256, 700], between).coef_, whole.coef_)
+
+
+@pytest.mark.parametrize("name", ["defaults", "steep", "batches"])
+def test_calls_that_end_elsewhere_are_close(name):
+    """They cut a block short, so margins are fresher; the model is as good."""
+    whole = streamed(LONG, LONG_LABELS, [], **STREAMS[name])
+    parts = streamed(LONG, LONG_LABELS, range(150, 1800, 150), **STREAMS[name])
+    assert not np.array_equal(parts.coef_, whole.coef_)
+    np.testing.assert_allclose(parts.coef_, whole.coef_, atol=0.1 * np.abs(whole.coef_).max())
+
+
+def test_another_rule_chooses_its_own_blocks(monkeypatch):
+    calls = Calls(monkeypatch)
+    monkeypatch.setattr(epochs, "CALL_VALUES", 1)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    clf = streamed(LONG[:1100], LONG_LABELS[:1100], [], optimizer=AdaGrad(lr=0.05))
+    assert max(calls) == 128
+    assert clf._fitted.states[0].until == 2048
+    calls.clear()
+    clf.set_params(block_size=4).partial_fit(LONG, LONG_LABELS)
+    assert max(calls) == 4
+
+
+# ---- calls into the core ------------------------------------------------------------------------
+
+
+class Calls(list):
+    """Rows of each call into the core, and what it was called with."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        advance = Pass.advance
+
+        def noted(passes, state, order, *rest):
+            self.append(len(order))
+            return advance(passes, state, order, *rest)
+
+        monkeypatch.setattr(Pass, "advance", noted)
+
+
+def wide_problem(n_rows=4_000, n_features=500, n_classes=20):
+    """Rows of 100 values, and labels that they have something to do with."""
+    rng = np.random.default_rng(0)
+    indices = np.sort(np.argsort(rng.random((n_rows, n_features)), axis=1)[:, :100], axis=1)
+    values = rng.normal(size=(n_rows, 100)).astype(np.float32)
+    indptr = np.arange(n_rows + 1) * 100
+    rows = sparse.csr_matrix((values.ravel(), indices.ravel().astype(np.int32), indptr))
+    labels = (rows @ rng.normal(size=(n_features, n_classes))).argmax(axis=1)
+    return rows, labels
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_calls_are_short_and_change_no_bits(batch_size, monkeypatch):
+    wide, labels = wide_problem()
+    calls = Calls(monkeypatch)
+    keywords = {"batch_size": batch_size, "alpha": 1e-3, "random_state": 0, "max_iter": 2}
+    usual = LinearClassifier(**keywords).fit(wide, labels)
+    assert 1_000 < max(calls) <= epochs.CALL_VALUES / (20 * 100)
+    longest = []
+    for call_values, least in ((1 << 60, 1), (400_000, 1), (1, 10_000), (1, 1)):
+        calls.clear()
+        monkeypatch.setattr(epochs, "CALL_VALUES", call_values)
+        monkeypatch.setattr(epochs, "LEAST_VALUES", least)
+        clf = LinearClassifier(**keywords).fit(wide, labels)
+        assert sum(calls) == 2 * 20 * 4_000
+        assert equal_bits(clf.coef_, usual.coef_)
+        assert equal_bits(clf.intercept_, usual.intercept_)
+        longest.append(max(calls))
+    whole, some, least, single = longest
+    assert whole > 2_000
+    assert some <= 200
+    assert least <= 100
+    assert single <= 64
+
+
+def test_a_signal_stops_a_wide_fit_of_many_classes_between_short_calls(monkeypatch):
+    """The signal comes from outside, at any moment; outputs stay in step."""
+    wide, labels = wide_problem()
+    monkeypatch.setattr(epochs, "CALL_VALUES", 200_000)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    seen = []
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+
+    def start(progress):
+        seen.append(progress)
+        if len(seen) == 1:
+            timer.start()
+
+    clf = LinearClassifier(max_iter=100_000, random_state=0)
+    with pytest.raises(KeyboardInterrupt, match="the fit was stopped in epoch"):
+        clf.fit(wide, labels, callback=start)
+    assert clf.n_iter_ < 100_000
+    assert max(np.diff([p.rows for p in seen if p.epoch == 0])) <= 100
+    assert len({state.step for state in clf._fitted.states}) == 1
+    assert clf.partial_fit(wide, labels).score(wide, labels) > 0.3
