@@ -123,13 +123,13 @@ PEERS = {
     "VW": (
         "vowpalwabbit", vowpal_wabbit,
         "--loss_function logistic --l2 as alpha; else its defaults (adaptive, normalized, "
-        "invariant), from its cache;\n    a pass is a quarter of the difference of fits of 5 "
-        "passes and of 1; its parser has a thread of its own",
+        "invariant)\n    from its cache, parsed by a thread of its own; a pass is a quarter of "
+        "what 5 passes take more than 1",
     ),
     "torch": (
         "torch", torch_adagrad,
         f"EmbeddingBag(mode='sum', sparse=True), Adagrad(lr={RATE}), batches of {BATCH}, no "
-        "penalty, one thread: a second gains nothing",
+        "penalty;\n    one thread: a second gained nothing",
     ),
     "liblinear -s 7": (
         "liblinear-official", liblinear, "C as alpha says, a whole fit at its own tolerance"
