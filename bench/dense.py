@@ -50,7 +50,7 @@ def report_passes(X, y, counts, rounds):
         for n in counts:
             first, further = t[batch, n, 1], (t[batch, n, 5] - t[batch, n, 1]) / 4
             name = "online" if batch == 1 else f"batches of {batch}"
-            speed = X.nbytes / further
+            speed = X.nbytes / further if further > 0 else np.nan
             print(
                 f"{name:<17} {n:>7} {first * 1e3:>19.1f} {further * 1e3:>18.1f} "
                 f"{speed / 1e9:>7.1f} {speed / reading[n]:>24.2f}"
