@@ -6,15 +6,16 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench report soak fuzz sanitize sanitized clean
+.PHONY: help demo test lint bench report soak stream fuzz sanitize sanitized clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
 	@echo "make test      run the tests"
 	@echo "make lint      ruff, mypy, cython-lint"
 	@echo "make bench     the asv suite on this checkout"
-	@echo "make report    one table of figures, measured side by side"
-	@echo "make soak      what takes too long for make test"
+	@echo "make report    tables of figures, measured side by side (DATA=folder of 20news.tsv.gz)"
+	@echo "make soak      what takes too long for make test, make stream among it"
+	@echo "make stream    a thousand million values through partial_fit, and the memory it takes"
 	@echo "make fuzz      a hundred thousand bad calls at random"
 	@echo "make sanitize  kernel tests under address, undefined-behaviour and thread sanitizers"
 	@echo "make clean     remove what the others made"
@@ -52,10 +53,13 @@ bench: $(VENV)/installed-bench
 	cd bench && ../$(BIN)/asv run --python=same --quick --show-stderr --machine local
 
 report: $(VENV)/installed-bench
-	$(BIN)/python bench/report.py
+	$(BIN)/python bench/report.py $(if $(DATA),--data $(DATA))
 
-soak: $(VENV)/installed-test
+soak: $(VENV)/installed-test stream
 	$(BIN)/python tests/soak.py
+
+stream: $(VENV)/built
+	$(BIN)/python bench/stream.py
 
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz.py

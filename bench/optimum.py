@@ -10,13 +10,12 @@ the same alpha, one class against the rest.
 from __future__ import annotations
 
 import argparse
-import gzip
 import statistics
 import time
 import warnings
 
+import matrices
 import numpy as np
-from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 import lrcore
@@ -28,14 +27,9 @@ def read(path, bits):
     if ".tsv" not in path:
         X, y, _ = datafile.read(path)
         return X, y
-    opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        rows = [line.rstrip("\n").split("\t", 2) for line in file]
-    rows = [row for row in rows if row[0] == "train"]
-    hashing = HashingVectorizer(
-        ngram_range=(1, 2), n_features=1 << bits, alternate_sign=False, dtype=np.float32
-    )
-    return hashing.transform([row[2] for row in rows]), np.array([row[1] for row in rows])
+    split, label, texts = matrices.read_tsv(path)
+    train = np.flatnonzero(split == "train")
+    return matrices.hashed_words([texts[i] for i in train], bits), label[train]
 
 
 def objective(X, sign, coef, intercept, alpha):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -83,7 +82,7 @@ def optax_adam(w, g, n_threads):
     return call
 
 
-#: Name, the module that has to be there, what makes the call, whether threads can be set.
+#: Name, the package that has to be there, what makes the call, whether threads can be set.
 PEERS = {
     "torch fused": ("torch", torch_adam, True),
     "DeepSpeed": ("deepspeed", deepspeed_adam, True),
@@ -92,15 +91,16 @@ PEERS = {
 }
 
 
-def installed():
-    """The peers that are here, and a line that says which, with versions, and which are not."""
+def installed(table):
+    """The rows of a table of peers, each `name: (package, ...)`, that are here, without their
+    package; and a line that says which, with versions, and which are not."""
     here, words, missing = {}, [], []
-    for name, (module, make, counts) in PEERS.items():
-        if importlib.util.find_spec(module) is None:
-            missing.append(module)
-            continue
-        here[name] = (make, counts)
-        words.append(f"{name} {version(module)}")
+    for name, (package, *rest) in table.items():
+        try:
+            words.append(f"{name} {version(package)}")
+            here[name] = tuple(rest)
+        except PackageNotFoundError:
+            missing.append(package)
     line = ", ".join(words) or "none"
     if missing:
         line += f"; not here: {', '.join(missing)} (pip install {' '.join(missing)})"

@@ -1,9 +1,11 @@
 """Everything measured side by side in one run: steps against NumPy, the machine's floor and other
-libraries, and a sparse epoch against SGDClassifier. Medians; ratios first.
+libraries; fits of sparse and dense rows, and predictions, against those of others. Medians.
 
-    python bench/report.py [--quick] [--only rules,peers,call,low,small,memory,epochs]
+    python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION]
 
-Other libraries take part where they are installed: torch, deepspeed, numba, optax.
+Sections: rules,peers,call,low,small,memory of steps; epochs,dense,far,predict of linear models.
+FOLDER is where 20news.tsv.gz is: lines of split, label and text. Other libraries take part where
+they are installed: torch, deepspeed, numba, optax, vowpalwabbit, liblinear-official.
 """
 
 from __future__ import annotations
@@ -12,75 +14,58 @@ import argparse
 import platform
 import time
 import warnings
-from functools import partial
 
+import dense
+import linear
+import linear_peers
 import numpy as np
 import peers
+import scale
 import scipy
 import sklearn
 import steps
-from benchmarks.workloads import SIZES, power_law
-from measure import processor, side_by_side
-from sklearn.linear_model import SGDClassifier
+from benchmarks.workloads import SIZES
+from measure import processor
 
 import lrcore
-from lrcore import LinearClassifier, _core
+from lrcore import _core
 from lrcore._core import threads
-
-
-def report_epochs(matrices, counts, rounds):
-    """Epochs of logistic regression, set-up included, against SGDClassifier's."""
-    print("logistic epoch     Mnnz   SGDClassifier ms   ", end="")
-    print("   ".join(f"online {n}T x   batch 256 {n}T x" for n in counts))
-    for name, (X, y, alpha) in matrices.items():
-        calls = {}
-        epochs = 5
-        calls["sgd"] = SGDClassifier(
-            loss="log_loss", alpha=alpha, max_iter=epochs, tol=None, random_state=0
-        )
-        for n in counts:
-            for batch in (1, 256):
-                calls[f"{batch} {n}"] = LinearClassifier(
-                    alpha=alpha, max_iter=epochs, random_state=0, n_threads=n, batch_size=batch
-                )
-        fits = {key: partial(model.fit, X, y) for key, model in calls.items()}
-        t = side_by_side(fits, rounds)
-        line = f"{name:<16} {X.nnz / 1e6:6.1f}   {t['sgd'] / epochs * 1e3:16.1f}   "
-        line += "   ".join(
-            f"{t['sgd'] / t[f'1 {n}']:11.2f}   {t['sgd'] / t[f'256 {n}']:14.2f}" for n in counts
-        )
-        print(line, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
     parser.add_argument("--only", help="sections, with commas between")
+    parser.add_argument("--data", help="the folder of 20news.tsv.gz")
     args = parser.parse_args()
     if _core.kernels is None:
         raise SystemExit("the report measures the compiled core; unset LRCORE_ISA=numpy")
     warnings.simplefilter("ignore")
     counts = sorted({1, min(threads.limits().values())})
-    others, line = peers.installed()
+    steppers, line = peers.installed(peers.PEERS)
+    fitters, fitters_line = peers.installed(linear_peers.PEERS)
     print(
         f"lrcore {lrcore.__version__} ({_core.isa}), NumPy {np.__version__}, SciPy "
         f"{scipy.__version__}, scikit-learn {sklearn.__version__}, Python "
         f"{platform.python_version()}\n{processor()}, up to {counts[-1]} threads, "
         f"{time.strftime('%Y-%m-%d')}, float32, medians\nAdam of others: {line}\n"
+        f"Fits of others: {fitters_line}\n"
     )
     sizes, rounds = (SIZES[:2], 3) if args.quick else (SIZES, 7)
-    rows = 20_000 if args.quick else 200_000
-    matrices = {f"power law 2^{bits}": (rows, 1 << bits) for bits in (18, 22)}
+    rows = 50_000 if args.quick else 1_000_000
+    near, far = (12, 22) if args.quick else (16, 26)
+    fit_rounds = 1 if args.quick else 5
     sections = {
         "rules": lambda: steps.report_rules(sizes[::-1], counts, rounds),
-        "peers": lambda: steps.report_peers(sizes, counts, rounds, others),
+        "peers": lambda: steps.report_peers(sizes, counts, rounds, steppers),
         "call": steps.report_call,
         "low": lambda: steps.report_low(sizes[-1], counts, rounds),
         "small": lambda: steps.report_small_numbers(20_000),
         "memory": lambda: steps.report_memory(sizes[-1]),
-        "epochs": lambda: report_epochs(
-            {name: (*power_law(*shape), 1e-6) for name, shape in matrices.items()}, counts, 3
-        ),
+        "epochs": lambda: linear.report_epochs(args.data, args.quick, counts, fit_rounds, fitters),
+        "dense": lambda: dense.report_dense(rows, counts, fit_rounds, fitters),
+        "far": lambda: scale.report_far(rows, (near, far), counts, fit_rounds),
+        "predict": lambda: scale.report_predict(rows, (near, far - 2), counts, 3 * fit_rounds),
     }
     wanted = args.only.split(",") if args.only else list(sections)
     for name in wanted:

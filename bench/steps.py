@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 import time
 from functools import partial
 
 import numpy as np
 from benchmarks.workloads import EVERY_RULE, bytes_moved, step_out, vectors
-from measure import repeated, side_by_side
+from measure import in_child, memory, repeated, side_by_side
 
 import lrcore
 from lrcore import _core
@@ -191,31 +189,26 @@ def report_small_numbers(size):
     print()
 
 
-MEMORY = """
-import resource, sys, numpy as np, lrcore
-size, rule, options = int(sys.argv[1]), lrcore.Adam(lr=1e-3), eval(sys.argv[2])
-w, g = np.ones(size, np.float32), np.ones(size, np.float32)
-optimizer = lrcore.Optimizer(w, rule, **options.pop("new", {}))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for _ in range(3):
-    optimizer.step(g, **options)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
+def grown(size, new, options):
+    """In a process of its own: bytes that memory's peak grows by while steps are taken."""
+    w, g = np.ones(size, np.float32), np.ones(size, np.float32)
+    optimizer = lrcore.Optimizer(w, ADAM, **new)
+    _, before = memory()
+    for _ in range(3):
+        optimizer.step(g, **options)
+    _, after = memory()
+    return after - before
 
 
 def report_memory(size):
     """What the resident memory's peak grows by, once parameters, gradients and states are there."""
     words = []
-    for name, options in {
-        "a step": {},
-        "with clipping by norm": {"clip_norm": 1.0},
-        "with averages": {"new": {"ema": 0.9}, "clip_value": 0.5},
-    }.items():
-        done = subprocess.run(
-            [sys.executable, "-c", MEMORY, str(size), repr(options)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        words.append(f"{name} {int(done.stdout) * 1024 / (4 * size) * 100:.2f} %")
+    for name, new, options in (
+        ("a step", {}, {}),
+        ("with clipping by norm", {}, {"clip_norm": 1.0}),
+        ("with averages", {"ema": 0.9}, {"clip_value": 0.5}),
+    ):
+        words.append(f"{name} {in_child(grown, size, new, options) / (4 * size):.2%}")
     print(
         f"Peak memory of Adam beyond parameters, gradient and state, {size:,} float32, as a share "
         f"of the parameters:\n  {', '.join(words)}\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections.abc import Iterable
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -70,15 +71,21 @@ def mix(h: np.ndarray) -> np.ndarray:
     return h ^ (h >> np.uint64(31))
 
 
-def hash_columns(columns: dict[str, np.ndarray]) -> sparse.csr_matrix:
-    """Every column and every pair of columns as one hashed feature; rows of unit length."""
-    hashed = []
+def hash_columns(
+    columns: dict[str, np.ndarray],
+    n_features: int = N_FEATURES,
+    pairs: Iterable[tuple[str, str]] | None = None,
+) -> sparse.csr_matrix:
+    """Every column and pair of columns (all, if None) as a hashed feature; rows of unit length."""
+    hashed = {}
     for name, values in columns.items():
         categories, codes = np.unique(values, return_inverse=True)
         h = np.array([zlib.crc32(f"{name}={c}".encode()) for c in categories], np.uint64)
-        hashed.append(mix(h)[codes])
-    features = [*hashed, *(mix(a + np.uint64(3) * b) for a, b in combinations(hashed, 2))]
-    indices = np.stack([(f % np.uint64(N_FEATURES)).astype(np.int32) for f in features], axis=1)
+        hashed[name] = mix(h)[codes]
+    pairs = combinations(hashed, 2) if pairs is None else pairs
+    crossed = [mix(hashed[a] + np.uint64(3) * hashed[b]) for a, b in pairs]
+    features = [*hashed.values(), *crossed]
+    indices = np.stack([(f % np.uint64(n_features)).astype(np.int32) for f in features], axis=1)
     n_rows, width = indices.shape
     X = sparse.csr_matrix(
         (
@@ -86,7 +93,7 @@ def hash_columns(columns: dict[str, np.ndarray]) -> sparse.csr_matrix:
             indices.ravel(),
             np.arange(0, indices.size + 1, width, dtype=np.int32),
         ),
-        shape=(n_rows, N_FEATURES),
+        shape=(n_rows, n_features),
     )
     X.sum_duplicates()
     return X

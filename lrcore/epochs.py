@@ -31,6 +31,9 @@ LONG_ROW = 64
 #: the margins to the update.
 BLOCK_VALUES = 4_000
 
+#: Values of X that are fetched beforehand, with their features or without.
+AHEAD_VALUES, AHEAD_DENSE = 2 * BLOCK_VALUES, 1 << 16
+
 #: Rows that stay together when they are shuffled, if they are short: they are then read from
 #: memory in one go, which saves up to half of the time. Sixteen strata of the rows give a run each
 #: in turn, so that a block or batch is made of rows from everywhere: measured on rows sorted by
@@ -130,10 +133,16 @@ class Pass:
                 block,
                 bounds=rows.cuts(n_threads),
                 room=room,
-                ahead=max(block, round(128 / max(1.0, rows.nnz_per_row))),
+                ahead=self._ahead(block),
                 far=far,
             )
         return self._jobs[block, n_threads]
+
+    def _ahead(self, block: int) -> int:
+        """Rows from those worked on to those fetched: a block, if so much fits the cache."""
+        width = max(1.0, self.rows.nnz_per_row)
+        most = AHEAD_VALUES if self.rows.sparse else AHEAD_DENSE
+        return max(1, min(max(block, round(128 / width)), int(most / width)))
 
     @property
     def run_length(self) -> int:

@@ -42,20 +42,51 @@ def bytes_moved(rule, itemsize=4):
     return itemsize * (3 + 2 * len(rule.formula.state))
 
 
-def power_law(n_rows=200_000, n_features=1 << 20, nnz=20, seed=0):
-    """Rows of `nnz` features with frequencies that fall as a power law; labels of a linear rule."""
+def power_law(n_rows=200_000, n_features=1 << 20, nnz=20, seed=0, exponent=1.1):
+    """Rows of `nnz` features each and labels of a logistic model, as text would give them.
+
+    The feature of rank k comes up as often as k**-exponent says (0: all alike); ranks are dealt to
+    the columns at random, as hashing does. Values are like tf-idf, in rows of length 1. A tenth of
+    the features have a weight in the truth; margins have a standard deviation of 3.
+    """
     rng = np.random.default_rng(seed)
-    ranks = (n_features ** rng.random((n_rows, nnz))).astype(np.int64) - 1
-    # Frequent features are spread over the columns as hashing does.
-    indices = (ranks * 0x9E3779B1) % n_features
-    values = (rng.uniform(0.5, 1.5, indices.shape) / np.sqrt(nnz)).astype(np.float32)
-    indptr = np.arange(0, indices.size + 1, nnz)
-    X = sparse.csr_matrix(
-        (values.ravel(), indices.ravel().astype(np.int32), indptr), shape=(n_rows, n_features)
-    )
-    X.sum_duplicates()
-    truth = rng.normal(0, 3, n_features).astype(np.float32)
-    y = (X @ truth + rng.logistic(size=n_rows) > 0).astype(int)
+    column = rng.permutation(np.arange(n_features, dtype=np.int32))
+
+    def draw(size):
+        """Ranks by the inverse of the continuous law over [1, n_features + 1)."""
+        power = 1.0 - exponent
+        span = (n_features + 1.0) ** power - 1.0
+        rank = (1.0 + rng.random(size) * span) ** (1.0 / power)
+        return column[np.minimum(rank.astype(np.int64), n_features) - 1]
+
+    indices = draw((n_rows, nnz))
+    indices.sort(axis=1)
+    rows = np.arange(n_rows)
+    while len(rows):
+        some = indices[rows]
+        again = np.zeros(some.shape, bool)
+        again[:, 1:] = some[:, 1:] == some[:, :-1]
+        bad = again.any(axis=1)
+        rows, some, again = rows[bad], some[bad], again[bad]
+        some[again] = draw(np.count_nonzero(again))
+        some.sort(axis=1)
+        indices[rows] = some
+
+    rank = np.empty(n_features, np.float32)
+    rank[column] = np.arange(1, n_features + 1, dtype=np.float32)
+    rarity = np.log(rank) * np.float32(exponent) + np.float32(1)
+    values = 1 + rng.geometric(0.7, indices.shape).astype(np.float32)
+    np.log(values, out=values)
+    values *= rarity[indices]
+    values /= np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
+    indptr = np.arange(0, indices.size + 1, nnz, dtype=np.int32)
+    X = sparse.csr_matrix((values.ravel(), indices.ravel(), indptr), shape=(n_rows, n_features))
+    X.has_canonical_format = True
+    truth = rng.standard_normal(n_features, np.float32)
+    truth *= rng.random(n_features, np.float32) < 0.1
+    margins = X @ truth
+    margins *= 3 / margins.std()
+    y = (margins + rng.logistic(size=n_rows) > 0).astype(int)
     return X, y
 
 

@@ -49,7 +49,13 @@ cdef inline void fetch(
     twice as far ahead, and those its place, thrice.
     """
     cdef Py_ssize_t k, row, start, stop
-    if Matrix is not Dense:
+    if Matrix is Dense:
+        if 0 < job.ahead < job.n_rows - i:
+            row = job.order[i + job.ahead]
+            prefetch_far(job.y + row)
+            for k in range(low, high, 16):
+                prefetch_far((<const real*>X.values) + row * X.n_columns + k)
+    else:
         if job.far and 0 <= i + job.ahead < job.n_rows:
             span(X, job.order[i + job.ahead], low, high, job.n_features, &start, &stop)
             for k in range(start, stop):
@@ -110,6 +116,8 @@ cdef inline void margin_phase(
     cdef double share = 1.0 / n if job.mean else 1.0
     cdef real intercept = model[address(X, job, job.n_features)]
     for i in range(start, stop):
+        if first + i + job.ahead < last:
+            fetch(X, model, job, first + i, 0, job.n_features)
         margin[i] = dot(X, model, job.width, job.order[first + i]) + intercept
         y[i] = job.y[job.order[first + i]]
         weight[i] = job.weight[job.order[first + i]] if job.weight is not NULL else 1.0
@@ -139,7 +147,8 @@ cdef inline double online_phase(
         owed += job.rates[i] * weight[i - first]
         d = <real>slope[i - first]
         row = job.order[i]
-        fetch(X, model, job, i, low, high)
+        if i + job.ahead >= last:
+            fetch(X, model, job, i, low, high)
         span(X, row, low, high, job.n_features, &start, &stop)
         if Matrix is Dense:
             touch_columns(
@@ -174,10 +183,11 @@ cdef inline double mean_phase(
         total += <real>slope[i]
     for i in range(first, last):
         row = job.order[i]
+        if i + job.ahead >= last:
+            fetch(X, model, job, i, low, high)
         if Matrix is Dense:
             add_row(model + job.gradient * cs, x + row * X.n_columns, <real>slope[i - first], low, high)
         else:
-            fetch(X, model, job, i, low, high)
             span(X, row, low, high, job.n_features, &start, &stop)
             n_listed = add_entries(
                 model, X.indices + start, x + start, <real>slope[i - first], stop - start,
@@ -240,7 +250,7 @@ cdef void fit(
     for group in range(job.n_groups):
         owed[group] = job.owed[group]
         unpaid[group] = job.unpaid[group]
-    for i in range(-2 * job.ahead, 0):
+    for i in range(-job.ahead if Matrix is Dense else -2 * job.ahead, 0):
         fetch(X, model, job, i, low, high)
     while first < job.n_rows:
         last = min(first + job.block, job.n_rows)

