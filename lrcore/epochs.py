@@ -44,9 +44,10 @@ RUN_LENGTH, STRATA = 16, 16
 
 def core_job(
     method: Method, n_features: int, block: int, *, bounds: np.ndarray, room: int = 1,
-    ahead: int = 1, far: bool = False,
+    ahead: int = 1, far: bool = False, longest: int = 1,
 ) -> Any:  # fmt: skip
-    """What the core is told once: bounds are the feature ranges of the threads."""
+    """What the core is told once: bounds are the feature ranges of the threads, room the features
+    of a batch, longest those of an update, which averages need to know."""
     assert _core.kernels is not None
     return _core.kernels.LinearFit(
         loss=type(method.loss).__name__,
@@ -64,7 +65,15 @@ def core_job(
         far=far,
         scratch=np.zeros((5, block)),
         listed=np.empty((len(bounds) - 1, room), np.int64),
+        before=np.empty((len(bounds) - 1, 8 * longest), np.int8),
     )
+
+
+def core_average(state: State) -> tuple[np.ndarray | None, float]:
+    """The state's average as the core takes it, its start counted from the state's base."""
+    if state.average is None:
+        return None, 0.0
+    return state.average.changes, float(state.average.since - state.base)
 
 
 def core_debt(state: State) -> Any:
@@ -124,8 +133,10 @@ class Pass:
         if (block, n_threads) not in self._jobs:
             method, rows = self.method, self.rows
             n_features, room = rows.shape[1], 1
+            longest = n_features if rows.indptr is None else int(np.diff(rows.indptr).max())
             if method.mean and rows.indptr is not None:
-                room += min(n_features, block * int(np.diff(rows.indptr).max()))
+                room += min(n_features, block * longest)
+                longest = room
             far = n_features * method.columns.slot * rows.dtype.itemsize > CACHE_BYTES
             self._jobs[block, n_threads] = core_job(
                 method,
@@ -135,6 +146,7 @@ class Pass:
                 room=room,
                 ahead=self._ahead(block),
                 far=far,
+                longest=1 if method.averaged_from is None else max(1, longest),
             )
         return self._jobs[block, n_threads]
 
@@ -218,7 +230,7 @@ class Pass:
             n_threads = self._crew.choose()
             start = time.perf_counter()
             head = (self._job(block, n_threads), index, table, rates, order)
-            tail = (y, weight, state.array, state.step, core_debt(state))
+            tail = (y, weight, state.array, state.step, core_debt(state), *core_average(state))
             if rows.indptr is not None:
                 data = (rows.indptr, rows.indices, rows.values)
                 total = _core.kernels.fit_csr(*head, *data, *tail)
@@ -251,8 +263,9 @@ def settle(state: State, method: Method) -> None:
     job = core_job(method, n_features, 1, bounds=np.array([0, n_features], np.int64))
     index = _core.kernels.RULES[method.formula.__name__][0]
     _core.kernels.settle_model(
-        job, index, table, state.array, state.by_feature, state.step, core_debt(state)
-    )
+        job, index, table, state.array, state.by_feature, state.step, core_debt(state),
+        *core_average(state),
+    )  # fmt: skip
     state.debt.clear()
 
 

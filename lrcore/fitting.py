@@ -55,7 +55,7 @@ class Fitted:
         for state in self.states:
             copy = state.copy()
             epochs.settle(copy, self.method)
-            settled.append(copy.columns[0].copy())
+            settled.append(copy.weights)
         both = np.array(settled)
         return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
 
@@ -195,6 +195,7 @@ class Fit:
         if fitted is not None and fitted.method != method:
             for state in states:
                 state.until = 0  # another rule or rate: the size of blocks is chosen anew
+                state.begin_average(method)
         order = np.arange(data.rows.shape[0], dtype=np.int64)
         passes = Pass(method, data.rows, self.n_threads, stream=True)
         loss = self._epoch(passes, states, order, data, 0, lambda: False)

@@ -54,6 +54,7 @@ class LinearModel(BaseEstimator):
     validation_fraction: float
     n_iter_no_change: int
     warm_start: bool
+    average: bool | int
     n_threads: int | None
     verbose: int
 
@@ -94,6 +95,8 @@ class LinearModel(BaseEstimator):
             raise ValueError(
                 f"validation_fraction must be within 0 and 1, got {self.validation_fraction!r}"
             )
+        if not isinstance(self.average, (bool, np.bool_)):
+            check_number("average", self.average, 0)
         threads.check(self.n_threads)
         self._check_rule(self._rule(None))
 
@@ -112,13 +115,16 @@ class LinearModel(BaseEstimator):
             )
 
     def _rule(self, total_steps: int | None) -> Rule:
-        """The rule, with a rate given as a number falling to 0 over a run of known length."""
+        """The rule, with a rate given as a number falling to 0 over a run of known length.
+
+        Averages do what the fall does (Polyak and Juditsky 1992): with them it stays.
+        """
         if isinstance(self.optimizer, Rule):
             rule = self.optimizer
         else:
             cls = rule_class(self.optimizer)
             rule = cls(lr=cls.linear_lr)
-        if total_steps is None or isinstance(rule.lr, Schedule) or not rule.anneals:
+        if total_steps is None or isinstance(rule.lr, Schedule) or not rule.anneals or self.average:
             return rule
         return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
 
@@ -133,6 +139,7 @@ class LinearModel(BaseEstimator):
             intercept=bool(self.fit_intercept),
             batch_size=int(self.batch_size),
             block_size=int(self.block_size),
+            averaged_from=(int(self.average) - 1) // self.batch_size if self.average else None,
         )
 
     # ---- fits -------------------------------------------------------------------------------

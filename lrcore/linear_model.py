@@ -44,6 +44,7 @@ from lrcore.arguments import (
     check_loss_parameters,
     check_targets,
     check_weight,
+    encode,
     one_vs_rest,
     weigh_classes,
 )
@@ -104,6 +105,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     warm_start : bool
         Begin ``fit`` with the weights and the rule's state of the last one; steps, and with them
         the rate, start anew.
+    average : bool or int
+        The model is the mean of the weights after every step (Polyak and Juditsky 1992), from the
+        step of row `average` on, from the first if True. A rate given as a number then stays what
+        it is. One number more for each feature; features that no row touches cost nothing.
     n_threads : int, optional
         By default what the machine grants and the data is worth. The bits do not depend on it.
     verbose : int
@@ -161,6 +166,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         warm_start: bool = False,
+        average: bool | int = False,
         n_threads: int | None = None,
         verbose: int = 0,
         class_weight: dict[Any, float] | str | None = None,
@@ -182,6 +188,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
+            average=average,
             n_threads=n_threads,
             verbose=verbose,
             class_weight=class_weight,
@@ -232,7 +239,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         labels = check_labels(y)
         check_lengths(rows, labels)
         weight = check_weight(sample_weight, rows.shape[0])
-        classes, codes = np.unique(labels, return_inverse=True)
+        classes, codes = encode(labels)
         if len(classes) < 2:
             raise ValueError(
                 f"y has 1 class, {classes[0]!r}; a classifier needs at least 2 classes"
@@ -352,7 +359,8 @@ class LinearRegressor(RegressorMixin, LinearModel):
         ``"squared_error"`` by default. The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
     optimizer, penalty, alpha, l1_ratio, fit_intercept, max_iter, shuffle, batch_size, block_size, \
-random_state, tol, early_stopping, validation_fraction, n_iter_no_change, warm_start, n_threads, \
+random_state, tol, early_stopping, validation_fraction, n_iter_no_change, warm_start, average, \
+n_threads, \
 verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
@@ -406,6 +414,7 @@ verbose
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         warm_start: bool = False,
+        average: bool | int = False,
         n_threads: int | None = None,
         verbose: int = 0,
         epsilon: float = 0.1,
@@ -429,6 +438,7 @@ verbose
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
+            average=average,
             n_threads=n_threads,
             verbose=verbose,
             epsilon=epsilon,

@@ -12,7 +12,7 @@ from lrcore.archive import ArchiveError
 from lrcore.fitting import Fitted, Outcome
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
-from lrcore.states import Debt, Method, State
+from lrcore.states import Average, Debt, Method, State
 
 FORMAT = 1
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
@@ -51,6 +51,8 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     arrays = {"loss_curve": model.loss_curve_}
     for k, state in enumerate(model._fitted.states):
         arrays[f"state_{k}"] = state.columns
+        if state.average is not None:
+            arrays[f"average_{k}"] = state.average.changes
     if isinstance(model, LinearClassifier):
         arrays["classes"] = model.classes_
     if hasattr(model, "feature_names_in_"):
@@ -63,6 +65,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "states": [
             [s.step, s.base, _debt_to_list(s.debt), s.block, s.until] for s in model._fitted.states
         ],
+        "averages": [s.average and s.average.since for s in model._fitted.states],
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
         "extra": extra or {},
@@ -105,7 +108,15 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
         steps, owed = (int(step), int(base)), _debt_from_list(debt)
-        states.append(State(array, shape[0], False, *steps, owed, *map(int, blocks)))
+        block, until = map(int, blocks)
+        state = State(array, shape[0], False, *steps, owed, block, until)
+        since = header["averages"][k]
+        if since is not None:
+            changes = np.ascontiguousarray(arrays[f"average_{k}"], array.dtype)
+            if changes.shape != shape[1:]:
+                raise ValueError(f"average_{k} must have {shape[1]} entries, got {changes.shape}")
+            state.average = Average(changes, int(since))
+        states.append(state)
     model._finish(Outcome(Fitted(states, method), arrays["loss_curve"].tolist(), []))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
@@ -142,6 +153,7 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
         "l1": method.l1,
         "l2": method.l2,
         "intercept": method.intercept,
+        "averaged_from": method.averaged_from,
         "batch_size": method.batch_size,
         "block_size": method.block_size,
     }

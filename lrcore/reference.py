@@ -7,6 +7,8 @@ rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,17 @@ def touch(
         columns[1 + i, entries] = state[i]
 
 
+@contextmanager
+def averaged(state: State, which: Any, done: int) -> Iterator[None]:
+    """What is changed of the features `which` within goes into the average, if there is one."""
+    w = state.columns[0]
+    before = w[which].copy()
+    yield
+    if state.average is not None:
+        elapsed = max(0, state.base + done - state.average.since)
+        state.average.changes[which] += w.dtype.type(elapsed) * (w[which] - before)
+
+
 def settle(state: State, method: Method, row: np.ndarray, *, due_only: bool = False) -> None:
     """Bring features up to date, in place: all of them, or the groups whose payment is due."""
     debt, start = state.debt, 0
@@ -51,7 +64,8 @@ def settle(state: State, method: Method, row: np.ndarray, *, due_only: bool = Fa
         settle_features(state, method, c, slice(0, -1), 0.0)
     for k, stop in enumerate(debt.stops):
         if not due_only or debt.unpaid[k] >= debt.periods[k]:
-            settle_features(state, method, c, slice(start, stop), debt.owed[k])
+            with averaged(state, slice(start, stop), state.step - 1):
+                settle_features(state, method, c, slice(start, stop), debt.owed[k])
             debt.owed[k] = debt.unpaid[k] = 0
         start = stop
 
@@ -109,9 +123,11 @@ def fit_rows(
         for (e, g, g_intercept), share in zip(updates, shares):
             at = state.step - first
             c = method.formula.row(table[at], dtype)
-            touch(method, c, columns, e, g, state.step)
+            with averaged(state, e, state.step):
+                touch(method, c, columns, e, g, state.step)
             if method.intercept:
-                touch(method, c, columns, [-1], g_intercept, state.step)
+                with averaged(state, [-1], state.step):
+                    touch(method, c, columns, [-1], g_intercept, state.step)
             debts.append(rates[at] * share)
             state.step += 1
         state.debt.owed[:] += float(np.cumsum(debts)[-1])

@@ -41,6 +41,10 @@ class Staged:
         whole = replace(State.new(method, original, debt), step=state.step, base=state.base)
         whole.columns[:, self.features] = state.columns[:, :-1]
         whole.columns[:, -1] = state.columns[:, -1]
+        if whole.average is not None and state.average is not None:
+            whole.average.changes[self.features] = state.average.changes[:-1]
+            whole.average.changes[-1] = state.average.changes[-1]
+            whole.average.since = state.average.since
         return whole
 
 

@@ -41,6 +41,8 @@ class Method:
     intercept: bool
     batch_size: int
     block_size: int
+    #: Steps before the first whose weights count in the average; None for no average.
+    averaged_from: int | None = None
 
     @property
     def penalised(self) -> bool:
@@ -121,6 +123,25 @@ class Debt:
 
 
 @dataclass
+class Average:
+    """Polyak's average of the weights over the steps after the first `since`.
+
+    `changes` holds, for each feature and the intercept, the sum of every change times the averaged
+    steps before it: so a feature costs nothing in steps that leave it alone.
+    """
+
+    changes: np.ndarray
+    since: int
+
+    def of(self, weights: np.ndarray, t: int) -> np.ndarray:
+        """The average after step t, when the weights are these."""
+        n = t - self.since
+        if n <= 0:
+            return weights
+        return (weights.astype(np.float64) - self.changes / n).astype(weights.dtype)
+
+
+@dataclass
 class State:
     """One output of a linear model: weights, rule state, bookkeeping, and where the run is.
 
@@ -137,6 +158,7 @@ class State:
     debt: Debt = field(default_factory=lambda: Debt.new([], []))
     block: int = 1
     until: int = 0
+    average: Average | None = None
 
     @classmethod
     def new(cls, method: Method, rows: Rows, debt: Debt | None = None) -> State:
@@ -150,7 +172,22 @@ class State:
             state.columns[i] = method.rule.initial_state(name, np.zeros(1, rows.dtype))
         if method.columns.gradient:
             state.columns[method.columns.gradient] = -0.0
+        state.begin_average(method)
         return state
+
+    def begin_average(self, method: Method) -> None:
+        """Keep an average from now on, or none, as the method has it."""
+        if method.averaged_from is None:
+            self.average = None
+        elif self.average is None:
+            changes = np.zeros(self.columns.shape[1], self.columns.dtype)
+            self.average = Average(changes, max(self.base + self.step, method.averaged_from))
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(n_features + 1,): what a model of this state has, the average where there is one."""
+        w = self.columns[0]
+        return w.copy() if self.average is None else self.average.of(w, self.base + self.step)
 
     @property
     def columns(self) -> np.ndarray:
@@ -173,4 +210,5 @@ class State:
     def copy(self) -> State:
         array = aligned_zeros(self.array.shape, self.array.dtype)
         array[...] = self.array
-        return replace(self, array=array, debt=self.debt.copy())
+        average = self.average and replace(self.average, changes=self.average.changes.copy())
+        return replace(self, array=array, debt=self.debt.copy(), average=average)

@@ -15,6 +15,7 @@ from strategies import DTYPES, equal_bits, sparse_problem
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, schedules
+from lrcore.arguments import encode
 from lrcore.fitting import Progress
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=600, n_features=40)
@@ -617,3 +618,17 @@ def test_top_features_are_the_largest_weights():
     assert all_of_them[0][0] == f"f{top[0][0]}"
     with pytest.raises(ValueError, match="names must have 60 entries, got 2"):
         clf.top_features(names=["a", "b"])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, float, str, object])
+def test_classes_are_found_though_they_are_rare(dtype):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 20_001).astype(dtype)
+    if dtype is not bool:
+        labels[7] = np.array([5]).astype(dtype)[0]  # not in the sample
+    classes, codes = encode(labels)
+    expected, inverse = np.unique(labels, return_inverse=True)
+    assert classes.dtype == expected.dtype
+    assert classes.tolist() == expected.tolist()
+    assert (codes == inverse).all()
+    assert len(classes) == (2 if dtype is bool else 3)

@@ -66,6 +66,7 @@ class LinearFit:
         far: bool,
         scratch: NDArray[np.float64],
         listed: NDArray[np.int64],
+        before: NDArray[np.int8],
     ) -> None: ...
 
 step: Fused

@@ -11,18 +11,20 @@ cdef class LinearFit:
     cdef const int64_t[::1] bounds
     cdef double[:, ::1] scratch
     cdef int64_t[:, ::1] listed
+    cdef char[:, ::1] before
 
     def __init__(
         self, *, str loss, double parameter,
         double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
         Py_ssize_t n_features, tuple columns, const double[::1] powers,
         const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
-        double[:, ::1] scratch, int64_t[:, ::1] listed,
+        double[:, ::1] scratch, int64_t[:, ::1] listed, char[:, ::1] before,
     ):
         self.powers = powers
         self.bounds = bounds
         self.scratch = scratch
         self.listed = listed
+        self.before = before
         self.c.evaluate = EVALUATE[<int>LOSSES[loss]]
         self.c.parameter = parameter
         self.c.l1 = l1
@@ -40,6 +42,8 @@ cdef class LinearFit:
         self.c.scratch = &scratch[0, 0]
         self.c.listed = &listed[0, 0]
         self.c.room = listed.shape[1]
+        self.c.before = &before[0, 0]
+        self.c.before_bytes = before.shape[1]
 
 
 cdef class Debt:
@@ -61,10 +65,15 @@ cdef class Debt:
             job.owed = &self.owed[0]
 
 
+cdef inline void* pointer_to(real[::1] array):
+    """Where an array begins, NULL for None."""
+    return NULL if array is None else <void*>&array[0]
+
+
 cdef int call(
     LinearFit job, Worker worker, const double[:, ::1] table, void* model, void* X,
     const int64_t[::1] order, const double[::1] rates, const double[::1] y,
-    const double[::1] weight, int64_t step, Debt debt
+    const double[::1] weight, int64_t step, Debt debt, void* average, double averaged_from
 ) except -1:
     job.c.order = &order[0]
     job.c.n_rows = order.shape[0]
@@ -75,6 +84,8 @@ cdef int call(
         job.c.weight = &weight[0]
     job.c.step = step
     debt.lay_before(&job.c)
+    job.c.average = average
+    job.c.averaged_from = averaged_from
     job.c.loss = 0.0
     with nogil:
         run(worker, <void*>&table[0, 0], model, X, &job.c, job.c.n_ranges)
@@ -85,7 +96,7 @@ def fit_csr(
     LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
     const int64_t[::1] order, const int64_t[::1] indptr, const index[::1] indices,
     const real[::1] values, const double[::1] y, const double[::1] weight,
-    real[:, ::1] model, int64_t step, Debt debt,
+    real[:, ::1] model, int64_t step, Debt debt, real[::1] average, double averaged_from,
 ):
     """Fit the rows named by `order`; returns the sum of their losses."""
     cdef CSR32 short_rows
@@ -93,35 +104,47 @@ def fit_csr(
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     if index is int32_t:
         short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
-        call(job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, debt)
+        call(
+            job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, debt,
+            pointer_to(average), averaged_from,
+        )
     else:
         long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
-        call(job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, debt)
+        call(
+            job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, debt,
+            pointer_to(average), averaged_from,
+        )
     return job.c.loss
 
 
 def fit_dense(
     LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
     const int64_t[::1] order, const real[:, ::1] X, const double[::1] y,
-    const double[::1] weight, real[:, ::1] model, int64_t step, Debt debt,
+    const double[::1] weight, real[:, ::1] model, int64_t step, Debt debt, real[::1] average,
+    double averaged_from,
 ):
     """Fit the rows named by `order`; returns the sum of their losses."""
     cdef Dense rows
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     rows.values = &X[0, 0]
     rows.n_columns = X.shape[1]
-    call(job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, debt)
+    call(
+        job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, debt,
+        pointer_to(average), averaged_from,
+    )
     return job.c.loss
 
 
 def settle_model(
     LinearFit job, int rule, const double[:, ::1] table, real[:, ::1] model, bint feature_major,
-    int64_t step, Debt debt,
+    int64_t step, Debt debt, real[::1] average, double averaged_from,
 ):
     """Bring the whole model up to date, in place, after `step` steps."""
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     job.c.step = step
     debt.lay_before(&job.c)
+    job.c.average = pointer_to(average)
+    job.c.averaged_from = averaged_from
     with nogil:
         run(
             kernels.settle_sparse if feature_major else kernels.settle_dense,

@@ -165,9 +165,12 @@ cdef inline void touch_intercept(
     Rule r, real g, real* p, Py_ssize_t cs, Fit* job, int64_t done
 ) noexcept nogil:
     """The intercept pays no penalty."""
+    cdef real before = p[0]
     if decays(&r):
         wake(r, p, cs, job, done, done + 1)
     update(r, p, g, p + cs, p + 2 * cs, p + 3 * cs)
+    if job.average is not NULL:
+        (<real*>job.average)[job.n_features] += <real>elapsed_at(job, done) * (p[0] - before)
 
 
 cdef inline void pay_eight(
@@ -193,15 +196,34 @@ cdef inline void settle(
     double owed, int64_t done,
 ) noexcept nogil:
     """Bring the features in [low, high) up to date: states decayed, penalties paid."""
+    cdef Py_ssize_t j, first, last, cs = stride(X, job), width = address(X, job, 1)
+    cdef real* average = <real*>job.average
+    cdef real[64] before
+    if decays(&r):
+        for j in range(low, high):
+            wake(r, model + j * width, cs, job, done, done)
+    if owed == 0:
+        return
+    if average is NULL:
+        pay_range(r, model, X, job, low, high, owed)
+        return
+    for first in range(low, high, 64):
+        last = min(first + 64, high)
+        remember(model + first * width, <const int64_t*>NULL, last - first, width, before)
+        pay_range(r, model, X, job, first, last, owed)
+        add_changes(
+            model + first * width, <const int64_t*>NULL, last - first, width, before,
+            elapsed_at(job, done - 1), average + first,
+        )
+
+
+cdef inline void pay_range(
+    Rule r, real* model, Matrix* X, Fit* job, Py_ssize_t low, Py_ssize_t high, double owed
+) noexcept nogil:
     cdef Py_ssize_t j, cs = stride(X, job)
     cdef real* a_column = model + (cs if states(&r) > 0 else 0)
     cdef real* b_column = model + (2 * cs if states(&r) > 1 else 0)
     cdef real* c_column = model + (3 * cs if states(&r) > 2 else 0)
-    if decays(&r):
-        for j in range(low, high):
-            wake(r, model + address(X, job, j), cs, job, done, done)
-    if owed == 0:
-        return
     if Matrix is Dense:
         for j in range(low, high):
             pay(r, model + j, owed, job.l1, job.l2, a_column[j], b_column[j], c_column[j])

@@ -131,7 +131,7 @@ cdef inline void margin_phase(
 
 cdef inline double online_phase(
     Rule* table, real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last,
-    Py_ssize_t low, Py_ssize_t high,
+    Py_ssize_t low, Py_ssize_t high, real* before,
 ) noexcept nogil:
     """Row after row, each with its own rate, on the margins taken at the start of the block.
 
@@ -141,6 +141,7 @@ cdef inline double online_phase(
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
     cdef const real* x = <const real*>X.values
+    cdef real* average = <real*>job.average
     cdef double owed = 0.0
     cdef real d
     for i in range(first, last):
@@ -151,14 +152,28 @@ cdef inline double online_phase(
             fetch(X, model, job, i, low, high)
         span(X, row, low, high, job.n_features, &start, &stop)
         if Matrix is Dense:
+            if average is not NULL:
+                remember(model + low, <const int64_t*>NULL, high - low, 1, before)
             touch_columns(
                 table[i], d, model, x + row * X.n_columns, False, low, high, job, job.step + i
             )
+            if average is not NULL:
+                add_changes(
+                    model + low, <const int64_t*>NULL, high - low, 1, before,
+                    elapsed_at(job, job.step + i), average + low,
+                )
         else:
+            if average is not NULL:
+                remember(model, X.indices + start, stop - start, job.width, before)
             touch_entries(
                 table[i], d, model, X.indices + start, x + start, stop - start, X.size - start,
                 False, job, job.step + i,
             )
+            if average is not NULL:
+                add_changes(
+                    model, X.indices + start, stop - start, job.width, before,
+                    elapsed_at(job, job.step + i), average,
+                )
         if high == job.n_features and job.intercept:
             touch_intercept(table[i], d, model + address(X, job, high), cs, job, job.step + i)
     return owed
@@ -166,7 +181,7 @@ cdef inline double online_phase(
 
 cdef inline double mean_phase(
     Rule r, real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last,
-    Py_ssize_t low, Py_ssize_t high, Py_ssize_t batch, int64_t* listed,
+    Py_ssize_t low, Py_ssize_t high, Py_ssize_t batch, int64_t* listed, real* before,
 ) noexcept nogil:
     """The mean gradient of the block, then one update of each touched feature.
 
@@ -176,8 +191,9 @@ cdef inline double mean_phase(
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
     cdef const real* x = <const real*>X.values
+    cdef real* average = <real*>job.average
     cdef real total = 0
-    cdef double share = 0.0
+    cdef double share = 0.0, elapsed = elapsed_at(job, job.step + batch)
     for i in range(last - first):
         share += weight[i]
         total += <real>slope[i]
@@ -195,14 +211,26 @@ cdef inline double mean_phase(
             )
     if Matrix is Dense:
         x = model + job.gradient * cs
+        if average is not NULL:
+            remember(model + low, <const int64_t*>NULL, high - low, 1, before)
         touch_columns(r, <real>1, model, x, True, low, high, job, job.step + batch)
+        if average is not NULL:
+            add_changes(
+                model + low, <const int64_t*>NULL, high - low, 1, before, elapsed, average + low
+            )
         for i in range(low, high):
             model[job.gradient * cs + i] = <real>-0.0
     else:
+        if average is not NULL:
+            remember(model, <const int64_t*>listed, n_listed, job.width, before)
         touch_entries(
             r, <real>1, model, <const int64_t*>listed, <const real*>NULL, n_listed, 0,
             True, job, job.step + batch,
         )
+        if average is not NULL:
+            add_changes(
+                model, <const int64_t*>listed, n_listed, job.width, before, elapsed, average
+            )
     if high == job.n_features and job.intercept:
         touch_intercept(r, total, model + address(X, job, high), cs, job, job.step + batch)
     return job.rates[batch] * (share / (last - first))
@@ -247,6 +275,7 @@ cdef void fit(
     cdef double debt
     cdef int group
     cdef int64_t* listed = job.listed + part * job.room
+    cdef real* before = <real*>(job.before + part * job.before_bytes)
     for group in range(job.n_groups):
         owed[group] = job.owed[group]
         unpaid[group] = job.unpaid[group]
@@ -257,9 +286,9 @@ cdef void fit(
         margin_phase(model, X, job, first, last, part, parts)
         wait(&job.barrier, parts)
         if job.mean:
-            debt = mean_phase(table[batch], model, X, job, first, last, low, high, batch, listed)
+            debt = mean_phase(table[batch], model, X, job, first, last, low, high, batch, listed, before)
         else:
-            debt = online_phase(table, model, X, job, first, last, low, high)
+            debt = online_phase(table, model, X, job, first, last, low, high, before)
         start = 0
         for group in range(job.n_groups):
             stop = job.stops[group]

@@ -67,6 +67,11 @@ cdef struct Fit:
     const double* powers        # rho**k for k, 1024 k and 1024**2 k, k < 1024
     Evaluate evaluate           # the loss
     double parameter            # its number
+    # the averages, see average.pxi
+    void* average               # NULL: none
+    char* before                # weights before a change, `before_bytes` for each thread
+    Py_ssize_t before_bytes
+    double averaged_from        # steps before the first that counts
     # the threads
     const int64_t* bounds       # feature ranges
     int n_ranges
