@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lrcore import losses
+from lrcore import dual, losses
 from lrcore._core import threads
 from lrcore.arguments import (
     check_count,
@@ -25,6 +25,7 @@ from lrcore.schedules import Polynomial, Schedule
 from lrcore.states import Method
 
 PENALTIES = (None, "l2", "l1", "elasticnet")
+SOLVERS = ("stochastic", "dual")
 
 
 class LinearModel(BaseEstimator):
@@ -34,6 +35,7 @@ class LinearModel(BaseEstimator):
 
     #: The parameters of both; their defaults are those of the estimators' signatures.
     loss: str | None
+    solver: str
     optimizer: str | Rule
     penalty: str | None
     alpha: float
@@ -90,7 +92,12 @@ class LinearModel(BaseEstimator):
                 f"validation_fraction must be within 0 and 1, got {self.validation_fraction!r}"
             )
         threads.check(self.n_threads)
-        self._check_rule(self._rule(None))
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver must be 'stochastic' or 'dual', got {self.solver!r}")
+        if self.solver == "dual":
+            dual.check(self)
+        else:
+            self._check_rule(self._rule(None))
 
     def _check_rule(self, rule: Rule) -> None:
         """Refuse what a rule cannot do here."""
@@ -136,6 +143,8 @@ class LinearModel(BaseEstimator):
         self, data: Data, callback: Callable[[Progress], None] | None, eval_data: Data | None
     ) -> Outcome:
         """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
+        if self.solver == "dual":
+            return dual.fit(self, data, callback, eval_data)
         training, held_out = self._split(data, eval_data)
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
@@ -173,6 +182,11 @@ class LinearModel(BaseEstimator):
 
     def _partial_fit(self, data: Data, first: bool) -> Outcome:
         """One pass in the order given."""
+        if self.solver == "dual":
+            raise ValueError(
+                "partial_fit needs solver='stochastic', got 'dual', which keeps a variable for "
+                "each row and so needs all rows at once: call fit"
+            )
         method = self._method(None)
         if not first and method.columns != self._fitted.method.columns:
             raise ValueError(
@@ -187,6 +201,7 @@ class LinearModel(BaseEstimator):
         self.loss_curve_ = np.array(outcome.curve)
         self.n_iter_ = len(outcome.curve)
         self.t_ = outcome.fitted.t
+        self.dual_gap_ = outcome.dual_gap
         self.stopping_curve_ = np.array(outcome.measured)
 
     def _end(self, outcome: Outcome) -> None:

@@ -145,6 +145,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         self,
         loss: str | None = None,
         *,
+        solver: str = "stochastic",
         optimizer: str | Rule = "adagrad",
         penalty: str | None = "l2",
         alpha: float = 1e-6,
@@ -166,6 +167,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     ) -> None:
         super().__init__(
             loss=loss,
+            solver=solver,
             optimizer=optimizer,
             penalty=penalty,
             alpha=alpha,
@@ -376,6 +378,7 @@ verbose
         self,
         loss: str | None = None,
         *,
+        solver: str = "stochastic",
         optimizer: str | Rule = "adagrad",
         penalty: str | None = "l2",
         alpha: float = 1e-6,
@@ -399,6 +402,7 @@ verbose
     ) -> None:
         super().__init__(
             loss=loss,
+            solver=solver,
             optimizer=optimizer,
             penalty=penalty,
             alpha=alpha,
