@@ -16,127 +16,163 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from lrcore import _core, conjugates, epochs, reference
-from lrcore.epochs import CHUNK_ROWS, LONG_ROW
+from lrcore import _core, conjugates, epochs, numerics, reference, staging
+from lrcore._core import threads
+from lrcore.epochs import CHUNK_ROWS, LONG_ROW, STAGED_RUN
 from lrcore.fitting import Data, Fitted, Outcome, Progress, interrupts
 from lrcore.losses import LOSSES
 from lrcore.rows import Rows
 from lrcore.rules import SGD
-from lrcore.staging import CACHE_BYTES
+from lrcore.staging import CACHE_BYTES, Staged
 from lrcore.states import Method, State
 
 #: Losses that can be fitted so, and the only penalty.
-DUAL_LOSSES = [
-    name for name, loss in LOSSES.items() if conjugates.available(loss())
-]
+DUAL_LOSSES = [name for name, loss in LOSSES.items() if conjugates.available(loss())]
 
 #: Columns of a row's record in the core.
 TARGET, SHARE, DUAL, SQUARES = range(4)
 
-#: Values of X from a weight's prefetch to its use, and rows that stay together where they are short.
+#: Values of X from a weight's prefetch to its use, and short rows that stay together.
 AHEAD, RUN_LENGTH = 96, 8
 
+#: The square of the intercept's feature, over the mean of |x|**2: with more, rows that share it undo
+#: each other's steps, and with less it takes more epochs to find its place. And the gap within an
+#: epoch, over what its penalty holds back, up to which the penalty is centred anew.
+CONSTANT, INNER_GAP = 0.1, 30.0
 
-@dataclass
+#: Rows whose parts of the gap are worked out together: they stay in the cache.
+GAP_ROWS = 4096
+
+
+#: Epochs before sparse rows are staged, and epochs still to come that it takes: most fits of text
+#: end before.
+STAGE_AFTER, STAGE_FOR = 3, 5
+
+
 class Ascent:
     """One output on its way: a record for each row, and the weights that follow from them.
 
     A row's share is its weight over l2 times the sum of all weights, so that the weights are
     ``-sum(share * dual * x)`` and what is minimised is l2 times
-    ``sum(share * loss) + |weights|**2 / 2``.
+    ``sum(share * loss) + |weights|**2 / 2``. The intercept's feature is sqrt(constant).
     """
 
-    method: Method
-    rows: Rows
-    y: np.ndarray
-    weight: np.ndarray | None
-    constant: float
-    n_threads: int | None
-    intercept: float = 0.0
-    visits: int = 0
-    records: np.ndarray = field(init=False)
-    weights: np.ndarray = field(init=False)
-    job: Any = field(init=False, default=None)
+    def __init__(
+        self, method: Method, data: Data, y: np.ndarray, constant: float, n_threads: int | None
+    ) -> None:
+        n_rows, n_features = data.rows.shape
+        weight = np.ones(n_rows) if data.weight is None else data.weight
+        share = weight / (method.l2 * float(np.sum(weight)))
+        self.records = np.stack([y, share, np.zeros(n_rows), np.full(n_rows, -1.0)], axis=1)
+        self.loss, self.l2 = method.loss, method.l2
+        self.constant = constant
+        self.n_threads = n_threads
+        self.intercept = 0.0
+        self.visits = self.rounded = 0
+        self.features: np.ndarray | None = None
+        self._place(data.rows, np.zeros(n_features + 1, data.rows.dtype))
 
-    def __post_init__(self) -> None:
-        n_rows, n_features = self.rows.shape
-        weight = np.ones(n_rows) if self.weight is None else self.weight
-        share = weight / (self.method.l2 * float(np.sum(weight)))
-        self.records = np.stack([self.y, share, np.zeros(n_rows), np.full(n_rows, -1.0)], axis=1)
-        self.weights = np.zeros(n_features, self.rows.dtype)
+    def _place(self, rows: Rows, array: np.ndarray) -> None:
+        """Take rows, and weights of their features with room for the intercept."""
+        self.rows = rows
+        self.array = array
+        self.weights = array[:-1]
         if _core.kernels is not None:
-            loss = self.method.loss
-            pieces = conjugates.pieces(loss)
-            values = self.rows.nnz_per_row
-            self.job = _core.kernels.DualAscent(
-                loss=type(loss).__name__,
-                parameter=loss.parameter,
+            pieces = conjugates.pieces(self.loss)
+            values = rows.nnz_per_row
+            self._job = _core.kernels.DualAscent(
+                loss=type(self.loss).__name__,
+                parameter=self.loss.parameter,
                 logistic=pieces is None,
                 **(pieces or conjugates.NO_PIECES)._asdict(),
                 constant=self.constant,
-                ahead=max(1, round(AHEAD / max(1.0, values))) if self.rows.sparse else 0,
-                far=values < LONG_ROW and self.weights.nbytes > CACHE_BYTES,
+                ahead=max(1, round(AHEAD / max(1.0, values))) if rows.sparse else 0,
+                far=values < LONG_ROW and array.nbytes > CACHE_BYTES,
             )
+
+    def stage(self, staged: Staged) -> None:
+        """Go on with a copy of the rows."""
+        array, features = self.array, staged.features
+        if features is not None:
+            array = np.append(array[features], array[-1])
+        self.features = features
+        self.records = self.records[staged.order]
+        self._place(staged.rows, array)
 
     def advance(self, order: np.ndarray) -> np.ndarray:
         """Visit rows; returns sums over them, as they were found: of share times loss, of share
         times the row's part of the gap, and what amounts to ``|weights|**2`` at the minimum."""
         rows = self.rows
-        if self.job is None:
+        if _core.kernels is None:
             *sums, self.intercept = reference.ascend(
-                self.method.loss, rows, order, self.records, self.weights, self.intercept,
+                self.loss, rows, order, self.records, self.weights, self.intercept,
                 self.constant,
             )  # fmt: skip
         else:
-            assert _core.kernels is not None
-            head, tail = (self.job, order), (self.records, self.weights, self.intercept)
+            head, tail = (self._job, order), (self.records, self.weights, self.intercept)
             if rows.indptr is None:
                 *sums, self.intercept = _core.kernels.ascend_dense(*head, rows.values, *tail)
             else:
                 data = (rows.indptr, rows.indices, rows.values)
                 *sums, self.intercept = _core.kernels.ascend_csr(*head, *data, *tail)
         self.visits += len(order)
+        self.rounded += len(order)
         return np.array(sums)
 
-    def recentre(self) -> None:
-        """The intercept's penalty, from now on, is of its distance to where it is now."""
-        if self.constant:
-            slopes = self.records[:, SHARE] * self.records[:, DUAL]
-            self.intercept -= self.constant * float(np.sum(slopes))
+    def shares(self, order: np.ndarray) -> float:
+        """Sum of the shares of rows, at least one of which counts."""
+        whole = len(order) == len(self.records)
+        return 1.0 / self.l2 if whole else float(np.sum(self.records[order, SHARE])) or 1.0
+
+    def recentre(self, gap: float) -> None:
+        """Centre the intercept's penalty on where it is, if it holds back more than is left to
+        gain with it: `gap` is the last epoch's."""
+        slopes = float(np.sum(self.records[:, SHARE] * self.records[:, DUAL]))
+        if gap <= INNER_GAP * self.constant * slopes * slopes / 2:
+            self.intercept -= self.constant * slopes
 
     def certify(self) -> float:
         """The duality gap over the objective: how far, at most, this is above the minimum.
 
-        In float32 the weights drift from what their duals say, by about the rounding of a random
-        walk. Where that could be seen in the gap they are summed up anew.
+        With v the weights that the duals stand for, it is the rows' own gaps, ``loss + conjugate
+        - dual * margin``, none of which is negative, and ``|weights - v|**2 / 2``. The last is
+        rounding, unless the duals had to be balanced.
         """
-        gap = self._gap()
-        drift = float(np.finfo(self.weights.dtype).eps) * math.sqrt(self.visits)
-        if drift > gap / 20:
-            self.weights = self._combined(self.records[:, DUAL]).astype(self.weights.dtype)
-            self.visits = 0
-            gap = self._gap()
-        return gap
-
-    def _gap(self) -> float:
+        if not np.isfinite(self.weights).all():
+            raise FloatingPointError(
+                "the weights are no longer finite; scale the columns of X to about 1"
+            )
         y, share, dual = self.records[:, :SQUARES].T
-        loss, weights = self.method.loss, self.weights.astype(np.float64)
-        z = self.rows.margins(self.weights, self.intercept, self.n_threads).astype(np.float64)
-        norm = float(np.sum(weights * weights))
-        primal = float(np.sum(share * loss.evaluate(z, y)[0])) + norm / 2
+        loss, apart = self.loss, 0.0
         if self.constant:
             dual = balanced(dual, share)
-            weights = self._combined(dual)
-            norm = float(np.sum(weights * weights))
-        bound = -float(np.sum(share * conjugates.conjugate(loss, dual, y))) - norm / 2
-        return max(0.0, primal - bound) / primal if primal > 0 else 0.0
+            apart = float(np.sum(np.square(self.weights - self._combined(dual))))
+        z = self.rows.margins(self.weights, self.intercept, self.n_threads).astype(np.float64)
+        losses = gaps = norm = 0.0
+        for start in range(0, len(z), GAP_ROWS):
+            part = slice(start, start + GAP_ROWS)
+            value, product = loss.evaluate(z[part], y[part])[0], dual[part] * z[part]
+            gap = value + conjugates.conjugate(loss, dual[part], y[part]) - product
+            losses += float(np.sum(share[part] * value))
+            gaps += float(np.sum(share[part] * np.maximum(gap, 0.0)))
+            norm -= float(np.sum(share[part] * product))
+        primal = losses + norm / 2
+        # What weights, each rounded as often as there were visits, may be away from v.
+        rounding = float(np.finfo(self.weights.dtype).eps) ** 2 * self.rounded * norm
+        if rounding > gaps + apart:
+            self.weights[:] = self._combined(self.records[:, DUAL])
+            self.rounded = 0
+            return self.certify()
+        return (gaps + (apart + rounding) / 2) / primal if primal > 0 else 0.0
 
     def _combined(self, dual: np.ndarray) -> np.ndarray:
         """The weights that duals stand for, summed up in float64 in the order of the rows."""
@@ -152,9 +188,13 @@ class Ascent:
             _core.kernels.combine_csr(factors, rows.indptr, rows.indices, rows.values, out)
         return out
 
-    def state(self) -> State:
+    def state(self, n_features: int) -> State:
         """The outcome as any other fit has it, with plain SGD's columns."""
-        array = np.append(self.weights, self.weights.dtype.type(self.intercept))
+        array = self.array
+        if self.features is not None:
+            array = np.zeros(n_features + 1, array.dtype)
+            array[self.features] = self.weights
+        array[-1] = self.intercept
         return State(array[None], 1, by_feature=False, base=self.visits)
 
 
@@ -185,10 +225,8 @@ class DualFit:
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
         rows, random = data.rows, check_random_state(self.random_state)
-        constant = rows.measures().norm2 or 1.0 if method.intercept else 0.0
-        outputs = [
-            Ascent(method, rows, y, data.weight, constant, self.n_threads) for y in data.targets
-        ]
+        constant = CONSTANT * (rows.measures().norm2 or 1.0) if method.intercept else 0.0
+        outputs = [Ascent(method, data, y, constant, self.n_threads) for y in data.targets]
         run_length = 1 if rows.nnz_per_row >= LONG_ROW else RUN_LENGTH
         order = np.arange(rows.shape[0], dtype=np.int64)
         curve: list[float] = []
@@ -205,50 +243,64 @@ class DualFit:
                     break
                 # An epoch finds rows with their gaps of before it; after it they are smaller by
                 # about as much as from one epoch to the next. To look costs most of an epoch.
-                expected, before = found * min(1.0, found / before), found
+                rate, before = min(1.0, found / before), found
+                expected = found * rate
                 last = epoch + 1 == self.max_iter
                 if last or (self.tol is not None and expected <= self.tol):
                     gap = max(output.certify() for output in outputs)
                     if self.tol is not None and gap <= self.tol:
                         break
+                if epoch + 1 == STAGE_AFTER and self._long(epoch, expected, rate, rows):
+                    staged = staging.stage(rows, order, rows.dtype.itemsize)
+                    for output in outputs:
+                        output.stage(staged)
+                    order, run_length = np.arange(len(order)), STAGED_RUN
             stopped = interrupted()
         if stopped:
             gap = max(output.certify() for output in outputs)
-        for output in outputs:
-            if not np.isfinite(output.weights).all():
-                raise FloatingPointError(
-                    f"the weights are no longer finite after {len(curve)} epochs; scale the columns "
-                    "of X to about 1"
-                )
         if self.tol is not None and gap > self.tol and not stopped:
             warnings.warn(
                 f"the duality gap is {gap:.2g} of the objective after max_iter={self.max_iter} "
                 f"epochs, above tol={self.tol:g}; raise max_iter, tol or alpha, or scale X",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        fitted = Fitted([output.state() for output in outputs], method)
+        fitted = Fitted([output.state(rows.shape[1]) for output in outputs], method)
         return Outcome(fitted, curve, [], stopped, gap)
+
+    def _each(self, outputs: list[Ascent], do: Callable[[Ascent], np.ndarray]) -> list[np.ndarray]:
+        """What comes of each output, one on each thread."""
+        n_threads = min(len(outputs), threads.count(self.n_threads, outputs[0].rows.values.size))
+        if n_threads == 1:
+            return [do(output) for output in outputs]
+        with ThreadPoolExecutor(n_threads) as pool:
+            return list(pool.map(do, outputs))
+
+    def _long(self, epoch: int, gap: float, rate: float, rows: Rows) -> bool:
+        """Whether so many epochs are left, if the gap goes on shrinking so, that a copy pays."""
+        if epoch + STAGE_FOR >= self.max_iter:
+            return False
+        later = gap * float(numerics.power(rate, STAGE_FOR))
+        return later > (self.tol or 0.0) and staging.worthwhile(rows, staging.MIN_EPOCHS, False)
 
     def _epoch(
         self, outputs: list[Ascent], order: np.ndarray, epoch: int, interrupted: Callable[[], bool]
     ) -> tuple[float, float]:
         """One pass; returns the mean loss of the rows just before their visits, and the largest
         gap of an output, over its objective, by the rows as they were found."""
-        n_rows, rows_done, share_done = len(order), 0, 0.0
+        n_rows, rows_done = len(order), 0
         sums = np.zeros((len(outputs), 3))
         while rows_done < n_rows and not (rows_done and interrupted()):
             chunk = order[rows_done : rows_done + CHUNK_ROWS]
-            for k, output in enumerate(outputs):
-                sums[k] += output.advance(chunk)
+            sums += self._each(outputs, partial(Ascent.advance, order=chunk))
             rows_done += len(chunk)
-            share_done += float(np.sum(outputs[0].records[chunk, SHARE]))
-            mean = float(np.mean(sums[:, 0])) / share_done if share_done else 0.0
             if self.callback is not None:
-                done = Progress(epoch, self.max_iter, rows_done, n_rows, mean, math.nan)
-                self.callback(done)
-        for output in outputs:
-            output.recentre()
+                mean = float(np.mean(sums[:, 0])) / outputs[0].shares(order[:rows_done])
+                at = Progress(epoch, self.max_iter, rows_done, n_rows, mean, math.nan)
+                self.callback(at)
+        mean = float(np.mean(sums[:, 0])) / outputs[0].shares(order[:rows_done])
+        for output, (_, gap, _) in zip(outputs, sums):
+            output.recentre(gap)
         primal = sums[:, 0] + 0.5 * sums[:, 2]
         gap = float(np.max(sums[:, 1] / np.where(primal > 0, primal, math.inf)))
         if self.verbose:

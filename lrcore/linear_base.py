@@ -209,7 +209,8 @@ class LinearModel(BaseEstimator):
         if outcome.interrupted:
             raise KeyboardInterrupt(
                 f"the fit was stopped in epoch {self.n_iter_} of {self.max_iter}; the estimator "
-                "has what it learnt until then, and can be used or go on by partial_fit"
+                "has what it learnt until then, and can be used"
+                + (" or go on by partial_fit" if self.solver == "stochastic" else "")
             )
 
     # ---- coefficients -----------------------------------------------------------------------

@@ -63,6 +63,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "states": [[s.step, s.base, _debt_to_list(s.debt)] for s in model._fitted.states],
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
+        "dual_gap": model.dual_gap_,
         "extra": extra or {},
     }
     archive.write(path, header, arrays)
@@ -103,7 +104,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
         states.append(State(array, shape[0], False, int(step), int(base), _debt_from_list(debt)))
-    model._finish(Outcome(Fitted(states, method), arrays["loss_curve"].tolist(), []))
+    curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
+    model._finish(Outcome(Fitted(states, method), curve, [], dual_gap=gap))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
