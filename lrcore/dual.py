@@ -44,8 +44,8 @@ TARGET, SHARE, DUAL, SQUARES = range(4)
 #: Values of X from a weight's prefetch to its use, and short rows that stay together.
 AHEAD, RUN_LENGTH = 96, 8
 
-#: The square of the intercept's feature, over the mean of |x|**2: with more, rows that share it undo
-#: each other's steps, and with less it takes more epochs to find its place. And the gap within an
+#: The square of the intercept's feature, over the mean of |x|**2: with more, rows, which all share
+#: it, undo each other's steps; with less it takes more epochs to find its place. And the gap of an
 #: epoch, over what its penalty holds back, up to which the penalty is centred anew.
 CONSTANT, INNER_GAP = 0.1, 30.0
 
@@ -147,9 +147,9 @@ class Ascent:
         - dual * margin``, none of which is negative, and ``|weights - v|**2 / 2``. The last is
         rounding, unless the duals had to be balanced.
         """
-        if not np.isfinite(self.weights).all():
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.records).all()):
             raise FloatingPointError(
-                "the weights are no longer finite; scale the columns of X to about 1"
+                "the fit left the range of floating point; scale the columns of X to about 1"
             )
         y, share, dual = self.records[:, :SQUARES].T
         loss, apart = self.loss, 0.0
@@ -243,7 +243,7 @@ class DualFit:
                     break
                 # An epoch finds rows with their gaps of before it; after it they are smaller by
                 # about as much as from one epoch to the next. To look costs most of an epoch.
-                rate, before = min(1.0, found / before), found
+                rate, before = min(1.0, found / before) if before > 0 else 0.0, found
                 expected = found * rate
                 last = epoch + 1 == self.max_iter
                 if last or (self.tol is not None and expected <= self.tol):
