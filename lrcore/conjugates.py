@@ -92,17 +92,15 @@ def conjugate(loss: Loss, u: Floats, y: Floats) -> Floats:
     p = pieces(loss)
     if p is not None:
         return np.asarray(u * y + p.epsilon * np.abs(u) + 0.5 * p.smooth * u * u)
-    a = np.abs(u)
-    return _times_log(a) + _times_log(1.0 - a)
-
-
-def _times_log(a: Floats) -> Floats:
-    """a log a, 0 at 0."""
-    return np.where(a > 0.0, a * numerics.log(np.where(a > 0.0, a, 1.0)), 0.0)
+    # a log a + (1 - a) log(1 - a) with a = |u|, by the smaller of the two.
+    a = np.minimum(np.abs(u), 1.0 - np.abs(u))
+    odds = a / (1.0 - a)
+    logarithm = numerics.log(np.where(odds > 0.0, odds, 1.0))
+    return np.asarray(a * logarithm - numerics.log1p_unit(odds))
 
 
 def ascend(loss: Loss, z: Floats, y: Floats, u: Floats, h: Floats) -> tuple[Floats, Floats]:
-    """The new u of rows whose margins move by ``-h (new u - u)``, and the rows' duality gap.
+    """The new u of rows whose margins move by ``-h (new u - u)``, and the rows' duality gaps.
 
     Log loss goes as far as the bound 1/4 of its curvature allows and gives its gap to second
     order; the others go to their maximum.
