@@ -20,6 +20,9 @@ from lrcore.states import Method
 
 L2 = 0.02
 
+#: The largest slopes of the losses that have one.
+BOUNDS = {"hinge": 1.0, "modified_huber": 4.0, "huber": 0.7, "absolute_error": 1.0}
+
 
 def estimator(loss, **keywords):
     """The estimator for a loss, with the number that tests give it."""
@@ -45,6 +48,7 @@ def test_an_epoch_equals_the_plain_loop(loss, intercept, backend):
     X, dense, labels, target = sparse_problem(n_rows=90, n_features=25)
     y = targets_for(LOSSES[loss], labels, target)
     weight = np.random.default_rng(2).uniform(0.2, 2.0, len(y))
+    y[::9], weight[::9] = -y[::9], 0.01  # rows that stay far on the wrong side
     order = epochs.shuffled(len(y), 5)
     order = np.concatenate([order, order])  # the second time from duals that are not 0
     constant = 1.7 if intercept else 0.0
@@ -52,6 +56,8 @@ def test_an_epoch_equals_the_plain_loop(loss, intercept, backend):
     expected, b, duals = oracles.dual_ascent(dense, y, loss, order, L2, weight, constant)
     assert np.ptp(expected) > 0.1
     assert len(np.unique(duals.round(6))) > 3
+    if loss in BOUNDS:
+        assert np.isclose(np.abs(duals).max(), BOUNDS[loss])
     for matrix in (X, dense):
         data = Data(as_rows(matrix), [y], weight)
         output = dual.Ascent(method, data, y, constant, 1)
@@ -121,6 +127,22 @@ def test_the_certificate_bounds_the_distance_to_the_minimum(intercept, dtype):
     assert gaps[0] > 1e-3
     assert gaps[-1] < (1e-6 if dtype == np.float32 else 1e-5)
     assert gaps == sorted(gaps, reverse=True)
+
+
+def test_the_certificate_counts_an_intercept_out_of_place():
+    """Its feature is next to nothing, so the duals settle without it, and do not sum to 0."""
+    _, dense, labels, _ = sparse_problem()
+    y = np.where(labels, 1.0, -1.0)
+    y[np.arange(300) % 4 > 0] = 1.0
+    method = Method(LOSSES["log_loss"], SGD(lr=1.0), 0.0, L2, True, 1, 1)
+    output = dual.Ascent(method, Data(as_rows(dense), [y], None), y, 1e-12, 1)
+    for _ in range(60):
+        _, gap, _ = output.advance(np.arange(300))
+    assert gap < 1e-9
+    exact = estimator("log_loss", tol=1e-9, max_iter=2000).fit(dense, y > 0)
+    best = objective("log_loss", dense, y, exact.coef_[0], exact.intercept_[0])
+    got = objective("log_loss", dense, y, output.weights, output.intercept)
+    assert 0.05 < (got - best) / got <= output.certify()
 
 
 def test_weights_that_drifted_are_summed_up_anew(monkeypatch):
