@@ -165,6 +165,8 @@ class Ascent:
             losses += float(np.sum(share[part] * value))
             gaps += float(np.sum(share[part] * np.maximum(gap, 0.0)))
             norm -= float(np.sum(share[part] * product))
+        if self.constant:
+            norm = float(np.sum(np.square(self.weights, dtype=np.float64)))
         primal = losses + norm / 2
         # What weights, each rounded as often as there were visits, may be away from v.
         rounding = float(np.finfo(self.weights.dtype).eps) ** 2 * self.rounded * norm

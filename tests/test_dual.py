@@ -143,6 +143,13 @@ def test_the_certificate_counts_an_intercept_out_of_place():
     best = objective("log_loss", dense, y, exact.coef_[0], exact.intercept_[0])
     got = objective("log_loss", dense, y, output.weights, output.intercept)
     assert 0.05 < (got - best) / got <= output.certify()
+    # The same gap from its definition, in units of l2.
+    _, share, duals, _ = output.records.T
+    duals = dual.balanced(duals, share)
+    assert abs(share @ duals) < 1e-12
+    v = -(share * duals) @ dense
+    bound = -share @ conjugates.conjugate(LOSSES["log_loss"], duals, y) - v @ v / 2
+    np.testing.assert_allclose(output.certify(), (got / L2 - bound) / (got / L2), rtol=1e-9)
 
 
 def test_weights_that_drifted_are_summed_up_anew(monkeypatch):
