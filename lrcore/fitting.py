@@ -116,12 +116,14 @@ class Stopping:
 
 @dataclass
 class Outcome:
-    """What came of a fit: `curve` are the epochs' mean losses, `measured` those of a `Stopping`."""
+    """What came of a fit: `curve` are the epochs' mean losses, `measured` those of a `Stopping`,
+    `dual_gap` how far it is from the minimum, at most and over the objective, if that is known."""
 
     fitted: Fitted
     curve: list[float]
     measured: list[float]
     interrupted: bool = False
+    dual_gap: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lrcore import losses
+from lrcore import dual, losses
 from lrcore._core import threads
 from lrcore.arguments import (
     check_count,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PENALTIES = (None, "l2", "l1", "elasticnet")
+SOLVERS = ("stochastic", "dual")
 
 
 class LinearModel(BaseEstimator):
@@ -39,6 +40,7 @@ class LinearModel(BaseEstimator):
 
     #: The parameters of both; their defaults are those of the estimators' signatures.
     loss: str | None
+    solver: str
     optimizer: str | Rule
     penalty: str | None
     alpha: float
@@ -98,7 +100,12 @@ class LinearModel(BaseEstimator):
         if not isinstance(self.average, (bool, np.bool_)):
             check_number("average", self.average, 0)
         threads.check(self.n_threads)
-        self._check_rule(self._rule(None))
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver must be 'stochastic' or 'dual', got {self.solver!r}")
+        if self.solver == "dual":
+            dual.check(self)
+        else:
+            self._check_rule(self._rule(None))
 
     def _check_rule(self, rule: Rule) -> None:
         """Refuse what a rule cannot do here."""
@@ -148,6 +155,8 @@ class LinearModel(BaseEstimator):
         self, data: Data, callback: Callable[[Progress], None] | None, eval_data: Data | None
     ) -> Outcome:
         """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
+        if self.solver == "dual":
+            return dual.fit(self, data.counted(), callback, eval_data)
         training, held_out = self._split(data.counted(), eval_data)
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
@@ -185,6 +194,11 @@ class LinearModel(BaseEstimator):
 
     def _partial_fit(self, data: Data, first: bool) -> Outcome:
         """One pass in the order given."""
+        if self.solver == "dual":
+            raise ValueError(
+                "partial_fit needs solver='stochastic', got 'dual', which keeps a variable for "
+                "each row and so needs all rows at once: call fit"
+            )
         method = self._method(None)
         if not first and method.columns != self._fitted.method.columns:
             raise ValueError(
@@ -199,6 +213,7 @@ class LinearModel(BaseEstimator):
         self.loss_curve_ = np.array(outcome.curve)
         self.n_iter_ = len(outcome.curve)
         self.t_ = outcome.fitted.t
+        self.dual_gap_ = outcome.dual_gap
         self.stopping_curve_ = np.array(outcome.measured)
 
     def _end(self, outcome: Outcome) -> None:
@@ -206,7 +221,8 @@ class LinearModel(BaseEstimator):
         if outcome.interrupted:
             raise KeyboardInterrupt(
                 f"the fit was stopped in epoch {self.n_iter_} of {self.max_iter}; the estimator "
-                "has what it learnt until then, and can be used or go on by partial_fit"
+                "has what it learnt until then, and can be used"
+                + (" or go on by partial_fit" if self.solver == "stochastic" else "")
             )
 
     # ---- coefficients -----------------------------------------------------------------------

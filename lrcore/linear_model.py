@@ -23,6 +23,8 @@ own metric (Duchi et al. 2010, composite mirror descent), so the fixed point is 
 objective above whatever the rule. Weights take it together, for the ``period`` rows since the last
 time: at least 64, more where features are rare (Langford et al. 2009 thin out their truncations in
 the same way); and once more at the end, and when the weights are read.
+
+With ``solver="dual"`` there are no steps of a rule but dual coordinate ascent; see `lrcore.dual`.
 """
 
 from __future__ import annotations
@@ -72,6 +74,15 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     ----------
     loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}, optional
         ``"log_loss"`` by default. ``"log_loss"`` and ``"modified_huber"`` have probabilities.
+    solver : {"stochastic", "dual"}
+        ``"stochastic"``: steps of `optimizer`. ``"dual"``: stochastic dual coordinate ascent
+        (Shalev-Shwartz and Zhang 2013), which has no rate to choose and says how far from the
+        minimum it is, at most; for ``penalty="l2"`` with `alpha` above 0, and losses other than
+        the perceptron, poisson, gamma and tweedie. `optimizer`, `batch_size`, `block_size` and
+        `n_iter_no_change` are not used then; early stopping, ``warm_start`` and ``partial_fit``
+        are refused, since it keeps a variable for each row. An output runs on one thread,
+        several on one each. It takes few epochs while ``1 / alpha`` is below about ten times the
+        number of rows, and more of them in proportion beyond.
     optimizer : Rule or str
         An update rule, such as ``lrcore.AdaGrad(lr=0.5)``, or its name. A rate given as a number
         falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio et al.
@@ -97,6 +108,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Stop once the objective, of the weights after each epoch over all rows, has not fallen by
         more than this for `n_iter_no_change` epochs; it costs about a third of an epoch to look.
         None runs all epochs. A rate that falls does so over ``max_iter`` epochs all the same.
+        With ``solver="dual"``: stop once the duality gap, over the objective, is no larger.
     early_stopping : bool
         Stop by the mean loss of rows that are held out, a share of `validation_fraction`; `tol`
         is then of this loss, 0 if None.
@@ -127,6 +139,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Mean loss of each epoch, of each row just before it was learnt from.
     stopping_curve_ : ndarray
         What `tol` or early stopping went by, after each epoch; empty without either.
+    dual_gap_ : float or None
+        With ``solver="dual"``: how far above the minimum the objective is at most, over the
+        objective; of several outputs, the largest.
     n_iter_, n_features_in_, t_ : int
         Epochs, features, steps done.
 
@@ -151,6 +166,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         self,
         loss: str | None = None,
         *,
+        solver: str = "stochastic",
         optimizer: str | Rule = "adagrad",
         penalty: str | None = "l2",
         alpha: float = 1e-6,
@@ -173,6 +189,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     ) -> None:
         super().__init__(
             loss=loss,
+            solver=solver,
             optimizer=optimizer,
             penalty=penalty,
             alpha=alpha,
@@ -230,6 +247,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             If an argument does not do; the estimator is as it was.
         FloatingPointError
             If the fit diverges; the estimator is as it was.
+        ConvergenceWarning
+            A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs.
         KeyboardInterrupt
             By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
             longer; the estimator has what it learnt until then.
@@ -358,10 +377,9 @@ class LinearRegressor(RegressorMixin, LinearModel):
 "squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
         ``"squared_error"`` by default. The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
-    optimizer, penalty, alpha, l1_ratio, fit_intercept, max_iter, shuffle, batch_size, block_size, \
-random_state, tol, early_stopping, validation_fraction, n_iter_no_change, warm_start, average, \
-n_threads, \
-verbose
+    solver, optimizer, penalty, alpha, l1_ratio, fit_intercept, max_iter, shuffle, batch_size, \
+block_size, random_state, tol, early_stopping, validation_fraction, n_iter_no_change, warm_start, \
+average, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
         Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.
@@ -375,7 +393,7 @@ verbose
     coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
         A CSR matrix of two dimensions after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_targets,)
-    loss_curve_, stopping_curve_, n_iter_, n_features_in_, t_
+    loss_curve_, stopping_curve_, dual_gap_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
 
     Examples
@@ -399,6 +417,7 @@ verbose
         self,
         loss: str | None = None,
         *,
+        solver: str = "stochastic",
         optimizer: str | Rule = "adagrad",
         penalty: str | None = "l2",
         alpha: float = 1e-6,
@@ -423,6 +442,7 @@ verbose
     ) -> None:
         super().__init__(
             loss=loss,
+            solver=solver,
             optimizer=optimizer,
             penalty=penalty,
             alpha=alpha,

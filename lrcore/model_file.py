@@ -68,6 +68,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "averages": [s.average and s.average.since for s in model._fitted.states],
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
+        "dual_gap": model.dual_gap_,
         "extra": extra or {},
     }
     archive.write(path, header, arrays)
@@ -117,7 +118,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
                 raise ValueError(f"average_{k} must have {shape[1]} entries, got {changes.shape}")
             state.average = Average(changes, int(since))
         states.append(state)
-    model._finish(Outcome(Fitted(states, method), arrays["loss_curve"].tolist(), []))
+    curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
+    model._finish(Outcome(Fitted(states, method), curve, [], dual_gap=gap))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import numerics
+from lrcore import conjugates, numerics
+from lrcore.losses import Loss
 from lrcore.rows import Rows
 from lrcore.states import Method, State
 
@@ -135,3 +136,32 @@ def fit_rows(
         if len(state.debt.stops):
             settle(state, method, table[state.step - first - 1], due_only=True)
     return total
+
+
+def ascend(
+    loss: Loss, rows: Rows, order: np.ndarray, records: np.ndarray, weights: np.ndarray,
+    intercept: float, constant: float,
+) -> tuple[float, float, float, float]:  # fmt: skip
+    """Dual coordinate ascent: visit the rows named by `order`, in place.
+
+    A record has a row's target, share, dual variable and sum of squares. Returns the sums of
+    losses, gaps and norms, and the new intercept.
+    """
+    value = gap = norm = 0.0
+    for i in order:
+        entries, x = rows.row(i)
+        y, share, u, squares = records[i]
+        if squares < 0:
+            squares = float(np.sum(np.square(x.astype(np.float64))))
+        z = float(np.add.reduce(x * weights[entries])) + intercept
+        new, row_gap = conjugates.ascend(
+            loss, np.array(z), np.array(y), np.array(u), np.array(share * (squares + constant))
+        )
+        value += share * float(loss.evaluate(np.array(z), np.array(y))[0])
+        gap += share * float(row_gap)
+        norm -= share * u * z
+        d = share * (u - float(new))
+        weights[entries] += weights.dtype.type(d) * x
+        intercept += d * constant
+        records[i, 2:] = new, squares
+    return value, gap, norm, intercept

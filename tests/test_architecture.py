@@ -15,13 +15,14 @@ FLOORS = [
     {"_core"},
     {"_core.threads", "numerics", "archive", "arrays", "frames"},
     {"formulas", "schedules", "losses", "checks", "bfloat16"},
-    {"rules.base", "rows", "row_gradients"},
+    {"rules.base", "rows", "row_gradients", "conjugates"},
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "parameters"},
     {"rules"},
     {"states", "arguments", "groups", "options"},
     {"reference", "staging"},
     {"epochs", "optimizer", "config"},
     {"fitting"},
+    {"dual"},
     {"linear_base"},
     {"linear_model", "metrics"},
     {"model_file", "datafile", "demo"},
@@ -30,7 +31,7 @@ FLOORS = [
 ]
 #: The only modules that call the core.
 CALLERS = {"groups", "epochs", "staging", "rows", "checks", "config", "demo", "cli"}
-CALLERS |= {"_core", "_core.threads"}
+CALLERS |= {"_core", "_core.threads", "dual"}
 
 
 def imports_of(path):

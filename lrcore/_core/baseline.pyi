@@ -69,6 +69,23 @@ class LinearFit:
         before: NDArray[np.int8],
     ) -> None: ...
 
+class DualAscent:
+    def __init__(
+        self,
+        *,
+        loss: str,
+        parameter: float,
+        logistic: bool,
+        smooth: float,
+        epsilon: float,
+        low: float,
+        high: float,
+        mirrored: bool,
+        constant: float,
+        ahead: int,
+        far: bool,
+    ) -> None: ...
+
 step: Fused
 first_nonfinite: Fused
 read_modify_write: Fused
@@ -80,6 +97,10 @@ margins_dense: Fused
 inspect_csr: Fused
 number_features: Fused
 arrange: Fused
+ascend_csr: Fused
+ascend_dense: Fused
+combine_csr: Fused
+combine_dense: Fused
 
 def evaluate_loss(
     loss: str,
