@@ -343,7 +343,7 @@ def check(model: Any) -> None:
         )
     if model.average:
         raise ValueError(
-            f"solver='dual' needs average=False, got {model.average!r}: its weights follow from the "
+            f"solver='dual' needs average=False, got {model.average!r}: its weights follow from "
             "dual variables; solver='stochastic' has averages"
         )
     if model.early_stopping:
