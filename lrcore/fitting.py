@@ -37,7 +37,7 @@ class Progress:
 
 
 class Fitted:
-    """The states of a fit, one for each output, and the method that made them."""
+    """The states of a fit, one for each target, and the method that made them."""
 
     def __init__(self, states: list[State], method: Method) -> None:
         self.states = states
@@ -55,38 +55,57 @@ class Fitted:
         for state in self.states:
             copy = state.copy()
             epochs.settle(copy, self.method)
-            settled.append(copy.columns[0].copy())
-        both = np.array(settled)
+            settled.append(copy.weights.copy())
+        both = np.concatenate(settled)
         return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
 
 
 @dataclass(frozen=True)
 class Data:
-    """Rows, a target for each output, and weights of the rows."""
+    """Rows, targets, and weights of the rows.
+
+    A target has one output each, or all n_outputs together: classes by their numbers.
+    """
 
     rows: Rows
     targets: list[np.ndarray]
     weight: np.ndarray | None
+    n_outputs: int = 1
 
     def take(self, chosen: np.ndarray) -> Data:
         """Some of the rows."""
         weight = None if self.weight is None else self.weight[chosen]
-        return Data(self.rows.take(chosen), [y[chosen] for y in self.targets], weight)
+        targets = [y[chosen] for y in self.targets]
+        return Data(self.rows.take(chosen), targets, weight, self.n_outputs)
 
     def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
-        """Mean over rows and outputs of the loss, with nothing learnt meanwhile."""
+        """Mean over rows and targets of the loss, with nothing learnt meanwhile."""
         total, counts = 0.0, self.weight is not None and bool(self.weight.any())
-        for w, b, y in zip(*fitted.weights, self.targets):
-            z = self.rows.margins(w.astype(self.rows.dtype, copy=False), float(b), n_threads)
-            value, _ = fitted.method.loss.evaluate(z.astype(np.float64), y)
+        loss, n_outputs = fitted.method.loss, self.n_outputs
+        weights, intercepts = fitted.weights
+        for k, y in enumerate(self.targets):
+            which = slice(k * n_outputs, (k + 1) * n_outputs)
+            z = margins(self.rows, weights[which], intercepts[which], n_threads).astype(np.float64)
+            value, _ = loss.evaluate(z if loss.joint else z[:, 0], y)
             total += float(np.average(value, weights=self.weight if counts else None))
         return total / len(self.targets)
 
     def objective(self, fitted: Fitted, n_threads: int | None) -> float:
-        """What is minimised: the mean loss and the penalty, over outputs."""
+        """What is minimised: the mean loss and the penalty, over targets."""
         w, method = fitted.weights[0].astype(np.float64), fitted.method
         penalty = method.l1 * np.abs(w).sum() + method.l2 / 2 * np.square(w).sum()
         return self.mean_loss(fitted, n_threads) + float(penalty) / len(self.targets)
+
+
+def margins(
+    rows: Rows, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
+) -> np.ndarray:
+    """X @ weights.T + intercepts, (n_rows, n_outputs), in X's dtype."""
+    columns = [
+        rows.margins(w.astype(rows.dtype, copy=False), float(b), n_threads)
+        for w, b in zip(weights, intercepts)
+    ]
+    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)
@@ -141,12 +160,13 @@ class Fit:
         staged = None
         # A copy leaves out features that do not come up, and a warm start may have weights there.
         if start is None and staging.worthwhile(rows, self.max_iter, method.mean):
-            slot_bytes = method.columns.slot * rows.dtype.itemsize
+            slot_bytes = method.slot * rows.dtype.itemsize
             staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
             work = Data(
                 staged.rows,
                 [y[staged.order] for y in data.targets],
                 None if data.weight is None else data.weight[staged.order],
+                data.n_outputs,
             )
             debt = staged.debt
         else:
@@ -172,7 +192,7 @@ class Fit:
                         break
             stopped = interrupted()
         for state in states:
-            if not np.isfinite(state.columns[0]).all():
+            if not np.isfinite(state.weights).all():
                 raise diverged(method, state)
         fitted = Fitted(restored(states, method, staged, rows), method)
         return Outcome(fitted, curve, measured, stopped)
@@ -253,7 +273,7 @@ def continue_from(state: State, old: State, method: Method) -> None:
     """Give a fresh state the weights and the rule's state of another; steps count anew."""
     old = old.copy()
     epochs.settle(old, method)
-    n = 1 + len(method.formula.state)
+    n = method.columns.lanes * (1 + len(method.formula.state))
     state.columns[:n] = old.columns[:n]
 
 

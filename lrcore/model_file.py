@@ -94,7 +94,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     model._check_params()
     saved = dict(header["method"])
     number = saved.pop("parameter")
-    loss = losses.make(saved.pop("loss"), epsilon=number, quantile=number, power=number)
+    names = ("epsilon", "quantile", "power", "n_outputs")
+    loss = losses.make(saved.pop("loss"), **dict.fromkeys(names, number))
     method = Method(loss, rules.from_dict(saved.pop("rule")), **saved)
     shape = (method.columns.width, header["n_features"] + 1)
     states = []
@@ -102,14 +103,16 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         array = np.ascontiguousarray(arrays[f"state_{k}"])
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
-        states.append(State(array, shape[0], False, int(step), int(base), _debt_from_list(debt)))
+        state = State(array, shape[0], by_feature=False, n_outputs=method.n_outputs)
+        state.step, state.base, state.debt = int(step), int(base), _debt_from_list(debt)
+        states.append(state)
     model._finish(Outcome(Fitted(states, method), arrays["loss_curve"].tolist(), []))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
         expected = 1 if len(model.classes_) == 2 else len(model.classes_)
-        if len(states) != expected:
-            raise ValueError(f"{len(model.classes_)} classes need {expected} states")
+        if len(states) * method.n_outputs != expected:
+            raise ValueError(f"{len(model.classes_)} classes need {expected} outputs")
     else:
         model._single = header["single_target"]
         if model._single and len(states) != 1:
@@ -141,6 +144,7 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
         "intercept": method.intercept,
         "batch_size": method.batch_size,
         "block_size": method.block_size,
+        "n_outputs": method.n_outputs,
     }
 
 

@@ -11,6 +11,10 @@ cdef class LinearFit:
     cdef const int64_t[::1] bounds
     cdef double[:, ::1] scratch
     cdef int64_t[:, ::1] listed
+    cdef Listed rows
+    cdef int64_t[:, ::1] edges
+    cdef int64_t[::1] features
+    cdef double[::1] values
 
     def __init__(
         self, *, str loss, double parameter,
@@ -40,6 +44,21 @@ cdef class LinearFit:
         self.c.scratch = &scratch[0, 0]
         self.c.listed = &listed[0, 0]
         self.c.room = listed.shape[1]
+        self.c.n_outputs = self.c.lanes = self.c.n_targets = 1
+
+    def hold_outputs(
+        self, Py_ssize_t n_outputs, Py_ssize_t lanes, Py_ssize_t n_targets,
+        int64_t[:, ::1] edges, int64_t[::1] features, double[::1] values,
+    ):
+        """Several outputs: their number, and room for a block of rows as lists.
+
+        edges is (2, block); values are of the model's dtype, whatever the room is made of.
+        """
+        self.c.n_outputs, self.c.lanes, self.c.n_targets = n_outputs, lanes, n_targets
+        self.edges, self.features, self.values = edges, features, values
+        self.rows.starts, self.rows.stops = &edges[0, 0], &edges[1, 0]
+        self.rows.features = &features[0]
+        self.rows.values = &values[0]
 
 
 cdef class Debt:
@@ -62,10 +81,16 @@ cdef class Debt:
 
 
 cdef int call(
-    LinearFit job, Worker worker, const double[:, ::1] table, void* model, void* X,
-    const int64_t[::1] order, const double[::1] rates, const double[::1] y,
+    LinearFit job, Kernels* kernels, Worker worker, Lister list_rows, const double[:, ::1] table,
+    void* model, void* X, const int64_t[::1] order, const double[::1] rates, const double[::1] y,
     const double[::1] weight, int64_t step, Debt debt
 ) except -1:
+    """Run the worker, or that of several outputs, which has its rows listed first."""
+    if job.c.lanes > 1:
+        job.rows.matrix = X
+        job.rows.list_rows = list_rows
+        X = &job.rows
+        worker = kernels.fit_outputs
     job.c.order = &order[0]
     job.c.n_rows = order.shape[0]
     job.c.rates = &rates[0]
@@ -93,10 +118,16 @@ def fit_csr(
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     if index is int32_t:
         short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
-        call(job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, debt)
+        call(
+            job, kernels, kernels.fit32, <Lister>&list_rows[CSR32, real], table, &model[0, 0],
+            &short_rows, order, rates, y, weight, step, debt,
+        )
     else:
         long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
-        call(job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, debt)
+        call(
+            job, kernels, kernels.fit64, <Lister>&list_rows[CSR64, real], table, &model[0, 0],
+            &long_rows, order, rates, y, weight, step, debt,
+        )
     return job.c.loss
 
 
@@ -110,7 +141,10 @@ def fit_dense(
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     rows.values = &X[0, 0]
     rows.n_columns = X.shape[1]
-    call(job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, debt)
+    call(
+        job, kernels, kernels.fit_dense, <Lister>&list_rows[Dense, real], table, &model[0, 0],
+        &rows, order, rates, y, weight, step, debt,
+    )
     return job.c.loss
 
 
@@ -120,13 +154,13 @@ def settle_model(
 ):
     """Bring the whole model up to date, in place, after `step` steps."""
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    cdef Worker worker = kernels.settle_sparse if feature_major else kernels.settle_dense
+    if job.c.lanes > 1:
+        worker = kernels.settle_outputs
     job.c.step = step
     debt.lay_before(&job.c)
     with nogil:
-        run(
-            kernels.settle_sparse if feature_major else kernels.settle_dense,
-            <void*>&table[0, 0], &model[0, 0], NULL, &job.c, 1,
-        )
+        run(worker, <void*>&table[0, 0], &model[0, 0], NULL, &job.c, 1)
 
 
 cdef struct Margins:

@@ -39,14 +39,12 @@ cdef inline Py_ssize_t lower_bound(
     return start
 
 
-cdef inline void fetch(
-    Matrix* X, real* model, Fit* job, Py_ssize_t i, Py_ssize_t low, Py_ssize_t high
-) noexcept nogil:
-    """Prefetch what the row that is `ahead` rows further on touches: worth a factor of 2."""
-    cdef Py_ssize_t k, row, start, stop
-    if job.ahead == 0:
-        return
+cdef inline void fetch_row(Matrix* X, Fit* job, Py_ssize_t i, real* unused) noexcept nogil:
+    """Prefetch the rows that come after row i."""
+    cdef Py_ssize_t k, row
     if Matrix is not Dense:
+        if job.ahead == 0:
+            return
         if i + 4 * job.ahead < job.n_rows:
             prefetch(X.indptr + job.order[i + 4 * job.ahead])
             prefetch(job.y + job.order[i + 4 * job.ahead])
@@ -55,7 +53,16 @@ cdef inline void fetch(
             for k in range(X.indptr[row], X.indptr[row + 1], 16):
                 prefetch(X.indices + k)
                 prefetch((<const real*>X.values) + k)
-        if job.far and i + job.ahead < job.n_rows:
+
+
+cdef inline void fetch(
+    Matrix* X, real* model, Fit* job, Py_ssize_t i, Py_ssize_t low, Py_ssize_t high
+) noexcept nogil:
+    """Prefetch what the row that is `ahead` rows further on touches: worth a factor of 2."""
+    cdef Py_ssize_t k, start, stop
+    fetch_row(X, job, i, model)
+    if Matrix is not Dense:
+        if job.ahead and job.far and i + job.ahead < job.n_rows:
             span(X, job.order[i + job.ahead], low, high, job.n_features, &start, &stop)
             for k in range(start, stop):
                 prefetch_write(model + X.indices[k] * job.width)
@@ -221,6 +228,29 @@ cdef inline Py_ssize_t add_entries(
     return n_listed
 
 
+cdef inline void begin_owing(Owing* o, Fit* job) noexcept nogil:
+    cdef int group
+    for group in range(job.n_groups):
+        o.owed[group] = job.owed[group]
+        o.unpaid[group] = job.unpaid[group]
+
+
+cdef inline bint falls_due(
+    Owing* o, Fit* job, int group, double debt, Py_ssize_t n_rows
+) noexcept nogil:
+    """Whether a group pays, now that it owes for a block more."""
+    o.owed[group] += debt
+    o.unpaid[group] += n_rows
+    return o.unpaid[group] >= job.periods[group]
+
+
+cdef inline void end_owing(Owing* o, Fit* job) noexcept nogil:
+    cdef int group
+    for group in range(job.n_groups):
+        job.owed[group] = o.owed[group]
+        job.unpaid[group] = o.unpaid[group]
+
+
 cdef void fit(
     Rule* table, real* model, Matrix* X, Fit* job, int part, int parts
 ) noexcept nogil:
@@ -228,14 +258,11 @@ cdef void fit(
     cdef Py_ssize_t first = 0, last, batch = 0, i, start, stop
     cdef Py_ssize_t low = job.bounds[part * job.n_ranges // parts]
     cdef Py_ssize_t high = job.bounds[(part + 1) * job.n_ranges // parts]
-    cdef double[MAX_GROUPS] owed
-    cdef int64_t[MAX_GROUPS] unpaid
+    cdef Owing owing
     cdef double debt
     cdef int group
     cdef int64_t* listed = job.listed + part * job.room
-    for group in range(job.n_groups):
-        owed[group] = job.owed[group]
-        unpaid[group] = job.unpaid[group]
+    begin_owing(&owing, job)
     while first < job.n_rows:
         last = min(first + job.block, job.n_rows)
         margin_phase(model, X, job, first, last, part, parts)
@@ -247,16 +274,14 @@ cdef void fit(
         start = 0
         for group in range(job.n_groups):
             stop = job.stops[group]
-            owed[group] += debt
-            unpaid[group] += last - first
-            if unpaid[group] >= job.periods[group]:
+            if falls_due(&owing, job, group, debt, last - first):
                 settle(
                     table[batch if job.mean else last - 1], model, X, job,
-                    max(low, start), min(high, stop), owed[group],
+                    max(low, start), min(high, stop), owing.owed[group],
                     job.step + (batch + 1 if job.mean else last),
                 )
-                owed[group] = 0.0
-                unpaid[group] = 0
+                owing.owed[group] = 0.0
+                owing.unpaid[group] = 0
             start = stop
         if part == 0:
             for i in range(last - first):
@@ -265,9 +290,7 @@ cdef void fit(
         first = last
         batch += 1
     if part == 0:
-        for group in range(job.n_groups):
-            job.owed[group] = owed[group]
-            job.unpaid[group] = unpaid[group]
+        end_owing(&owing, job)
 
 
 cdef void settle_all(
