@@ -133,12 +133,12 @@ class Pass:
         if (block, n_threads) not in self._jobs:
             method, rows = self.method, self.rows
             n_features, room, block_values = rows.shape[1], 1, 0
-            if method.mean and rows.indptr is not None:
-                room += min(n_features, block * int(np.diff(rows.indptr).max()))
             if method.n_outputs > 1:
                 # One more for each row, for the intercept.
                 block_values = rows.most_values(block) + min(block, rows.shape[0])
-                room = 1 + min(n_features, block_values) if method.mean else 1
+            if method.mean and (rows.sparse or method.n_outputs > 1):
+                # A sum that is NaN, as of a fit that runs away, is listed at each of its values.
+                room += block_values or rows.most_values(block)
             far = n_features * method.slot * rows.dtype.itemsize > CACHE_BYTES
             self._jobs[block, n_threads] = core_job(
                 method,
@@ -187,7 +187,10 @@ class Pass:
     def advance(
         self, state: State, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int
     ) -> float:
-        """Fit the rows named by `order`, at most CHUNK_ROWS; returns the sum of their losses."""
+        """Fit the rows named by `order`, at most CHUNK_ROWS; returns the sum of their losses.
+
+        y is (n_rows,), or (n_rows, n_outputs) where each output has a target of its own.
+        """
         method, rows = self.method, self.rows
         steps = -(-len(order) // block) if method.mean else len(order)
         if state.step + steps > STAMP_LIMIT:
@@ -203,7 +206,7 @@ class Pass:
             n_threads = self._crew.choose()
             start = time.perf_counter()
             head = (self._job(block, n_threads), index, table, rates, order)
-            tail = (y, weight, state.array, state.step, core_debt(state))
+            tail = (y.reshape(-1), weight, state.array, state.step, core_debt(state))
             if rows.indptr is not None:
                 data = (rows.indptr, rows.indices, rows.values)
                 total = _core.kernels.fit_csr(*head, *data, *tail)

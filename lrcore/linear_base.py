@@ -283,5 +283,6 @@ def check_warm_start(start: Fitted, method: Method, data: Data) -> None:
         raise ValueError(
             "warm_start=True needs the optimizer, dtype, classes, multi_class and features of the "
             f"last fit: it had {start.method.formula.__name__}, {old[0]}, {old[1]} outputs, "
-            f"{old[2]} features, this has {method.formula.__name__}, {new[0]}, {new[1]}, {new[2]}; set it to False"
+            f"{old[2]} features, this has {method.formula.__name__}, {new[0]}, {new[1]}, {new[2]}; "
+            "set it to False"
         )

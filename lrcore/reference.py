@@ -81,7 +81,7 @@ def fit_rows(
     y: np.ndarray, weight: np.ndarray | None, rates: np.ndarray, table: np.ndarray, block: int,
 ) -> float:  # fmt: skip
     """Fit the rows named by `order`, a block at a time; returns the sum of their losses."""
-    columns, joint = state.columns, method.loss.joint
+    columns = state.columns
     dtype = columns.dtype
     total, first = 0.0, state.step
     for start in range(0, len(order), block):
@@ -91,9 +91,9 @@ def fit_rows(
         margins = [np.add.reduce(x * w[:, e], axis=1) + intercept for e, x in touched]
         z = np.array(margins, float)
         s = np.ones(len(batch)) if weight is None else weight[batch]
-        value, slope = method.loss.evaluate(z if joint else z[:, 0], y[batch])
-        total += float(np.add.reduce(s * value))
-        slope = slope if joint else slope[:, None]
+        value, slope = method.loss.evaluate(z if state.n_outputs > 1 else z[:, 0], y[batch])
+        value, slope = value.reshape(len(batch), -1), slope.reshape(len(batch), -1)
+        total += float(np.sum(s[:, None] * value))
         slope = (s[:, None] * slope) * (1.0 / len(batch) if method.mean else 1.0)
         d = slope.astype(dtype)[:, :, None]
         if method.mean:

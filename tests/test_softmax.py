@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,16 @@ import pytest
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
-from strategies import BUILDS, DTYPES, RULES, THREADS, equal_bits, sparse_problem
+from strategies import (
+    BUILDS,
+    DTYPES,
+    LOSSES,
+    RULES,
+    THREADS,
+    equal_bits,
+    sparse_problem,
+    targets_for,
+)
 
 import lrcore
 from lrcore import SGD, AdaGrad, LinearClassifier, RMSProp, _core, epochs, losses
@@ -218,6 +228,23 @@ def test_counters_that_start_again_change_nothing_but_rounding(kind, backend, mo
     often = run(X, y, method, 16, chunk=32)
     assert often.state.base > 300
     close(often.w, once.w, 1e-10)
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+@pytest.mark.parametrize("loss", ["log_loss", "hinge", "squared_error", "poisson"])
+def test_outputs_with_targets_of_their_own_have_the_bits_of_fits_apart(loss, batch, backend):
+    """In the core: one against the rest, or several regressions, as the same epochs would do."""
+    X, _, y = problem(9, n_rows=150)
+    targets = targets_for(LOSSES[loss], y[:, None] == np.arange(9), y[:, None] * np.arange(9.0))
+    rule = RMSProp(lr=0.02, rho=0.9)
+    method = Method(LOSSES[loss], rule, 1e-4, 1e-3, True, batch, 256)
+    together = run(X, targets, replace(method, n_outputs=9), 16)
+    apart = [run(X, targets[:, k].copy(), method, 16) for k in range(9)]
+    assert np.ptp(together.w) > 0.1
+    same = close if backend == "numpy" else np.testing.assert_array_equal
+    same(together.w, np.concatenate([fit.w for fit in apart]))
+    same(together.b, np.concatenate([fit.b for fit in apart]))
+    close(together.loss, sum(fit.loss for fit in apart))
 
 
 # ---- the estimator ----------------------------------------------------------------------------

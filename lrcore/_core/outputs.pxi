@@ -102,7 +102,8 @@ cdef inline void margins_phase(
         )
         s = job.weight[job.order[first + i]] if job.weight is not NULL else 1.0
         for k in range(lanes):
-            weight[i * lanes + k] = s
+            # Lanes past the last output have no slope.
+            weight[i * lanes + k] = s if k < job.n_outputs else 0.0
             y[i * lanes + k] = 0.0
         for k in range(job.n_targets):
             y[i * lanes + k] = job.y[job.order[first + i] * job.n_targets + k]
@@ -239,10 +240,8 @@ cdef inline double mean_outputs(
         own_part(rows, job, i, low, high, &start, &stop)
         for e in range(start, stop):
             slot = model + rows.features[e] * job.width
-            # A sum that is NaN, as of a fit that runs away, would be listed again and again.
-            if add_outputs(slot + job.gradient, d + i * lanes, x[e], lanes) and n_listed < job.room:
-                listed[n_listed] = rows.features[e]
-                n_listed += 1
+            listed[n_listed] = rows.features[e]
+            n_listed += add_outputs(slot + job.gradient, d + i * lanes, x[e], lanes)
     for e in range(n_listed):
         slot = model + listed[e] * job.width
         if decays(&r):
