@@ -69,7 +69,7 @@ def core_job(
         job.hold_outputs(
             method.n_outputs,
             lanes,
-            1 if method.loss.joint else method.n_outputs,
+            method.n_losses,
             np.zeros((2, block), np.int64),
             np.zeros(block_values + LISTED_MORE, np.int64),
             np.zeros(block_values + LISTED_MORE),
@@ -176,8 +176,7 @@ class Pass:
         else:
             t = state.base + state.step
             bound = method.rule.shared_rows(t, method.loss.curvature, *self._measures)
-            longest_block = BLOCK_VALUES / max(1, method.slot * self.rows.dtype.itemsize // 64)
-            bound = min(bound, max(4.0, longest_block / max(1.0, self.rows.nnz_per_row)))
+            bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, self.rows.nnz_per_row)))
             block = method.block_size
             if bound < block:
                 block = 1 << (max(1, int(bound)).bit_length() - 1)

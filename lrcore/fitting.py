@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +37,8 @@ class Progress:
 
 
 class Fitted:
-    """The states of a fit, one for each target, and the method that made them."""
+    """The states of a fit, each with the outputs that move together, and the method that made
+    them."""
 
     def __init__(self, states: list[State], method: Method) -> None:
         self.states = states
@@ -47,6 +48,11 @@ class Fitted:
     def t(self) -> int:
         """Steps done."""
         return self.states[0].base + self.states[0].step
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of all states."""
+        return len(self.states) * self.method.n_outputs
 
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +70,8 @@ class Fitted:
 class Data:
     """Rows, targets, and weights of the rows.
 
-    A target has one output each, or all n_outputs together: classes by their numbers.
+    Targets are (n_rows,), with one output each, or all n_outputs of a joint loss together: classes
+    by their numbers.
     """
 
     rows: Rows
@@ -77,6 +84,12 @@ class Data:
         weight = None if self.weight is None else self.weight[chosen]
         targets = [y[chosen] for y in self.targets]
         return Data(self.rows.take(chosen), targets, weight, self.n_outputs)
+
+    def bundled(self, method: Method) -> Data:
+        """The same with the targets of a state's outputs side by side, (n_rows, n_outputs)."""
+        if method.n_losses == 1:
+            return self
+        return replace(self, targets=[np.stack(self.targets, axis=1)])
 
     def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
         """Mean over rows and targets of the loss, with nothing learnt meanwhile."""
@@ -154,7 +167,7 @@ class Fit:
 
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
-        rows = data.rows
+        rows, data = data.rows, data.bundled(method)
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
         staged = None
@@ -199,6 +212,7 @@ class Fit:
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
         """One pass in the order given; copies stand in for the states until it has succeeded."""
+        data = data.bundled(method)
         debt = Debt.new([data.rows.shape[1]], [STREAM_VALUES])
         states = (
             [State.new(method, data.rows, debt) for _ in data.targets]
@@ -222,6 +236,7 @@ class Fit:
     ) -> float:  # fmt: skip
         """One pass; returns the mean loss of the rows just before they were learnt from."""
         n_rows, weight = len(order), data.weight
+        n_losses = len(states) * passes.method.n_losses
         total, rows_done, weight_done = 0.0, 0, 0.0
         while rows_done < n_rows and not (rows_done and interrupted()):
             stop, block = passes.next_block(states[0], rows_done, n_rows)
@@ -235,9 +250,9 @@ class Fit:
             if self.callback is not None:
                 last = np.array([states[0].base + states[0].step - 1])
                 rate = float(passes.method.rule.rates(last)[0])
-                mean = total / (weight_done * len(states)) if weight_done else 0.0
+                mean = total / (weight_done * n_losses) if weight_done else 0.0
                 self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, mean, rate))
-        mean = total / (weight_done * len(states)) if weight_done else 0.0
+        mean = total / (weight_done * n_losses) if weight_done else 0.0
         if self.verbose:
             print(f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update {mean:.6g}")
         return mean

@@ -117,12 +117,21 @@ class LinearModel(BaseEstimator):
             return rule
         return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
 
-    def _method(self, total_steps: int | None, n_outputs: int) -> Method:
-        """Several outputs, the classes of one target, are those of the softmax."""
+    def _method(self, total_steps: int | None, data: Data, last: Fitted | None) -> Method:
+        """What is minimised and how; `last` is the fit that goes on, if one does.
+
+        Outputs move together in a softmax, and over sparse rows: there 3 took 0.7 to 0.85 of the
+        time of 3 passes, 20 a third.
+        """
+        n_outputs = data.n_outputs
+        if n_outputs == 1 and last is not None and not last.method.loss.joint:
+            n_outputs = last.method.n_outputs
+        elif n_outputs == 1 and last is None and data.rows.sparse:
+            n_outputs = len(data.targets)
         l1_share = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(self.penalty, self.l1_ratio)
         alpha = 0.0 if self.penalty is None else float(self.alpha)
         return Method(
-            loss=self._made_loss() if n_outputs == 1 else Softmax(n_outputs),
+            loss=self._made_loss() if data.n_outputs == 1 else Softmax(data.n_outputs),
             rule=self._rule(total_steps),
             l1=alpha * l1_share,
             l2=alpha * (1.0 - l1_share),
@@ -141,7 +150,8 @@ class LinearModel(BaseEstimator):
         training, held_out = self._split(data, eval_data)
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
-        method = self._method(steps * self.max_iter, data.n_outputs)
+        start = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
+        method = self._method(steps * self.max_iter, training, start)
         stopping = None
         if held_out is not None or self.tol is not None:
             rows, goal = (held_out, Data.mean_loss) if held_out else (training, Data.objective)
@@ -150,9 +160,7 @@ class LinearModel(BaseEstimator):
                 0.0 if self.tol is None else self.tol,
                 self.n_iter_no_change,
             )
-        start = None
-        if self.warm_start and hasattr(self, "_fitted"):
-            start = self._fitted
+        if start is not None:
             check_warm_start(start, method, training)
         how = Fit(
             self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback
@@ -175,14 +183,17 @@ class LinearModel(BaseEstimator):
 
     def _partial_fit(self, data: Data, first: bool) -> Outcome:
         """One pass in the order given."""
-        method = self._method(None, data.n_outputs)
-        if not first and method.columns != self._fitted.method.columns:
+        last = None if first else self._fitted
+        method = self._method(None, data, last)
+        if last is not None and (
+            method.columns != last.method.columns or method.loss.joint != last.method.loss.joint
+        ):
             raise ValueError(
                 "optimizer, penalty, alpha = 0, batch_size = 1, loss or multi_class changed since "
                 "the last call; call fit, or set them back"
             )
         how = Fit(1, False, None, self.n_threads, self.verbose)
-        return how.stream(method, data, None if first else self._fitted)
+        return how.stream(method, data, last)
 
     def _finish(self, outcome: Outcome) -> None:
         self._fitted = outcome.fitted
@@ -276,9 +287,9 @@ class LinearModel(BaseEstimator):
 
 def check_warm_start(start: Fitted, method: Method, data: Data) -> None:
     """Raise unless the states of the last fit can be those that this one begins with."""
-    state, n_outputs = start.states[0], len(start.states) * start.method.n_outputs
-    old = state.array.dtype, n_outputs, state.columns.shape[1] - 1, state.n_outputs
-    new = data.rows.dtype, len(data.targets) * data.n_outputs, data.rows.shape[1], data.n_outputs
+    state, joint = start.states[0], (start.method.loss.joint, method.loss.joint)
+    old = state.array.dtype, start.n_outputs, state.columns.shape[1] - 1, joint[0]
+    new = data.rows.dtype, len(data.targets) * data.n_outputs, data.rows.shape[1], joint[1]
     if start.method.formula is not method.formula or old != new:
         raise ValueError(
             "warm_start=True needs the optimizer, dtype, classes, multi_class and features of the "

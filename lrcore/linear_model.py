@@ -523,7 +523,7 @@ verbose
         self._check_params()
         first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
-        targets, single = self._targets(y, None if first else len(self._fitted.states))
+        targets, single = self._targets(y, None if first else self._fitted.n_outputs)
         check_lengths(rows, targets[0])
         weight = check_weight(sample_weight, rows.shape[0])
         self._finish(self._partial_fit(Data(rows, targets, weight), first))

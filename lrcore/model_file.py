@@ -111,12 +111,12 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
         expected = 1 if len(model.classes_) == 2 else len(model.classes_)
-        if len(states) * method.n_outputs != expected:
+        if model._fitted.n_outputs != expected:
             raise ValueError(f"{len(model.classes_)} classes need {expected} outputs")
     else:
         model._single = header["single_target"]
-        if model._single and len(states) != 1:
-            raise ValueError(f"one target needs one state, got {len(states)}")
+        if model._single and model._fitted.n_outputs != 1:
+            raise ValueError(f"one target has one output, got {model._fitted.n_outputs}")
     if "feature_names" in arrays:
         model.feature_names_in_ = arrays["feature_names"].astype(object)
     model.extra_ = header["extra"]

@@ -77,6 +77,11 @@ class Method:
         )
 
     @property
+    def n_losses(self) -> int:
+        """Losses of a row: one for each output, unless it is one of all."""
+        return 1 if self.loss.joint else self.n_outputs
+
+    @property
     def slot(self) -> int:
         """Columns from one feature to the next where they are side by side."""
         return slot_width(self.columns.width)

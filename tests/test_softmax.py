@@ -402,8 +402,30 @@ def test_a_stream_in_parts_has_the_bits_of_the_whole():
     for some in np.array_split(np.arange(len(y)), 7):
         parts.partial_fit(X[some], y[some], classes=range(5))
     assert equal_bits(parts.coef_, whole.coef_)
-    with pytest.raises(ValueError, match="loss or multi_class changed since the last call"):
-        parts.set_params(multi_class="ovr").partial_fit(X, y)
+    ovr = LinearClassifier(multi_class="ovr", **keywords).partial_fit(X, y, classes=range(5))
+    for clf, word in ((parts, "ovr"), (ovr, "softmax")):
+        with pytest.raises(ValueError, match="loss or multi_class changed since the last call"):
+            clf.set_params(multi_class=word).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("first", ["sparse", "dense"])
+def test_one_against_the_rest_goes_on_over_the_other_kind_of_rows(first, tmp_path):
+    """Over sparse rows the outputs move together, over dense ones apart; a model stays as it is."""
+    X, dense, y = problem(4)
+    kinds = [X, dense] if first == "sparse" else [dense, X]
+    fits = {}
+    for second in kinds:
+        clf = LinearClassifier("hinge", optimizer="rmsprop").partial_fit(
+            kinds[0], y, classes=range(4)
+        )
+        assert len(clf._fitted.states) == (1 if first == "sparse" else 4)
+        lrcore.save(clf, tmp_path / "model")
+        fits[second is X] = lrcore.load(tmp_path / "model").partial_fit(second, y)
+        assert equal_bits(clf.partial_fit(second, y).coef_, fits[second is X].coef_)
+    close(fits[True].coef_, fits[False].coef_, 1e-10)
+    assert fits[True].coef_.shape == (4, 60)
+    start = LinearClassifier("hinge", warm_start=True, random_state=0).fit(kinds[0], y)
+    assert start.fit(kinds[1], y).score(X, y) > 0.8
 
 
 @pytest.mark.parametrize("staged", [False, True])
