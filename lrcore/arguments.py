@@ -186,7 +186,10 @@ def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
     return given
 
 
-def one_vs_rest(codes: np.ndarray, n_classes: int) -> list[np.ndarray]:
-    """Targets in {-1, 1}: one vector for two classes, one for each of more."""
+def class_targets(codes: np.ndarray, n_classes: int, n_outputs: int) -> list[np.ndarray]:
+    """What classes are to a loss: their numbers if one target has several outputs, else targets
+    in {-1, 1}, one vector for two classes, one for each of more."""
+    if n_outputs > 1:
+        return [codes.astype(np.float64)]
     which = [1] if n_classes == 2 else range(n_classes)
     return [np.where(codes == k, 1.0, -1.0) for k in which]

@@ -34,6 +34,9 @@ BLOCK_VALUES = 4_000
 #: Values of X that are fetched beforehand, with their features or without.
 AHEAD_VALUES, AHEAD_DENSE = 2 * BLOCK_VALUES, 1 << 16
 
+#: Places of a list of values past its end that the core may look at.
+LISTED_MORE = 64
+
 #: Rows that stay together when they are shuffled, if they are short: they are then read from
 #: memory in one go, which saves up to half of the time. Sixteen strata of the rows give a run each
 #: in turn, so that a block or batch is made of rows from everywhere: measured on rows sorted by
@@ -44,12 +47,14 @@ RUN_LENGTH, STRATA = 16, 16
 
 def core_job(
     method: Method, n_features: int, block: int, *, bounds: np.ndarray, room: int = 1,
-    ahead: int = 1, far: bool = False, longest: int = 1,
+    ahead: int = 1, far: bool = False, longest: int = 1, block_values: int = 0,
 ) -> Any:  # fmt: skip
     """What the core is told once: bounds are the feature ranges of the threads, room the features
-    of a batch, longest those of an update, which averages need to know."""
+    of a batch, longest those of an update, which averages need to know; block_values is how many
+    values a block may have, needed for several outputs."""
     assert _core.kernels is not None
-    return _core.kernels.LinearFit(
+    lanes = method.columns.lanes
+    job = _core.kernels.LinearFit(
         loss=type(method.loss).__name__,
         parameter=method.loss.parameter,
         l1=method.l1,
@@ -58,22 +63,32 @@ def core_job(
         mean=method.mean,
         block=block,
         n_features=n_features,
-        columns=(method.columns.slot, *method.columns[1:]),
+        columns=(method.slot, method.columns.stamp, method.columns.gradient),
         powers=method.powers,
         bounds=bounds,
         ahead=ahead,
         far=far,
-        scratch=np.zeros((5, block)),
+        scratch=np.zeros((5 if lanes == 1 else 6, block * lanes)),
         listed=np.empty((len(bounds) - 1, room), np.int64),
         before=np.empty((len(bounds) - 1, 8 * longest), np.int8),
     )
+    if lanes > 1:
+        job.hold_outputs(
+            method.n_outputs,
+            lanes,
+            method.n_losses,
+            np.zeros((2, block), np.int64),
+            np.zeros(block_values + LISTED_MORE, np.int64),
+            np.zeros(block_values + LISTED_MORE),
+        )
+    return job
 
 
 def core_average(state: State) -> tuple[np.ndarray | None, float]:
     """The state's average as the core takes it, its start counted from the state's base."""
     if state.average is None:
         return None, 0.0
-    return state.average.changes, float(state.average.since - state.base)
+    return state.average.changes.reshape(-1), float(state.average.since - state.base)
 
 
 def core_debt(state: State) -> Any:
@@ -132,12 +147,16 @@ class Pass:
     def _job(self, block: int, n_threads: int) -> Any:
         if (block, n_threads) not in self._jobs:
             method, rows = self.method, self.rows
-            n_features, room = rows.shape[1], 1
+            n_features, room, block_values = rows.shape[1], 1, 0
             longest = n_features if rows.indptr is None else int(np.diff(rows.indptr).max())
-            if method.mean and rows.indptr is not None:
-                room += min(n_features, block * longest)
-                longest = room
-            far = n_features * method.columns.slot * rows.dtype.itemsize > CACHE_BYTES
+            if method.n_outputs > 1:
+                # One more for each row, for the intercept.
+                block_values = rows.most_values(block) + min(block, rows.shape[0])
+            if method.mean and (rows.sparse or method.n_outputs > 1):
+                # A sum that is NaN, as of a fit that runs away, is listed at each of its values.
+                room += block_values or rows.most_values(block)
+                longest = max(longest, room)
+            far = n_features * method.slot * rows.dtype.itemsize > CACHE_BYTES
             self._jobs[block, n_threads] = core_job(
                 method,
                 n_features,
@@ -146,7 +165,8 @@ class Pass:
                 room=room,
                 ahead=self._ahead(block),
                 far=far,
-                longest=1 if method.averaged_from is None else max(1, longest),
+                longest=1 if method.averaged_from is None else max(longest, method.columns.lanes),
+                block_values=block_values,
             )
         return self._jobs[block, n_threads]
 
@@ -214,7 +234,10 @@ class Pass:
     def advance(
         self, state: State, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int
     ) -> float:
-        """Fit the rows named by `order`, at most CHUNK_ROWS; returns the sum of their losses."""
+        """Fit the rows named by `order`, at most CHUNK_ROWS; returns the sum of their losses.
+
+        y is (n_rows,), or (n_rows, n_outputs) where each output has a target of its own.
+        """
         method, rows = self.method, self.rows
         steps = -(-len(order) // block) if method.mean else len(order)
         if state.step + steps > STAMP_LIMIT:
@@ -230,7 +253,8 @@ class Pass:
             n_threads = self._crew.choose()
             start = time.perf_counter()
             head = (self._job(block, n_threads), index, table, rates, order)
-            tail = (y, weight, state.array, state.step, core_debt(state), *core_average(state))
+            tail: tuple[Any, ...] = (y.reshape(-1), weight, state.array, state.step)
+            tail = (*tail, core_debt(state), *core_average(state))
             if rows.indptr is not None:
                 data = (rows.indptr, rows.indices, rows.values)
                 total = _core.kernels.fit_csr(*head, *data, *tail)

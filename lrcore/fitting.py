@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +37,8 @@ class Progress:
 
 
 class Fitted:
-    """The states of a fit, one for each output, and the method that made them."""
+    """The states of a fit, each with the outputs that move together, and the method that made
+    them."""
 
     def __init__(self, states: list[State], method: Method) -> None:
         self.states = states
@@ -48,6 +49,11 @@ class Fitted:
         """Steps done."""
         return self.states[0].base + self.states[0].step
 
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of all states."""
+        return len(self.states) * self.method.n_outputs
+
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
         """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states."""
@@ -55,23 +61,35 @@ class Fitted:
         for state in self.states:
             copy = state.copy()
             epochs.settle(copy, self.method)
-            settled.append(copy.weights)
-        both = np.array(settled)
+            settled.append(copy.averaged_weights)
+        both = np.concatenate(settled)
         return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
 
 
 @dataclass(frozen=True)
 class Data:
-    """Rows, a target for each output, and weights of the rows."""
+    """Rows, targets, and weights of the rows.
+
+    Targets are (n_rows,), with one output each, or all n_outputs of a joint loss together: classes
+    by their numbers.
+    """
 
     rows: Rows
     targets: list[np.ndarray]
     weight: np.ndarray | None
+    n_outputs: int = 1
 
     def take(self, chosen: np.ndarray) -> Data:
         """Some of the rows."""
         weight = None if self.weight is None else self.weight[chosen]
-        return Data(self.rows.take(chosen), [y[chosen] for y in self.targets], weight)
+        targets = [y[chosen] for y in self.targets]
+        return Data(self.rows.take(chosen), targets, weight, self.n_outputs)
+
+    def bundled(self, method: Method) -> Data:
+        """The same with the targets of a state's outputs side by side, (n_rows, n_outputs)."""
+        if method.n_losses == 1:
+            return self
+        return replace(self, targets=[np.stack(self.targets, axis=1)])
 
     def counted(self) -> Data:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
@@ -81,19 +99,33 @@ class Data:
         return self.take(np.flatnonzero(self.weight))
 
     def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
-        """Mean over rows and outputs of the loss, with nothing learnt meanwhile."""
+        """Mean over rows and targets of the loss, with nothing learnt meanwhile."""
         total, counts = 0.0, self.weight is not None and bool(self.weight.any())
-        for w, b, y in zip(*fitted.weights, self.targets):
-            z = self.rows.margins(w.astype(self.rows.dtype, copy=False), float(b), n_threads)
-            value, _ = fitted.method.loss.evaluate(z.astype(np.float64), y)
+        loss, n_outputs = fitted.method.loss, self.n_outputs
+        weights, intercepts = fitted.weights
+        for k, y in enumerate(self.targets):
+            which = slice(k * n_outputs, (k + 1) * n_outputs)
+            z = margins(self.rows, weights[which], intercepts[which], n_threads).astype(np.float64)
+            value, _ = loss.evaluate(z if loss.joint else z[:, 0], y)
             total += float(np.average(value, weights=self.weight if counts else None))
         return total / len(self.targets)
 
     def objective(self, fitted: Fitted, n_threads: int | None) -> float:
-        """What is minimised: the mean loss and the penalty, over outputs."""
+        """What is minimised: the mean loss and the penalty, over targets."""
         w, method = fitted.weights[0].astype(np.float64), fitted.method
         penalty = method.l1 * np.abs(w).sum() + method.l2 / 2 * np.square(w).sum()
         return self.mean_loss(fitted, n_threads) + float(penalty) / len(self.targets)
+
+
+def margins(
+    rows: Rows, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
+) -> np.ndarray:
+    """X @ weights.T + intercepts, (n_rows, n_outputs), in X's dtype."""
+    columns = [
+        rows.margins(w.astype(rows.dtype, copy=False), float(b), n_threads)
+        for w, b in zip(weights, intercepts)
+    ]
+    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)
@@ -144,18 +176,19 @@ class Fit:
 
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
-        rows = data.rows
+        rows, data = data.rows, data.bundled(method)
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
         staged = None
         # A copy leaves out features that do not come up, and a warm start may have weights there.
         if start is None and staging.worthwhile(rows, self.max_iter, method.mean):
-            slot_bytes = method.columns.slot * rows.dtype.itemsize
+            slot_bytes = method.slot * rows.dtype.itemsize
             staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
             work = Data(
                 staged.rows,
                 [y[staged.order] for y in data.targets],
                 None if data.weight is None else data.weight[staged.order],
+                data.n_outputs,
             )
             debt = staged.debt
         else:
@@ -181,13 +214,14 @@ class Fit:
                         break
             stopped = interrupted()
         for state in states:
-            if not np.isfinite(state.columns[0]).all():
+            if not np.isfinite(state.weights).all():
                 raise diverged(method, state)
         fitted = Fitted(restored(states, method, staged, rows), method)
         return Outcome(fitted, curve, measured, stopped)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
         """One pass in the order given; copies stand in for the states until it has succeeded."""
+        data = data.bundled(method)
         debt = Debt.new([data.rows.shape[1]], [STREAM_VALUES])
         states = (
             [State.new(method, data.rows, debt) for _ in data.targets]
@@ -215,12 +249,14 @@ class Fit:
     ) -> float:  # fmt: skip
         """One pass; returns the mean loss of the rows just before they were learnt from."""
         n_rows, weight = len(order), data.weight
+        n_losses = len(states) * passes.method.n_losses
         total, rows_done, weight_done = 0.0, 0, 0.0
+        n_outputs = len(states) * passes.method.n_outputs
         end = block = 0
         while rows_done < n_rows and not (rows_done and interrupted()):
             if rows_done == end:
                 end, block = passes.next_block(states[0], rows_done, n_rows)
-            stop = min(end, rows_done + passes.call_rows(block, len(states)))
+            stop = min(end, rows_done + passes.call_rows(block, n_outputs))
             chunk = order[rows_done:stop]
             for state, y in zip(states, data.targets):
                 total += passes.advance(state, chunk, y, weight, block)
@@ -231,9 +267,9 @@ class Fit:
             if self.callback is not None:
                 last = np.array([states[0].base + states[0].step - 1])
                 rate = float(passes.method.rule.rates(last)[0])
-                mean = total / (weight_done * len(states)) if weight_done else 0.0
+                mean = total / (weight_done * n_losses) if weight_done else 0.0
                 self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, mean, rate))
-        mean = total / (weight_done * len(states)) if weight_done else 0.0
+        mean = total / (weight_done * n_losses) if weight_done else 0.0
         if self.verbose:
             print(f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update {mean:.6g}")
         return mean
@@ -269,7 +305,7 @@ def continue_from(state: State, old: State, method: Method) -> None:
     """Give a fresh state the weights and the rule's state of another; steps count anew."""
     old = old.copy()
     epochs.settle(old, method)
-    n = 1 + len(method.formula.state)
+    n = method.columns.lanes * (1 + len(method.formula.state))
     state.columns[:n] = old.columns[:n]
 
 

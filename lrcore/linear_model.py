@@ -24,6 +24,17 @@ objective above whatever the rule. Weights take it together, for the ``period`` 
 time: at least 64, more where features are rare (Langford et al. 2009 thin out their truncations in
 the same way); and once more at the end, and when the weights are read.
 
+With a softmax a row has a margin for each class, W is (n_classes, n_features), and one row is::
+
+    z = W @ X[i] + b
+    slope = np.exp(z - z.max())
+    slope /= slope.sum()
+    slope[y[i]] -= 1
+    rule.update(W[:, touched], np.outer(slope, X[i, touched]))
+    rule.update(b, slope)
+
+All weights of a feature are touched together, also those whose slope is next to nothing.
+
 With ``solver="dual"`` there are no steps of a rule but dual coordinate ascent; see `lrcore.dual`.
 """
 
@@ -46,8 +57,8 @@ from lrcore.arguments import (
     check_loss_parameters,
     check_targets,
     check_weight,
+    class_targets,
     encode,
-    one_vs_rest,
     weigh_classes,
 )
 from lrcore.fitting import Data, Progress
@@ -68,7 +79,8 @@ def _has_probabilities(model: Any) -> bool:
 class LinearClassifier(ClassifierMixin, LinearModel):
     """Large linear classifier: logistic regression, linear support vector machines, perceptrons.
 
-    Two classes are one binary problem; of more, each is fitted against the rest.
+    Two classes are one binary problem. Of more, the log loss is the multinomial one, and with the
+    other losses each class is fitted against the rest.
 
     Parameters
     ----------
@@ -128,6 +140,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     class_weight : dict or "balanced", optional
         Rows count with the weight of their class, on top of their own; those that a dict leaves
         out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone.
+    multi_class : {"auto", "softmax", "ovr"}
+        What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
+        ``log(sum_k exp(z_k)) - z_y`` of all margins of a row, or ``"ovr"``, each class against
+        the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other losses
+        and ``solver="dual"``, which have nothing else. Two classes are one output whatever it says: there the softmax
+        is the binary log loss of the difference of two margins.
 
     Attributes
     ----------
@@ -161,6 +179,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     _default_loss = "log_loss"
 
     class_weight: dict[Any, float] | str | None
+    multi_class: str
 
     def __init__(
         self,
@@ -186,6 +205,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         n_threads: int | None = None,
         verbose: int = 0,
         class_weight: dict[Any, float] | str | None = None,
+        multi_class: str = "auto",
     ) -> None:
         super().__init__(
             loss=loss,
@@ -209,7 +229,30 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             n_threads=n_threads,
             verbose=verbose,
             class_weight=class_weight,
+            multi_class=multi_class,
         )
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.multi_class not in ("auto", "softmax", "ovr"):
+            raise ValueError(
+                f"multi_class must be 'auto', 'softmax' or 'ovr', got {self.multi_class!r}"
+            )
+        if self.multi_class == "softmax" and self._loss != "log_loss":
+            raise ValueError(
+                f"multi_class='softmax' needs loss='log_loss', got loss={self.loss!r}; "
+                "multi_class='ovr' fits each class against the rest by any loss"
+            )
+        if self.multi_class == "softmax" and self.solver == "dual":
+            raise ValueError(
+                "multi_class='softmax' needs solver='stochastic', got 'dual', which fits each "
+                "class against the rest: give multi_class='ovr'"
+            )
+
+    def _n_outputs(self, n_classes: int) -> int:
+        """Outputs of one target: of the softmax there are as many as classes."""
+        joint = self._loss == "log_loss" and self.multi_class != "ovr" and self.solver != "dual"
+        return n_classes if joint and n_classes > 2 else 1
 
     def fit(
         self,
@@ -264,8 +307,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 f"y has 1 class, {classes[0]!r}; a classifier needs at least 2 classes"
             )
         weight = weigh_classes(weight, self.class_weight, classes, codes)
-        data = Data(rows, one_vs_rest(codes, len(classes)), weight)
-        held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, classes))
+        n_outputs = self._n_outputs(len(classes))
+        data = Data(rows, class_targets(codes, len(classes), n_outputs), weight, n_outputs)
+        held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, classes), n_outputs)
         outcome = self._fit(data, callback, held_out)
         self._finish(outcome)
         validate_data(self, X, reset=True, skip_check_array=True)
@@ -274,7 +318,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return self
 
     def _targets(self, y: Any, classes: np.ndarray) -> list[np.ndarray]:
-        """Targets in {-1, 1} of labels, all of which must be known."""
+        """Targets of labels, all of which must be known."""
         labels = check_labels(y)
         codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
         strange = np.flatnonzero(classes[codes] != labels)
@@ -284,7 +328,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 f"y has the class {label!r} in row {strange[0]}, which is not in classes "
                 f"{classes.tolist()!r}"
             )
-        return one_vs_rest(codes, len(classes))
+        return class_targets(codes, len(classes), self._n_outputs(len(classes)))
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -324,7 +368,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 "give a dict of weights"
             )
         weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
-        self._finish(self._partial_fit(Data(rows, targets, weight), first))
+        data = Data(rows, targets, weight, self._n_outputs(len(known)))
+        self._finish(self._partial_fit(data, first))
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self.classes_ = known
@@ -344,10 +389,17 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each class, (n_rows, n_classes); of more than two, scaled to sum to 1."""
+        """Probability of each class, (n_rows, n_classes).
+
+        The softmax of the margins; of classes fitted against the rest each one's own, scaled to
+        sum to 1.
+        """
         margins = self._margins(X)
-        p = self._made_loss().probability(margins.astype(np.float64))
-        if p.shape[1] == 1:
+        loss = self._fitted.method.loss
+        p = loss.probability(margins.astype(np.float64))
+        if loss.joint:
+            pass
+        elif p.shape[1] == 1:
             p = np.concatenate([1.0 - p, p], axis=1)
         else:
             total = p.sum(axis=1, keepdims=True)
@@ -521,7 +573,7 @@ average, n_threads, verbose
         self._check_params()
         first = not hasattr(self, "_fitted")
         rows = self._rows_for_partial_fit(X, first)
-        targets, single = self._targets(y, None if first else len(self._fitted.states))
+        targets, single = self._targets(y, None if first else self._fitted.n_outputs)
         check_lengths(rows, targets[0])
         weight = check_weight(sample_weight, rows.shape[0])
         self._finish(self._partial_fit(Data(rows, targets, weight), first))

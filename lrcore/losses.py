@@ -28,6 +28,8 @@ class Loss:
     log_link: ClassVar[bool] = False
     #: Whether there are probabilities.
     probabilistic: ClassVar[bool] = False
+    #: Whether it is one loss of all outputs of a row: z is then (n_rows, n_outputs).
+    joint: ClassVar[bool] = False
 
     @property
     def domain(self) -> str:
@@ -256,6 +258,39 @@ class Tweedie(Loss):
         return m / (2.0 - p) - e / (1.0 - p), m - e
 
 
+@dataclass(frozen=True)
+class Softmax(Loss):
+    """``log(sum_k exp(z_k)) - z_y``, the multinomial log loss; y is the number of the class.
+
+    z and the derivatives are (n_rows, n_outputs). The curvature is the largest eigenvalue that
+    the second derivative ``diag(p) - p p'`` can have (Boehning 1992).
+    """
+
+    n_outputs: int = 3
+    classifies = True
+    probabilistic = True
+    curvature = 0.5
+    joint = True
+
+    @staticmethod
+    def _shares(z: Floats) -> tuple[Floats, Floats, Floats]:
+        """Largest margin, sum of the exponentials relative to it, and their shares, of each row."""
+        top = np.max(z, axis=1)
+        e = numerics.exp(z - top[:, None])
+        total = np.cumsum(e, axis=1)[:, -1]  # in order, as the core
+        return top, total, e / total[:, None]
+
+    def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
+        top, total, slope = self._shares(z)
+        rows, label = np.arange(len(z)), y.astype(np.intp)
+        slope[rows, label] -= 1.0
+        return numerics.log(total) + (top - z[rows, label]), slope
+
+    def probability(self, z: Floats) -> Floats:
+        """The probability of each class, (n_rows, n_outputs)."""
+        return self._shares(z)[2]
+
+
 LOSSES: dict[str, type[Loss]] = {
     "log_loss": LogLoss,
     "hinge": Hinge,
@@ -274,6 +309,10 @@ LOSSES: dict[str, type[Loss]] = {
 }
 
 
+#: Those that `make` knows: those that an estimator's loss= names, and one that it comes to.
+ALL: dict[str, type[Loss]] = {**LOSSES, "softmax": Softmax}
+
+
 def make(name: str, **parameters: Any) -> Loss:
     """The loss of this name, with those of the parameters that it has.
 
@@ -282,7 +321,7 @@ def make(name: str, **parameters: Any) -> Loss:
     >>> make("tweedie", power=1)
     Poisson()
     """
-    cls = LOSSES[name]
+    cls = ALL[name]
     loss = cls(**{each.name: float(parameters[each.name]) for each in fields(cls)})
     if isinstance(loss, Tweedie) and loss.power in (1.0, 2.0):
         return Poisson() if loss.power == 1.0 else Gamma()
@@ -291,4 +330,4 @@ def make(name: str, **parameters: Any) -> Loss:
 
 def name_of(loss: Loss) -> str:
     """The name under which `make` makes it."""
-    return next(name for name, cls in LOSSES.items() if cls is type(loss))
+    return next(name for name, cls in ALL.items() if cls is type(loss))

@@ -100,7 +100,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     model._check_params()
     saved = dict(header["method"])
     number = saved.pop("parameter")
-    loss = losses.make(saved.pop("loss"), epsilon=number, quantile=number, power=number)
+    names = ("epsilon", "quantile", "power", "n_outputs")
+    loss = losses.make(saved.pop("loss"), **dict.fromkeys(names, number))
     method = Method(loss, rules.from_dict(saved.pop("rule")), **saved)
     shape = (method.columns.width, header["n_features"] + 1)
     states = []
@@ -108,14 +109,15 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         array = np.ascontiguousarray(arrays[f"state_{k}"])
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
-        steps, owed = (int(step), int(base)), _debt_from_list(debt)
-        block, until = map(int, blocks)
-        state = State(array, shape[0], False, *steps, owed, block, until)
+        state = State(array, shape[0], by_feature=False, n_outputs=method.n_outputs)
+        state.step, state.base, state.debt = int(step), int(base), _debt_from_list(debt)
+        state.block, state.until = map(int, blocks)
+        state.lay_out(sparse=False)
         since = header["averages"][k]
         if since is not None:
             changes = np.ascontiguousarray(arrays[f"average_{k}"], array.dtype)
-            if changes.shape != shape[1:]:
-                raise ValueError(f"average_{k} must have {shape[1]} entries, got {changes.shape}")
+            if changes.shape != (shape[1], method.columns.lanes):
+                raise ValueError(f"average_{k} must be of {shape[1]} features, got {changes.shape}")
             state.average = Average(changes, int(since))
         states.append(state)
     curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
@@ -124,12 +126,12 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
         expected = 1 if len(model.classes_) == 2 else len(model.classes_)
-        if len(states) != expected:
-            raise ValueError(f"{len(model.classes_)} classes need {expected} states")
+        if model._fitted.n_outputs != expected:
+            raise ValueError(f"{len(model.classes_)} classes need {expected} outputs")
     else:
         model._single = header["single_target"]
-        if model._single and len(states) != 1:
-            raise ValueError(f"one target needs one state, got {len(states)}")
+        if model._single and model._fitted.n_outputs != 1:
+            raise ValueError(f"one target has one output, got {model._fitted.n_outputs}")
     if "feature_names" in arrays:
         model.feature_names_in_ = arrays["feature_names"].astype(object)
     model.extra_ = header["extra"]
@@ -158,6 +160,7 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
         "averaged_from": method.averaged_from,
         "batch_size": method.batch_size,
         "block_size": method.block_size,
+        "n_outputs": method.n_outputs,
     }
 
 

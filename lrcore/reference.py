@@ -30,31 +30,30 @@ def shuffle(order: np.ndarray, seed: int) -> None:
 def touch(
     method: Method, c: Any, columns: np.ndarray, entries: Any, g: np.ndarray, done: int
 ) -> None:
-    """Update the features `entries` by the gradients g."""
+    """Update the features `entries` by the gradients g, (n_outputs, n_entries)."""
     formula, place = method.formula, method.columns
-    n_states = len(formula.state)
-    state = [columns[1 + i, entries] for i in range(n_states)]
+    parts = [columns[place.part(i)][: len(g)] for i in range(1 + len(formula.state))]
+    w, *state = (part[:, entries] for part in parts)
     if formula.decay:
         stamps = columns[place.stamp].view(f"i{columns.itemsize}")
         idle = numerics.power(method.decay, done - stamps[entries]).astype(columns.dtype)
         state = [s * idle for s in state]
         stamps[entries] = done + 1
-    w = columns[0, entries]
     formula.update(c, w, g, *state)
-    columns[0, entries] = w
-    for i in range(n_states):
-        columns[1 + i, entries] = state[i]
+    for part, values in zip(parts, (w, *state)):
+        part[:, entries] = values
 
 
 @contextmanager
 def averaged(state: State, which: Any, done: int) -> Iterator[None]:
     """What is changed of the features `which` within goes into the average, if there is one."""
-    w = state.columns[0]
-    before = w[which].copy()
+    w = state.weights
+    before = w[:, which].copy()
     yield
     if state.average is not None:
         elapsed = max(0, state.base + done - state.average.since)
-        state.average.changes[which] += w.dtype.type(elapsed) * (w[which] - before)
+        change = w.dtype.type(elapsed) * (w[:, which] - before)
+        state.average.changes[which, : len(w)] += change.T
 
 
 def settle(state: State, method: Method, row: np.ndarray, *, due_only: bool = False) -> None:
@@ -76,7 +75,9 @@ def settle_features(state: State, method: Method, c: Any, which: slice, owed: fl
     threshold and a shrinkage."""
     formula, place, columns = method.formula, method.columns, state.columns
     one = columns.dtype.type
-    w, *states = columns[: 1 + len(formula.state), which]
+    w, *states = (
+        columns[place.part(i)][: state.n_outputs, which] for i in range(1 + len(formula.state))
+    )
     if formula.decay:
         stamps = columns[place.stamp].view(f"i{columns.itemsize}")[which]
         idle = numerics.power(method.decay, state.step - stamps).astype(columns.dtype)
@@ -102,23 +103,24 @@ def fit_rows(
     for start in range(0, len(order), block):
         batch = order[start : start + block]
         touched = [rows.row(i) for i in batch]
-        intercept = columns[0, -1]
-        z = np.array([np.add.reduce(x * columns[0, e]) + intercept for e, x in touched], float)
+        w, intercept = state.weights, state.weights[:, -1]
+        margins = [np.add.reduce(x * w[:, e], axis=1) + intercept for e, x in touched]
+        z = np.array(margins, float)
         s = np.ones(len(batch)) if weight is None else weight[batch]
-        value, slope = method.loss.evaluate(z, y[batch])
-        total += float(np.add.reduce(s * value))
-        slope = (s * slope) * (1.0 / len(batch) if method.mean else 1.0)
-        d = slope.astype(dtype)
+        value, slope = method.loss.evaluate(z if state.n_outputs > 1 else z[:, 0], y[batch])
+        value, slope = value.reshape(len(batch), -1), slope.reshape(len(batch), -1)
+        total += float(np.sum(s[:, None] * value))
+        slope = (s[:, None] * slope) * (1.0 / len(batch) if method.mean else 1.0)
+        d = slope.astype(dtype)[:, :, None]
         if method.mean:
-            gradient = np.full(columns.shape[1] - 1, np.nan, dtype)
+            gradient = np.zeros((state.n_outputs, columns.shape[1] - 1), dtype)
             for (e, x), slope_i in zip(touched, d):
-                g = gradient[e]
-                gradient[e] = np.where(np.isnan(g), dtype.type(0), g) + slope_i * x
-            entries = np.flatnonzero(~np.isnan(gradient))
-            updates = [(entries, gradient[entries], np.cumsum(d)[-1:])]
+                gradient[:, e] += slope_i * x
+            entries = np.unique(np.concatenate([e for e, _ in touched]))
+            updates = [(entries, gradient[:, entries], np.cumsum(d, axis=0)[-1])]
             shares = np.array([float(np.cumsum(s)[-1]) / len(batch)])
         else:
-            updates = [(e, slope_i * x, np.array([slope_i])) for (e, x), slope_i in zip(touched, d)]
+            updates = [(e, slope_i * x, slope_i) for (e, x), slope_i in zip(touched, d)]
             shares = s
         debts = []
         for (e, g, g_intercept), share in zip(updates, shares):

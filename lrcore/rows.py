@@ -50,6 +50,13 @@ class Rows:
     def nnz_per_row(self) -> float:
         return self.values.size / self.shape[0]
 
+    def most_values(self, n_rows: int) -> int:
+        """Values that n_rows rows have at most."""
+        if self.indptr is None:
+            return min(n_rows, self.shape[0]) * self.shape[1]
+        lengths = np.diff(self.indptr)
+        return int(np.partition(lengths, max(0, len(lengths) - n_rows))[-n_rows:].sum())
+
     def touched_per_row(self) -> float:
         """Mean number of values of a row that are not zero, from a sample."""
         flat = self.values.reshape(-1)

@@ -39,8 +39,8 @@ class Staged:
             return state
         debt = Debt.new([original.shape[1]], [original.nnz_per_row])
         whole = replace(State.new(method, original, debt), step=state.step, base=state.base)
-        whole.columns[:, self.features] = state.columns[:, :-1]
-        whole.columns[:, -1] = state.columns[:, -1]
+        whole.array[self.features, : state.width] = state.array[:-1, : state.width]
+        whole.array[-1] = state.array[-1]
         if whole.average is not None and state.average is not None:
             whole.average.changes[self.features] = state.average.changes[:-1]
             whole.average.changes[-1] = state.average.changes[-1]

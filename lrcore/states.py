@@ -17,17 +17,26 @@ from lrcore.rules import Rule
 
 
 class Columns(NamedTuple):
-    """Columns of the model's array; 0 where a fit has no such column."""
+    """Columns of the model's array; stamp and gradient are 0 where a fit has none.
+
+    With several outputs weights, states and gradients have `lanes` columns each, the outputs to
+    a multiple of eight.
+    """
 
     width: int
     stamp: int
     gradient: int
+    lanes: int = 1
 
-    @property
-    def slot(self) -> int:
-        """Room for a feature's columns side by side: a power of two, so that no feature lies
-        across two cache lines (measured: a quarter less time than without the padding)."""
-        return 1 << (self.width - 1).bit_length()
+    def part(self, i: int) -> slice:
+        """The columns of state i, of the weights if i is 0."""
+        return slice(i * self.lanes, (i + 1) * self.lanes)
+
+
+def slot_width(width: int) -> int:
+    """Room for a feature's columns side by side: a power of two, so that no feature lies across
+    two cache lines (measured: a quarter less time than without the padding), or whole lines."""
+    return 1 << (width - 1).bit_length() if width <= 16 else -(-width // 16) * 16
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Method:
     intercept: bool
     batch_size: int
     block_size: int
+    n_outputs: int = 1
     #: Steps before the first whose weights count in the average; None for no average.
     averaged_from: int | None = None
 
@@ -59,12 +69,24 @@ class Method:
 
     @cached_property
     def columns(self) -> Columns:
-        width = 1 + len(self.formula.state)
-        places = []
-        for present in (bool(self.formula.decay), self.mean):
-            places.append(width if present else 0)
-            width += present
-        return Columns(width, *places)
+        lanes = 1 if self.n_outputs == 1 else -(-self.n_outputs // 8) * 8
+        width = lanes * (1 + len(self.formula.state))
+        stamp, gradient = bool(self.formula.decay), lanes * self.mean
+        if lanes == 1:
+            return Columns(width + stamp + gradient, width * stamp, (width + stamp) * self.mean)
+        return Columns(
+            width + gradient + stamp, (width + gradient) * stamp, width * self.mean, lanes
+        )
+
+    @property
+    def n_losses(self) -> int:
+        """Losses of a row: one for each output, unless it is one of all."""
+        return 1 if self.loss.joint else self.n_outputs
+
+    @property
+    def slot(self) -> int:
+        """Columns from one feature to the next where they are side by side."""
+        return slot_width(self.columns.width)
 
     @property
     def decay(self) -> float:
@@ -126,33 +148,36 @@ class Debt:
 class Average:
     """Polyak's average of the weights over the steps after the first `since`.
 
-    `changes` holds, for each feature and the intercept, the sum of every change times the averaged
-    steps before it: so a feature costs nothing in steps that leave it alone.
+    `changes`, (n_features + 1, lanes), holds for each weight the sum of every change times the
+    averaged steps before it: so a feature costs nothing in steps that leave it alone.
     """
 
     changes: np.ndarray
     since: int
 
     def of(self, weights: np.ndarray, t: int) -> np.ndarray:
-        """The average after step t, when the weights are these."""
+        """The average after step t, when the weights, (n_outputs, n_features + 1), are these."""
         n = t - self.since
         if n <= 0:
-            return weights
-        return (weights.astype(np.float64) - self.changes / n).astype(weights.dtype)
+            return weights.copy()
+        changes = self.changes[:, : len(weights)].T.astype(np.float64)
+        return (weights.astype(np.float64) - changes / n).astype(weights.dtype)
 
 
 @dataclass
 class State:
-    """One output of a linear model: weights, rule state, bookkeeping, and where the run is.
+    """Outputs of a linear model that move together: weights, rule state, bookkeeping, and where
+    the run is.
 
-    `array` is (n_features + 1, slot) for sparse rows and (width, n_features + 1) for dense ones;
-    the last feature is the intercept. Blocks of `block` rows go on until step `until`: a stream
-    takes this from call to call, so that it does not matter where calls end.
+    `array` is (n_features + 1, slot) for sparse rows or several outputs, (width, n_features + 1)
+    for dense rows and one; the last feature is the intercept. Blocks of `block` rows go on until
+    step `until`: a stream takes this from call to call, so that it does not matter where calls end.
     """
 
     array: np.ndarray
     width: int
     by_feature: bool
+    n_outputs: int = 1
     step: int = 0
     base: int = 0
     debt: Debt = field(default_factory=lambda: Debt.new([], []))
@@ -163,15 +188,17 @@ class State:
     @classmethod
     def new(cls, method: Method, rows: Rows, debt: Debt | None = None) -> State:
         """All zeros, laid out for sparse or dense rows; owes a copy of debt if penalised."""
-        width, n = method.columns.width, rows.shape[1] + 1
-        shape = (n, method.columns.slot) if rows.sparse else (width, n)
-        state = cls(aligned_zeros(shape, rows.dtype), width, by_feature=rows.sparse)
+        place, n = method.columns, rows.shape[1] + 1
+        by_feature = rows.sparse or method.n_outputs > 1
+        shape = (n, method.slot) if by_feature else (place.width, n)
+        array = aligned_zeros(shape, rows.dtype)
+        state = cls(array, place.width, by_feature, method.n_outputs)
         if debt is not None and method.penalised:
             state.debt = debt.copy()
         for i, name in enumerate(method.formula.state, start=1):
-            state.columns[i] = method.rule.initial_state(name, np.zeros(1, rows.dtype))
-        if method.columns.gradient:
-            state.columns[method.columns.gradient] = -0.0
+            state.columns[place.part(i)] = method.rule.initial_state(name, np.zeros(1, rows.dtype))
+        if place.gradient:
+            state.columns[place.gradient : place.gradient + place.lanes] = -0.0
         state.begin_average(method)
         return state
 
@@ -180,28 +207,35 @@ class State:
         if method.averaged_from is None:
             self.average = None
         elif self.average is None:
-            changes = np.zeros(self.columns.shape[1], self.columns.dtype)
+            lanes = method.columns.lanes
+            changes = np.zeros((self.columns.shape[1], lanes), self.columns.dtype)
             self.average = Average(changes, max(self.base + self.step, method.averaged_from))
-
-    @property
-    def weights(self) -> np.ndarray:
-        """(n_features + 1,): what a model of this state has, the average where there is one."""
-        w = self.columns[0]
-        return w.copy() if self.average is None else self.average.of(w, self.base + self.step)
 
     @property
     def columns(self) -> np.ndarray:
         """(width, n_features + 1), whatever the layout: a view."""
         return self.array[:, : self.width].T if self.by_feature else self.array
 
-    def lay_out(self, by_feature: bool) -> None:
-        """Columns of a feature side by side for sparse rows, each contiguous for dense ones."""
+    @property
+    def weights(self) -> np.ndarray:
+        """(n_outputs, n_features + 1): a view."""
+        return self.columns[: self.n_outputs]
+
+    @property
+    def averaged_weights(self) -> np.ndarray:
+        """The weights that a model of this state has: their average where there is one."""
+        w = self.weights
+        return w.copy() if self.average is None else self.average.of(w, self.base + self.step)
+
+    def lay_out(self, sparse: bool) -> None:
+        """Columns of a feature side by side for sparse rows or several outputs, else each
+        contiguous."""
+        by_feature = sparse or self.n_outputs > 1
         if by_feature == self.by_feature:
             return
         old = self.columns
         if by_feature:
-            slot = Columns(self.width, 0, 0).slot
-            self.array = aligned_zeros((old.shape[1], slot), old.dtype)
+            self.array = aligned_zeros((old.shape[1], slot_width(self.width)), old.dtype)
         else:
             self.array = aligned_zeros(old.shape, old.dtype)
         self.by_feature = by_feature

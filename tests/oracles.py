@@ -274,6 +274,35 @@ def minibatch(X, y, loss, make_rule, lrs, batch, order, weight=None):
     return w, b[0]
 
 
+def softmax_loss_and_slopes(z, label):
+    """log(sum(exp(z))) - z[label] and its derivatives, in Python floats."""
+    top = max(z)
+    shares = [math.exp(v - top) for v in z]
+    total = math.fsum(shares)
+    slopes = [share / total - (k == label) for k, share in enumerate(shares)]
+    return math.log(total) + (top - z[label]), slopes
+
+
+def softmax(X, y, n_classes, make_rule, lrs, block, order, weight=None, mean=False):
+    """Softmax regression without penalty, w (n_classes, n_features): margins a block at a time,
+    then row after row, or with `mean` one step by the mean gradient of the block."""
+    w, b = np.zeros((n_classes, X.shape[1])), np.zeros(n_classes)
+    rule, rule_b, t = make_rule(w.shape), make_rule(b.shape), 0
+    for start in range(0, len(order), block):
+        rows = order[start : start + block]
+        s = np.ones(len(rows)) if weight is None else weight[rows]
+        slopes = [softmax_loss_and_slopes(list(w @ X[i] + b), y[i])[1] for i in rows]
+        slopes = s[:, None] * np.array(slopes)
+        steps = [(np.outer(d, X[i]), d) for d, i in zip(slopes, rows)]
+        if mean:
+            steps = [(slopes.T @ X[rows] / len(rows), slopes.sum(axis=0) / len(rows))]
+        for g, g_b in steps:
+            w = rule.step(w, g, lrs[t])
+            b = rule_b.step(b, g_b, lrs[t])
+            t += 1
+    return w, b
+
+
 def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, groups, eps=1e-8, batch=1):
     """Proximal penalties for SGD and AdaGrad, a scalar at a time, blocks of one row or batch.
 

@@ -12,6 +12,10 @@ cdef class LinearFit:
     cdef double[:, ::1] scratch
     cdef int64_t[:, ::1] listed
     cdef char[:, ::1] before
+    cdef Listed rows
+    cdef int64_t[:, ::1] edges
+    cdef int64_t[::1] features
+    cdef double[::1] values
 
     def __init__(
         self, *, str loss, double parameter,
@@ -44,6 +48,21 @@ cdef class LinearFit:
         self.c.room = listed.shape[1]
         self.c.before = &before[0, 0]
         self.c.before_bytes = before.shape[1]
+        self.c.n_outputs = self.c.lanes = self.c.n_targets = 1
+
+    def hold_outputs(
+        self, Py_ssize_t n_outputs, Py_ssize_t lanes, Py_ssize_t n_targets,
+        int64_t[:, ::1] edges, int64_t[::1] features, double[::1] values,
+    ):
+        """Several outputs: their number, and room for a block of rows as lists.
+
+        edges is (2, block); values are of the model's dtype, whatever the room is made of.
+        """
+        self.c.n_outputs, self.c.lanes, self.c.n_targets = n_outputs, lanes, n_targets
+        self.edges, self.features, self.values = edges, features, values
+        self.rows.starts, self.rows.stops = &edges[0, 0], &edges[1, 0]
+        self.rows.features = &features[0]
+        self.rows.values = &values[0]
 
 
 cdef class Debt:
@@ -71,10 +90,16 @@ cdef inline void* pointer_to(real[::1] array):
 
 
 cdef int call(
-    LinearFit job, Worker worker, const double[:, ::1] table, void* model, void* X,
-    const int64_t[::1] order, const double[::1] rates, const double[::1] y,
+    LinearFit job, Kernels* kernels, Worker worker, Lister list_rows, const double[:, ::1] table,
+    void* model, void* X, const int64_t[::1] order, const double[::1] rates, const double[::1] y,
     const double[::1] weight, int64_t step, Debt debt, void* average, double averaged_from
 ) except -1:
+    """Run the worker, or that of several outputs, which has its rows listed first."""
+    if job.c.lanes > 1:
+        job.rows.matrix = X
+        job.rows.list_rows = list_rows
+        X = &job.rows
+        worker = kernels.fit_outputs
     job.c.order = &order[0]
     job.c.n_rows = order.shape[0]
     job.c.rates = &rates[0]
@@ -105,14 +130,14 @@ def fit_csr(
     if index is int32_t:
         short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
         call(
-            job, kernels.fit32, table, &model[0, 0], &short_rows, order, rates, y, weight, step, debt,
-            pointer_to(average), averaged_from,
+            job, kernels, kernels.fit32, <Lister>&list_rows[CSR32, real], table, &model[0, 0],
+            &short_rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
         )
     else:
         long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
         call(
-            job, kernels.fit64, table, &model[0, 0], &long_rows, order, rates, y, weight, step, debt,
-            pointer_to(average), averaged_from,
+            job, kernels, kernels.fit64, <Lister>&list_rows[CSR64, real], table, &model[0, 0],
+            &long_rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
         )
     return job.c.loss
 
@@ -129,8 +154,8 @@ def fit_dense(
     rows.values = &X[0, 0]
     rows.n_columns = X.shape[1]
     call(
-        job, kernels.fit_dense, table, &model[0, 0], &rows, order, rates, y, weight, step, debt,
-        pointer_to(average), averaged_from,
+        job, kernels, kernels.fit_dense, <Lister>&list_rows[Dense, real], table, &model[0, 0],
+        &rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
     )
     return job.c.loss
 
@@ -141,15 +166,15 @@ def settle_model(
 ):
     """Bring the whole model up to date, in place, after `step` steps."""
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
+    cdef Worker worker = kernels.settle_sparse if feature_major else kernels.settle_dense
+    if job.c.lanes > 1:
+        worker = kernels.settle_outputs
     job.c.step = step
     debt.lay_before(&job.c)
     job.c.average = pointer_to(average)
     job.c.averaged_from = averaged_from
     with nogil:
-        run(
-            kernels.settle_sparse if feature_major else kernels.settle_dense,
-            <void*>&table[0, 0], &model[0, 0], NULL, &job.c, 1,
-        )
+        run(worker, <void*>&table[0, 0], &model[0, 0], NULL, &job.c, 1)
 
 
 cdef struct Margins:

@@ -22,6 +22,14 @@ cdef inline void pay(
     w[0] = with_sign(size, w[0])
 
 
+cdef inline double idle_power(Fit* job, int64_t k) noexcept nogil:
+    """The decay of k steps."""
+    return (
+        job.powers[k & 1023] * job.powers[1024 + ((k >> 10) & 1023)]
+        * job.powers[2048 + ((k >> 20) & 1023)]
+    )
+
+
 cdef inline void wake(
     Rule r, real* p, Py_ssize_t cs, Fit* job, int64_t done, int64_t stamp
 ) noexcept nogil:
@@ -29,14 +37,7 @@ cdef inline void wake(
     cdef int64_t k = done - stamp_of(p + job.stamp * cs)
     set_stamp(p + job.stamp * cs, stamp)
     if k > 0:
-        idle(
-            &r,
-            <real>(
-                job.powers[k & 1023] * job.powers[1024 + ((k >> 10) & 1023)]
-                * job.powers[2048 + ((k >> 20) & 1023)]
-            ),
-            p + cs, p + 2 * cs,
-        )
+        idle(&r, <real>idle_power(job, k), p + cs, p + 2 * cs)
 
 
 # Sparse features are moved eight at a time into columns, worked on and put back: slots.h. The loops

@@ -9,6 +9,7 @@ from numpy import empty as np_empty
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
 from lrcore._core.losses cimport *
+from lrcore._core.outputs cimport dot_outputs_d, dot_outputs_f, fetch_slot
 from lrcore._core.parallel cimport (
     Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_far, prefetch_write,
     raise_flag, run, wait, widen,
@@ -31,6 +32,7 @@ include "model.pxi"
 include "average.pxi"
 include "features.pxi"
 include "linear.pxi"
+include "outputs.pxi"
 include "calls.pxi"
 include "dual.pxi"
 include "plan.pxi"

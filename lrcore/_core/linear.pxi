@@ -39,27 +39,16 @@ cdef inline Py_ssize_t lower_bound(
     return start
 
 
-cdef inline void fetch(
-    Matrix* X, real* model, Fit* job, Py_ssize_t i, Py_ssize_t low, Py_ssize_t high
-) noexcept nogil:
-    """Prefetch, while row i is worked on, what later rows need, into the second-level cache.
-
-    The slots of the row that is `ahead` on, about a block, so that they come while the processor
-    computes: 1.2 times as fast as shortly before they are used. That takes its entries, fetched
-    twice as far ahead, and those its place, thrice.
-    """
-    cdef Py_ssize_t k, row, start, stop
+cdef inline void fetch_row(Matrix* X, Fit* job, Py_ssize_t i, real* unused) noexcept nogil:
+    """Prefetch the rows that come after row i into the second-level cache."""
+    cdef Py_ssize_t k, row
     if Matrix is Dense:
         if 0 < job.ahead < job.n_rows - i:
             row = job.order[i + job.ahead]
-            prefetch_far(job.y + row)
-            for k in range(low, high, 16):
+            prefetch_far(job.y + row * job.n_targets)
+            for k in range(0, X.n_columns, 16):
                 prefetch_far((<const real*>X.values) + row * X.n_columns + k)
     else:
-        if job.far and 0 <= i + job.ahead < job.n_rows:
-            span(X, job.order[i + job.ahead], low, high, job.n_features, &start, &stop)
-            for k in range(start, stop):
-                prefetch_far(model + X.indices[k] * job.width)
         if 0 < job.ahead < job.n_rows - i - job.ahead:
             row = job.order[i + 2 * job.ahead]
             for k in range(X.indptr[row], X.indptr[row + 1], 16):
@@ -67,7 +56,25 @@ cdef inline void fetch(
                 prefetch_far((<const real*>X.values) + k)
         if 0 < job.ahead < job.n_rows - i - 2 * job.ahead:
             prefetch_far(X.indptr + job.order[i + 3 * job.ahead])
-            prefetch_far(job.y + job.order[i + 3 * job.ahead])
+            prefetch_far(job.y + job.order[i + 3 * job.ahead] * job.n_targets)
+
+
+cdef inline void fetch(
+    Matrix* X, real* model, Fit* job, Py_ssize_t i, Py_ssize_t low, Py_ssize_t high
+) noexcept nogil:
+    """Prefetch, while row i is worked on, what later rows need.
+
+    The slots of the row that is `ahead` on, about a block, so that they come while the processor
+    computes: 1.2 times as fast as shortly before they are used. That takes its entries, fetched
+    twice as far ahead, and those its place, thrice.
+    """
+    cdef Py_ssize_t k, start, stop
+    fetch_row(X, job, i, model)
+    if Matrix is not Dense:
+        if job.far and 0 <= i + job.ahead < job.n_rows:
+            span(X, job.order[i + job.ahead], low, high, job.n_features, &start, &stop)
+            for k in range(start, stop):
+                prefetch_far(model + X.indices[k] * job.width)
 
 
 cdef inline real dot(Matrix* X, const real* model, Py_ssize_t width, Py_ssize_t row) noexcept nogil:
@@ -263,6 +270,29 @@ cdef inline Py_ssize_t add_entries(
     return n_listed
 
 
+cdef inline void begin_owing(Owing* o, Fit* job) noexcept nogil:
+    cdef int group
+    for group in range(job.n_groups):
+        o.owed[group] = job.owed[group]
+        o.unpaid[group] = job.unpaid[group]
+
+
+cdef inline bint falls_due(
+    Owing* o, Fit* job, int group, double debt, Py_ssize_t n_rows
+) noexcept nogil:
+    """Whether a group pays, now that it owes for a block more."""
+    o.owed[group] += debt
+    o.unpaid[group] += n_rows
+    return o.unpaid[group] >= job.periods[group]
+
+
+cdef inline void end_owing(Owing* o, Fit* job) noexcept nogil:
+    cdef int group
+    for group in range(job.n_groups):
+        job.owed[group] = o.owed[group]
+        job.unpaid[group] = o.unpaid[group]
+
+
 cdef void fit(
     Rule* table, real* model, Matrix* X, Fit* job, int part, int parts
 ) noexcept nogil:
@@ -270,15 +300,12 @@ cdef void fit(
     cdef Py_ssize_t first = 0, last, batch = 0, i, start, stop
     cdef Py_ssize_t low = job.bounds[part * job.n_ranges // parts]
     cdef Py_ssize_t high = job.bounds[(part + 1) * job.n_ranges // parts]
-    cdef double[MAX_GROUPS] owed
-    cdef int64_t[MAX_GROUPS] unpaid
+    cdef Owing owing
     cdef double debt
     cdef int group
     cdef int64_t* listed = job.listed + part * job.room
     cdef real* before = <real*>(job.before + part * job.before_bytes)
-    for group in range(job.n_groups):
-        owed[group] = job.owed[group]
-        unpaid[group] = job.unpaid[group]
+    begin_owing(&owing, job)
     for i in range(-job.ahead if Matrix is Dense else -2 * job.ahead, 0):
         fetch(X, model, job, i, low, high)
     while first < job.n_rows:
@@ -292,16 +319,14 @@ cdef void fit(
         start = 0
         for group in range(job.n_groups):
             stop = job.stops[group]
-            owed[group] += debt
-            unpaid[group] += last - first
-            if unpaid[group] >= job.periods[group]:
+            if falls_due(&owing, job, group, debt, last - first):
                 settle(
                     table[batch if job.mean else last - 1], model, X, job,
-                    max(low, start), min(high, stop), owed[group],
+                    max(low, start), min(high, stop), owing.owed[group],
                     job.step + (batch + 1 if job.mean else last),
                 )
-                owed[group] = 0.0
-                unpaid[group] = 0
+                owing.owed[group] = 0.0
+                owing.unpaid[group] = 0
             start = stop
         if part == 0:
             for i in range(last - first):
@@ -310,9 +335,7 @@ cdef void fit(
         first = last
         batch += 1
     if part == 0:
-        for group in range(job.n_groups):
-            job.owed[group] = owed[group]
-            job.unpaid[group] = unpaid[group]
+        end_owing(&owing, job)
 
 
 cdef void settle_all(

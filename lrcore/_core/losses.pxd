@@ -1,7 +1,7 @@
 # Value and derivative of the losses, once a row, always in float64: they cost little beside the
 # row's non-zeros. The NumPy twins are in lrcore/losses.py; the operations and their order are
 # the same, and nothing here comes from libm, whose exp and log differ between processors.
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 # Each has one number: epsilon, the quantile, the power; those without leave it unread.
 cdef struct LogLoss:
@@ -45,6 +45,10 @@ cdef struct Gamma:
 
 cdef struct Tweedie:
     double power
+
+# Of all outputs of a row at once: see `softmax`.
+cdef struct Softmax:
+    double n_outputs
 
 ctypedef fused Loss:
     LogLoss
@@ -105,13 +109,8 @@ cdef inline double exponential(double x) noexcept nogil:
     return p * scale.value + scale.value
 
 
-cdef inline double log1p_unit(double e) noexcept nogil:
-    """log(1 + e) for 0 <= e <= 1, within 2 ulp.
-
-    2 atanh(s) with s = e / (2 + e) <= 1/3: the series in s**2, cut where it is below 1e-17.
-    """
-    cdef double s = e / (2.0 + e)
-    cdef double q = s * s
+cdef inline double atanh_series(double q) noexcept nogil:
+    """(atanh(s) / s - 1) / q with q = s**2 <= 1/9, cut where it is below 1e-17."""
     cdef double p = 0.02857142857142857
     p = p * q + 0.030303030303030304
     p = p * q + 0.03225806451612903
@@ -128,9 +127,54 @@ cdef inline double log1p_unit(double e) noexcept nogil:
     p = p * q + 0.1111111111111111
     p = p * q + 0.14285714285714285
     p = p * q + 0.2
-    p = p * q + 0.3333333333333333
+    return p * q + 0.3333333333333333
+
+
+cdef inline double log1p_unit(double e) noexcept nogil:
+    """log(1 + e) for 0 <= e <= 1, within 2 ulp: 2 atanh(s) with s = e / (2 + e) <= 1/3."""
+    cdef double s = e / (2.0 + e)
+    cdef double q = s * s
+    cdef double p = atanh_series(q)
     s = s + s
     return s + s * (p * q)
+
+
+cdef inline double logarithm(double x) noexcept nogil:
+    """log(x) within 3 ulp for positive normal x; where the result is near 0, within 1e-16."""
+    cdef Bits parts
+    cdef double s, q, p, mantissa, exponent
+    parts.value = x
+    exponent = <double>(<int64_t>(parts.bits >> 52) - 1022)
+    parts.bits = (parts.bits & 0xFFFFFFFFFFFFFULL) | (1022ULL << 52)
+    mantissa = parts.value
+    if mantissa < 0.7071067811865476:
+        mantissa = mantissa + mantissa
+        exponent = exponent - 1.0
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    q = s * s
+    p = atanh_series(q)
+    s = s + s
+    return exponent * 0.6931471803691238 + (
+        (s + s * (p * q)) + exponent * 1.9082149292705877e-10
+    )
+
+
+cdef inline void softmax(
+    const double* z, Py_ssize_t label, Py_ssize_t n, double* value, double* slope
+) noexcept nogil:
+    """log(sum(exp(z))) - z[label] of the n margins of a row, and its derivatives."""
+    cdef double top = z[0], total = 0.0
+    cdef Py_ssize_t k
+    for k in range(1, n):
+        top = z[k] if z[k] > top else top
+    for k in range(n):
+        slope[k] = exponential(z[k] - top)
+    for k in range(n):
+        total += slope[k]
+    for k in range(n):
+        slope[k] = slope[k] / total
+    slope[label] = slope[label] - 1.0
+    value[0] = logarithm(total) + (top - z[label])
 
 
 cdef inline void evaluate(Loss* loss, double margin, double y, double* value, double* slope) noexcept nogil:

@@ -38,6 +38,32 @@ cdef enum:
     MAX_GROUPS = 40
 
 
+cdef struct Fit
+cdef struct Listed
+
+# list_rows of outputs.pxi, compiled for one kind of matrix.
+ctypedef void (*Lister)(
+    void* matrix, void* values, Listed* rows, Fit* job, Py_ssize_t first, Py_ssize_t start,
+    Py_ssize_t stop
+) noexcept nogil
+
+
+# Rows of a block as lists of the features that they touch, with their values.
+cdef struct Listed:
+    void* matrix
+    Lister list_rows
+    int64_t* features
+    void* values
+    int64_t* starts             # of each row of the block
+    int64_t* stops
+
+
+# What the groups of features owe of the penalties, in the midst of a call.
+cdef struct Owing:
+    double[MAX_GROUPS] owed
+    int64_t[MAX_GROUPS] unpaid
+
+
 cdef struct Fit:
     # the rows of this call
     const int64_t* order
@@ -53,6 +79,9 @@ cdef struct Fit:
     int stamp                   # columns, 0 where the fit has none
     int gradient
     bint intercept
+    Py_ssize_t n_outputs        # weights of a feature
+    Py_ssize_t lanes            # the same to a multiple of eight if there are several
+    Py_ssize_t n_targets        # numbers in y for a row
     # the method
     bint mean                   # mini-batches instead of online updates
     Py_ssize_t block
@@ -77,7 +106,7 @@ cdef struct Fit:
     int n_ranges
     Py_ssize_t ahead            # rows to prefetch ahead; 0: none
     bint far                    # whether to prefetch the model too
-    double* scratch             # (5, block)
+    double* scratch             # (5, block), or (6, block * lanes)
     int64_t* listed             # features of a mini-batch, `room` for each thread
     Py_ssize_t room
     Barrier barrier

@@ -8,6 +8,8 @@ cdef struct Kernels:
     Worker fit_dense
     Worker settle_sparse
     Worker settle_dense
+    Worker fit_outputs
+    Worker settle_outputs
 
 
 cdef Kernels[32] FLOAT
@@ -30,6 +32,8 @@ cdef void fill(Rule* rule, real* dtype, int index) noexcept:
     kernels.fit_dense = <Worker>&fit[Rule, real, Dense]
     kernels.settle_sparse = <Worker>&settle_all[Rule, real, CSR32]
     kernels.settle_dense = <Worker>&settle_all[Rule, real, Dense]
+    kernels.fit_outputs = <Worker>&fit_outputs[Rule, real]
+    kernels.settle_outputs = <Worker>&settle_outputs[Rule, real]
 
 
 cdef int register(Rule* rule, str name) except -1:
@@ -81,6 +85,8 @@ register_loss(<SquaredEpsilonInsensitive*>NULL, "SquaredEpsilonInsensitive")
 register_loss(<Poisson*>NULL, "Poisson")
 register_loss(<Gamma*>NULL, "Gamma")
 register_loss(<Tweedie*>NULL, "Tweedie")
+EVALUATE[len(LOSSES)] = <Evaluate>&evaluate_softmax
+LOSSES["Softmax"] = len(LOSSES)
 
 
 def openmp_threads():

@@ -1,0 +1,46 @@
+/* Margins of models with several outputs: the weights of a feature side by side. */
+#ifndef LRCORE_OUTPUTS_H
+#define LRCORE_OUTPUTS_H
+#include "parallel.h"
+#include "slots.h"
+
+/* A feature's slot, all its lines: asked for when its weights are needed, used by the update too. */
+static inline void lr_fetch_slot(const void *slot, ptrdiff_t bytes) {
+    for (ptrdiff_t k = 0; k < bytes; k += 64) lr_prefetch_write((const char *)slot + k);
+}
+
+/* Eight outputs' margins: value k goes into sum k % 8, then a tree, as in lr_dot of slots.h. The
+   sums are vectors over outputs, so that they stay in registers. Slots are asked for `ahead` values
+   ahead, if it is not 0. */
+#ifdef LR_MIX
+#define LR_DOT_OUTPUTS(T, S)                                                                       \
+    static inline void lr_dot_outputs_##S(const T *model, ptrdiff_t width, const int64_t *j,       \
+                                          const T *x, ptrdiff_t n, ptrdiff_t ahead, T *margin) {   \
+        lr_v8##S s[8] = {{0}};                                                                     \
+        ptrdiff_t k = 0;                                                                           \
+        for (; k + 8 <= n; k += 8)                                                                 \
+            _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++) {                                  \
+                if (ahead)                                                                         \
+                    lr_fetch_slot(model + j[k + i + ahead] * width, width * (ptrdiff_t)sizeof(T)); \
+                s[i] += x[k + i] * *(const lr_v8##S *)(model + j[k + i] * width);                  \
+            }                                                                                      \
+        _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++)                                        \
+            if (k + i < n) s[i] += x[k + i] * *(const lr_v8##S *)(model + j[k + i] * width);       \
+        *(lr_v8##S *)margin =                                                                      \
+            ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));                     \
+    }
+#else
+#define LR_DOT_OUTPUTS(T, S)                                                                       \
+    static inline void lr_dot_outputs_##S(const T *model, ptrdiff_t width, const int64_t *j,       \
+                                          const T *x, ptrdiff_t n, ptrdiff_t ahead, T *margin) {   \
+        (void)ahead;                                                                               \
+        for (int c = 0; c < 8; c++) {                                                              \
+            T s[8] = {0};                                                                          \
+            for (ptrdiff_t k = 0; k < n; k++) s[k % 8] += x[k] * model[j[k] * width + c];          \
+            margin[c] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));         \
+        }                                                                                          \
+    }
+#endif
+LR_DOT_OUTPUTS(float, f)
+LR_DOT_OUTPUTS(double, d)
+#endif
