@@ -11,7 +11,7 @@
 
 
 cdef enum:
-    SLOTS_AHEAD = 8             # values whose slots are asked for ahead
+    SLOTS_AHEAD = 20            # values whose slots are asked for ahead
 
 
 cdef void list_rows(
