@@ -143,9 +143,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     multi_class : {"auto", "softmax", "ovr"}
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
         ``log(sum_k exp(z_k)) - z_y`` of all margins of a row, or ``"ovr"``, each class against
-        the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other losses
-        and ``solver="dual"``, which have nothing else. Two classes are one output whatever it says: there the softmax
-        is the binary log loss of the difference of two margins.
+        the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other losses and
+        ``solver="dual"``, which have nothing else. Two classes are one output whatever it says:
+        there the softmax is the binary log loss of the difference of two margins.
 
     Attributes
     ----------
