@@ -3,7 +3,8 @@ libraries; fits of sparse and dense rows, and predictions, against those of othe
 
     python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION]
 
-Sections: rules,peers,call,low,small,memory of steps; epochs,dense,far,predict of linear models.
+Sections: rules,peers,call,low,small,memory of steps; epochs,optimum,softmax,dense,far,predict
+of linear models.
 FOLDER is where 20news.tsv.gz is: lines of split, label and text. Other libraries take part where
 they are installed: torch, deepspeed, numba, optax, vowpalwabbit, liblinear-official.
 """
@@ -23,7 +24,9 @@ import peers
 import scale
 import scipy
 import sklearn
+import softmax
 import steps
+import time_to_optimum
 from benchmarks.workloads import SIZES
 from measure import processor
 
@@ -63,6 +66,8 @@ def main():
         "small": lambda: steps.report_small_numbers(20_000),
         "memory": lambda: steps.report_memory(sizes[-1]),
         "epochs": lambda: linear.report_epochs(args.data, args.quick, counts, fit_rounds, fitters),
+        "optimum": lambda: time_to_optimum.report_optimum(args.data, args.quick, fit_rounds),
+        "softmax": lambda: softmax.report_softmax(args.data, fit_rounds),
         "dense": lambda: dense.report_dense(rows, counts, fit_rounds, fitters),
         "far": lambda: scale.report_far(rows, (near, far), counts, fit_rounds),
         "predict": lambda: scale.report_predict(rows, (near, far - 2), counts, 3 * fit_rounds),

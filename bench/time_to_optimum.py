@@ -18,32 +18,18 @@ import importlib.util
 import statistics
 import time
 import warnings
+from pathlib import Path
 
 import measure
 import numpy as np
 import optimum
 import sklearn
-from scipy import sparse
+from benchmarks.workloads import power_law
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from lrcore import LinearClassifier
 
 ACCURACIES = (1e-2, 1e-3, 1e-4, 1e-5)
-
-
-def power_law(n_rows, bits, per_row=20, seed=0):
-    """Rows of `per_row` features, feature j of a frequency of about 1 / j, and labels."""
-    rng = np.random.default_rng(seed)
-    n_features = 1 << bits
-    rank = (float(n_features) ** rng.random(n_rows * per_row)).astype(np.int64) - 1
-    indices = rng.permutation(n_features).astype(np.int32)[np.minimum(rank, n_features - 1)]
-    starts = np.arange(0, n_rows * per_row + 1, per_row)
-    X = sparse.csr_matrix((np.ones(len(indices), np.float32), indices, starts))
-    X.resize(n_rows, n_features)
-    X.sum_duplicates()
-    X.data[:] = 1.0 / np.sqrt(np.repeat(np.diff(X.indptr), np.diff(X.indptr)))
-    target = X @ rng.normal(0.0, 3.0, n_features) + rng.logistic(size=n_rows) - 1.0
-    return X, target > 0
 
 
 def scikit_learn(cls, settings, **keywords):
@@ -119,35 +105,18 @@ def solvers(n_rows, c, slow):
     return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="?")
-    parser.add_argument("--c", type=float, default=1.0)
-    parser.add_argument("--positive", help="the class against the rest (default: the second)")
-    parser.add_argument("--bits", type=int, default=22)
-    parser.add_argument("--rows", type=int, default=300_000, help="of the generated data")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="without the slow peers")
-    args = parser.parse_args()
-    warnings.simplefilter("ignore")
-    if args.data:
-        X, labels = optimum.read(args.data, args.bits)
-        classes = np.unique(labels)
-        y = labels == (type(labels[0])(args.positive) if args.positive else classes[1])
-    else:
-        X, y = power_law(args.rows, args.bits)
-    sign, alpha = np.where(y, 1.0, -1.0), 1.0 / (args.c * X.shape[0])
-    print(f"{measure.processor()}, scikit-learn {sklearn.__version__}, medians of {args.rounds}")
-    print(f"{X.shape[0]:,} x {X.shape[1]:,}, {X.nnz:,} values, C = {args.c:g}")
+def compare(X, y, c, rounds, quick):
+    """Seconds of each solver to each accuracy, and the ratios."""
+    sign, alpha = np.where(y, 1.0, -1.0), 1.0 / (c * X.shape[0])
+    print(f"{X.shape[0]:,} x {X.shape[1]:,}, {X.nnz:,} values, C = {c:g}, medians of {rounds}")
     exact = LinearClassifier(
         solver="dual", alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=2000, random_state=0
     ).fit(X.astype(np.float64), y)
     best = optimum.objective(X, sign, exact.coef_[0], 0.0, alpha)
-    print(f"optimum {best:.9f}, duality gap {exact.dual_gap_:.1e} of it\n")
-
-    found = solvers(X.shape[0], args.c, not args.quick)
+    print(f"optimum {best:.9f}, duality gap {exact.dual_gap_:.1e} of it")
+    found = solvers(X.shape[0], c, not quick)
     seconds, apart = {}, {}
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for name, (fit, settings) in found.items():
             for k, setting in enumerate(settings):
                 start = time.perf_counter()
@@ -182,6 +151,39 @@ def main():
             peer = min(table[other, accuracy][0] for other in found if other not in ours)
             ratios.append(f"{peer / table[name, accuracy][0]:>22.2f}")
         print(f"{'best peer / ' + name[7:]:<26}" + "".join(ratios))
+    print()
+
+
+def report_optimum(folder, quick, rounds):
+    """Text, where it is, and a power law."""
+    print("--- Seconds to the optimum of L2 logistic regression, one class against the rest ---\n")
+    path = folder and Path(folder) / "20news.tsv.gz"
+    if path and path.is_file():
+        X, labels = optimum.read(str(path), 22)
+        compare(X, labels == np.unique(labels)[1], 1.0, rounds, quick)
+    X, y = power_law(50_000 if quick else 300_000, 1 << 22)
+    compare(X, y, 1.0, rounds, quick)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--c", type=float, default=1.0)
+    parser.add_argument("--positive", help="the class against the rest (default: the second)")
+    parser.add_argument("--bits", type=int, default=22)
+    parser.add_argument("--rows", type=int, default=300_000, help="of the generated data")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="without the slow peers")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if args.data:
+        X, labels = optimum.read(args.data, args.bits)
+        classes = np.unique(labels)
+        y = labels == (type(labels[0])(args.positive) if args.positive else classes[1])
+    else:
+        X, y = power_law(args.rows, 1 << args.bits)
+    print(f"{measure.processor()}, scikit-learn {sklearn.__version__}")
+    compare(X, y, args.c, args.rounds, args.quick)
 
 
 if __name__ == "__main__":

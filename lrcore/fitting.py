@@ -20,6 +20,9 @@ from lrcore.rows import Rows
 from lrcore.staging import Staged
 from lrcore.states import Debt, Method, State
 
+#: Features whose weights are looked at together.
+PART = 1 << 20
+
 #: Values of a row that a stream is taken to have, since rows yet to come cannot be counted.
 STREAM_VALUES = 64
 
@@ -56,13 +59,15 @@ class Fitted:
 
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states."""
+        """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states
+        where any is owed."""
         settled = []
         for state in self.states:
-            copy = state.copy()
-            epochs.settle(copy, self.method)
-            settled.append(copy.averaged_weights)
-        both = np.concatenate(settled)
+            if state.debt.owed.any():
+                state = state.copy()
+                epochs.settle(state, self.method)
+            settled.append(state.averaged_weights)
+        both = settled[0] if len(settled) == 1 else np.concatenate(settled)
         return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
 
 
@@ -214,7 +219,11 @@ class Fit:
                         break
             stopped = interrupted()
         for state in states:
-            if not np.isfinite(state.weights).all():
+            # A part at a time: a byte for each of 2**26 features would be felt.
+            n = state.weights.shape[1]
+            if not all(
+                np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)
+            ):
                 raise diverged(method, state)
         fitted = Fitted(restored(states, method, staged, rows), method)
         return Outcome(fitted, curve, measured, stopped)
