@@ -54,40 +54,40 @@ cdef inline Py_ssize_t slot_width(Rule* r, bint mean) noexcept nogil:
 
 
 cdef inline void load(
-    real* model, const index* j, Py_ssize_t n, real* columns, Py_ssize_t width
+    real* model, const index* j, real* columns, Py_ssize_t width
 ) noexcept nogil:
     if real is float and index is int32_t:
-        load_f32(model, j, n, columns, width)
+        load_f32(model, j, columns, width)
     elif real is float:
-        load_f64(model, j, n, columns, width)
+        load_f64(model, j, columns, width)
     elif index is int32_t:
-        load_d32(model, j, n, columns, width)
+        load_d32(model, j, columns, width)
     else:
-        load_d64(model, j, n, columns, width)
+        load_d64(model, j, columns, width)
 
 
 cdef inline void store(
-    real* model, const index* j, Py_ssize_t n, real* columns, Py_ssize_t width
+    real* model, const index* j, real* columns, Py_ssize_t width
 ) noexcept nogil:
     if real is float and index is int32_t:
-        store_f32(model, j, n, columns, width)
+        store_f32(model, j, columns, width)
     elif real is float:
-        store_f64(model, j, n, columns, width)
+        store_f64(model, j, columns, width)
     elif index is int32_t:
-        store_d32(model, j, n, columns, width)
+        store_d32(model, j, columns, width)
     else:
-        store_d64(model, j, n, columns, width)
+        store_d64(model, j, columns, width)
 
 
 cdef inline void touch_eight(
-    Rule r, real d, real* model, const index* j, const real* x, Py_ssize_t n, Py_ssize_t width
+    Rule r, real d, real* model, const index* j, const real* x, Py_ssize_t width
 ) noexcept nogil:
-    """One update of up to eight distinct sparse features; see `touch_entries`."""
+    """One update of eight distinct sparse features; see `touch_entries`."""
     cdef real[SLOT * LANES] columns
     cdef real[LANES] g
     cdef real* gradient = columns + (1 + states(&r) + decays(&r)) * LANES
     cdef Py_ssize_t i
-    load(model, j, n, columns, width)
+    load(model, j, columns, width)
     if x is NULL:
         for i in range(LANES):
             g[i] = gradient[i]
@@ -100,32 +100,42 @@ cdef inline void touch_eight(
             r, columns + i, g[i], columns + LANES + i, columns + 2 * LANES + i,
             columns + 3 * LANES + i,
         )
-    store(model, j, n, columns, width)
+    store(model, j, columns, width)
+
+
+cdef inline void touch_one(Rule r, real d, real* p, const real* x, bint mean) noexcept nogil:
+    """The same of one, which starts at p."""
+    cdef real* gradient = p + 1 + states(&r) + decays(&r)
+    cdef real g
+    if mean:
+        g = gradient[0]
+        gradient[0] = <real>-0.0
+    else:
+        g = d * x[0]
+    update(r, p, g, p + 1, p + 2, p + 3)
 
 
 cdef inline void touch_entries(
-    Rule r, real d, real* model, const index* j, const real* x, Py_ssize_t n, Py_ssize_t left,
-    bint mean, Fit* job, int64_t done,
+    Rule r, real d, real* model, const index* j, const real* x, Py_ssize_t n, bint mean, Fit* job,
+    int64_t done,
 ) noexcept nogil:
     """One update of the distinct sparse features j with the gradients d x; x NULL: as summed up.
 
-    The arithmetic goes past the last feature to the end of a vector, on the values that follow;
-    `left` counts those that may be read. What it makes of them is not put back.
+    Eight at a time, the rest one by one: to fill a vector with copies took longer.
     """
-    cdef Py_ssize_t k, i
-    cdef real[LANES] last
+    cdef Py_ssize_t k = 0, i
     cdef const real* values = x
     if decays(&r):
         for i in range(n):
             wake(r, model + j[i] * job.width, 1, job, done, done + 1)
-    for k in range(0, n, 8):
-        if x is not NULL:
+    while k + 8 <= n:
+        if not mean:
             values = x + k
-            if left - k < LANES:
-                for i in range(LANES):
-                    last[i] = x[k + i] if i < left - k else <real>0
-                values = last
-        touch_eight(r, d, model, j + k, values, n - k, slot_width(&r, mean))
+        touch_eight(r, d, model, j + k, values, slot_width(&r, mean))
+        k += 8
+    while k < n:
+        touch_one(r, d, model + j[k] * job.width, x + k, mean)
+        k += 1
 
 
 cdef inline void touch_columns(
@@ -175,9 +185,9 @@ cdef inline void touch_intercept(
 
 
 cdef inline void pay_eight(
-    Rule r, real* model, Py_ssize_t first, Py_ssize_t n, Fit* job, double owed, Py_ssize_t width
+    Rule r, real* model, Py_ssize_t first, Fit* job, double owed, Py_ssize_t width
 ) noexcept nogil:
-    """The penalty of up to eight sparse features in a row."""
+    """The penalty of eight sparse features in a row."""
     cdef real[SLOT * LANES] columns
     cdef real* a = columns + (LANES if states(&r) > 0 else 0)
     cdef real* b = columns + (2 * LANES if states(&r) > 1 else 0)
@@ -186,10 +196,10 @@ cdef inline void pay_eight(
     cdef Py_ssize_t i
     for i in range(LANES):
         j[i] = first + i
-    load(model, <const int64_t*>j, n, columns, width)
+    load(model, <const int64_t*>j, columns, width)
     for i in range(LANES):
         pay(r, columns + i, owed, job.l1, job.l2, a[i], b[i], c[i])
-    store(model, <const int64_t*>j, n, columns, width)
+    store(model, <const int64_t*>j, columns, width)
 
 
 cdef inline void settle(
@@ -225,12 +235,22 @@ cdef inline void pay_range(
     cdef real* a_column = model + (cs if states(&r) > 0 else 0)
     cdef real* b_column = model + (2 * cs if states(&r) > 1 else 0)
     cdef real* c_column = model + (3 * cs if states(&r) > 2 else 0)
+    cdef real* w
     if Matrix is Dense:
         for j in range(low, high):
             pay(r, model + j, owed, job.l1, job.l2, a_column[j], b_column[j], c_column[j])
     else:
-        for j in range(low, high, 8):
+        j = low
+        while j + 8 <= high:
             if job.mean:
-                pay_eight(r, model, j, high - j, job, owed, slot_width(&r, True))
+                pay_eight(r, model, j, job, owed, slot_width(&r, True))
             else:
-                pay_eight(r, model, j, high - j, job, owed, slot_width(&r, False))
+                pay_eight(r, model, j, job, owed, slot_width(&r, False))
+            j += 8
+        while j < high:
+            w = model + j * job.width
+            pay(
+                r, w, owed, job.l1, job.l2, w[min(1, states(&r))], w[min(2, states(&r))],
+                w[min(3, states(&r))],
+            )
+            j += 1

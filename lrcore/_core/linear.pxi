@@ -27,16 +27,20 @@ cdef inline void span(
 cdef inline Py_ssize_t lower_bound(
     Matrix* X, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t j
 ) noexcept nogil:
-    """First entry in [start, stop) whose feature is at least j."""
-    cdef Py_ssize_t middle
+    """First entry in [start, stop) whose feature is at least j; the last few are counted, since no
+    processor guesses where a search goes."""
+    cdef Py_ssize_t middle, k
+    cdef int32_t below = 0
     if Matrix is not Dense:
-        while start < stop:
+        while stop - start > 48:
             middle = start + (stop - start) // 2
             if X.indices[middle] < j:
                 start = middle + 1
             else:
                 stop = middle
-    return start
+        for k in range(start, stop):
+            below += X.indices[k] < j
+    return start + below
 
 
 cdef inline void fetch_row(Matrix* X, Fit* job, Py_ssize_t i, real* unused) noexcept nogil:
@@ -173,8 +177,8 @@ cdef inline double online_phase(
             if average is not NULL:
                 remember(model, X.indices + start, stop - start, job.width, before)
             touch_entries(
-                table[i], d, model, X.indices + start, x + start, stop - start, X.size - start,
-                False, job, job.step + i,
+                table[i], d, model, X.indices + start, x + start, stop - start, False, job,
+                job.step + i,
             )
             if average is not NULL:
                 add_changes(
@@ -231,8 +235,8 @@ cdef inline double mean_phase(
         if average is not NULL:
             remember(model, <const int64_t*>listed, n_listed, job.width, before)
         touch_entries(
-            r, <real>1, model, <const int64_t*>listed, <const real*>NULL, n_listed, 0,
-            True, job, job.step + batch,
+            r, <real>1, model, <const int64_t*>listed, <const real*>NULL, n_listed, True, job,
+            job.step + batch,
         )
         if average is not NULL:
             add_changes(
@@ -301,7 +305,7 @@ cdef void fit(
     cdef Py_ssize_t low = job.bounds[part * job.n_ranges // parts]
     cdef Py_ssize_t high = job.bounds[(part + 1) * job.n_ranges // parts]
     cdef Owing owing
-    cdef double debt
+    cdef double debt, loss = 0.0
     cdef int group
     cdef int64_t* listed = job.listed + part * job.room
     cdef real* before = <real*>(job.before + part * job.before_bytes)
@@ -330,11 +334,13 @@ cdef void fit(
             start = stop
         if part == 0:
             for i in range(last - first):
-                job.loss += job.scratch[3 * job.block + i]
+                loss += job.scratch[3 * job.block + i]
         wait(&job.barrier, parts)
         first = last
         batch += 1
     if part == 0:
+        # Not before: the other threads read from its cache line.
+        job.loss = loss
         end_owing(&owing, job)
 
 

@@ -309,7 +309,7 @@ cdef void fit_outputs(
     cdef int64_t* listed = job.listed + part * job.room
     cdef real* before = <real*>(job.before + part * job.before_bytes)
     cdef Owing owing
-    cdef double debt
+    cdef double debt, loss = 0.0
     cdef int group
     begin_owing(&owing, job)
     while first < job.n_rows:
@@ -337,11 +337,12 @@ cdef void fit_outputs(
         if part == 0:
             for i in range((last - first) * job.lanes):
                 if i % job.lanes < job.n_outputs:
-                    job.loss += job.scratch[3 * job.block * job.lanes + i]
+                    loss += job.scratch[3 * job.block * job.lanes + i]
         wait(&job.barrier, parts)
         first = last
         batch += 1
     if part == 0:
+        job.loss = loss
         end_owing(&owing, job)
 
 

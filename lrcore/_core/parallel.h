@@ -78,10 +78,14 @@ static LR_OPAQUE void lr_run(lr_worker worker, void *rule, void *model, void *da
     }
 }
 
+/* Each number has a cache line to itself, away from what stands around the barrier: threads that
+   wait would otherwise slow down those that read it. */
 typedef struct {
+    char before[64];
     int waiting;
-    char pad[60];
+    char between[60];
     int round;
+    char after[60];
 } lr_barrier;
 
 /* Spins briefly, then yields: a pure spin is a hundred times slower once there are more threads

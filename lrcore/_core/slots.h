@@ -92,31 +92,23 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
 
 /* A slot goes back in one piece, so that the next row's load of it can be forwarded. */
 #define LR_MOVE_EIGHT(T, S, I, X, W)                                                               \
-    LR_INLINE void lr_fetch##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {              \
-        I padded[8];                                                                               \
-        if (n < 8) {                                                                               \
-            for (int i = 0; i < 8; i++) padded[i] = j[i < n ? i : n - 1];                          \
-            j = padded;                                                                            \
-        }                                                                                          \
-        lr_load##W##_##X(model, j, columns);                                                       \
-    }                                                                                              \
-    LR_INLINE void lr_return##W##_##X(T *model, const I *j, ptrdiff_t n, T *columns) {             \
+    LR_INLINE void lr_return##W##_##X(T *model, const I *j, T *columns) {                          \
         lr_v4##S s[8];                                                                             \
         lr_split##W##_##X(columns, s);                                                             \
         LR_PUT##W##_##S(0);                                                                        \
-        if (n > 1) LR_PUT##W##_##S(1);                                                             \
-        if (n > 2) LR_PUT##W##_##S(2);                                                             \
-        if (n > 3) LR_PUT##W##_##S(3);                                                             \
-        if (n > 4) LR_PUT##W##_##S(4);                                                             \
-        if (n > 5) LR_PUT##W##_##S(5);                                                             \
-        if (n > 6) LR_PUT##W##_##S(6);                                                             \
-        if (n > 7) LR_PUT##W##_##S(7);                                                             \
+        LR_PUT##W##_##S(1);                                                                        \
+        LR_PUT##W##_##S(2);                                                                        \
+        LR_PUT##W##_##S(3);                                                                        \
+        LR_PUT##W##_##S(4);                                                                        \
+        LR_PUT##W##_##S(5);                                                                        \
+        LR_PUT##W##_##S(6);                                                                        \
+        LR_PUT##W##_##S(7);                                                                        \
     }
 #define LR_WITH(T, S, I, X)                                                                        \
     LR_EIGHT(T, S, I, X) LR_MOVE_EIGHT(T, S, I, X, 2) LR_MOVE_EIGHT(T, S, I, X, 4)
 #define LR_IF(what, X, W)                                                                          \
     if (width == W) {                                                                              \
-        lr_##what##W##_##X(model, j, n, columns);                                                  \
+        lr_##what##W##_##X(model, j, columns);                                                     \
         return;                                                                                    \
     }
 #else
@@ -124,22 +116,19 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
 #define LR_IF(what, X, W)
 #endif
 
-/* The slots of the first eight, or all n, distinct features j to columns and back. Past the last
-   feature stand copies of it, which are not put back. */
+/* The slots of eight distinct features j to columns and back. */
 #define LR_MOVE(T, S, I, X)                                                                        \
-    LR_INLINE void lr_load_##X(T *model, const I *j, ptrdiff_t n, T *columns,                  \
-                                   ptrdiff_t width) {                                              \
-        LR_IF(fetch, X, 2)                                                                         \
-        LR_IF(fetch, X, 4)                                                                         \
+    LR_INLINE void lr_load_##X(T *model, const I *j, T *columns, ptrdiff_t width) {                \
+        LR_IF(load, X, 2)                                                                          \
+        LR_IF(load, X, 4)                                                                          \
         for (ptrdiff_t i = 0; i < LR_LANES; i++)                                                   \
             for (ptrdiff_t c = 0; c < width; c++)                                                  \
-                columns[LR_LANES * c + i] = model[(ptrdiff_t)j[i < n ? i : n - 1] * width + c];    \
+                columns[LR_LANES * c + i] = model[(ptrdiff_t)j[i] * width + c];                    \
     }                                                                                              \
-    LR_INLINE void lr_store_##X(T *model, const I *j, ptrdiff_t n, T *columns,                 \
-                                    ptrdiff_t width) {                                             \
+    LR_INLINE void lr_store_##X(T *model, const I *j, T *columns, ptrdiff_t width) {               \
         LR_IF(return, X, 2)                                                                        \
         LR_IF(return, X, 4)                                                                        \
-        for (ptrdiff_t i = 0; i < LR_LANES && i < n; i++)                                          \
+        for (ptrdiff_t i = 0; i < LR_LANES; i++)                                                   \
             for (ptrdiff_t c = 0; c < width; c++)                                                  \
                 model[(ptrdiff_t)j[i] * width + c] = columns[LR_LANES * c + i];                    \
     }
