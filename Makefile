@@ -39,7 +39,7 @@ demo: $(VENV)/installed-demo
 	@$(BIN)/lrcore demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
