@@ -37,8 +37,8 @@ ISA_FLAGS = {
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
 # gcc stops inlining when a file has grown by so many percent; a step is then a call for each
-# element and takes ten times as long. And at -O2 it vectorises only what is surely cheap, which left
-# sparse epochs a quarter slower. clang knows no such limits, and not these flags.
+# element and takes ten times as long. And at -O2 it vectorises only what is surely cheap, which
+# left sparse epochs a quarter slower. clang knows no such limits, and not these flags.
 GCC_FLAGS = ["--param=inline-unit-growth=400", "-fvect-cost-model=dynamic"]
 SANITIZE_FLAGS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-g", "-O1"]
 
