@@ -38,8 +38,9 @@ $(VENV)/installed-%: $(VENV)/built
 demo: $(VENV)/installed-demo
 	@$(BIN)/lrcore demo
 
+# Idle threads sleep, so that tests side by side do not wait for each other's: half of the time.
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -70,8 +71,9 @@ sanitize: $(VENV)/installed-test $(VENV)/installed-dev
 	$(MAKE) sanitized KIND=thread LIBRARIES=tsan TESTS="$(THREAD_TESTS)"
 
 KERNEL_TESTS := tests/test_rules.py tests/test_epochs.py tests/test_losses.py tests/test_optimizer.py \
-  tests/test_low_precision.py tests/test_row_gradients.py
-THREAD_TESTS := tests/test_epochs.py tests/test_low_precision.py tests/test_row_gradients.py \
+  tests/test_low_precision.py tests/test_row_gradients.py tests/test_softmax.py tests/test_average.py \
+  tests/test_dual.py tests/test_inputs.py
+THREAD_TESTS := tests/test_epochs.py tests/test_softmax.py tests/test_average.py tests/test_low_precision.py tests/test_row_gradients.py \
   tests/test_stepping.py -k 'not killed and not memory'
 
 SANITIZED := build/sanitized
