@@ -73,8 +73,8 @@ sanitize: $(VENV)/installed-test $(VENV)/installed-dev
 KERNEL_TESTS := tests/test_rules.py tests/test_epochs.py tests/test_losses.py tests/test_optimizer.py \
   tests/test_low_precision.py tests/test_row_gradients.py tests/test_softmax.py tests/test_average.py \
   tests/test_dual.py tests/test_inputs.py
-THREAD_TESTS := tests/test_epochs.py tests/test_softmax.py tests/test_average.py tests/test_low_precision.py tests/test_row_gradients.py \
-  tests/test_stepping.py -k 'not killed and not memory'
+THREAD_TESTS := tests/test_epochs.py tests/test_low_precision.py tests/test_row_gradients.py \
+  tests/test_stepping.py tests/test_softmax.py tests/test_average.py -k 'not killed and not memory'
 
 SANITIZED := build/sanitized
 sanitized:
