@@ -16,8 +16,9 @@ from lrcore import _core
 from lrcore.rows import CACHE_BYTES, Rows
 from lrcore.states import Debt, Method, State
 
-#: Epochs from which the copy pays: online epochs read rows in runs anyway, mini-batches singly.
-MIN_EPOCHS, MIN_EPOCHS_BATCHES = 10, 3
+#: Epochs from which the copy pays: online epochs hardly read the slots of rows that are not copied
+#: any more slowly, mini-batches, whose slots are larger, do.
+MIN_EPOCHS, MIN_EPOCHS_BATCHES = 40, 8
 
 #: Values of X up to which a copy is made.
 MAX_VALUES = 1 << 28

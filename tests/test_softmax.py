@@ -24,7 +24,7 @@ from strategies import (
 )
 
 import lrcore
-from lrcore import SGD, AdaGrad, LinearClassifier, RMSProp, _core, epochs, losses
+from lrcore import SGD, AdaGrad, LinearClassifier, RMSProp, _core, epochs, losses, staging
 from lrcore.epochs import Pass, settle
 from lrcore.losses import Softmax
 from lrcore.rows import as_rows
@@ -435,7 +435,9 @@ def test_fits_have_the_same_bits_for_any_thread_count(staged, backend):
     X, _, y = problem(9, dtype=np.float32)
     X = sparse.hstack([X, sparse.csr_matrix((300, 20_000), dtype=np.float32)], format="csr")
     fits = [
-        LinearClassifier(max_iter=12 if staged else 1, random_state=0, n_threads=n).fit(X, y)
+        LinearClassifier(
+            max_iter=staging.MIN_EPOCHS if staged else 1, random_state=0, n_threads=n
+        ).fit(X, y)
         for n in (1, 2, 3)
     ]
     assert np.ptp(fits[0].coef_) > 0

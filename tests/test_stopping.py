@@ -104,7 +104,7 @@ def test_a_warm_start_goes_on():
     np.testing.assert_allclose(half.intercept_, whole.intercept_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("max_iter", [2, 20])  # as the rows are, and staged without a warm start
+@pytest.mark.parametrize("max_iter", [2, 50])  # as the rows are, and staged without a warm start
 def test_a_warm_start_keeps_features_that_do_not_come_up(max_iter, monkeypatch):
     monkeypatch.setattr(staging, "CACHE_BYTES", 64)
     clf = LinearClassifier(penalty=None, max_iter=max_iter, warm_start=True, random_state=0)
