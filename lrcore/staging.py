@@ -16,9 +16,9 @@ from lrcore import _core
 from lrcore.rows import CACHE_BYTES, Rows
 from lrcore.states import Debt, Method, State
 
-#: Epochs from which the copy pays: online epochs hardly read the slots of rows that are not copied
-#: any more slowly, mini-batches, whose slots are larger, do.
-MIN_EPOCHS, MIN_EPOCHS_BATCHES = 40, 8
+#: Epochs from which the copy pays: in time for mini-batches, whose slots are large; for online
+#: epochs in the objective, since features that come up often can pay their penalties often.
+MIN_EPOCHS, MIN_EPOCHS_BATCHES = 20, 8
 
 #: Values of X up to which a copy is made.
 MAX_VALUES = 1 << 28
