@@ -153,8 +153,8 @@ class Pass:
                 # One more for each row, for the intercept.
                 block_values = rows.most_values(block) + min(block, rows.shape[0])
             if method.mean and (rows.sparse or method.n_outputs > 1):
-                # A sum that is NaN, as of a fit that runs away, is listed at each of its values.
-                room += block_values or rows.most_values(block)
+                # One more, which is written before it is known whether the feature is new.
+                room += min(n_features + 1, block_values or rows.most_values(block))
                 longest = max(longest, room)
             far = n_features * method.slot * rows.dtype.itemsize > CACHE_BYTES
             self._jobs[block, n_threads] = core_job(

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from strategies import BUILDS, DTYPES, LOSSES, RULES, equal_bits, sparse_problem, targets_for
 
-from lrcore import SGD, AdaGrad, RMSProp, _core, epochs, reference
+from lrcore import SGD, AdaGrad, RMSProp, _core, checks, epochs, reference
 from lrcore.epochs import Pass, settle
 from lrcore.rows import as_rows
 from lrcore.states import Debt, Method, State
@@ -322,3 +322,10 @@ def test_every_round_of_shuffled_runs_takes_one_from_each_stratum(backend):
     within = (starts // run % 5).reshape(5, epochs.STRATA)
     assert len({tuple(np.argsort(each).tolist()) for each in within.T}) > 1
     assert len(set(within[0].tolist())) > 1
+
+
+def test_disorder_is_found_beside_empty_rows(backend):
+    """Where a row is empty the next begins at the same place: it must not count twice."""
+    indices = np.array([1, 7, 5, 2], np.int32)
+    for indptr, expected in (([0, 2, 2, 4], ("order", 2)), ([0, 2, 2, 3, 4, 4], ("", -1))):
+        assert checks.inspect_csr(np.array(indptr), indices, 8) == expected

@@ -121,7 +121,8 @@ cdef inline void touch_entries(
 ) noexcept nogil:
     """One update of the distinct sparse features j with the gradients d x; x NULL: as summed up.
 
-    Eight at a time, the rest one by one: to fill a vector with copies took longer.
+    Eight at a time, the rest one by one: to fill a vector with copies took as long on one thread,
+    longer on two, whose rows have shorter parts.
     """
     cdef Py_ssize_t k = 0, i
     cdef const real* values = x

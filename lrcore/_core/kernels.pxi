@@ -1,6 +1,6 @@
 # Everything that is built once for each ISA.
 
-from libc.math cimport INFINITY, NAN
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from libc.stdlib cimport calloc, free
