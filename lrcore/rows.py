@@ -58,10 +58,14 @@ class Rows:
         return int(np.partition(lengths, max(0, len(lengths) - n_rows))[-n_rows:].sum())
 
     def touched_per_row(self) -> float:
-        """Mean number of values of a row that are not zero, from a sample."""
-        flat = self.values.reshape(-1)
-        sample = flat[:: max(1, flat.size // 65_536)]
-        return self.nnz_per_row * float(np.count_nonzero(sample)) / max(1, sample.size)
+        """Mean number of values of a row that are not zero; of many dense rows, from a sample.
+
+        Of whole rows: every so many values may all be of one column.
+        """
+        values = self.values
+        if not self.sparse:
+            values = values[:: max(1, values.size >> 20)]
+        return self.nnz_per_row * float(np.count_nonzero(values)) / max(1, values.size)
 
     def row(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The features that row i touches, and its values there."""

@@ -329,3 +329,10 @@ def test_disorder_is_found_beside_empty_rows(backend):
     indices = np.array([1, 7, 5, 2], np.int32)
     for indptr, expected in (([0, 2, 2, 4], ("order", 2)), ([0, 2, 2, 3, 4, 4], ("", -1))):
         assert checks.inspect_csr(np.array(indptr), indices, 8) == expected
+
+
+def test_touched_values_are_counted_over_all_columns():
+    dense = np.ones((1 << 15, 64), np.float32)
+    dense[:, ::2] = 0
+    assert as_rows(dense).touched_per_row() == 32
+    assert as_rows(sparse.csr_matrix(dense[:9])).touched_per_row() == 32
