@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 from strategies import BUILDS
 
@@ -18,6 +20,14 @@ def backend(request, monkeypatch):
     kernels = None if request.param == "numpy" else _core.load(request.param)
     monkeypatch.setattr(_core, "kernels", kernels)
     return request.param
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises, as in a terminal: in the background of a script Python finds it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 #: Needs torch and optax; run by hand.

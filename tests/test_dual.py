@@ -298,6 +298,7 @@ def test_what_comes_with_rows_is_refused():
         far.fit(np.full((3, 1), 1e200), [0.0, 1.0, -1.0])
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_what_was_learnt(monkeypatch):
     monkeypatch.setattr(dual, "CHUNK_ROWS", 100)
     X, _, labels, _ = sparse_problem()

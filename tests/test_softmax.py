@@ -483,6 +483,7 @@ def test_a_warm_start_goes_on_from_the_last_fit():
         clf.set_params(multi_class="ovr").fit(X, y)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_what_was_learnt():
     def interrupt(at):
         if at.epoch == 1:

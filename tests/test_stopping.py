@@ -157,6 +157,7 @@ def test_a_warm_start_that_cannot_be_is_refused(change, message):
     assert equal_bits(clf.coef_, coef)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("max_iter", [2, 50])
 def test_ctrl_c_leaves_what_was_learnt(max_iter):
     def interrupt(at):

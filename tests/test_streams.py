@@ -155,6 +155,7 @@ def test_calls_are_short_and_change_no_bits(batch_size, monkeypatch):
     assert single <= 64
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_stops_a_wide_fit_of_many_classes_between_short_calls(monkeypatch):
     """The signal comes from outside, at any moment; outputs stay in step."""
     wide, labels = wide_problem()
