@@ -122,8 +122,7 @@ class Ascent:
             if rows.indptr is None:
                 *sums, self.intercept = _core.kernels.ascend_dense(*head, rows.values, *tail)
             else:
-                data = (rows.indptr, rows.indices, rows.values)
-                *sums, self.intercept = _core.kernels.ascend_csr(*head, *data, *tail)
+                *sums, self.intercept = _core.kernels.ascend_csr(*head, *rows.csr, *tail)
         self.visits += len(order)
         self.rounded += len(order)
         return np.array(sums)
@@ -198,7 +197,7 @@ class Ascent:
         elif rows.indptr is None:
             _core.kernels.combine_dense(factors, rows.values, out)
         else:
-            _core.kernels.combine_csr(factors, rows.indptr, rows.indices, rows.values, out)
+            _core.kernels.combine_csr(factors, *rows.csr, out)
         return out
 
     def state(self, n_features: int) -> State:

@@ -256,8 +256,7 @@ class Pass:
             tail: tuple[Any, ...] = (y.reshape(-1), weight, state.array, state.step)
             tail = (*tail, core_debt(state), *core_average(state))
             if rows.indptr is not None:
-                data = (rows.indptr, rows.indices, rows.values)
-                total = _core.kernels.fit_csr(*head, *data, *tail)
+                total = _core.kernels.fit_csr(*head, *rows.csr, *tail)
             else:
                 total = _core.kernels.fit_dense(*head, rows.values, *tail)
             state.step += steps

@@ -20,7 +20,7 @@ from lrcore.arguments import (
 )
 from lrcore.fitting import Data, Fit, Fitted, Outcome, Progress, Stopping, margins
 from lrcore.losses import LOSSES, Loss, Softmax
-from lrcore.rows import Rows, as_rows
+from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import Rule, rule_class
 from lrcore.schedules import Polynomial, Schedule
 from lrcore.states import Method
@@ -331,10 +331,14 @@ class LinearModel(BaseEstimator):
     def _margins(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")
-        rows = as_rows(X)
+        rows, names = formed(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         weights, intercept = self._weights()
-        return margins(rows, weights, intercept, self.n_threads)
+        z = margins(rows, weights, intercept, self.n_threads)
+        if not np.isfinite(z).all():
+            # NaN and infinity in X show in the margins, so nobody else need look for them.
+            checked(rows, names)
+        return z
 
     def _eval_data(
         self, eval_set: Any, rows: Rows, targets_of: Callable[[Any], Any], n_outputs: int = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ CACHE_BYTES = 1 << 19
 #: Values of X whose weights are fetched beforehand where they do not fit that cache.
 AHEAD = 96
 
+#: Values that are compared with 1 at a time.
+LOOK = 1 << 16
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -31,7 +35,11 @@ class Measures(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """A CSR matrix (`indptr` and `indices` set) or a dense one (`values` two-dimensional)."""
+    """A CSR matrix (`indptr` and `indices` set) or a dense one (`values` two-dimensional).
+
+    Values of a CSR matrix that are all 1 may be a view of a single number (`ones`): the core then
+    reads none of them.
+    """
 
     shape: tuple[int, int]
     values: np.ndarray
@@ -41,6 +49,18 @@ class Rows:
     @property
     def sparse(self) -> bool:
         return self.indptr is not None
+
+    @cached_property
+    def csr(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the core takes of a CSR matrix; of values that are all 1 as many as a row needs."""
+        assert self.indptr is not None
+        assert self.indices is not None
+        values = self.values
+        if all_ones(values) and values.size > 1:
+            longest = int(np.diff(self.indptr).max())
+            # One less or more than the indices are, so that it cannot be taken for theirs.
+            values = np.ones(longest + (longest == values.size), self.dtype)
+        return self.indptr, self.indices, values
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -81,7 +101,8 @@ class Rows:
         if self.indptr is None:
             return Rows(shape, self.values[chosen])
         part = sparse.csr_array((self.values, self.indices, self.indptr), self.shape)[chosen]
-        return Rows(shape, part.data, part.indptr.astype(np.int64, copy=False), part.indices)
+        values = ones(part.nnz, self.dtype) if all_ones(self.values) else part.data
+        return Rows(shape, values, part.indptr.astype(np.int64, copy=False), part.indices)
 
     def span(self, start: int, stop: int) -> Rows:
         """Rows start to stop, not copied."""
@@ -127,7 +148,11 @@ class Rows:
         return np.concatenate(([0], middle, [n_features])).astype(np.int64)
 
     def margins(self, weights: np.ndarray, intercept: float, n_threads: int | None) -> np.ndarray:
-        """X @ weights + intercept; weights of X's dtype. The bits depend on nothing else."""
+        """X @ weights + intercept; weights of X's dtype. The bits depend on nothing else.
+
+        Rows that are not checked are safe: all margins of a CSR matrix that is damaged are NaN,
+        and so is that of a row with NaN, or infinite; with infinity either.
+        """
         out = np.empty(self.shape[0], self.dtype)
         used = threads.count(n_threads, self.values.size)
         if _core.kernels is None:
@@ -136,12 +161,21 @@ class Rows:
                 out[row] = np.add.reduce(x * weights[entries]) + self.dtype.type(intercept)
         elif self.indptr is not None:
             ahead = AHEAD if weights.nbytes > CACHE_BYTES else 0
-            _core.kernels.margins_csr(
-                self.indptr, self.indices, self.values, weights, intercept, out, ahead, used
-            )
+            if not _core.kernels.margins_csr(*self.csr, weights, intercept, out, ahead, used):
+                out[:] = np.nan
         else:
             _core.kernels.margins_dense(self.values, weights, intercept, out, used)
         return out
+
+
+def ones(n: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """n ones that take the room of one."""
+    return np.broadcast_to(np.ones((), dtype), n)
+
+
+def all_ones(values: np.ndarray) -> bool:
+    """Whether the values of a CSR matrix come from `ones`."""
+    return values.strides == (0,)
 
 
 def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
@@ -152,9 +186,11 @@ def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
     X : sparse matrix or array, frame of pandas or polars, or what NumPy turns into a 2-D array
         float32 or float64 as it is; integers and booleans become float64. CSR with sorted rows
         and no duplicates, and C-contiguous arrays, are not copied, whether in memory or mapped
-        from a file, but for `indptr` of int32, since the core reads int64. Other sparse formats
-        become CSR; rows are sorted and duplicates summed, on a copy. Fortran-ordered arrays are
-        copied, since rows have to be contiguous. Of frames see `lrcore.frames`.
+        from a file, but for `indptr` of int32, since the core reads int64. Values of a sparse
+        matrix that are all 1, of whatever dtype, are neither copied nor read any more. Other
+        sparse formats become CSR; rows are sorted and duplicates summed, on a copy.
+        Fortran-ordered arrays are copied, since rows have to be contiguous. Of frames see
+        `lrcore.frames`.
     dtype : dtype, optional
         The dtype to convert to, that of a model.
 
@@ -163,11 +199,17 @@ def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
     ValueError, TypeError
         If X does not do; the message names the row and the column.
     """
+    rows, names = formed(X, dtype)
+    return checked(rows, names)
+
+
+def formed(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[Rows, list[Any] | None]:
+    """X in the core's form, and the names of its columns; what it holds is not looked at."""
     names = None
     if frames.is_frame(X):
         names, X = list(X.columns), frames.as_matrix(X, dtype)
     if sparse.issparse(X):
-        return _sparse_rows(X, dtype, names)
+        return _sparse_rows(X, dtype), names
     array = np.asarray(X)
     if array.dtype.kind == "O":
         array = _as_numbers(array)
@@ -178,15 +220,38 @@ def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
             "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row"
         )
     _check_shape(array.shape)
-    array = _plain(array, _target(array.dtype, dtype))
-    first = checks.first_nonfinite(array.reshape(-1))
-    if first >= 0:
-        row, column = divmod(first, array.shape[1])
-        _refuse(array[row, column], row, column, names)
-    return Rows(array.shape, array)
+    return Rows(array.shape, _plain(array, _target(array.dtype, dtype))), names
 
 
-def _sparse_rows(X: Any, dtype: np.dtype[Any] | None, names: list[Any] | None) -> Rows:
+def checked(rows: Rows, names: list[Any] | None) -> Rows:
+    """The rows, if all numbers are finite and indices lie within X; sorted, duplicates summed."""
+    shape, values, indptr, indices = rows.shape, rows.values, rows.indptr, rows.indices
+    if indptr is None or indices is None:
+        first = checks.first_nonfinite(values.reshape(-1))
+        if first >= 0:
+            row, column = divmod(first, shape[1])
+            _refuse(values[row, column], row, column, names)
+        return rows
+    problem, row = checks.inspect_csr(indptr, indices, shape[1])
+    if problem == "range":
+        raise ValueError(
+            f"X has an index outside 0 to {shape[1] - 1} in row {row}; the CSR matrix is damaged"
+        )
+    if problem == "order":
+        X = sparse.csr_array((values, indices, indptr), shape, copy=True)
+        X.has_sorted_indices = X.has_canonical_format = False
+        X.sum_duplicates()
+        values = ones(X.nnz, values.dtype) if _are_ones(X.data) else X.data
+        rows = Rows(shape, values, X.indptr.astype(np.int64, copy=False), X.indices)
+    if not all_ones(values):
+        first = checks.first_nonfinite(values)
+        if first >= 0:
+            row = int(np.searchsorted(rows.indptr, first, side="right")) - 1
+            _refuse(values[first], row, int(rows.indices[first]), names)
+    return rows
+
+
+def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> Rows:
     _check_kind(X.dtype)
     _check_shape(X.shape)
     X = X.tocsr()
@@ -199,26 +264,20 @@ def _sparse_rows(X: Any, dtype: np.dtype[Any] | None, names: list[Any] | None) -
             f"X has {X.shape[0]} rows, {len(indptr)} entries of indptr, from {indptr.min()} to "
             f"{indptr.max()}, and {n_values} values; the CSR matrix is damaged"
         )
-    values = _plain(X.data, _target(X.dtype, dtype))
+    target = _target(X.dtype, dtype)
+    values = ones(n_values, target) if _are_ones(X.data) else _plain(X.data, target)
     if indptr[0] > 0 or indptr[-1] < max(len(indices), len(values)):
         # What lies before the first row or after the last belongs to none.
         span = slice(indptr[0], indptr[-1])
         indptr, indices, values = indptr - indptr[0], indices[span], values[span]
-    problem, row = checks.inspect_csr(indptr, indices, X.shape[1])
-    if problem == "range":
-        raise ValueError(
-            f"X has an index outside 0 to {X.shape[1] - 1} in row {row}; the CSR matrix is damaged"
-        )
-    if problem == "order":
-        X = sparse.csr_array((values, indices, indptr), X.shape, copy=True)
-        X.has_sorted_indices = X.has_canonical_format = False
-        X.sum_duplicates()
-        indptr, indices, values = X.indptr.astype(np.int64, copy=False), X.indices, X.data
-    first = checks.first_nonfinite(values)
-    if first >= 0:
-        row = int(np.searchsorted(indptr, first, side="right")) - 1
-        _refuse(values[first], row, int(indices[first]), names)
     return Rows(X.shape, values, indptr, indices)
+
+
+def _are_ones(values: np.ndarray) -> bool:
+    """Whether all values are 1; of others the first few tell, as a rule."""
+    return bool(values.size) and all(
+        np.all(values[k : k + LOOK] == 1) for k in range(0, values.size, LOOK)
+    )
 
 
 def _plain(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

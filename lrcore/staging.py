@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from lrcore import _core
-from lrcore.rows import CACHE_BYTES, Rows
+from lrcore.rows import CACHE_BYTES, Rows, all_ones, ones
 from lrcore.states import Debt, Method, State
 
 #: Epochs from which the copy pays: in time for mini-batches, whose slots are large; for online
@@ -76,11 +76,11 @@ def stage(rows: Rows, order: np.ndarray, slot_bytes: int) -> Staged:
         n_features = max(1, _core.kernels.number_features(rows.indices, numbers, features))
         features = features[:n_features].copy()
     indptr = np.empty(n_rows + 1, np.int64)
-    indices, values = np.empty(rows.values.size, np.int32), np.empty_like(rows.values)
-    totals = np.zeros(33, np.int64)
-    _core.kernels.arrange(
-        order, rows.indptr, rows.indices, rows.values, numbers, indptr, indices, values, totals
-    )
+    n_values, given = rows.values.size, not all_ones(rows.values)
+    indices, totals = np.empty(n_values, np.int32), np.zeros(33, np.int64)
+    values = np.empty(n_values, rows.dtype) if given else ones(n_values, rows.dtype)
+    new_values = values if given else np.empty(0, rows.dtype)
+    _core.kernels.arrange(order, *rows.csr, numbers, indptr, indices, new_values, totals)
     staged = Rows((n_rows, n_features), values, indptr, indices)
     if features is None:
         return Staged(staged, order, None, Debt.new([n_features], [rows.nnz_per_row]))

@@ -7,10 +7,10 @@ import pytest
 from scipy import sparse
 from strategies import DTYPES, LOSSES, equal_bits, sparse_problem
 
-from lrcore import AdaGrad, LinearClassifier, _core
+from lrcore import AdaGrad, LinearClassifier, LinearRegressor, _core
 from lrcore.checks import inspect_csr
 from lrcore.epochs import Pass, settle
-from lrcore.rows import Rows, as_rows
+from lrcore.rows import Rows, all_ones, as_rows
 from lrcore.states import Debt, Method, State
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=30)
@@ -104,21 +104,99 @@ def test_what_lies_outside_the_rows_is_not_read():
     assert equal_bits(fits[0].coef_, fits[1].coef_)
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda d, i, p: (d[:-1], i, p),
-        lambda d, i, p: (d, i[:-1], p),
-        lambda d, i, p: (d, i, p[:-1]),
-        lambda d, i, p: (d, i, p - 1),
-        lambda d, i, p: (d, i, np.append(p[:-1], p[-1] + 1)),
-        lambda d, i, p: (d, i, np.where(np.arange(len(p)) == 9, 10**9, p)),
-        lambda d, i, p: (d, i, p[::-1]),
-    ],
-)
+SPOILS = [
+    lambda d, i, p: (d[:-1], i, p),
+    lambda d, i, p: (d, i[:-1], p),
+    lambda d, i, p: (d, i, p[:-1]),
+    lambda d, i, p: (d, i, p - 1),
+    lambda d, i, p: (d, i, np.append(p[:-1], p[-1] + 1)),
+    lambda d, i, p: (d, i, np.where(np.arange(len(p)) == 9, 10**9, p)),
+    lambda d, i, p: (d, i, p[::-1]),
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
 def test_damaged_matrices_are_refused(spoil):
     with pytest.raises(ValueError, match="the CSR matrix is damaged"):
         as_rows(raw_csr(*spoil(X.data, X.indices, X.indptr), X.shape))
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_predictions_refuse_what_fits_refuse(build, index, n_threads):
+    """They look while they work, and read nothing that is not theirs."""
+    tall = sparse.vstack([X] * 20).tocsr()
+    for dtype in DTYPES:
+        clf = LinearClassifier(random_state=0, n_threads=n_threads).fit(X.astype(dtype), LABELS)
+        d, i, p = tall.data.astype(dtype), tall.indices.astype(index), tall.indptr.astype(index)
+        good = clf.decision_function(raw_csr(d, i, p, tall.shape))
+        assert equal_bits(good, clf.decision_function(tall.astype(dtype)))
+        for spoil in SPOILS:
+            with pytest.raises(ValueError, match="the CSR matrix is damaged"):
+                clf.decision_function(raw_csr(*spoil(d, i, p), tall.shape))
+        for place in (0, i.size // 2, i.size - 1):
+            for wrong in (-1, 30, np.iinfo(index).min, np.iinfo(index).max):
+                strange = i.copy()
+                strange[place] = wrong
+                with pytest.raises(ValueError, match="an index outside 0 to 29 in row"):
+                    clf.decision_function(raw_csr(d, strange, p, tall.shape))
+            for bad in (np.nan, np.inf, -np.inf):
+                values = d.copy()
+                values[place] = bad
+                with pytest.raises(ValueError, match="X has (NaN|infinity) in row"):
+                    clf.decision_function(raw_csr(values, i, p, tall.shape))
+
+
+def test_predictions_take_rows_in_any_order():
+    clf = LinearClassifier(random_state=0).fit(X, LABELS)
+    order = np.concatenate([np.arange(a, b)[::-1] for a, b in zip(X.indptr, X.indptr[1:])])
+    turned = raw_csr(X.data[order], X.indices[order], X.indptr, X.shape)
+    assert np.any(turned.indices != X.indices)
+    np.testing.assert_allclose(clf.decision_function(turned), clf.decision_function(X), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"batch_size": 16},
+        {"max_iter": 20, "n_threads": 2},
+        {"solver": "dual", "alpha": 1e-2, "max_iter": 9},
+        {"optimizer": "adam", "average": True, "penalty": None, "n_threads": 3},
+    ],
+)
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_values_that_are_all_1_are_not_read(backend, index, n_classes, keywords, monkeypatch):
+    found = X.astype(bool)
+    arrays = found.indices.astype(index), found.indptr.astype(index)
+    y = np.arange(200) % n_classes
+    models = []
+    for kind in (bool, np.int8, np.float64):
+        matrix = raw_csr(found.data.astype(kind), *arrays, X.shape)
+        rows = as_rows(matrix)
+        assert all_ones(rows.values)
+        assert all_ones(rows.take(np.arange(9)).values)
+        assert backend == "numpy" or rows.csr[2].size < found.nnz
+        models.append(LinearClassifier(random_state=0, **keywords).fit(matrix, y))
+    monkeypatch.setattr("lrcore.rows._are_ones", lambda values: False)
+    assert as_rows(matrix).csr[2].size == found.nnz
+    models.append(LinearClassifier(random_state=0, **keywords).fit(matrix, y))
+    assert np.ptp(models[-1].coef_) > 0
+    for clf in models[:-1]:
+        assert equal_bits(clf.coef_, models[-1].coef_)
+        assert equal_bits(clf.decision_function(matrix), models[-1].decision_function(matrix))
+
+
+def test_one_value_that_is_not_1_is_seen():
+    found = X.astype(bool).astype(np.float32)
+    for place in (0, found.nnz // 2, found.nnz - 1):
+        found.data[place] = 2
+        assert as_rows(found).values[place] == 2
+        found.data[place] = 1
+    assert all_ones(as_rows(found).values)
+    single = sparse.csr_matrix(np.ones((1, 1)))
+    assert LinearRegressor().fit(single, [3.0]).predict(single).shape == (1,)
 
 
 def test_arrays_with_gaps_or_at_odd_addresses_are_copied():

@@ -55,7 +55,8 @@ def arrange(
     int32_t[::1] new_indices, real[::1] new_values, int64_t[::1] totals,
 ):
     """The rows named by `order`, one after another, with the new `numbers` of their features;
-    with their old ones if numbers is empty.
+    with their old ones if numbers is empty. Values that are not as many as the indices are all 1
+    and stay where they are.
 
     Adds to totals how many values have a feature whose new number has so many bits.
     """
@@ -63,6 +64,7 @@ def arrange(
     cdef int32_t[33] place
     cdef int32_t at, before, count
     cdef int c
+    cdef bint given = values.shape[0] == indices.shape[0]
     with nogil:
         new_indptr[0] = 0
         for i in range(order.shape[0]):
@@ -70,7 +72,8 @@ def arrange(
                 prefetch(&indptr[order[i + 24]])
                 for k in range(indptr[order[i + 12]], indptr[order[i + 12] + 1], 16):
                     prefetch(&indices[0] + k)
-                    prefetch(&values[0] + k)
+                    if given:
+                        prefetch(&values[0] + k)
                 if numbers.shape[0]:
                     for k in range(indptr[order[i + 4]], indptr[order[i + 4] + 1]):
                         prefetch(&numbers[indices[k]])
@@ -80,7 +83,8 @@ def arrange(
             if numbers.shape[0] == 0:
                 for k in range(n):
                     new_indices[to + k] = <int32_t>indices[start + k]
-                    new_values[to + k] = values[start + k]
+                    if given:
+                        new_values[to + k] = values[start + k]
                 to += n
                 continue
             for c in range(33):
@@ -97,6 +101,7 @@ def arrange(
                 at = numbers[indices[start + k]]
                 c = bit_length(at)
                 new_indices[to + place[c]] = at
-                new_values[to + place[c]] = values[start + k]
+                if given:
+                    new_values[to + place[c]] = values[start + k]
                 place[c] += 1
             to += n

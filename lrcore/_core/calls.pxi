@@ -128,13 +128,13 @@ def fit_csr(
     cdef CSR64 long_rows
     cdef Kernels* kernels = kernels_of(rule, <real*>NULL)
     if index is int32_t:
-        short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
+        short_rows = csr32(indptr, indices, values)
         call(
             job, kernels, kernels.fit32, <Lister>&list_rows[CSR32, real], table, &model[0, 0],
             &short_rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
         )
     else:
-        long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
+        long_rows = csr64(indptr, indices, values)
         call(
             job, kernels, kernels.fit64, <Lister>&list_rows[CSR64, real], table, &model[0, 0],
             &long_rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
@@ -179,32 +179,70 @@ def settle_model(
 
 cdef struct Margins:
     Py_ssize_t n_rows
+    Py_ssize_t n_features
     void* weights
     double intercept
     Py_ssize_t ahead            # values of X whose weights are fetched beforehand; 0: none
+    int damaged
+
+
+cdef inline bint sound(
+    Matrix* X, real* unused, Py_ssize_t first, Py_ssize_t last, Py_ssize_t n_features
+) noexcept nogil:
+    """Whether rows first to last lie within X and name features that there are."""
+    cdef Py_ssize_t i, k
+    cdef bint within = True
+    cdef uint32_t highest = 0
+    cdef uint64_t highest_long = 0
+    if Matrix is not Dense:
+        for i in range(first, last):
+            within &= 0 <= X.indptr[i] <= X.indptr[i + 1] <= X.size
+        if not within:
+            return False
+        # To look at a piece and then work on it would wait for memory twice.
+        for k in range(X.indptr[first] + 1024, X.indptr[last] + 1024, 16):
+            prefetch(X.indices + k)
+            prefetch(values_from(X, k, unused))
+        for k in range(X.indptr[first], X.indptr[last]):
+            if Matrix is CSR32:
+                highest = max(highest, <uint32_t>X.indices[k])
+            else:
+                highest_long = max(highest_long, <uint64_t>X.indices[k])
+        return max(highest_long, highest) < <uint64_t>n_features
+    return True
 
 
 cdef void margins(
     Matrix* X, real* out, Margins* job, void* unused, int part, int parts
 ) noexcept nogil:
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t first, last, i, k, stop = cut(job.n_rows, part + 1, parts)
     cdef const real* weights = <const real*>job.weights
-    for i in range(cut(job.n_rows, part, parts), cut(job.n_rows, part + 1, parts)):
-        if Matrix is not Dense:
-            # Weights past the cache arrive one after another without this: a third of the speed.
-            if job.ahead:
-                for k in range(
-                    min(X.indptr[i] + job.ahead, X.size), min(X.indptr[i + 1] + job.ahead, X.size)
-                ):
-                    prefetch(weights + X.indices[k])
-        out[i] = dot(X, weights, 1, i) + <real>job.intercept
+    for first in range(cut(job.n_rows, part, parts), stop, 16):
+        # So few that what is looked at is still in the nearest cache when it is used.
+        last = min(first + 16, stop)
+        if not sound(X, out, first, last, job.n_features):
+            raise_flag(&job.damaged)
+            return
+        for i in range(first, last):
+            if Matrix is not Dense:
+                # Weights past the cache arrive one after another without this: a third of the speed.
+                if job.ahead:
+                    for k in range(
+                        min(X.indptr[i] + job.ahead, X.size),
+                        min(X.indptr[i + 1] + job.ahead, X.size),
+                    ):
+                        prefetch(weights + X.indices[k])
+            out[i] = dot(X, weights, 1, i) + <real>job.intercept
 
 
 def margins_csr(
     const int64_t[::1] indptr, const index[::1] indices, const real[::1] values,
     const real[::1] weights, double intercept, real[::1] out, Py_ssize_t ahead, int n_threads,
 ):
-    """X @ weights + intercept for CSR rows, into out."""
+    """X @ weights + intercept for CSR rows, into out; whether the rows are what CSR asks for.
+
+    They need not be sorted, and nothing outside of the arrays is read whatever they hold.
+    """
     cdef CSR32 short_rows
     cdef CSR64 long_rows
     cdef Margins job
@@ -212,20 +250,23 @@ def margins_csr(
     cdef Worker worker
     job.n_rows = out.shape[0]
     if job.n_rows == 0:
-        return
+        return True
+    job.n_features = weights.shape[0]
     job.weights = <void*>&weights[0]
     job.intercept = intercept
     job.ahead = ahead
+    job.damaged = False
     if index is int32_t:
-        short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
+        short_rows = csr32(indptr, indices, values)
         X = &short_rows
         worker = <Worker>&margins[CSR32, real]
     else:
-        long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
+        long_rows = csr64(indptr, indices, values)
         X = &long_rows
         worker = <Worker>&margins[CSR64, real]
     with nogil:
         run(worker, X, &out[0], &job, NULL, n_threads)
+    return job.damaged == 0
 
 
 def margins_dense(

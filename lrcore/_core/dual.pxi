@@ -96,25 +96,27 @@ cdef inline void row_span(Matrix* X, Py_ssize_t row, Py_ssize_t* start, Py_ssize
 
 cdef inline double sum_of_squares(Matrix* X, real* unused, Py_ssize_t row) noexcept nogil:
     """|x|**2 of a row, in float64."""
-    cdef const real* x = <const real*>X.values
+    cdef const real* x
     cdef Py_ssize_t k, start, stop
     cdef double total = 0.0
     row_span(X, row, &start, &stop)
-    for k in range(start, stop):
+    x = values_from(X, start, unused)
+    for k in range(stop - start):
         total += <double>x[k] * <double>x[k]
     return total
 
 
 cdef inline void add_multiple(Matrix* X, real* weights, Py_ssize_t row, real d) noexcept nogil:
     """weights += d x."""
-    cdef const real* x = <const real*>X.values
+    cdef const real* x
     cdef Py_ssize_t k, start, stop
     row_span(X, row, &start, &stop)
-    for k in range(start, stop):
+    x = values_from(X, start, weights)
+    for k in range(stop - start):
         if Matrix is Dense:
-            weights[k - start] += d * x[k]
+            weights[k] += d * x[k]
         else:
-            weights[X.indices[k]] += d * x[k]
+            weights[X.indices[start + k]] += d * x[k]
 
 
 cdef inline void look_ahead(Matrix* X, real* weights, Ascent* job, Py_ssize_t i) noexcept nogil:
@@ -131,7 +133,7 @@ cdef inline void look_ahead(Matrix* X, real* weights, Ascent* job, Py_ssize_t i)
             row = job.order[i + 2 * job.ahead]
             for k in range(X.indptr[row], X.indptr[row + 1], 16):
                 prefetch(X.indices + k)
-                prefetch((<const real*>X.values) + k)
+                prefetch(values_from(X, k, weights))
         if job.far and i + job.ahead < job.n_rows:
             row = job.order[i + job.ahead]
             for k in range(X.indptr[row], X.indptr[row + 1]):
@@ -220,12 +222,12 @@ def ascend_csr(
     cdef CSR32 short_rows
     cdef CSR64 long_rows
     if index is int32_t:
-        short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
+        short_rows = csr32(indptr, indices, values)
         return visit(
             job, <Worker>&ascend[CSR32, real], &short_rows, &weights[0], order, records, intercept
         )
     else:
-        long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
+        long_rows = csr64(indptr, indices, values)
         return visit(
             job, <Worker>&ascend[CSR64, real], &long_rows, &weights[0], order, records, intercept
         )
@@ -245,15 +247,16 @@ def ascend_dense(
 cdef void combine(
     Matrix* X, real* unused, const double* factors, Py_ssize_t n_rows, double* out
 ) noexcept nogil:
-    cdef const real* x = <const real*>X.values
+    cdef const real* x
     cdef Py_ssize_t row, k, start, stop
     for row in range(n_rows):
         row_span(X, row, &start, &stop)
-        for k in range(start, stop):
+        x = values_from(X, start, unused)
+        for k in range(stop - start):
             if Matrix is Dense:
-                out[k - start] += factors[row] * x[k]
+                out[k] += factors[row] * x[k]
             else:
-                out[X.indices[k]] += factors[row] * x[k]
+                out[X.indices[start + k]] += factors[row] * x[k]
 
 
 def combine_csr(
@@ -265,10 +268,10 @@ def combine_csr(
     cdef CSR64 long_rows
     with nogil:
         if index is int32_t:
-            short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
+            short_rows = csr32(indptr, indices, values)
             combine(&short_rows, <real*>NULL, &factors[0], factors.shape[0], &out[0])
         else:
-            long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
+            long_rows = csr64(indptr, indices, values)
             combine(&long_rows, <real*>NULL, &factors[0], factors.shape[0], &out[0])
 
 

@@ -14,6 +14,7 @@ from lrcore._core.parallel cimport (
     Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_far, prefetch_write,
     raise_flag, run, wait, widen,
 )
+from lrcore._core.rows cimport dot_dense_d, dot_dense_f, sum_rows_d, sum_rows_f
 from lrcore._core.rules cimport *
 from lrcore._core.slots cimport (
     LANES, dot_d32, dot_d64, dot_f32, dot_f64, load_d32, load_d64, load_f32, load_f64, store_d32,

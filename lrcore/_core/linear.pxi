@@ -57,7 +57,7 @@ cdef inline void fetch_row(Matrix* X, Fit* job, Py_ssize_t i, real* unused) noex
             row = job.order[i + 2 * job.ahead]
             for k in range(X.indptr[row], X.indptr[row + 1], 16):
                 prefetch_far(X.indices + k)
-                prefetch_far((<const real*>X.values) + k)
+                prefetch_far(values_from(X, k, unused))
         if 0 < job.ahead < job.n_rows - i - 2 * job.ahead:
             prefetch_far(X.indptr + job.order[i + 3 * job.ahead])
             prefetch_far(job.y + job.order[i + 3 * job.ahead] * job.n_targets)
@@ -83,35 +83,26 @@ cdef inline void fetch(
 
 cdef inline real dot(Matrix* X, const real* model, Py_ssize_t width, Py_ssize_t row) noexcept nogil:
     """Margin of a row. The order of the additions is fixed: lanes, then a tree."""
-    cdef const real* x = <const real*>X.values
-    cdef real[16] lane
-    cdef Py_ssize_t k, n, m
+    cdef const real* x
+    cdef Py_ssize_t k, n
     if Matrix is Dense:
-        for m in range(16):
-            lane[m] = 0
-        x += row * X.n_columns
-        n = X.n_columns
-        for k in range(0, n - n % 16, 16):
-            for m in range(16):
-                lane[m] += x[k + m] * model[k + m]
-        for k in range(n - n % 16, n):
-            lane[k % 16] += x[k] * model[k]
-        for m in range(8):
-            lane[m] += lane[m + 8]
-        for m in range(4):
-            lane[m] += lane[m + 4]
-        return (lane[0] + lane[2]) + (lane[1] + lane[3])
+        x = values_from(X, row * X.n_columns, <real*>NULL)
+        if real is float:
+            return dot_dense_f(model, x, X.n_columns)
+        else:
+            return dot_dense_d(model, x, X.n_columns)
     else:
         k = X.indptr[row]
         n = X.indptr[row + 1] - k
+        x = values_from(X, k, <real*>NULL)
         if real is float and Matrix is CSR32:
-            return dot_f32(model, width, X.indices + k, x + k, n)
+            return dot_f32(model, width, X.indices + k, x, n)
         elif real is float:
-            return dot_f64(model, width, X.indices + k, x + k, n)
+            return dot_f64(model, width, X.indices + k, x, n)
         elif Matrix is CSR32:
-            return dot_d32(model, width, X.indices + k, x + k, n)
+            return dot_d32(model, width, X.indices + k, x, n)
         else:
-            return dot_d64(model, width, X.indices + k, x + k, n)
+            return dot_d64(model, width, X.indices + k, x, n)
 
 
 cdef inline void margin_phase(
@@ -127,7 +118,8 @@ cdef inline void margin_phase(
     cdef double share = 1.0 / n if job.mean else 1.0
     cdef real intercept = model[address(X, job, job.n_features)]
     for i in range(start, stop):
-        if first + i + job.ahead < last:
+        # Of a batch of dense rows all are fetched here: its gradient goes column by column.
+        if first + i + job.ahead < last or (Matrix is Dense and job.mean):
             fetch(X, model, job, first + i, 0, job.n_features)
         margin[i] = dot(X, model, job.width, job.order[first + i]) + intercept
         y[i] = job.y[job.order[first + i]]
@@ -151,7 +143,7 @@ cdef inline double online_phase(
     cdef Py_ssize_t i, start, stop, row, cs = stride(X, job)
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
-    cdef const real* x = <const real*>X.values
+    cdef const real* x
     cdef real* average = <real*>job.average
     cdef double owed = 0.0
     cdef real d
@@ -163,11 +155,10 @@ cdef inline double online_phase(
             fetch(X, model, job, i, low, high)
         span(X, row, low, high, job.n_features, &start, &stop)
         if Matrix is Dense:
+            x = values_from(X, row * X.n_columns, model)
             if average is not NULL:
                 remember(model + low, <const int64_t*>NULL, high - low, 1, before)
-            touch_columns(
-                table[i], d, model, x + row * X.n_columns, False, low, high, job, job.step + i
-            )
+            touch_columns(table[i], d, model, x, False, low, high, job, job.step + i)
             if average is not NULL:
                 add_changes(
                     model + low, <const int64_t*>NULL, high - low, 1, before,
@@ -176,9 +167,9 @@ cdef inline double online_phase(
         else:
             if average is not NULL:
                 remember(model, X.indices + start, stop - start, job.width, before)
+            x = values_from(X, start, model)
             touch_entries(
-                table[i], d, model, X.indices + start, x + start, stop - start, False, job,
-                job.step + i,
+                table[i], d, model, X.indices + start, x, stop - start, False, job, job.step + i
             )
             if average is not NULL:
                 add_changes(
@@ -201,7 +192,9 @@ cdef inline double mean_phase(
     cdef Py_ssize_t i, start, stop, n_listed = 0, row, cs = stride(X, job)
     cdef const double* weight = job.scratch + 2 * job.block
     cdef const double* slope = job.scratch + 4 * job.block
-    cdef const real* x = <const real*>X.values
+    cdef const real* x
+    cdef const int64_t* order
+    cdef real* gradient
     cdef real* average = <real*>job.average
     cdef real total = 0
     cdef double share = 0.0, elapsed = elapsed_at(job, job.step + batch)
@@ -209,28 +202,31 @@ cdef inline double mean_phase(
         share += weight[i]
         total += <real>slope[i]
     for i in range(first, last):
-        row = job.order[i]
-        if i + job.ahead >= last:
-            fetch(X, model, job, i, low, high)
-        if Matrix is Dense:
-            add_row(model + job.gradient * cs, x + row * X.n_columns, <real>slope[i - first], low, high)
-        else:
+        if Matrix is not Dense:
+            row = job.order[i]
+            if i + job.ahead >= last:
+                fetch(X, model, job, i, low, high)
             span(X, row, low, high, job.n_features, &start, &stop)
             n_listed = add_entries(
-                model, X.indices + start, x + start, <real>slope[i - first], stop - start,
-                job, listed, n_listed,
+                model, X.indices + start, values_from(X, start, model), <real>slope[i - first],
+                stop - start, job, listed, n_listed,
             )
     if Matrix is Dense:
-        x = model + job.gradient * cs
+        gradient = model + job.gradient * cs
+        x, order = <const real*>X.values, job.order + first
+        if real is float:
+            sum_rows_f(x, X.n_columns, order, slope, last - first, low, high, gradient)
+        else:
+            sum_rows_d(x, X.n_columns, order, slope, last - first, low, high, gradient)
         if average is not NULL:
             remember(model + low, <const int64_t*>NULL, high - low, 1, before)
-        touch_columns(r, <real>1, model, x, True, low, high, job, job.step + batch)
+        touch_columns(r, <real>1, model, gradient, True, low, high, job, job.step + batch)
         if average is not NULL:
             add_changes(
                 model + low, <const int64_t*>NULL, high - low, 1, before, elapsed, average + low
             )
         for i in range(low, high):
-            model[job.gradient * cs + i] = <real>-0.0
+            gradient[i] = <real>-0.0
     else:
         if average is not NULL:
             remember(model, <const int64_t*>listed, n_listed, job.width, before)
@@ -247,23 +243,12 @@ cdef inline double mean_phase(
     return job.rates[batch] * (share / (last - first))
 
 
-cdef inline void add_row(
-    real* gradient, const real* x, real d, Py_ssize_t low, Py_ssize_t high
-) noexcept nogil:
-    """gradient += d x where x is not zero."""
-    cdef Py_ssize_t j
-    cdef real g
-    for j in range(low, high):
-        g = (gradient[j] + d * x[j]) + <real>0
-        gradient[j] = g if x[j] != 0 else gradient[j]
-
-
 cdef inline Py_ssize_t add_entries(
     real* model, const index* indices, const real* x, real d, Py_ssize_t n, Fit* job,
     int64_t* listed, Py_ssize_t n_listed,
 ) noexcept nogil:
-    """The same for a sparse row. Features that come up first are listed, without a branch: half
-    the time, since no processor can guess it."""
+    """gradient += d x for a sparse row. Features that come up first are listed, without a branch:
+    half the time, since no processor can guess it."""
     cdef Py_ssize_t k
     cdef real* g
     for k in range(n):

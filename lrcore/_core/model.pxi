@@ -13,12 +13,14 @@ cdef struct CSR32:
     const int32_t* indices
     const void* values
     Py_ssize_t size
+    Py_ssize_t step             # from a value to the next: 0 if all are 1, kept once for a row
 
 cdef struct CSR64:
     const int64_t* indptr
     const int64_t* indices
     const void* values
     Py_ssize_t size
+    Py_ssize_t step
 
 cdef struct Dense:
     const void* values
@@ -110,6 +112,29 @@ cdef struct Fit:
     int64_t* listed             # features of a mini-batch, `room` for each thread
     Py_ssize_t room
     Barrier barrier
+
+
+cdef inline CSR32 csr32(
+    const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] values
+) noexcept nogil:
+    """A CSR matrix; values that are not as many as the indices are ones, enough for any row."""
+    cdef Py_ssize_t size = indices.shape[0]
+    return CSR32(&indptr[0], &indices[0], &values[0], size, values.shape[0] == size)
+
+
+cdef inline CSR64 csr64(
+    const int64_t[::1] indptr, const int64_t[::1] indices, const real[::1] values
+) noexcept nogil:
+    cdef Py_ssize_t size = indices.shape[0]
+    return CSR64(&indptr[0], &indices[0], &values[0], size, values.shape[0] == size)
+
+
+cdef inline const real* values_from(Matrix* X, Py_ssize_t k, real* unused) noexcept nogil:
+    """The values of a row from entry k on."""
+    if Matrix is Dense:
+        return <const real*>X.values + k
+    else:
+        return <const real*>X.values + k * X.step
 
 
 cdef inline Py_ssize_t address(Matrix* X, Fit* job, Py_ssize_t j) noexcept nogil:

@@ -19,7 +19,7 @@ cdef void list_rows(
     Py_ssize_t stop
 ) noexcept nogil:
     """Rows start to stop of the block at `first`, behind the room that the rows before them take."""
-    cdef const real* x = <const real*>X.values
+    cdef const real* x
     cdef Py_ssize_t i, k, n, row, room = 0
     for i in range(stop):
         row = job.order[first + i]
@@ -27,13 +27,15 @@ cdef void list_rows(
             fetch_row(X, job, first + i, values)
             rows.starts[i] = n = room
             if Matrix is Dense:
+                x = values_from(X, row * X.n_columns, values)
                 for k in range(X.n_columns):
                     rows.features[n] = k
-                    values[n] = x[row * X.n_columns + k]
+                    values[n] = x[k]
                     n += values[n] != 0
             else:
-                for k in range(X.indptr[row], X.indptr[row + 1]):
-                    rows.features[n] = X.indices[k]
+                x = values_from(X, X.indptr[row], values)
+                for k in range(X.indptr[row + 1] - X.indptr[row]):
+                    rows.features[n] = X.indices[X.indptr[row] + k]
                     values[n] = x[k]
                     n += 1
             if job.intercept:

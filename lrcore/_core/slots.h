@@ -158,6 +158,12 @@ LR_KIND(double, d, int32_t, d32)
 LR_KIND(double, d, int64_t, d64)
 
 #if defined(__AVX2__)
+/* The tree of lr_sum8_f32. */
+LR_INLINE float lr_sum8(__m256 sums) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
 /* Gathering eight weights at once keeps more of them under way: on long rows whose weights do not
    fit the cache it takes half the time. Elements past the end add 0 * 0, which changes no sum. */
 LR_INLINE float lr_gather_dot(const float *model, const int scale, const int32_t *j,
@@ -178,9 +184,7 @@ LR_INLINE float lr_gather_dot(const float *model, const int scale, const int32_t
                        : _mm256_mask_i32gather_ps(none, model, at, which, 4);
         sums = _mm256_add_ps(sums, _mm256_mul_ps(_mm256_maskload_ps(x + k, mask), w));
     }
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+    return lr_sum8(sums);
 }
 LR_INLINE float lr_dot_f32(const float *model, ptrdiff_t width, const int32_t *j,
                                const float *x, ptrdiff_t n) {
