@@ -241,13 +241,14 @@ def checked(rows: Rows, names: list[Any] | None) -> Rows:
         X = sparse.csr_array((values, indices, indptr), shape, copy=True)
         X.has_sorted_indices = X.has_canonical_format = False
         X.sum_duplicates()
+        indptr, indices = X.indptr.astype(np.int64, copy=False), X.indices
         values = ones(X.nnz, values.dtype) if _are_ones(X.data) else X.data
-        rows = Rows(shape, values, X.indptr.astype(np.int64, copy=False), X.indices)
+        rows = Rows(shape, values, indptr, indices)
     if not all_ones(values):
         first = checks.first_nonfinite(values)
         if first >= 0:
-            row = int(np.searchsorted(rows.indptr, first, side="right")) - 1
-            _refuse(values[first], row, int(rows.indices[first]), names)
+            row = int(np.searchsorted(indptr, first, side="right")) - 1
+            _refuse(values[first], row, int(indices[first]), names)
     return rows
 
 

@@ -143,7 +143,7 @@ def test_predictions_refuse_what_fits_refuse(build, index, n_threads):
             for bad in (np.nan, np.inf, -np.inf):
                 values = d.copy()
                 values[place] = bad
-                with pytest.raises(ValueError, match="X has (NaN|infinity) in row"):
+                with pytest.raises(ValueError, match=r"X has (NaN|infinity) in row"):
                     clf.decision_function(raw_csr(values, i, p, tall.shape))
 
 

@@ -81,8 +81,9 @@ cdef inline double exponential(double x) noexcept nogil:
     """exp(x) within 1.5 ulp for -708 <= x <= 709; x outside is moved to that range.
 
     x = n ln 2 + r with |r| <= ln 2 / 2, then 1 + r + r**2 p(r), whose remainder is 2e-17 of the
-    value: p by Chebyshev's points, two degrees less than the Taylor series takes. Adding and taking away 1.5 * 2**52 rounds to an integer without a call,
-    so the loop around it vectorises on every ISA.
+    value: p by Chebyshev's points, two degrees less than the Taylor series takes. Adding and taking
+    away 1.5 * 2**52 rounds to an integer without a call, so the loop around it vectorises on every
+    ISA.
     """
     cdef Bits scale
     cdef double n, r, p
