@@ -23,6 +23,10 @@ from lrcore.states import Debt, Method, State
 #: Features whose weights are looked at together.
 PART = 1 << 20
 
+#: Slots for each value of X up to which a stream works on copies of the states: they take less than
+#: half of its time then.
+COPIED = 4
+
 #: Values of a row that a stream is taken to have, since rows yet to come cannot be counted.
 STREAM_VALUES = 64
 
@@ -229,22 +233,39 @@ class Fit:
         return Outcome(fitted, curve, measured, stopped)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
-        """One pass in the order given; copies stand in for the states until it has succeeded."""
+        """One pass in the order given.
+
+        Copies stand in for the states until it has succeeded, unless they are so much larger than
+        X that it would take most of the time, and the memory twice: those are lost if it diverges.
+        Ctrl-C ends it after the rows at hand, with what was learnt from them.
+        """
         data = data.bundled(method)
         debt = Debt.new([data.rows.shape[1]], [STREAM_VALUES])
-        states = (
-            [State.new(method, data.rows, debt) for _ in data.targets]
-            if fitted is None
-            else [state.copy() for state in fitted.states]
-        )
+        in_place = False
+        if fitted is None:
+            states = [State.new(method, data.rows, debt) for _ in data.targets]
+        else:
+            n_slots = sum(state.weights.shape[1] for state in fitted.states)
+            in_place = n_slots > COPIED * data.rows.values.size
+            states = fitted.states if in_place else [state.copy() for state in fitted.states]
         if fitted is not None and fitted.method != method:
             for state in states:
                 state.until = 0  # another rule or rate: the size of blocks is chosen anew
                 state.begin_average(method)
         order = np.arange(data.rows.shape[0], dtype=np.int64)
         passes = Pass(method, data.rows, self.n_threads, stream=True)
-        loss = self._epoch(passes, states, order, data, 0, lambda: False)
-        return Outcome(Fitted(states, method), [loss], [])
+        with interrupts() as interrupted:
+            try:
+                loss = self._epoch(passes, states, order, data, 0, interrupted)
+            except FloatingPointError as error:
+                if in_place:
+                    raise ModelLostError(
+                        f"{error}; the model is lost, since it is so much larger than these rows "
+                        "that no copy was made: begin again from a saved one"
+                    ) from None
+                raise
+            stopped = interrupted()
+        return Outcome(Fitted(states, method), [loss], [], stopped)
 
     def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
         """The rows in a fresh random order, if they are to be shuffled."""
@@ -282,6 +303,10 @@ class Fit:
         if self.verbose:
             print(f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update {mean:.6g}")
         return mean
+
+
+class ModelLostError(FloatingPointError):
+    """A fit in place ran away."""
 
 
 @contextmanager

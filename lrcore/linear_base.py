@@ -18,7 +18,7 @@ from lrcore.arguments import (
     check_lengths,
     check_number,
 )
-from lrcore.fitting import Data, Fit, Fitted, Outcome, Progress, Stopping, margins
+from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Progress, Stopping, margins
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import Rule, rule_class
@@ -218,8 +218,12 @@ class LinearModel(BaseEstimator):
                 "optimizer, penalty, alpha = 0, batch_size = 1, loss or multi_class changed since "
                 "the last call; call fit, or set them back"
             )
-        how = Fit(1, False, None, self.n_threads, self.verbose)
-        return how.stream(method, data.counted(), last)
+        how, data = Fit(1, False, None, self.n_threads, self.verbose), data.counted()
+        try:
+            return how.stream(method, data, last)
+        except ModelLostError:
+            del self._fitted, self.n_iter_
+            raise
 
     def _finish(self, outcome: Outcome) -> None:
         self._fitted = outcome.fitted
@@ -236,6 +240,14 @@ class LinearModel(BaseEstimator):
                 f"the fit was stopped in epoch {self.n_iter_} of {self.max_iter}; the estimator "
                 "has what it learnt until then, and can be used"
                 + (" or go on by partial_fit" if self.solver == "stochastic" else "")
+            )
+
+    def _end_of_stream(self, outcome: Outcome, t: int) -> None:
+        """The same for partial_fit, which began at step t."""
+        if outcome.interrupted:
+            raise KeyboardInterrupt(
+                f"partial_fit was stopped {self.t_ - t} steps on, after the first "
+                f"{(self.t_ - t) * self.batch_size} rows; the estimator has learnt from them"
             )
 
     # ---- coefficients -----------------------------------------------------------------------

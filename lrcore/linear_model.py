@@ -351,8 +351,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
         Raises
         ------
-        ValueError, TypeError, FloatingPointError
+        ValueError, TypeError
             As in `fit`; the estimator is as it was.
+        FloatingPointError
+            If it diverges. The estimator is as it was; one with more than four features for each
+            value of X is not fitted any more, since it learns in place.
+        KeyboardInterrupt
+            By Ctrl-C; the estimator has learnt from the rows that the message names.
         """
         self._check_params()
         first = not hasattr(self, "_fitted")
@@ -369,10 +374,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             )
         weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
         data = Data(rows, targets, weight, self._n_outputs(len(known)))
-        self._finish(self._partial_fit(data, first))
+        outcome, t = self._partial_fit(data, first), 0 if first else self.t_
+        self._finish(outcome)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self.classes_ = known
+        self._end_of_stream(outcome, t)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -576,10 +583,12 @@ average, n_threads, verbose
         targets, single = self._targets(y, None if first else self._fitted.n_outputs)
         check_lengths(rows, targets[0])
         weight = check_weight(sample_weight, rows.shape[0])
-        self._finish(self._partial_fit(Data(rows, targets, weight), first))
+        outcome, t = self._partial_fit(Data(rows, targets, weight), first), 0 if first else self.t_
+        self._finish(outcome)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self._single = single
+        self._end_of_stream(outcome, t)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -2,16 +2,18 @@
 
 import os
 import pickle
+import re
 import signal
 import threading
 
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import NotFittedError
 from strategies import equal_bits, sparse_problem
 
 import lrcore
-from lrcore import SGD, AdaGrad, Adam, LinearClassifier, RMSProp, epochs, schedules
+from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor, RMSProp, epochs, schedules
 from lrcore.epochs import Pass
 
 # ---- streams ------------------------------------------------------------------------------------
@@ -176,3 +178,56 @@ def test_a_signal_stops_a_wide_fit_of_many_classes_between_short_calls(monkeypat
     assert max(np.diff([p.rows for p in seen if p.epoch == 0])) <= 100
     assert len({state.step for state in clf._fitted.states}) == 1
     assert clf.partial_fit(wide, labels).score(wide, labels) > 0.3
+
+
+def wide_stream(n_rows=100, n_features=50_000):
+    """A few sparse rows of a model far larger than they are."""
+    rng = np.random.default_rng(5)
+    X = sparse.random(n_rows, n_features, 0.0002, "csr", np.float32, random_state=rng)
+    X.data[:] = rng.standard_normal(X.nnz)
+    return X, np.arange(n_rows) % 2
+
+
+def test_a_large_model_learns_in_place_and_is_lost_if_it_diverges():
+    X, y = wide_stream()
+    assert X.shape[1] > 4 * X.nnz
+    reg = LinearRegressor().partial_fit(X, y)
+    held, before = reg._fitted.states[0].array, reg.coef_.copy()
+    assert reg.partial_fit(X, y)._fitted.states[0].array is held
+    assert not equal_bits(reg.coef_, before)
+    reg.set_params(optimizer=AdaGrad(lr=1e38))
+    with pytest.raises(FloatingPointError, match=r"diverged .* the model is lost, since it is so"):
+        reg.partial_fit(X * np.float32(1e20), y)
+    assert not hasattr(reg, "coef_")
+    with pytest.raises(NotFittedError):
+        reg.predict(X)
+    reg.set_params(optimizer="adagrad").partial_fit(X, y)
+    assert equal_bits(reg.coef_, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("batch_size", [1, 10])
+def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
+    X, y = wide_stream(300)
+    monkeypatch.setattr(epochs, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    monkeypatch.setattr(epochs, "CALL_VALUES", 50)
+    advance = Pass.advance
+
+    def interrupt(self, state, *arguments):
+        if state.base + state.step >= 100 // batch_size:
+            os.kill(os.getpid(), signal.SIGINT)
+        return advance(self, state, *arguments)
+
+    keywords = {"block_size": 10, "batch_size": batch_size}
+    clf = LinearClassifier(**keywords)
+    monkeypatch.setattr(Pass, "advance", interrupt)
+    with pytest.raises(KeyboardInterrupt, match=r"partial_fit was stopped .* after the first") as e:
+        clf.partial_fit(X, y, classes=[0, 1])
+    n_rows = int(re.search(r"first (\d+) rows", str(e.value))[1])
+    assert 100 < n_rows < 300
+    monkeypatch.setattr(Pass, "advance", advance)
+    part = LinearClassifier(**keywords).partial_fit(X[:n_rows], y[:n_rows], classes=[0, 1])
+    assert equal_bits(part.coef_, clf.coef_)
+    whole = LinearClassifier(**keywords).partial_fit(X, y, classes=[0, 1])
+    assert equal_bits(clf.partial_fit(X[n_rows:], y[n_rows:]).coef_, whole.coef_)
