@@ -94,6 +94,7 @@ fit_dense: Fused
 settle_model: Fused
 margins_csr: Fused
 margins_dense: Fused
+margins_outputs: Fused
 inspect_csr: Fused
 number_features: Fused
 arrange: Fused

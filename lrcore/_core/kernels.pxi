@@ -9,7 +9,9 @@ from numpy import empty as np_empty
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
 from lrcore._core.losses cimport *
-from lrcore._core.outputs cimport dot_outputs_d, dot_outputs_f, fetch_slot
+from lrcore._core.outputs cimport (
+    dot_outputs_d32, dot_outputs_d64, dot_outputs_f32, dot_outputs_f64, fetch_slot,
+)
 from lrcore._core.parallel cimport (
     Barrier, Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_far, prefetch_write,
     raise_flag, run, wait, widen,
@@ -35,6 +37,7 @@ include "features.pxi"
 include "linear.pxi"
 include "outputs.pxi"
 include "calls.pxi"
+include "margins.pxi"
 include "dual.pxi"
 include "plan.pxi"
 include "arrange.pxi"

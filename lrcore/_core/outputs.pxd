@@ -1,11 +1,17 @@
 # Margins of several outputs at once, see outputs.h.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "outputs.h" nogil:
     void fetch_slot "lr_fetch_slot"(const void* slot, Py_ssize_t bytes) noexcept
-    void dot_outputs_f "lr_dot_outputs_f"(
+    void dot_outputs_f32 "lr_dot_outputs_f32"(
+        const float*, Py_ssize_t, const int32_t*, const float*, Py_ssize_t, Py_ssize_t, float*
+    ) noexcept
+    void dot_outputs_f64 "lr_dot_outputs_f64"(
         const float*, Py_ssize_t, const int64_t*, const float*, Py_ssize_t, Py_ssize_t, float*
     ) noexcept
-    void dot_outputs_d "lr_dot_outputs_d"(
+    void dot_outputs_d32 "lr_dot_outputs_d32"(
+        const double*, Py_ssize_t, const int32_t*, const double*, Py_ssize_t, Py_ssize_t, double*
+    ) noexcept
+    void dot_outputs_d64 "lr_dot_outputs_d64"(
         const double*, Py_ssize_t, const int64_t*, const double*, Py_ssize_t, Py_ssize_t, double*
     ) noexcept

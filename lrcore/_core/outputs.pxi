@@ -75,9 +75,9 @@ cdef inline void dot_outputs(
     for k in range(0, job.lanes, 8):
         ahead = SLOTS_AHEAD if k == 0 and job.far else 0
         if real is float:
-            dot_outputs_f(model + k, job.width, j, x, n, ahead, sums)
+            dot_outputs_f64(model + k, job.width, j, x, n, ahead, sums)
         else:
-            dot_outputs_d(model + k, job.width, j, x, n, ahead, sums)
+            dot_outputs_d64(model + k, job.width, j, x, n, ahead, sums)
         for i in range(LANES):
             margin[k + i] = sums[i] + intercept[k + i]
 
