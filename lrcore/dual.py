@@ -336,6 +336,11 @@ def check(model: Any) -> None:
             "solver='dual' needs penalty='l2' and alpha > 0, got "
             f"penalty={model.penalty!r}, alpha={model.alpha!r}; solver='stochastic' has the others"
         )
+    if model.penalty_factors is not None:
+        raise ValueError(
+            "solver='dual' needs penalty_factors=None: it penalises all features alike; "
+            "solver='stochastic' has factors"
+        )
     if model.warm_start:
         raise ValueError(
             "solver='dual' needs warm_start=False: it would begin with a variable for each row of "

@@ -118,7 +118,9 @@ class Data:
     def objective(self, fitted: Fitted, n_threads: int | None) -> float:
         """What is minimised: the mean loss and the penalty, over targets."""
         w, method = fitted.weights[0].astype(np.float64), fitted.method
-        penalty = method.l1 * np.abs(w).sum() + method.l2 / 2 * np.square(w).sum()
+        factors = 1.0 if method.factors is None else method.factors
+        penalty = method.l1 * (factors * np.abs(w)).sum()
+        penalty += method.l2 / 2 * (factors * np.square(w)).sum()
         return self.mean_loss(fitted, n_threads) + float(penalty) / len(self.targets)
 
 
@@ -184,7 +186,7 @@ class Fit:
         rows, data = data.rows, data.bundled(method)
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
-        staged = None
+        staged, inner = None, method
         # A copy leaves out features that do not come up, and a warm start may have weights there.
         if start is None and staging.worthwhile(rows, self.max_iter, method.mean):
             slot_bytes = method.slot * rows.dtype.itemsize
@@ -195,14 +197,14 @@ class Fit:
                 None if data.weight is None else data.weight[staged.order],
                 data.n_outputs,
             )
-            debt = staged.debt
+            debt, inner = staged.debt, staged.renumber(method)
         else:
             work, debt = data, Debt.new([rows.shape[1]], [rows.touched_per_row()])
         states = [State.new(method, work.rows, debt) for _ in data.targets]
         if start is not None:
             for state, old in zip(states, start.states):
                 continue_from(state, old, method)
-        passes = Pass(method, work.rows, self.n_threads, staged=staged is not None)
+        passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
         curve: list[float] = []
         measured: list[float] = []
         with interrupts() as interrupted:
@@ -213,7 +215,7 @@ class Fit:
                     break
                 if stopping is not None:
                     copies = [state.copy() for state in states]
-                    now = Fitted(restored(copies, method, staged, rows), method)
+                    now = Fitted(restored(copies, inner, staged, rows), method)
                     measured.append(stopping.measure(now))
                     if stopping.enough(measured):
                         break
@@ -225,7 +227,7 @@ class Fit:
                 np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)
             ):
                 raise diverged(method, state)
-        fitted = Fitted(restored(states, method, staged, rows), method)
+        fitted = Fitted(restored(states, inner, staged, rows), method)
         return Outcome(fitted, curve, measured, stopped)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:

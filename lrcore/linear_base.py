@@ -15,6 +15,7 @@ from lrcore import dual, losses
 from lrcore._core import threads
 from lrcore.arguments import (
     check_count,
+    check_factors,
     check_lengths,
     check_number,
 )
@@ -45,6 +46,7 @@ class LinearModel(BaseEstimator):
     penalty: str | None
     alpha: float
     l1_ratio: float
+    penalty_factors: Any
     fit_intercept: bool
     max_iter: int
     shuffle: bool
@@ -158,6 +160,7 @@ class LinearModel(BaseEstimator):
             block_size=int(self.block_size),
             n_outputs=n_outputs,
             averaged_from=(int(self.average) - 1) // self.batch_size if self.average else None,
+            factors=check_factors(self.penalty_factors, data.rows.shape[1], data.rows.dtype),
         )
 
     # ---- fits -------------------------------------------------------------------------------

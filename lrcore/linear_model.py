@@ -1,7 +1,8 @@
 """LinearClassifier and LinearRegressor: large linear models with scikit-learn's interface.
 
 Both minimise the (weighted) mean loss plus ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 *
-|w|_2**2)``; the intercept is not penalised.
+|w|_2**2)``, where each feature's part is multiplied by its penalty factor, if there are any; the
+intercept is not penalised.
 
 Two update orders. *Online* (``batch_size=1``): rows update one after another; margins are taken
 once for a block of up to ``block_size`` rows, which is what lets vectors and threads in. With
@@ -105,6 +106,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
     l1_ratio : float in [0, 1]
         Share of l1 in ``"elasticnet"``.
+    penalty_factors : array-like of shape (n_features,), optional
+        Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
+        penalised. Not for ``solver="dual"``.
     fit_intercept : bool
     max_iter : int
         Epochs.
@@ -190,6 +194,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         penalty: str | None = "l2",
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
+        penalty_factors: Any = None,
         fit_intercept: bool = True,
         max_iter: int = 5,
         shuffle: bool = True,
@@ -214,6 +219,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             penalty=penalty,
             alpha=alpha,
             l1_ratio=l1_ratio,
+            penalty_factors=penalty_factors,
             fit_intercept=fit_intercept,
             max_iter=max_iter,
             shuffle=shuffle,
@@ -429,9 +435,9 @@ class LinearRegressor(RegressorMixin, LinearModel):
 "squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
         ``"squared_error"`` by default. The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
-    solver, optimizer, penalty, alpha, l1_ratio, fit_intercept, max_iter, shuffle, batch_size, \
-block_size, random_state, tol, early_stopping, validation_fraction, n_iter_no_change, warm_start, \
-average, n_threads, verbose
+    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, fit_intercept, max_iter, \
+shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
+n_iter_no_change, warm_start, average, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
         Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.
@@ -474,6 +480,7 @@ average, n_threads, verbose
         penalty: str | None = "l2",
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
+        penalty_factors: Any = None,
         fit_intercept: bool = True,
         max_iter: int = 5,
         shuffle: bool = True,
@@ -499,6 +506,7 @@ average, n_threads, verbose
             penalty=penalty,
             alpha=alpha,
             l1_ratio=l1_ratio,
+            penalty_factors=penalty_factors,
             fit_intercept=fit_intercept,
             max_iter=max_iter,
             shuffle=shuffle,

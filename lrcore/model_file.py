@@ -53,6 +53,13 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         arrays[f"state_{k}"] = state.columns
         if state.average is not None:
             arrays[f"average_{k}"] = state.average.changes
+    # The parameter may have been set anew since the fit.
+    for name, factors in (
+        ("penalty_factors", model.penalty_factors),
+        ("factors", model._fitted.method.factors),
+    ):
+        if factors is not None:
+            arrays[name] = np.asarray(factors, np.float64)
     if isinstance(model, LinearClassifier):
         arrays["classes"] = model.classes_
     if hasattr(model, "feature_names_in_"):
@@ -96,14 +103,18 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     params = dict(header["params"])
     if isinstance(params["optimizer"], dict):
         params["optimizer"] = rules.from_dict(params["optimizer"])
+    params["penalty_factors"] = arrays.get("penalty_factors")
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
     saved = dict(header["method"])
     number = saved.pop("parameter")
     names = ("epsilon", "quantile", "power", "n_outputs")
     loss = losses.make(saved.pop("loss"), **dict.fromkeys(names, number))
-    method = Method(loss, rules.from_dict(saved.pop("rule")), **saved)
+    rule, factors = rules.from_dict(saved.pop("rule")), arrays.get("factors")
+    method = Method(loss, rule, factors=factors, **saved)
     shape = (method.columns.width, header["n_features"] + 1)
+    if factors is not None and (factors.shape != (shape[1] - 1,) or factors.dtype != np.float64):
+        raise ValueError(f"factors must be {shape[1] - 1} of float64, got {factors.shape}")
     states = []
     for k, (step, base, debt, *blocks) in enumerate(header["states"]):
         array = np.ascontiguousarray(arrays[f"state_{k}"])

@@ -55,6 +55,7 @@ class LinearFit:
         parameter: float,
         l1: float,
         l2: float,
+        factors: NDArray[np.int8] | None,
         intercept: bool,
         mean: bool,
         block: int,

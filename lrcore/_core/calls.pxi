@@ -4,9 +4,11 @@
 cdef class LinearFit:
     """What stays the same from call to call of a fit: losses, penalties, threads, scratch.
 
-    Every argument has been checked by the caller; nothing is checked here.
+    Every argument has been checked by the caller; nothing is checked here. The penalties' factors
+    are the bytes of an array of the model's dtype, or None.
     """
     cdef Fit c
+    cdef const char[::1] factors
     cdef const double[::1] powers
     cdef const int64_t[::1] bounds
     cdef double[:, ::1] scratch
@@ -19,11 +21,12 @@ cdef class LinearFit:
 
     def __init__(
         self, *, str loss, double parameter,
-        double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
+        double l1, double l2, const char[::1] factors, bint intercept, bint mean, Py_ssize_t block,
         Py_ssize_t n_features, tuple columns, const double[::1] powers,
         const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
         double[:, ::1] scratch, int64_t[:, ::1] listed, char[:, ::1] before,
     ):
+        self.factors = factors
         self.powers = powers
         self.bounds = bounds
         self.scratch = scratch
@@ -33,6 +36,9 @@ cdef class LinearFit:
         self.c.parameter = parameter
         self.c.l1 = l1
         self.c.l2 = l2
+        self.c.factors = NULL
+        if factors is not None:
+            self.c.factors = &factors[0]
         self.c.intercept = intercept
         self.c.mean = mean
         self.c.block = block
