@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from lrcore import epochs, staging
+from lrcore import epochs, scaling, staging
 from lrcore.epochs import Pass
 from lrcore.rows import Rows
 from lrcore.staging import Staged
@@ -40,12 +40,15 @@ class Progress:
 
 
 class Fitted:
-    """The states of a fit, each with the outputs that move together, and the method that made
-    them."""
+    """The states of a fit, each with the outputs that move together, the method that made them,
+    and the scale of X's columns, (n_features,), if they were divided by it."""
 
-    def __init__(self, states: list[State], method: Method) -> None:
+    def __init__(
+        self, states: list[State], method: Method, scale: np.ndarray | None = None
+    ) -> None:
         self.states = states
         self.method = method
+        self.scale = scale
 
     @property
     def t(self) -> int:
@@ -59,8 +62,8 @@ class Fitted:
 
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states
-        where any is owed."""
+        """(n_outputs, n_features), of X as it is, and (n_outputs,): every penalty paid, on copies
+        of the states where any is owed."""
         settled = []
         for state in self.states:
             if state.debt.owed.any():
@@ -68,7 +71,8 @@ class Fitted:
                 epochs.settle(state, self.method)
             settled.append(state.averaged_weights)
         both = settled[0] if len(settled) == 1 else np.concatenate(settled)
-        return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
+        of_columns = both[:, :-1] if self.scale is None else both[:, :-1] / self.scale
+        return np.ascontiguousarray(of_columns), both[:, -1].copy()
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,21 @@ class Data:
             return self
         return replace(self, targets=[np.stack(self.targets, axis=1)])
 
+    def scaled(
+        self, method: Method, last: Fitted | None, offset: int = 0, block: int | None = None
+    ) -> tuple[Data, np.ndarray | None]:
+        """The same with columns divided by their scale, if the method says so, and that scale,
+        which goes on from the last fit's; all rows at once, or as `scaling.scaled` has it."""
+        if not method.scaled:
+            return self, None
+        rows = self.rows
+        if last is None or last.scale is None:
+            scale = scaling.first_scale(rows.shape[1], rows.dtype)
+        else:
+            scale = last.scale.copy()
+        rows = scaling.scaled(rows, scale, offset, block or rows.shape[0])
+        return replace(self, rows=rows), scale
+
     def counted(self) -> Data:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
         its order, batches, steps and rates."""
@@ -116,8 +135,10 @@ class Data:
         return total / len(self.targets)
 
     def objective(self, fitted: Fitted, n_threads: int | None) -> float:
-        """What is minimised: the mean loss and the penalty, over targets."""
+        """What is minimised: the mean loss and the penalty, of the weights of scaled columns where
+        they are, over targets."""
         w, method = fitted.weights[0].astype(np.float64), fitted.method
+        w = w if fitted.scale is None else w * fitted.scale
         factors = 1.0 if method.factors is None else method.factors
         penalty = method.l1 * (factors * np.abs(w)).sum()
         penalty += method.l2 / 2 * (factors * np.square(w)).sum()
@@ -183,7 +204,8 @@ class Fit:
 
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
-        rows, data = data.rows, data.bundled(method)
+        data, scale = data.bundled(method).scaled(method, start)
+        rows = data.rows
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
         staged, inner = None, method
@@ -215,7 +237,7 @@ class Fit:
                     break
                 if stopping is not None:
                     copies = [state.copy() for state in states]
-                    now = Fitted(restored(copies, inner, staged, rows), method)
+                    now = Fitted(restored(copies, inner, staged, rows), method, scale)
                     measured.append(stopping.measure(now))
                     if stopping.enough(measured):
                         break
@@ -227,12 +249,15 @@ class Fit:
                 np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)
             ):
                 raise diverged(method, state)
-        fitted = Fitted(restored(states, inner, staged, rows), method)
+        fitted = Fitted(restored(states, inner, staged, rows), method, scale)
         return Outcome(fitted, curve, measured, stopped)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
         """One pass in the order given; copies stand in for the states until it has succeeded."""
-        data = data.bundled(method)
+        block = method.batch_size if method.mean else method.block_size
+        # As in `Pass.next_block`: a batch begins with the call, a block at a multiple of its size.
+        offset = 0 if method.mean or fitted is None else fitted.t
+        data, scale = data.bundled(method).scaled(method, fitted, offset, block)
         debt = Debt.new([data.rows.shape[1]], [STREAM_VALUES])
         states = (
             [State.new(method, data.rows, debt) for _ in data.targets]
@@ -246,7 +271,7 @@ class Fit:
         order = np.arange(data.rows.shape[0], dtype=np.int64)
         passes = Pass(method, data.rows, self.n_threads, stream=True)
         loss = self._epoch(passes, states, order, data, 0, lambda: False)
-        return Outcome(Fitted(states, method), [loss], [])
+        return Outcome(Fitted(states, method, scale), [loss], [])
 
     def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
         """The rows in a fresh random order, if they are to be shuffled."""
@@ -326,6 +351,6 @@ def diverged(method: Method, state: State) -> FloatingPointError:
     rate = float(method.rule.rates(np.array([max(0, step - 1)]))[0])
     first = float(method.rule.rates(np.array([0]))[0])
     return FloatingPointError(
-        f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or scale "
-        "the columns of X to about 1"
+        f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or "
+        "scale='auto', which divides the columns of X by their largest magnitudes"
     )

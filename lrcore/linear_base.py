@@ -47,6 +47,7 @@ class LinearModel(BaseEstimator):
     alpha: float
     l1_ratio: float
     penalty_factors: Any
+    scale: str | None
     fit_intercept: bool
     max_iter: int
     shuffle: bool
@@ -88,6 +89,8 @@ class LinearModel(BaseEstimator):
             raise ValueError(
                 f"penalty must be 'l2', 'l1', 'elasticnet' or None, got {self.penalty!r}"
             )
+        if not (self.scale is None or (isinstance(self.scale, str) and self.scale == "auto")):
+            raise ValueError(f"scale must be None or 'auto', got {self.scale!r}")
         check_number("alpha", self.alpha, 0)
         check_number("l1_ratio", self.l1_ratio, 0, 1)
         for name in ("max_iter", "batch_size", "block_size", "n_iter_no_change"):
@@ -160,6 +163,7 @@ class LinearModel(BaseEstimator):
             block_size=int(self.block_size),
             n_outputs=n_outputs,
             averaged_from=(int(self.average) - 1) // self.batch_size if self.average else None,
+            scaled=self.scale is not None,
             factors=check_factors(self.penalty_factors, data.rows.shape[1], data.rows.dtype),
         )
 
@@ -215,11 +219,13 @@ class LinearModel(BaseEstimator):
         last = None if first else self._fitted
         method = self._method(None, data, last)
         if last is not None and (
-            method.columns != last.method.columns or method.loss.joint != last.method.loss.joint
+            method.columns != last.method.columns
+            or method.loss.joint != last.method.loss.joint
+            or method.scaled != last.method.scaled
         ):
             raise ValueError(
-                "optimizer, penalty, alpha = 0, batch_size = 1, loss or multi_class changed since "
-                "the last call; call fit, or set them back"
+                "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class changed "
+                "since the last call; call fit, or set them back"
             )
         how = Fit(1, False, None, self.n_threads, self.verbose)
         return how.stream(method, data.counted(), last)
@@ -369,6 +375,11 @@ def check_warm_start(start: Fitted, method: Method, data: Data) -> None:
     state, joint = start.states[0], (start.method.loss.joint, method.loss.joint)
     old = state.array.dtype, start.n_outputs, state.columns.shape[1] - 1, joint[0]
     new = data.rows.dtype, len(data.targets) * data.n_outputs, data.rows.shape[1], joint[1]
+    if start.method.scaled != method.scaled:
+        raise ValueError(
+            "warm_start=True needs the scale of the last fit: one of them has scale='auto', and "
+            "one has not; set it back, or warm_start to False"
+        )
     if start.method.formula is not method.formula or old != new:
         raise ValueError(
             "warm_start=True needs the optimizer, dtype, classes, multi_class and features of the "

@@ -109,6 +109,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     penalty_factors : array-like of shape (n_features,), optional
         Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
         penalised. Not for ``solver="dual"``.
+    scale : "auto" or None
+        ``"auto"`` learns from a copy of X whose columns are divided by the largest magnitude seen
+        in them, so far in ``partial_fit`` (Ross, Mineiro and Langford 2013), so that units do not
+        matter; zeros stay. The penalty is of the weights of these columns; `coef_` is of X's.
     fit_intercept : bool
     max_iter : int
         Epochs.
@@ -195,6 +199,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
         penalty_factors: Any = None,
+        scale: str | None = None,
         fit_intercept: bool = True,
         max_iter: int = 5,
         shuffle: bool = True,
@@ -220,6 +225,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             alpha=alpha,
             l1_ratio=l1_ratio,
             penalty_factors=penalty_factors,
+            scale=scale,
             fit_intercept=fit_intercept,
             max_iter=max_iter,
             shuffle=shuffle,
@@ -435,7 +441,7 @@ class LinearRegressor(RegressorMixin, LinearModel):
 "squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
         ``"squared_error"`` by default. The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
-    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, fit_intercept, max_iter, \
+    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, scale, fit_intercept, max_iter, \
 shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
 n_iter_no_change, warm_start, average, n_threads, verbose
         As in `LinearClassifier`.
@@ -481,6 +487,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
         penalty_factors: Any = None,
+        scale: str | None = None,
         fit_intercept: bool = True,
         max_iter: int = 5,
         shuffle: bool = True,
@@ -507,6 +514,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
             alpha=alpha,
             l1_ratio=l1_ratio,
             penalty_factors=penalty_factors,
+            scale=scale,
             fit_intercept=fit_intercept,
             max_iter=max_iter,
             shuffle=shuffle,

@@ -55,6 +55,8 @@ class Method:
     averaged_from: int | None = None
     #: Factors of the features' penalties, (n_features,) float64; None: 1 each.
     factors: np.ndarray | None = field(default=None, compare=False)
+    #: Whether columns are divided by the largest magnitude seen in them.
+    scaled: bool = False
 
     @property
     def penalised(self) -> bool:

@@ -95,6 +95,8 @@ fit_dense: Fused
 settle_model: Fused
 margins_csr: Fused
 margins_dense: Fused
+scale_csr: Fused
+scale_dense: Fused
 inspect_csr: Fused
 number_features: Fused
 arrange: Fused

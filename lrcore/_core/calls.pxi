@@ -252,6 +252,60 @@ def margins_dense(
         run(worker, &rows, &out[0], &job, NULL, n_threads)
 
 
+cdef void scale_rows(
+    Matrix* X, Py_ssize_t n_rows, real* scale, real* out, Py_ssize_t offset, Py_ssize_t block
+) noexcept nogil:
+    """Values over the largest magnitude of their column so far, a block of rows at a time."""
+    cdef const real* x = <const real*>X.values
+    cdef Py_ssize_t start = 0, stop, i, j, k
+    while start < n_rows:
+        stop = min(n_rows, start + block - (offset + start) % block)
+        if Matrix is Dense:
+            for i in range(start, stop):
+                k = i * X.n_columns
+                for j in range(X.n_columns):
+                    scale[j] = max(scale[j], magnitude(x[k + j]))
+            for i in range(start, stop):
+                k = i * X.n_columns
+                for j in range(X.n_columns):
+                    out[k + j] = x[k + j] / scale[j]
+        else:
+            for k in range(X.indptr[start], X.indptr[stop]):
+                scale[X.indices[k]] = max(scale[X.indices[k]], magnitude(x[k]))
+            for k in range(X.indptr[start], X.indptr[stop]):
+                out[k] = x[k] / scale[X.indices[k]]
+        start = stop
+
+
+def scale_csr(
+    const int64_t[::1] indptr, const index[::1] indices, const real[::1] values, real[::1] scale,
+    real[::1] out, Py_ssize_t offset, Py_ssize_t block,
+):
+    """The values of CSR rows over those of `scale`, which grows; see lrcore/scaling.py."""
+    cdef CSR32 short_rows
+    cdef CSR64 long_rows
+    cdef Py_ssize_t n_rows = indptr.shape[0] - 1
+    if index is int32_t:
+        short_rows = CSR32(&indptr[0], &indices[0], &values[0], values.shape[0])
+        with nogil:
+            scale_rows(&short_rows, n_rows, &scale[0], &out[0], offset, block)
+    else:
+        long_rows = CSR64(&indptr[0], &indices[0], &values[0], values.shape[0])
+        with nogil:
+            scale_rows(&long_rows, n_rows, &scale[0], &out[0], offset, block)
+
+
+def scale_dense(
+    const real[:, ::1] X, real[::1] scale, real[:, ::1] out, Py_ssize_t offset, Py_ssize_t block
+):
+    """The same of dense rows."""
+    cdef Dense rows
+    rows.values = &X[0, 0]
+    rows.n_columns = X.shape[1]
+    with nogil:
+        scale_rows(&rows, X.shape[0], &scale[0], &out[0, 0], offset, block)
+
+
 def evaluate_loss(
     str loss, double parameter, const double[::1] margin, const double[::1] y, const double[::1] weight,
     double[::1] value, double[::1] slope,
