@@ -54,6 +54,29 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 
+def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -> np.ndarray | None:
+    """penalty_factors as float64, a copy, all finite in X's dtype as well; None if it is None."""
+    if penalty_factors is None:
+        return None
+    try:
+        factors = np.array(penalty_factors, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"penalty_factors must hold numbers: {error}") from None
+    if factors.shape != (n_features,):
+        raise ValueError(
+            f"penalty_factors must have shape ({n_features},), one for each feature of X, got "
+            f"{factors.shape}"
+        )
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~(np.isfinite(factors.astype(dtype)) & (factors >= 0)))
+    if bad.size:
+        raise ValueError(
+            f"penalty_factors must be finite in {dtype} and >= 0, got {factors[bad[0]]} at "
+            f"position {bad[0]}"
+        )
+    return factors
+
+
 def check_lengths(rows: Rows, y: np.ndarray) -> None:
     """Raise unless y has an entry for each row."""
     if len(y) != rows.shape[0]:

@@ -148,7 +148,8 @@ class Ascent:
         """
         if not (np.isfinite(self.weights).all() and np.isfinite(self.records).all()):
             raise FloatingPointError(
-                "the fit left the range of floating point; scale the columns of X to about 1"
+                "the fit left the range of floating point; scale the columns of X, as "
+                "scale='auto' does"
             )
         y, share, dual = self.records[:, :SQUARES].T
         loss, apart = self.loss, 0.0
@@ -236,6 +237,7 @@ class DualFit:
 
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
+        data, scale = data.scaled(method, None)
         rows, random = data.rows, check_random_state(self.random_state)
         constant = CONSTANT * (rows.measures().norm2 or 1.0) if method.intercept else 0.0
         outputs = [Ascent(method, data, y, constant, self.n_threads) for y in data.targets]
@@ -277,7 +279,7 @@ class DualFit:
                 ConvergenceWarning,
                 stacklevel=5,
             )
-        fitted = Fitted([output.state(rows.shape[1]) for output in outputs], method)
+        fitted = Fitted([output.state(rows.shape[1]) for output in outputs], method, scale)
         return Outcome(fitted, curve, [], stopped, gap)
 
     def _each(self, outputs: list[Ascent], do: Callable[[Ascent], np.ndarray]) -> list[np.ndarray]:
@@ -335,6 +337,11 @@ def check(model: Any) -> None:
             "solver='dual' needs penalty='l2' and alpha > 0, got "
             f"penalty={model.penalty!r}, alpha={model.alpha!r}; solver='stochastic' has the others"
         )
+    if model.penalty_factors is not None:
+        raise ValueError(
+            "solver='dual' needs penalty_factors=None: it penalises all features alike; "
+            "solver='stochastic' has factors"
+        )
     if model.warm_start:
         raise ValueError(
             "solver='dual' needs warm_start=False: it would begin with a variable for each row of "
@@ -362,7 +369,10 @@ def fit(
             "solver='stochastic' stops by rows held out"
         )
     rule = SGD(lr=1.0)
-    method = Method(model._made_loss(), rule, 0.0, float(model.alpha), model.fit_intercept, 1, 1)
+    method = Method(
+        model._made_loss(), rule, 0.0, float(model.alpha), model.fit_intercept, 1, 1,
+        scaled=model.scale is not None,
+    )  # fmt: skip
     how = DualFit(
         model.max_iter, model.tol, model.shuffle, model.random_state, model.n_threads,
         model.verbose, callback,

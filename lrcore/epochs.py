@@ -46,7 +46,7 @@ RUN_LENGTH, STRATA = 16, 16
 
 
 def core_job(
-    method: Method, n_features: int, block: int, *, bounds: np.ndarray, room: int = 1,
+    method: Method, n_features: int, dtype: Any, block: int, *, bounds: np.ndarray, room: int = 1,
     ahead: int = 1, far: bool = False, longest: int = 1, block_values: int = 0,
 ) -> Any:  # fmt: skip
     """What the core is told once: bounds are the feature ranges of the threads, room the features
@@ -59,6 +59,7 @@ def core_job(
         parameter=method.loss.parameter,
         l1=method.l1,
         l2=method.l2,
+        factors=None if method.factors is None else method.factors.astype(dtype).view(np.int8),
         intercept=method.intercept,
         mean=method.mean,
         block=block,
@@ -160,6 +161,7 @@ class Pass:
             self._jobs[block, n_threads] = core_job(
                 method,
                 n_features,
+                rows.dtype,
                 block,
                 bounds=rows.cuts(n_threads),
                 room=room,
@@ -282,8 +284,8 @@ def settle(state: State, method: Method) -> None:
     if _core.kernels is None:
         reference.settle(state, method, table[0])
         return
-    n_features = state.columns.shape[1] - 1
-    job = core_job(method, n_features, 1, bounds=np.array([0, n_features], np.int64))
+    n_features, dtype = state.columns.shape[1] - 1, state.columns.dtype
+    job = core_job(method, n_features, dtype, 1, bounds=np.array([0, n_features], np.int64))
     index = _core.kernels.RULES[method.formula.__name__][0]
     _core.kernels.settle_model(
         job, index, table, state.array, state.by_feature, state.step, core_debt(state),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from lrcore import epochs, staging
+from lrcore import epochs, scaling, staging
 from lrcore.epochs import Pass
 from lrcore.rows import Rows
 from lrcore.staging import Staged
@@ -44,12 +44,15 @@ class Progress:
 
 
 class Fitted:
-    """The states of a fit, each with the outputs that move together, and the method that made
-    them."""
+    """The states of a fit, each with the outputs that move together, the method that made them,
+    and the scale of X's columns, (n_features,), if they were divided by it."""
 
-    def __init__(self, states: list[State], method: Method) -> None:
+    def __init__(
+        self, states: list[State], method: Method, scale: np.ndarray | None = None
+    ) -> None:
         self.states = states
         self.method = method
+        self.scale = scale
 
     @property
     def t(self) -> int:
@@ -63,8 +66,8 @@ class Fitted:
 
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n_outputs, n_features) and (n_outputs,): every penalty paid, on copies of the states
-        where any is owed."""
+        """(n_outputs, n_features), of X as it is, and (n_outputs,): every penalty paid, on copies
+        of the states where any is owed."""
         settled = []
         for state in self.states:
             if state.debt.owed.any():
@@ -72,7 +75,28 @@ class Fitted:
                 epochs.settle(state, self.method)
             settled.append(state.averaged_weights)
         both = settled[0] if len(settled) == 1 else np.concatenate(settled)
-        return np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
+        of_columns = both[:, :-1] if self.scale is None else both[:, :-1] / self.scale
+        return np.ascontiguousarray(of_columns), both[:, -1].copy()
+
+    def margins(self, rows: Rows, n_threads: int | None) -> np.ndarray:
+        """X @ weights.T + intercepts, (n_rows, n_outputs), in X's dtype."""
+        weights, intercepts = (part.astype(rows.dtype, copy=False) for part in self.weights)
+        if len(weights) > 1 and rows.one_pass:
+            return rows.margins_of_several(self._by_feature(rows.dtype), intercepts, n_threads)
+        columns = [rows.margins(w, float(b), n_threads) for w, b in zip(weights, intercepts)]
+        return np.stack(columns, axis=1)
+
+    def _by_feature(self, dtype: np.dtype[Any]) -> np.ndarray:
+        """The weights as `Rows.margins_of_several` takes them: those of the state, if they are
+        what they should be, else a copy, made anew each time to save its memory."""
+        state, n = self.states[0], self.n_outputs
+        paid = not state.debt.owed.any() and state.average is None and self.scale is None
+        if len(self.states) == 1 and paid and state.array.dtype == dtype:
+            return state.array[:-1, :n]
+        weights = self.weights[0]
+        padded = np.zeros((weights.shape[1], -(-n // 8) * 8), dtype)
+        padded[:, :n] = weights.T
+        return padded[:, :n]
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,21 @@ class Data:
             return self
         return replace(self, targets=[np.stack(self.targets, axis=1)])
 
+    def scaled(
+        self, method: Method, last: Fitted | None, offset: int = 0, block: int | None = None
+    ) -> tuple[Data, np.ndarray | None]:
+        """The same with columns divided by their scale, if the method says so, and that scale,
+        which goes on from the last fit's; all rows at once, or as `scaling.scaled` has it."""
+        if not method.scaled:
+            return self, None
+        rows = self.rows
+        if last is None or last.scale is None:
+            scale = scaling.first_scale(rows.shape[1], rows.dtype)
+        else:
+            scale = last.scale.copy()
+        rows = scaling.scaled(rows, scale, offset, block or rows.shape[0])
+        return replace(self, rows=rows), scale
+
     def counted(self) -> Data:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
         its order, batches, steps and rates."""
@@ -111,30 +150,22 @@ class Data:
         """Mean over rows and targets of the loss, with nothing learnt meanwhile."""
         total, counts = 0.0, self.weight is not None and bool(self.weight.any())
         loss, n_outputs = fitted.method.loss, self.n_outputs
-        weights, intercepts = fitted.weights
+        margins = fitted.margins(self.rows, n_threads)
         for k, y in enumerate(self.targets):
-            which = slice(k * n_outputs, (k + 1) * n_outputs)
-            z = margins(self.rows, weights[which], intercepts[which], n_threads).astype(np.float64)
+            z = margins[:, k * n_outputs : (k + 1) * n_outputs].astype(np.float64)
             value, _ = loss.evaluate(z if loss.joint else z[:, 0], y)
             total += float(np.average(value, weights=self.weight if counts else None))
         return total / len(self.targets)
 
     def objective(self, fitted: Fitted, n_threads: int | None) -> float:
-        """What is minimised: the mean loss and the penalty, over targets."""
+        """What is minimised: the mean loss and the penalty, of the weights of scaled columns where
+        they are, over targets."""
         w, method = fitted.weights[0].astype(np.float64), fitted.method
-        penalty = method.l1 * np.abs(w).sum() + method.l2 / 2 * np.square(w).sum()
+        w = w if fitted.scale is None else w * fitted.scale
+        factors = 1.0 if method.factors is None else method.factors
+        penalty = method.l1 * (factors * np.abs(w)).sum()
+        penalty += method.l2 / 2 * (factors * np.square(w)).sum()
         return self.mean_loss(fitted, n_threads) + float(penalty) / len(self.targets)
-
-
-def margins(
-    rows: Rows, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
-) -> np.ndarray:
-    """X @ weights.T + intercepts, (n_rows, n_outputs), in X's dtype."""
-    columns = [
-        rows.margins(w.astype(rows.dtype, copy=False), float(b), n_threads)
-        for w, b in zip(weights, intercepts)
-    ]
-    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)
@@ -185,10 +216,11 @@ class Fit:
 
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
-        rows, data = data.rows, data.bundled(method)
+        data, scale = data.bundled(method).scaled(method, start)
+        rows = data.rows
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
-        staged = None
+        staged, inner = None, method
         # A copy leaves out features that do not come up, and a warm start may have weights there.
         if start is None and staging.worthwhile(rows, self.max_iter, method.mean):
             slot_bytes = method.slot * rows.dtype.itemsize
@@ -199,14 +231,14 @@ class Fit:
                 None if data.weight is None else data.weight[staged.order],
                 data.n_outputs,
             )
-            debt = staged.debt
+            debt, inner = staged.debt, staged.renumber(method)
         else:
             work, debt = data, Debt.new([rows.shape[1]], [rows.touched_per_row()])
         states = [State.new(method, work.rows, debt) for _ in data.targets]
         if start is not None:
             for state, old in zip(states, start.states):
                 continue_from(state, old, method)
-        passes = Pass(method, work.rows, self.n_threads, staged=staged is not None)
+        passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
         curve: list[float] = []
         measured: list[float] = []
         with interrupts() as interrupted:
@@ -217,7 +249,7 @@ class Fit:
                     break
                 if stopping is not None:
                     copies = [state.copy() for state in states]
-                    now = Fitted(restored(copies, method, staged, rows), method)
+                    now = Fitted(restored(copies, inner, staged, rows), method, scale)
                     measured.append(stopping.measure(now))
                     if stopping.enough(measured):
                         break
@@ -229,7 +261,7 @@ class Fit:
                 np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)
             ):
                 raise diverged(method, state)
-        fitted = Fitted(restored(states, method, staged, rows), method)
+        fitted = Fitted(restored(states, inner, staged, rows), method, scale)
         return Outcome(fitted, curve, measured, stopped)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
@@ -239,7 +271,10 @@ class Fit:
         X that it would take most of the time, and the memory twice: those are lost if it diverges.
         Ctrl-C ends it after the rows at hand, with what was learnt from them.
         """
-        data = data.bundled(method)
+        block = method.batch_size if method.mean else method.block_size
+        # As in `Pass.next_block`: a batch begins with the call, a block at a multiple of its size.
+        offset = 0 if method.mean or fitted is None else fitted.t
+        data, scale = data.bundled(method).scaled(method, fitted, offset, block)
         debt = Debt.new([data.rows.shape[1]], [STREAM_VALUES])
         in_place = False
         if fitted is None:
@@ -265,7 +300,7 @@ class Fit:
                     ) from None
                 raise
             stopped = interrupted()
-        return Outcome(Fitted(states, method), [loss], [], stopped)
+        return Outcome(Fitted(states, method, scale), [loss], [], stopped)
 
     def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
         """The rows in a fresh random order, if they are to be shuffled."""
@@ -349,6 +384,6 @@ def diverged(method: Method, state: State) -> FloatingPointError:
     rate = float(method.rule.rates(np.array([max(0, step - 1)]))[0])
     first = float(method.rule.rates(np.array([0]))[0])
     return FloatingPointError(
-        f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or scale "
-        "the columns of X to about 1"
+        f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or "
+        "scale='auto', which divides the columns of X by their largest magnitudes"
     )

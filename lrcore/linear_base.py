@@ -15,10 +15,11 @@ from lrcore import dual, losses
 from lrcore._core import threads
 from lrcore.arguments import (
     check_count,
+    check_factors,
     check_lengths,
     check_number,
 )
-from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Progress, Stopping, margins
+from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Progress, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import Rule, rule_class
@@ -45,6 +46,8 @@ class LinearModel(BaseEstimator):
     penalty: str | None
     alpha: float
     l1_ratio: float
+    penalty_factors: Any
+    scale: str | None
     fit_intercept: bool
     max_iter: int
     shuffle: bool
@@ -86,6 +89,8 @@ class LinearModel(BaseEstimator):
             raise ValueError(
                 f"penalty must be 'l2', 'l1', 'elasticnet' or None, got {self.penalty!r}"
             )
+        if not (self.scale is None or (isinstance(self.scale, str) and self.scale == "auto")):
+            raise ValueError(f"scale must be None or 'auto', got {self.scale!r}")
         check_number("alpha", self.alpha, 0)
         check_number("l1_ratio", self.l1_ratio, 0, 1)
         for name in ("max_iter", "batch_size", "block_size", "n_iter_no_change"):
@@ -158,6 +163,8 @@ class LinearModel(BaseEstimator):
             block_size=int(self.block_size),
             n_outputs=n_outputs,
             averaged_from=(int(self.average) - 1) // self.batch_size if self.average else None,
+            scaled=self.scale is not None,
+            factors=check_factors(self.penalty_factors, data.rows.shape[1], data.rows.dtype),
         )
 
     # ---- fits -------------------------------------------------------------------------------
@@ -212,11 +219,13 @@ class LinearModel(BaseEstimator):
         last = None if first else self._fitted
         method = self._method(None, data, last)
         if last is not None and (
-            method.columns != last.method.columns or method.loss.joint != last.method.loss.joint
+            method.columns != last.method.columns
+            or method.loss.joint != last.method.loss.joint
+            or method.scaled != last.method.scaled
         ):
             raise ValueError(
-                "optimizer, penalty, alpha = 0, batch_size = 1, loss or multi_class changed since "
-                "the last call; call fit, or set them back"
+                "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class changed "
+                "since the last call; call fit, or set them back"
             )
         how, data = Fit(1, False, None, self.n_threads, self.verbose), data.counted()
         try:
@@ -345,8 +354,7 @@ class LinearModel(BaseEstimator):
         check_is_fitted(self, "n_iter_")
         rows, names = formed(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        weights, intercept = self._weights()
-        z = margins(rows, weights, intercept, self.n_threads)
+        z = self._fitted.margins(rows, self.n_threads)
         if not np.isfinite(z).all():
             # NaN and infinity in X show in the margins, so nobody else need look for them.
             checked(rows, names)
@@ -382,6 +390,11 @@ def check_warm_start(start: Fitted, method: Method, data: Data) -> None:
     state, joint = start.states[0], (start.method.loss.joint, method.loss.joint)
     old = state.array.dtype, start.n_outputs, state.columns.shape[1] - 1, joint[0]
     new = data.rows.dtype, len(data.targets) * data.n_outputs, data.rows.shape[1], joint[1]
+    if start.method.scaled != method.scaled:
+        raise ValueError(
+            "warm_start=True needs the scale of the last fit: one of them has scale='auto', and "
+            "one has not; set it back, or warm_start to False"
+        )
     if start.method.formula is not method.formula or old != new:
         raise ValueError(
             "warm_start=True needs the optimizer, dtype, classes, multi_class and features of the "

@@ -1,7 +1,8 @@
 """LinearClassifier and LinearRegressor: large linear models with scikit-learn's interface.
 
 Both minimise the (weighted) mean loss plus ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 *
-|w|_2**2)``; the intercept is not penalised.
+|w|_2**2)``, where each feature's part is multiplied by its penalty factor, if there are any; the
+intercept is not penalised.
 
 Two update orders. *Online* (``batch_size=1``): rows update one after another; margins are taken
 once for a block of up to ``block_size`` rows, which is what lets vectors and threads in. With
@@ -105,6 +106,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
     l1_ratio : float in [0, 1]
         Share of l1 in ``"elasticnet"``.
+    penalty_factors : array-like of shape (n_features,), optional
+        Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
+        penalised. Not for ``solver="dual"``.
+    scale : "auto" or None
+        ``"auto"`` learns from a copy of X whose columns are divided by the largest magnitude seen
+        in them, so far in ``partial_fit`` (Ross, Mineiro and Langford 2013), so that units do not
+        matter; zeros stay. The penalty is of the weights of these columns; `coef_` is of X's.
     fit_intercept : bool
     max_iter : int
         Epochs.
@@ -190,6 +198,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         penalty: str | None = "l2",
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
+        penalty_factors: Any = None,
+        scale: str | None = None,
         fit_intercept: bool = True,
         max_iter: int = 5,
         shuffle: bool = True,
@@ -214,6 +224,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             penalty=penalty,
             alpha=alpha,
             l1_ratio=l1_ratio,
+            penalty_factors=penalty_factors,
+            scale=scale,
             fit_intercept=fit_intercept,
             max_iter=max_iter,
             shuffle=shuffle,
@@ -383,7 +395,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Margins: of shape (n_rows,) for two classes, (n_rows, n_classes) for more."""
+        """Margins: of shape (n_rows,) for two classes, (n_rows, n_classes) for more.
+
+        Sparse rows need not be sorted; values are added up in the order in which they are stored.
+        """
         margins = self._margins(X)
         return margins[:, 0] if margins.shape[1] == 1 else margins
 
@@ -436,9 +451,9 @@ class LinearRegressor(RegressorMixin, LinearModel):
 "squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
         ``"squared_error"`` by default. The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
-    solver, optimizer, penalty, alpha, l1_ratio, fit_intercept, max_iter, shuffle, batch_size, \
-block_size, random_state, tol, early_stopping, validation_fraction, n_iter_no_change, warm_start, \
-average, n_threads, verbose
+    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, scale, fit_intercept, max_iter, \
+shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
+n_iter_no_change, warm_start, average, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
         Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.
@@ -481,6 +496,8 @@ average, n_threads, verbose
         penalty: str | None = "l2",
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
+        penalty_factors: Any = None,
+        scale: str | None = None,
         fit_intercept: bool = True,
         max_iter: int = 5,
         shuffle: bool = True,
@@ -506,6 +523,8 @@ average, n_threads, verbose
             penalty=penalty,
             alpha=alpha,
             l1_ratio=l1_ratio,
+            penalty_factors=penalty_factors,
+            scale=scale,
             fit_intercept=fit_intercept,
             max_iter=max_iter,
             shuffle=shuffle,

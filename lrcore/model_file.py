@@ -53,6 +53,15 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         arrays[f"state_{k}"] = state.columns
         if state.average is not None:
             arrays[f"average_{k}"] = state.average.changes
+    # The parameter may have been set anew since the fit.
+    for name, factors in (
+        ("penalty_factors", model.penalty_factors),
+        ("factors", model._fitted.method.factors),
+    ):
+        if factors is not None:
+            arrays[name] = np.asarray(factors, np.float64)
+    if model._fitted.scale is not None:
+        arrays["scale"] = model._fitted.scale
     if isinstance(model, LinearClassifier):
         arrays["classes"] = model.classes_
     if hasattr(model, "feature_names_in_"):
@@ -96,14 +105,18 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     params = dict(header["params"])
     if isinstance(params["optimizer"], dict):
         params["optimizer"] = rules.from_dict(params["optimizer"])
+    params["penalty_factors"] = arrays.get("penalty_factors")
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
     saved = dict(header["method"])
     number = saved.pop("parameter")
     names = ("epsilon", "quantile", "power", "n_outputs")
     loss = losses.make(saved.pop("loss"), **dict.fromkeys(names, number))
-    method = Method(loss, rules.from_dict(saved.pop("rule")), **saved)
+    rule, factors = rules.from_dict(saved.pop("rule")), arrays.get("factors")
+    method = Method(loss, rule, factors=factors, **saved)
     shape = (method.columns.width, header["n_features"] + 1)
+    if factors is not None and (factors.shape != (shape[1] - 1,) or factors.dtype != np.float64):
+        raise ValueError(f"factors must be {shape[1] - 1} of float64, got {factors.shape}")
     states = []
     for k, (step, base, debt, *blocks) in enumerate(header["states"]):
         array = np.ascontiguousarray(arrays[f"state_{k}"])
@@ -120,8 +133,14 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
                 raise ValueError(f"average_{k} must be of {shape[1]} features, got {changes.shape}")
             state.average = Average(changes, int(since))
         states.append(state)
+    scale = arrays.get("scale")
+    dtype = states[0].array.dtype
+    if method.scaled != (scale is not None):
+        raise ValueError("scale must be there if and only if the method is scaled")
+    if scale is not None and (scale.shape != (shape[1] - 1,) or scale.dtype != dtype):
+        raise ValueError(f"scale must be {shape[1] - 1} of {dtype}, got {scale.shape}")
     curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
-    model._finish(Outcome(Fitted(states, method), curve, [], dual_gap=gap))
+    model._finish(Outcome(Fitted(states, method, scale), curve, [], dual_gap=gap))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
@@ -157,6 +176,7 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
         "l1": method.l1,
         "l2": method.l2,
         "intercept": method.intercept,
+        "scaled": method.scaled,
         "averaged_from": method.averaged_from,
         "batch_size": method.batch_size,
         "block_size": method.block_size,

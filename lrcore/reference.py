@@ -87,9 +87,12 @@ def settle_features(state: State, method: Method, c: Any, which: slice, owed: fl
     if owed:
         scale = one(1) * formula.scale(c, *states)
         due = one(owed) * (getattr(c, formula.gain) if formula.gain else one(1))
+        factors = np.ones(1) if method.factors is None else method.factors[which]
+        factors = factors.astype(columns.dtype)
+        due = due * factors
         size = np.abs(w) * scale - due * one(method.l1)
         size = np.maximum(size, one(0)) / (scale + due * one(method.l2))
-        w[...] = np.copysign(size, w)
+        w[...] = np.where(factors != 0, np.copysign(size, w), w)
 
 
 def fit_rows(

@@ -17,7 +17,7 @@ from lrcore._core import threads
 CACHE_BYTES = 1 << 19
 
 #: Values of X whose weights are fetched beforehand where they do not fit that cache.
-AHEAD = 96
+AHEAD, AHEAD_OF_SEVERAL = 96, 24
 
 #: Values that are compared with 1 at a time.
 LOOK = 1 << 16
@@ -165,6 +165,27 @@ class Rows:
                 out[:] = np.nan
         else:
             _core.kernels.margins_dense(self.values, weights, intercept, out, used)
+        return out
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether `margins_of_several` can be had: of sparse rows, from the core."""
+        return self.sparse and _core.kernels is not None
+
+    def margins_of_several(
+        self, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
+    ) -> np.ndarray:
+        """The same of several outputs at once, with the same bits.
+
+        weights, of X's dtype, is (n_features, n_outputs); each of its rows lies in one piece, with
+        room for n_outputs to a multiple of eight.
+        """
+        assert _core.kernels is not None
+        out = np.empty((self.shape[0], weights.shape[1]), self.dtype)
+        used = threads.count(n_threads, out.shape[1] * self.values.size)
+        ahead = AHEAD_OF_SEVERAL if weights.nbytes > CACHE_BYTES else 0
+        if not _core.kernels.margins_outputs(*self.csr, weights, intercepts, out, ahead, used):
+            out[:] = np.nan
         return out
 
 

@@ -34,6 +34,12 @@ class Staged:
     features: np.ndarray | None
     debt: Debt
 
+    def renumber(self, method: Method) -> Method:
+        """The method, whose penalties' factors go by features, for the rows' numbering."""
+        if self.features is None or method.factors is None:
+            return method
+        return replace(method, factors=method.factors[self.features])
+
     def unstage(self, state: State, method: Method, original: Rows) -> State:
         """The state, all paid, in the original numbering."""
         if self.features is None:

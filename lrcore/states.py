@@ -53,6 +53,10 @@ class Method:
     n_outputs: int = 1
     #: Steps before the first whose weights count in the average; None for no average.
     averaged_from: int | None = None
+    #: Factors of the features' penalties, (n_features,) float64; None: 1 each.
+    factors: np.ndarray | None = field(default=None, compare=False)
+    #: Whether columns are divided by the largest magnitude seen in them.
+    scaled: bool = False
 
     @property
     def penalised(self) -> bool:

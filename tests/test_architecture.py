@@ -19,7 +19,7 @@ FLOORS = [
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "parameters"},
     {"rules"},
     {"states", "arguments", "groups", "options"},
-    {"reference", "staging"},
+    {"reference", "staging", "scaling"},
     {"epochs", "optimizer", "config"},
     {"fitting"},
     {"dual"},
@@ -30,7 +30,7 @@ FLOORS = [
     {"cli"},
 ]
 #: The only modules that call the core.
-CALLERS = {"groups", "epochs", "staging", "rows", "checks", "config", "demo", "cli"}
+CALLERS = {"groups", "epochs", "scaling", "staging", "rows", "checks", "config", "demo", "cli"}
 CALLERS |= {"_core", "_core.threads", "dual"}
 
 

@@ -294,7 +294,7 @@ def test_what_comes_with_rows_is_refused():
     with pytest.raises(ValueError, match="got 'poisson'"):
         LinearRegressor("poisson", solver="dual").fit(X, np.abs(target))
     far = estimator("squared_error", fit_intercept=False)
-    with pytest.raises(FloatingPointError, match="scale the columns"):
+    with pytest.raises(FloatingPointError, match="scale the columns of X"):
         far.fit(np.full((3, 1), 1e200), [0.0, 1.0, -1.0])
 
 

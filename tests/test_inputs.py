@@ -147,6 +147,29 @@ def test_predictions_refuse_what_fits_refuse(build, index, n_threads):
                     clf.decision_function(raw_csr(values, i, p, tall.shape))
 
 
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("n_classes", [3, 8, 9, 20])
+def test_margins_of_several_outputs_have_the_bits_of_each_alone(build, index, n_classes):
+    """Also of models with averages or scales, and of rows of the other dtype."""
+    y = np.arange(200) % n_classes
+    arrays = X.indices.astype(index), X.indptr.astype(index)
+    for keywords in ({}, {"average": True}, {"scale": "auto"}, {"solver": "dual", "alpha": 1e-2}):
+        for n_threads in (1, 2, 3):
+            clf = LinearClassifier(random_state=0, max_iter=2, n_threads=n_threads, **keywords)
+            clf.fit(X.astype(np.float32), y)
+            for dtype in DTYPES:
+                rows = raw_csr(X.data.astype(dtype), *arrays, X.shape)
+                alone = [
+                    as_rows(rows).margins(w.astype(dtype), float(b), 1)
+                    for w, b in zip(clf.coef_, clf.intercept_)
+                ]
+                assert np.ptp(alone[0]) > 0
+                assert equal_bits(clf.decision_function(rows), np.stack(alone, axis=1))
+    rows.indices[7] = 30
+    with pytest.raises(ValueError, match="an index outside 0 to 29 in row"):
+        clf.predict(rows)
+
+
 def test_predictions_take_rows_in_any_order():
     clf = LinearClassifier(random_state=0).fit(X, LABELS)
     order = np.concatenate([np.arange(a, b)[::-1] for a, b in zip(X.indptr, X.indptr[1:])])

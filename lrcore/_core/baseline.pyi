@@ -55,6 +55,7 @@ class LinearFit:
         parameter: float,
         l1: float,
         l2: float,
+        factors: NDArray[np.int8] | None,
         intercept: bool,
         mean: bool,
         block: int,
@@ -95,6 +96,8 @@ settle_model: Fused
 margins_csr: Fused
 margins_dense: Fused
 margins_outputs: Fused
+scale_csr: Fused
+scale_dense: Fused
 inspect_csr: Fused
 number_features: Fused
 arrange: Fused

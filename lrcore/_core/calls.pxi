@@ -4,9 +4,11 @@
 cdef class LinearFit:
     """What stays the same from call to call of a fit: losses, penalties, threads, scratch.
 
-    Every argument has been checked by the caller; nothing is checked here.
+    Every argument has been checked by the caller; nothing is checked here. The penalties' factors
+    are the bytes of an array of the model's dtype, or None.
     """
     cdef Fit c
+    cdef const char[::1] factors
     cdef const double[::1] powers
     cdef const int64_t[::1] bounds
     cdef double[:, ::1] scratch
@@ -19,11 +21,12 @@ cdef class LinearFit:
 
     def __init__(
         self, *, str loss, double parameter,
-        double l1, double l2, bint intercept, bint mean, Py_ssize_t block,
+        double l1, double l2, const char[::1] factors, bint intercept, bint mean, Py_ssize_t block,
         Py_ssize_t n_features, tuple columns, const double[::1] powers,
         const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
         double[:, ::1] scratch, int64_t[:, ::1] listed, char[:, ::1] before,
     ):
+        self.factors = factors
         self.powers = powers
         self.bounds = bounds
         self.scratch = scratch
@@ -33,6 +36,9 @@ cdef class LinearFit:
         self.c.parameter = parameter
         self.c.l1 = l1
         self.c.l2 = l2
+        self.c.factors = NULL
+        if factors is not None:
+            self.c.factors = &factors[0]
         self.c.intercept = intercept
         self.c.mean = mean
         self.c.block = block
@@ -175,6 +181,60 @@ def settle_model(
     job.c.averaged_from = averaged_from
     with nogil:
         run(worker, <void*>&table[0, 0], &model[0, 0], NULL, &job.c, 1)
+
+
+cdef void scale_rows(
+    Matrix* X, Py_ssize_t n_rows, real* scale, real* out, Py_ssize_t offset, Py_ssize_t block
+) noexcept nogil:
+    """Values over the largest magnitude of their column so far, a block of rows at a time."""
+    cdef const real* x = <const real*>X.values
+    cdef Py_ssize_t start = 0, stop, i, j, k
+    while start < n_rows:
+        stop = min(n_rows, start + block - (offset + start) % block)
+        if Matrix is Dense:
+            for i in range(start, stop):
+                k = i * X.n_columns
+                for j in range(X.n_columns):
+                    scale[j] = max(scale[j], magnitude(x[k + j]))
+            for i in range(start, stop):
+                k = i * X.n_columns
+                for j in range(X.n_columns):
+                    out[k + j] = x[k + j] / scale[j]
+        else:
+            for k in range(X.indptr[start], X.indptr[stop]):
+                scale[X.indices[k]] = max(scale[X.indices[k]], magnitude(x[k]))
+            for k in range(X.indptr[start], X.indptr[stop]):
+                out[k] = x[k] / scale[X.indices[k]]
+        start = stop
+
+
+def scale_csr(
+    const int64_t[::1] indptr, const index[::1] indices, const real[::1] values, real[::1] scale,
+    real[::1] out, Py_ssize_t offset, Py_ssize_t block,
+):
+    """The values of CSR rows over those of `scale`, which grows; see lrcore/scaling.py."""
+    cdef CSR32 short_rows
+    cdef CSR64 long_rows
+    cdef Py_ssize_t n_rows = indptr.shape[0] - 1
+    if index is int32_t:
+        short_rows = csr32(indptr, indices, values)
+        with nogil:
+            scale_rows(&short_rows, n_rows, &scale[0], &out[0], offset, block)
+    else:
+        long_rows = csr64(indptr, indices, values)
+        with nogil:
+            scale_rows(&long_rows, n_rows, &scale[0], &out[0], offset, block)
+
+
+def scale_dense(
+    const real[:, ::1] X, real[::1] scale, real[:, ::1] out, Py_ssize_t offset, Py_ssize_t block
+):
+    """The same of dense rows."""
+    cdef Dense rows
+    rows.values = &X[0, 0]
+    rows.n_columns = X.shape[1]
+    with nogil:
+        scale_rows(&rows, X.shape[0], &scale[0], &out[0, 0], offset, block)
 
 
 def evaluate_loss(

@@ -6,20 +6,33 @@
 # at once, every so many rows (`settle`).
 
 
-cdef inline void pay(
-    Rule r, real* w, double owed, double l1, double l2, real a, real b, real c
+cdef inline void lay_factors(
+    const Fit* job, Py_ssize_t first, Py_ssize_t n, real* factors
 ) noexcept nogil:
-    """The penalty of the steps whose rates sum to `owed`.
+    """Factors of the penalties of n features in a row."""
+    cdef Py_ssize_t i
+    if job.factors is NULL:
+        for i in range(n):
+            factors[i] = 1
+    else:
+        for i in range(n):
+            factors[i] = (<const real*>job.factors)[first + i]
+
+
+cdef inline void pay(
+    Rule r, real* w, double owed, real factor, double l1, double l2, real a, real b, real c
+) noexcept nogil:
+    """The penalty of the steps whose rates sum to `owed`, times the feature's factor.
 
     Proximal, in the rule's metric: composite mirror descent (Duchi et al. 2010), so first a soft
-    threshold, then a shrinkage.
+    threshold, then a shrinkage. With a factor of 0 not a bit changes.
     """
     cdef real denominator = scale(r, a, b, c)
-    cdef real due = <real>owed * <real>gain(r)
+    cdef real due = <real>owed * <real>gain(r) * factor
     cdef real size = magnitude(w[0]) * denominator - due * <real>l1
     # The positive part, exactly, and without a choice: with one, no compiler made vectors of this.
     size = (size + magnitude(size)) * <real>0.5 / (denominator + due * <real>l2)
-    w[0] = with_sign(size, w[0])
+    w[0] = with_sign(size, w[0]) if factor != 0 else w[0]
 
 
 cdef inline double idle_power(Fit* job, int64_t k) noexcept nogil:
@@ -193,13 +206,15 @@ cdef inline void pay_eight(
     cdef real* a = columns + (LANES if states(&r) > 0 else 0)
     cdef real* b = columns + (2 * LANES if states(&r) > 1 else 0)
     cdef real* c = columns + (3 * LANES if states(&r) > 2 else 0)
+    cdef real[LANES] factors
     cdef int64_t[LANES] j
     cdef Py_ssize_t i
     for i in range(LANES):
         j[i] = first + i
+    lay_factors(job, first, LANES, factors)
     load(model, <const int64_t*>j, columns, width)
     for i in range(LANES):
-        pay(r, columns + i, owed, job.l1, job.l2, a[i], b[i], c[i])
+        pay(r, columns + i, owed, factors[i], job.l1, job.l2, a[i], b[i], c[i])
     store(model, <const int64_t*>j, columns, width)
 
 
@@ -232,14 +247,21 @@ cdef inline void settle(
 cdef inline void pay_range(
     Rule r, real* model, Matrix* X, Fit* job, Py_ssize_t low, Py_ssize_t high, double owed
 ) noexcept nogil:
-    cdef Py_ssize_t j, cs = stride(X, job)
+    cdef Py_ssize_t j, i, n, cs = stride(X, job)
     cdef real* a_column = model + (cs if states(&r) > 0 else 0)
     cdef real* b_column = model + (2 * cs if states(&r) > 1 else 0)
     cdef real* c_column = model + (3 * cs if states(&r) > 2 else 0)
     cdef real* w
+    cdef real[64] factors
     if Matrix is Dense:
-        for j in range(low, high):
-            pay(r, model + j, owed, job.l1, job.l2, a_column[j], b_column[j], c_column[j])
+        for j in range(low, high, 64):
+            n = min(64, high - j)
+            lay_factors(job, j, n, factors)
+            for i in range(n):
+                pay(
+                    r, model + j + i, owed, factors[i], job.l1, job.l2, a_column[j + i],
+                    b_column[j + i], c_column[j + i],
+                )
     else:
         j = low
         while j + 8 <= high:
@@ -250,8 +272,9 @@ cdef inline void pay_range(
             j += 8
         while j < high:
             w = model + j * job.width
+            lay_factors(job, j, 1, factors)
             pay(
-                r, w, owed, job.l1, job.l2, w[min(1, states(&r))], w[min(2, states(&r))],
+                r, w, owed, factors[0], job.l1, job.l2, w[min(1, states(&r))], w[min(2, states(&r))],
                 w[min(3, states(&r))],
             )
             j += 1

@@ -89,6 +89,7 @@ cdef struct Fit:
     Py_ssize_t block
     double l1
     double l2
+    const void* factors         # of each feature's penalty; NULL: 1
     # the penalties: groups of features, one after another
     int n_groups                # 0: no penalty
     const int64_t* stops        # where each group ends

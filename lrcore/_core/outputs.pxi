@@ -281,6 +281,7 @@ cdef inline void pay_outputs(
     cdef real* average = <real*>job.average
     cdef Py_ssize_t j, k, i
     cdef real* slot
+    cdef real factor
     if owed == 0 and not decays(&r):
         return
     for j in range(low, high):
@@ -288,10 +289,11 @@ cdef inline void pay_outputs(
         if decays(&r):
             wake_outputs(r, slot, job, done, done)
         if owed != 0:
+            lay_factors(job, j, 1, &factor)
             for k in range(0, job.lanes, 8):
                 load_outputs(&r, slot, job.lanes, k, columns)
                 for i in range(LANES):
-                    pay(r, columns + i, owed, job.l1, job.l2, a[i], b[i], c[i])
+                    pay(r, columns + i, owed, factor, job.l1, job.l2, a[i], b[i], c[i])
                 if average is not NULL:
                     add_changes(
                         columns, <const int64_t*>NULL, LANES, 1, slot + k,
