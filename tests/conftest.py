@@ -20,5 +20,5 @@ def backend(request, monkeypatch):
     return request.param
 
 
-#: Needs torch and optax; run by hand.
-collect_ignore = ["golden/record.py"]
+#: Need torch, optax and others; run by hand.
+collect_ignore = ["golden/record.py", "golden/record_schedules.py"]

@@ -42,7 +42,7 @@ from lrcore.schedules.decays import (
     Polynomial,
     Step,
 )
-from lrcore.schedules.lengths import Length, check_rate, check_steps
+from lrcore.schedules.fields import Length, check_rate, check_steps
 from lrcore.schedules.plateau import Plateau
 from lrcore.schedules.registry import SCHEDULES, as_schedule, from_dict, from_json
 from lrcore.schedules.spec import SpecError, parse

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 from lrcore import plotting
 from lrcore.numerics import Floats
 from lrcore.schedules import adapters
-from lrcore.schedules.lengths import (
+from lrcore.schedules.fields import (
+    PLAIN_FIELDS,
     Length,
-    as_length,
     as_rate,
     check_steps,
     in_steps,
@@ -36,13 +36,6 @@ BLOCK = 1 << 13
 LARGEST = float(np.finfo(np.float64).max)
 
 
-def as_flag(name: str, value: Any) -> bool:
-    """The value, if it is a boolean."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
 def as_schedule_field(name: str, value: Any) -> Schedule:
     """The value, if it is a schedule."""
     if not isinstance(value, Schedule):
@@ -50,41 +43,10 @@ def as_schedule_field(name: str, value: Any) -> Schedule:
     return value
 
 
-def as_milestones(name: str, value: Any) -> tuple[Length, ...]:
-    """Lengths as a tuple, ascending as far as they are known."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} must be a list of steps such as [30, 60], got {value!r}")
-    lengths = tuple(as_length(f"{name}[{i}]", each) for i, each in enumerate(value))
-    if not lengths:
-        raise ValueError(f"{name} must have at least one step; use Constant for a rate that stays")
-    known = [each for each in lengths if isinstance(each, int)]
-    if known != sorted(set(known)):
-        raise ValueError(f"{name} must ascend, got {list(lengths)!r}")
-    return lengths
-
-
-def as_shift(name: str, value: Any) -> Length:
-    """A length that may be negative or 0 if it is in steps."""
-    return as_length(name, value, least=-(2**53))
-
-
-def as_count(name: str, value: Any) -> int:
-    """An integer >= 1."""
-    check_steps(name, value)
-    return int(value)
-
-
 #: What the fields of schedules are, by name: takes name and value, gives the value made plain.
 FIELDS: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(("lr", "end", "start", "peak", "gamma", "power", "multiplier"), as_rate),
-    **dict.fromkeys(("factor", "low", "high"), as_rate),
-    **dict.fromkeys(("steps", "every", "at", "up", "down", "decay_steps", "timescale"), as_length),
     **dict.fromkeys(("after", "before", "inner", "first", "second"), as_schedule_field),
-    **dict.fromkeys(("staircase", "vectorized"), as_flag),
-    "milestones": as_milestones,
-    "warmup_steps": lambda name, value: as_length(name, value, least=0),
-    "by": as_shift,
-    "times": as_count,
+    **PLAIN_FIELDS,
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from lrcore.numerics import Floats
 from lrcore.schedules.base import LAST_STEP, Schedule
 from lrcore.schedules.decays import half_cosine, powers
-from lrcore.schedules.lengths import Length, in_steps
+from lrcore.schedules.fields import Length, in_steps
 
 MODES = ("triangular", "triangular2", "exp_range")
 

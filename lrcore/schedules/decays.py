@@ -10,7 +10,7 @@ import numpy as np
 from lrcore import numerics
 from lrcore.numerics import Floats
 from lrcore.schedules.base import LARGEST, Schedule
-from lrcore.schedules.lengths import Length, in_steps
+from lrcore.schedules.fields import Length, in_steps
 
 
 def powers(gamma: float, n: np.ndarray) -> Floats:

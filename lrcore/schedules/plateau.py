@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrcore.numerics import Floats
-from lrcore.schedules.base import Scale, Schedule, as_count
-from lrcore.schedules.lengths import as_rate, check_steps
+from lrcore.schedules.base import Scale, Schedule
+from lrcore.schedules.fields import as_count, as_rate, check_steps
 
 #: What `state_dict` gives.
 STATE = ("scale", "best", "bad", "waiting", "checks")

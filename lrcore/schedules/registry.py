@@ -31,7 +31,7 @@ from lrcore.schedules.decays import (
     Polynomial,
     Step,
 )
-from lrcore.schedules.lengths import check_rate
+from lrcore.schedules.fields import check_rate
 from lrcore.schedules.plateau import Plateau
 
 #: What a file may hold.

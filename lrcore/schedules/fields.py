@@ -1,9 +1,10 @@
-"""Arguments of schedules, checked and made plain: rates, lengths, and what a length comes to."""
+"""Fields of schedules, checked and made plain; lengths, and what they come to in steps."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -61,6 +62,51 @@ def as_length(name: str, value: Any, least: int = 1) -> Length:
     if Fraction(match[1]) == 0:
         raise ValueError(f"{name} must be above 0, got {value!r}")
     return match[1] + match[2]
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """The value, if it is a boolean."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def as_milestones(name: str, value: Any) -> tuple[Length, ...]:
+    """Lengths as a tuple, ascending as far as they are known."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be a list of steps such as [30, 60], got {value!r}")
+    lengths = tuple(as_length(f"{name}[{i}]", each) for i, each in enumerate(value))
+    if not lengths:
+        raise ValueError(f"{name} must have at least one step; use Constant for a rate that stays")
+    known = [each for each in lengths if isinstance(each, int)]
+    if known != sorted(set(known)):
+        raise ValueError(f"{name} must ascend, got {list(lengths)!r}")
+    return lengths
+
+
+def as_shift(name: str, value: Any) -> Length:
+    """A length that may be negative or 0 if it is in steps."""
+    return as_length(name, value, least=-LONGEST)
+
+
+def as_count(name: str, value: Any) -> int:
+    """An integer >= 1."""
+    check_steps(name, value)
+    return int(value)
+
+
+#: What the fields of schedules are that hold no schedule, by name: takes name and value, gives the
+#: value made plain.
+PLAIN_FIELDS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("lr", "end", "start", "peak", "gamma", "power", "multiplier"), as_rate),
+    **dict.fromkeys(("factor", "low", "high"), as_rate),
+    **dict.fromkeys(("steps", "every", "at", "up", "down", "decay_steps", "timescale"), as_length),
+    **dict.fromkeys(("staircase", "vectorized"), as_flag),
+    "milestones": as_milestones,
+    "warmup_steps": lambda name, value: as_length(name, value, least=0),
+    "by": as_shift,
+    "times": as_count,
+}
 
 
 def steps_of(
