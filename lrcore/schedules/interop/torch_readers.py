@@ -117,9 +117,15 @@ def plateau(
     """ReduceLROnPlateau, whose patience is one more, and whose floor is a rate."""
     relative = threshold_mode == "rel"
     return Plateau(
-        Constant(lr), factor=factor, patience=patience + 1, mode=mode, cooldown=cooldown,
-        rtol=threshold if relative else 0.0, atol=0.0 if relative else threshold, floor=min(1.0, min_lr / lr) if lr else 0.0,
-    )  # fmt: skip
+        Constant(lr),
+        factor=factor,
+        patience=patience + 1,
+        mode=mode,
+        rtol=threshold if relative else 0.0,
+        atol=0.0 if relative else threshold,
+        cooldown=cooldown,
+        floor=min(1.0, min_lr / lr) if lr else 0.0,
+    )
 
 
 READERS: Readers = {
