@@ -67,6 +67,8 @@ class ScheduleDisplay:
         ax.set_xlabel("step")
         ax.set_ylabel("learning rate")
         ax.set_ylim(bottom=0)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.margins(x=0.01)
         ax.grid(alpha=0.3)
         if self.name is not None:

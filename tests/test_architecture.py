@@ -13,7 +13,7 @@ PACKAGE = Path(lrcore.__file__).parent
 FLOORS = [
     {"_core.cpu", "_core.baseline", "_core.avx2", "_core.avx512"},
     {"_core"},
-    {"_core.threads", "numerics", "archive", "arrays", "frames", "plotting"},
+    {"_core.threads", "numerics", "archive", "arrays", "frames", "plotting", "sparkline"},
     {"schedules.fields", "schedules.adapters"},
     {"schedules.base"},
     {"schedules.custom", "schedules.decays", "schedules.plateau"},

@@ -179,7 +179,7 @@ class Rule:
         >>> import lrcore
         >>> rule = lrcore.SGD(lr=lrcore.schedules.Cosine(0.1, steps="9ep"))
         >>> rule.resolve(steps_per_epoch=50)
-        SGD(lr=Cosine(lr=0.1, steps=450, end=0.0), momentum=0.0, dampening=0.0, nesterov=False)
+        SGD(lr=Cosine(lr=0.1, steps=450, end=0.0), momentum=0.0, nesterov=False, dampening=0.0)
         """
         if not isinstance(self.lr, Schedule):
             return self
