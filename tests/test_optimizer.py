@@ -265,5 +265,9 @@ def test_a_function_of_the_step_is_a_rate():
         by_function.step(np.ones(3))
         by_schedule.step(np.ones(3))
     assert np.array_equal(w, v)
-    with pytest.raises(TypeError, match="<lambda> cannot be saved: a file would hold its name"):
-        by_function.state_dict()
+    for opt in (
+        by_function,
+        lrcore.Optimizer({"a": w}, lrcore.SGD(), overrides={"a": {"lr": lambda t: 0.1}}),
+    ):
+        with pytest.raises(TypeError, match="<lambda> cannot be saved: a file would hold its name"):
+            opt.state_dict()
