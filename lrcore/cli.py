@@ -1,4 +1,4 @@
-"""The lrcore command: fit, predict, evaluate, demo.
+"""The lrcore command: fit, predict, evaluate, schedule, demo.
 
 Results go to stdout, progress and errors to stderr. The exit status is 0, 1 for data that cannot
 be used, 2 for wrong usage.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import lrcore
-from lrcore import datafile, demo, losses, model_file
+from lrcore import datafile, demo, losses, model_file, schedules, sparkline
 from lrcore._core import threads
 from lrcore.fitting import Progress
 from lrcore.linear_model import LinearClassifier, LinearRegressor
@@ -69,7 +69,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--optimizer", default="adagrad", choices=[n.lower() for n in RULES], help="update rule"
     )
     fit.add_argument(
-        "--lr", type=not_negative, help="first rate; falls linearly to 0 (default: the rule's)"
+        "--lr",
+        type=rate,
+        metavar="RATE|SPEC",
+        help="first rate, which falls linearly to 0, or a schedule such as 'cosine(0.5, 95%%)"
+        ".warmup(5%%)' (default: the rule's)",
     )
     fit.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
     fit.add_argument("--alpha", type=not_negative, default=1e-6, help="weight of the penalty")
@@ -95,6 +99,18 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", metavar="MODEL")
     add_data(evaluate)
     evaluate.set_defaults(run=run_evaluate)
+
+    schedule = commands.add_parser("schedule", help="print and draw a learning rate schedule")
+    schedule.add_argument(
+        "spec", metavar="SPEC", type=spec, help="such as 'cosine(1e-3, steps=1000).warmup(100)'"
+    )
+    schedule.add_argument(
+        "--steps", type=count, help="length of the run (default: until the rate comes to rest)"
+    )
+    schedule.add_argument("--steps-per-epoch", type=count, help="what 1ep comes to")
+    schedule.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg, .pdf)")
+    schedule.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    schedule.set_defaults(run=run_schedule)
 
     show = commands.add_parser("demo", help="fit flight delays, beside scikit-learn and NumPy")
     show.add_argument("--rows", type=count, help="use only the first rows (default: all)")
@@ -125,6 +141,17 @@ def not_negative(text: str) -> float:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
+
+
+def spec(text: str) -> schedules.Schedule:
+    try:
+        return schedules.parse(text)
+    except schedules.SpecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def rate(text: str) -> float | schedules.Schedule:
+    return spec(text) if "(" in text else not_negative(text)
 
 
 def share(text: str) -> float:
@@ -253,6 +280,29 @@ def run_evaluate(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
             if name == "rows"
             else f"{name.replace('_', ' '):<12} {value:.5f}"
         )
+
+
+def run_schedule(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    options = (("ep'", args.steps_per_epoch, "--steps-per-epoch"), ("%'", args.steps, "--steps"))
+    for unit, given, option in options:
+        relative = [each for each in args.spec.unresolved if each.endswith(unit)]
+        if relative and given is None:
+            parser.error(f"{relative[0]} needs {option}")
+    schedule = args.spec.resolve(steps_per_epoch=args.steps_per_epoch, total_steps=args.steps)
+    steps = args.steps or max(1, schedule.span - 1)
+    shown = np.unique(np.linspace(0, steps, 11).round().astype(np.int64))
+    rates = schedule(shown)
+    if args.plot:
+        schedule.plot(steps + 1).figure_.savefig(args.plot, dpi=150)
+    if args.json:
+        plain = {"schedule": schedule.to_dict(), "steps": shown.tolist(), "rates": rates.tolist()}
+        print(json.dumps(plain))
+        return
+    width = max(4, len(f"{steps:,}"))
+    print(f"{'step':>{width}}  rate")
+    for step, value in zip(shown, rates):
+        print(f"{step:>{width},}  {value:.6g}")
+    print(sparkline.of(schedule(np.linspace(0, steps, 60).astype(np.int64))))
 
 
 def run_demo(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

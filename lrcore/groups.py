@@ -230,9 +230,17 @@ def grouped(
     Raises
     ------
     ValueError, TypeError
-        If overrides name no parameter or no hyperparameter, or states cannot be kept as `low`.
+        If overrides name no parameter or no hyperparameter, states cannot be kept as `low`, or a
+        schedule is not in steps.
     """
     chosen = overridden(params, rule, overrides)
+    for name, each in zip(params.names, chosen):
+        if each.unresolved:
+            raise ValueError(
+                f"the schedule of {name} has {', '.join(each.unresolved)}, and an Optimizer knows "
+                "neither epochs nor the length of the run: give "
+                "rule.resolve(steps_per_epoch=..., total_steps=...)"
+            )
     places: dict[Any, list[int]] = {}
     for i, (array, each) in enumerate(zip(params.arrays, chosen)):
         places.setdefault((array.dtype, each.formula), []).append(i)

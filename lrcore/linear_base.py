@@ -126,21 +126,27 @@ class LinearModel(BaseEstimator):
                 + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
             )
 
-    def _rule(self, total_steps: int | None) -> Rule:
-        """The rule, with a rate given as a number falling to 0 over a run of known length.
+    def _rule(self, steps_per_epoch: int | None) -> Rule:
+        """The rule, its schedule in steps; a rate given as a number falls to 0 over the run.
 
-        Averages do what the fall does (Polyak and Juditsky 1992): with them it stays.
+        Averages do what the fall does (Polyak and Juditsky 1992): with them it stays. Without
+        `steps_per_epoch` there is no run of known length, and the rule is as it was given.
         """
         if isinstance(self.optimizer, Rule):
             rule = self.optimizer
         else:
             cls = rule_class(self.optimizer)
             rule = cls(lr=cls.linear_lr)
-        if total_steps is None or isinstance(rule.lr, Schedule) or not rule.anneals or self.average:
+        if steps_per_epoch is None:
+            return rule
+        total_steps = steps_per_epoch * self.max_iter
+        if isinstance(rule.lr, Schedule):
+            return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+        if not rule.anneals or self.average:
             return rule
         return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
 
-    def _method(self, total_steps: int | None, data: Data, last: Fitted | None) -> Method:
+    def _method(self, steps_per_epoch: int | None, data: Data, last: Fitted | None) -> Method:
         """What is minimised and how; `last` is the fit that goes on, if one does.
 
         Outputs move together in a softmax, and over sparse rows: there 3 took 0.7 to 0.85 of the
@@ -155,7 +161,7 @@ class LinearModel(BaseEstimator):
         alpha = 0.0 if self.penalty is None else float(self.alpha)
         return Method(
             loss=self._made_loss() if data.n_outputs == 1 else Softmax(data.n_outputs),
-            rule=self._rule(total_steps),
+            rule=self._rule(steps_per_epoch),
             l1=alpha * l1_share,
             l2=alpha * (1.0 - l1_share),
             intercept=bool(self.fit_intercept),
@@ -179,7 +185,7 @@ class LinearModel(BaseEstimator):
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
         start = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
-        method = self._method(steps * self.max_iter, training, start)
+        method = self._method(steps, training, start)
         stopping = None
         if held_out is not None or self.tol is not None:
             rows, goal = (held_out, Data.mean_loss) if held_out else (training, Data.objective)
@@ -218,6 +224,12 @@ class LinearModel(BaseEstimator):
             )
         last = None if first else self._fitted
         method = self._method(None, data, last)
+        if method.rule.unresolved:
+            raise ValueError(
+                f"the schedule of optimizer has {', '.join(method.rule.unresolved)}, and "
+                "partial_fit knows neither epochs nor the length of the run: give lengths in "
+                "steps, or call fit"
+            )
         if last is not None and (
             method.columns != last.method.columns
             or method.loss.joint != last.method.loss.joint

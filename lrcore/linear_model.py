@@ -100,7 +100,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         An update rule, such as ``lrcore.AdaGrad(lr=0.5)``, or its name. A rate given as a number
         falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio et al.
         2023) and stays as it is in ``partial_fit``; give a schedule, such as
-        ``lrcore.schedules.Constant(0.5)``, for anything else.
+        ``lrcore.schedules.Constant(0.5)``, for anything else. Its lengths may be in epochs or in
+        fractions of the run, ``Cosine(0.5, steps="95%").warmup("5%")``, which ``fit`` resolves
+        and ``partial_fit`` cannot.
     penalty : {"l2", "l1", "elasticnet"} or None
     alpha : float >= 0
         Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.

@@ -7,6 +7,10 @@ square roots, which IEEE 754 fixes to the last bit. All take and give float64 ar
 
 from __future__ import annotations
 
+import math
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -86,21 +90,38 @@ def cospi(x: ArrayLike) -> Floats:
 
 
 def power(base: float, n: ArrayLike) -> Floats:
-    """base**n for integers n >= 0, by squaring."""
+    """base**n for base >= 0 and integers n >= 0, within an ulp for each bit of n.
+
+    A product of the squares base**(2**k), each rounded once; inf above the largest float64.
+    """
     n = np.asarray(n, np.int64)
     result = np.ones(n.shape)
-    factor = float(base)
-    while np.any(n):
-        result = np.where(n & 1, result * factor, result)
-        n = n >> 1
-        factor = factor * factor  # Python floats overflow to inf without a warning
+    squares = _squares(float(base))
+    with np.errstate(over="ignore"):
+        for k in range(int(n.max(initial=0)).bit_length()):
+            odd = (n & (1 << k)).astype(bool)
+            if odd.any():
+                result *= np.where(odd, squares[k], 1.0)
     return result
+
+
+@lru_cache(maxsize=256)
+def _squares(base: float) -> tuple[float, ...]:
+    """base**(2**k) for k < 63, rounded once: squaring floats would double the error each time."""
+    squares = []
+    with localcontext(Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])):
+        exact = Decimal(base)
+        for _ in range(63):
+            squares.append(float(exact))
+            if squares[-1] not in (0.0, math.inf):
+                exact = exact * exact
+    return tuple(squares)
 
 
 def real_power(x: ArrayLike, p: float) -> Floats:
     """x**p for x >= 0 and real p > 0."""
     x = np.asarray(x, np.float64)
-    if p == int(p):
+    if p == int(p) and p <= 64:
         whole = x
         for _ in range(int(p) - 1):
             whole = whole * x

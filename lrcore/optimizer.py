@@ -95,7 +95,13 @@ class Optimizer:
             raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
         self._params = Parameters(params)
         self.rule = rule
-        self.overrides = {pattern: dict(o) for pattern, o in (overrides or {}).items()}
+        self.overrides = {
+            pattern: {
+                key: schedules.as_schedule(value) if callable(value) else value
+                for key, value in values.items()
+            }
+            for pattern, values in (overrides or {}).items()
+        }
         self.n_threads = n_threads
         self.nonfinite = nonfinite
         self.ema = ema

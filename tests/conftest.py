@@ -30,5 +30,5 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
-#: Needs torch and optax; run by hand.
-collect_ignore = ["golden/record.py"]
+#: Need torch, optax and others; run by hand.
+collect_ignore = ["golden/record.py", "golden/record_schedules.py"]

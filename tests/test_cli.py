@@ -9,6 +9,7 @@ import pytest
 from strategies import sparse_problem
 from test_files import svmlight
 
+import lrcore
 from lrcore import cli
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=300, n_features=30, dtype=np.float32)
@@ -82,6 +83,12 @@ def test_regression(tmp_path, capsys):
         ["fit", "DATA", "-o", "M", "--epochs", "0"],
         ["fit", "DATA", "-o", "M", "--optimizer", "adamm"],
         ["fit", "DATA", "-o", "M", "--l1-ratio", "1.5"],
+        ["fit", "DATA", "-o", "M", "--lr", "cosine(0.1)"],
+        ["schedule"],
+        ["schedule", "cosine(0.1, stepz=5)"],
+        ["schedule", "cosine(0.1, 5)", "--steps", "0"],
+        ["schedule", "cosine(0.1, 5ep)"],
+        ["schedule", "cosine(0.1, 5%)"],
     ],
 )
 def test_wrong_usage_is_status_2(words, capsys):
@@ -139,3 +146,38 @@ def test_as_a_process_without_a_terminal(data, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("lrcore: error: ")
+
+
+def test_schedule_prints_a_table_and_a_line_of_bars(capsys):
+    assert cli.main(["schedule", "linear(0.8, steps=1000).warmup(200)"]) == 0
+    *table, bars = capsys.readouterr().out.splitlines()
+    assert table[0].split() == ["step", "rate"]
+    assert table[-1].split() == ["1,200", "0"]
+    assert len(table) == 12
+    assert [line.split() for line in table][6] == ["600", "0.48"]
+    assert len(bars) == 60
+    assert bars[0] == bars[-1] == "\u2581"
+    assert bars[10] == "\u2588"
+    words = ["schedule", "cosine(0.5, 90%).warmup(1ep)", "--steps", "50", "--steps-per-epoch", "5"]
+    assert cli.main([*words, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    schedule = lrcore.schedules.Cosine(0.5, 45).warmup(5)
+    assert lrcore.schedules.from_dict(shown["schedule"]) == schedule
+    assert shown["rates"] == schedule(shown["steps"]).tolist()
+    assert "a warmup of 60 steps, longer than the run of 50" in one_line(
+        ["schedule", "constant(1).warmup(60)", "--steps", "50"], capsys
+    )
+    assert cli.main(["schedule", "constant(0)"]) == 0
+
+
+def test_fit_takes_a_schedule(data, model, capsys):
+    spec = "cosine(0.5, 90%).warmup(10%)"
+    assert cli.main(["fit", data, "-o", model, "--lr", spec, "--epochs", "2"]) == 0
+    assert lrcore.load(model).optimizer.lr == lrcore.schedules.parse(spec)
+
+
+def test_schedule_draws_a_file(tmp_path, capsys):
+    pytest.importorskip("matplotlib").use("agg")
+    path = tmp_path / "rate.png"
+    assert cli.main(["schedule", "cosine(0.1, 100)", "--plot", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")

@@ -632,3 +632,22 @@ def test_classes_are_found_though_they_are_rare(dtype):
     assert classes.tolist() == expected.tolist()
     assert (codes == inverse).all()
     assert len(classes) == (2 if dtype is bool else 3)
+
+
+def test_lengths_in_epochs_and_fractions_are_resolved_by_fit():
+    X, y = np.random.default_rng(0).normal(size=(120, 5)), np.arange(120) % 2
+    relative = schedules.Cosine(0.5, steps="3ep").warmup("25%")
+    for batch_size, steps in ((1, 120), (16, 8)):
+        keywords = {"max_iter": 4, "batch_size": batch_size, "random_state": 0}
+        resolved = relative.resolve(steps_per_epoch=steps, total_steps=4 * steps)
+        assert resolved == schedules.Cosine(0.5, steps=3 * steps).warmup(steps)
+        by_name = LinearClassifier(optimizer=lrcore.SGD(lr=relative), **keywords).fit(X, y)
+        by_step = LinearClassifier(optimizer=lrcore.SGD(lr=resolved), **keywords).fit(X, y)
+        assert np.array_equal(by_name.coef_, by_step.coef_)
+        assert by_name.optimizer.lr == relative
+    with pytest.raises(ValueError, match="optimizer has steps='3ep', steps='25%', and partial_fit"):
+        LinearClassifier(optimizer=lrcore.SGD(lr=relative)).partial_fit(X, y, classes=[0, 1])
+    long = lrcore.SGD(lr=schedules.Constant(0.5).warmup(481))
+    with pytest.raises(ValueError, match="a warmup of 481 steps, longer than the run of 480"):
+        LinearClassifier(optimizer=long, max_iter=4).fit(X, y)
+    LinearClassifier(optimizer=long, max_iter=5).fit(X, y)

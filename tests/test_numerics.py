@@ -44,6 +44,20 @@ def test_power(base):
     np.testing.assert_allclose(numerics.power(base, n), exact.astype(float), rtol=1e-12)
 
 
+@pytest.mark.parametrize("base", [1 - 1e-9, 1 - 2**-53, 1 + 1e-9, 0.999])
+def test_high_powers_keep_their_digits(base):
+    n = np.array([10**5, 10**9 - 1, 10**9])
+    exact = np.exp(n * np.log(np.longdouble(base)))
+    np.testing.assert_allclose(numerics.power(base, n), exact.astype(float), rtol=2e-14)
+    assert numerics.power(2.0, [1023, 1024]).tolist() == [2.0**1023, np.inf]
+    assert numerics.power(0.5, 2**62) == 0.0
+
+
+def test_high_real_powers_take_no_longer():
+    assert numerics.real_power([0.0, 0.5, 1.0], 1e15)[[0, 2]].tolist() == [0.0, 1.0]
+    assert numerics.real_power(1 - 1e-9, 1e9) == pytest.approx(np.exp(-1.0))
+
+
 def test_real_power():
     x = np.concatenate([rng.uniform(0, 1, 1000), [0.0, 1.0]])
     for p in (0.5, 1, 1.7, 2, 3.0):

@@ -240,3 +240,34 @@ def test_a_state_that_does_not_fit_changes_nothing(spoil, error):
         opt.load_state_dict(saved)
     after = opt.state_dict()
     assert all(np.array_equal(after[key], before[key]) for key in before)
+
+
+def test_lengths_that_an_optimizer_cannot_know_are_refused():
+    rule = lrcore.SGD(lr=schedules.Cosine(0.1, steps="10ep").warmup("5%"))
+    message = "schedule of params has steps='10ep', steps='5%', and an Optimizer knows neither"
+    with pytest.raises(ValueError, match=message):
+        lrcore.Optimizer(np.ones(3), rule)
+    known = rule.resolve(steps_per_epoch=10, total_steps=200)
+    assert known.lr == schedules.Cosine(0.1, steps=100).warmup(10)
+    lrcore.Optimizer(np.ones(3), known).step(np.ones(3))
+    assert lrcore.SGD(lr=0.1).resolve() == lrcore.SGD(lr=0.1)
+    late = schedules.Constant(0.1).then(schedules.Constant(0.2), at="5%")
+    params = {"a": np.ones(3), "b": np.ones(3)}
+    with pytest.raises(ValueError, match=r"schedule of params\['b'\] has at='5%'"):
+        lrcore.Optimizer(params, lrcore.SGD(lr=0.1), overrides={"b": {"lr": late}})
+
+
+def test_a_function_of_the_step_is_a_rate():
+    w, v = np.ones(3), np.ones(3)
+    by_function = lrcore.Optimizer(w, lrcore.SGD(lr=lambda t: 0.1 / (1 + t)))
+    by_schedule = lrcore.Optimizer(v, lrcore.SGD(lr=schedules.InverseTime(0.1, gamma=1.0)))
+    for _ in range(5):
+        by_function.step(np.ones(3))
+        by_schedule.step(np.ones(3))
+    assert np.array_equal(w, v)
+    for opt in (
+        by_function,
+        lrcore.Optimizer({"a": w}, lrcore.SGD(), overrides={"a": {"lr": lambda t: 0.1}}),
+    ):
+        with pytest.raises(TypeError, match="<lambda> cannot be saved: a file would hold its name"):
+            opt.state_dict()

@@ -61,7 +61,8 @@ class Rule:
 
     Parameters
     ----------
-    lr : float or Schedule, >= 0
+    lr : float >= 0, Schedule, or function of the step
+        A function (see `lrcore.schedules.Custom`) cannot be saved.
     weight_decay : float >= 0
         With ``decoupled=False`` it is L2 regularisation: ``weight_decay * w`` is added to the
         gradient, and goes through the rule as the gradient does. With ``decoupled=True``
@@ -86,8 +87,9 @@ class Rule:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name == "lr":
-                if not isinstance(value, Schedule):
-                    check_rate("lr", value)
+                schedule = as_schedule(value)
+                if callable(value):
+                    object.__setattr__(self, "lr", schedule)
             else:
                 CHECKS.get(each.name, check_rate)(each.name, value)
 
@@ -163,6 +165,26 @@ class Rule:
         0.2
         """
         return replace(self, lr=lr)
+
+    @property
+    def unresolved(self) -> tuple[str, ...]:
+        """Lengths of the schedule in epochs or in fractions of the run: ``"steps='10ep'"``."""
+        return self.lr.unresolved if isinstance(self.lr, Schedule) else ()
+
+    def resolve(
+        self, *, steps_per_epoch: int | None = None, total_steps: int | None = None
+    ) -> Rule:
+        """The same rule with its schedule in steps; see `lrcore.schedules.Schedule.resolve`.
+
+        >>> import lrcore
+        >>> rule = lrcore.SGD(lr=lrcore.schedules.Cosine(0.1, steps="9ep"))
+        >>> rule.resolve(steps_per_epoch=50)
+        SGD(lr=Cosine(lr=0.1, steps=450, end=0.0), momentum=0.0, nesterov=False, dampening=0.0)
+        """
+        if not isinstance(self.lr, Schedule):
+            return self
+        lr = self.lr.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+        return self.with_lr(lr)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` reads back."""

@@ -1,0 +1,92 @@
+"""Displays of matplotlib, which is imported when one is drawn.
+
+A Display holds what is drawn; ``plot`` draws it and sets ``ax_`` and ``figure_``, as scikit-learn's
+do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Points of a line, at most.
+POINTS = 2000
+
+
+class ScheduleDisplay:
+    """Rates against steps.
+
+    Parameters
+    ----------
+    steps : array of int
+    rates : array of float, of the same length
+    name : str, optional
+        Of the line.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib axes and figure
+    line_ : matplotlib line
+
+    Examples
+    --------
+    >>> from lrcore.schedules import Cosine
+    >>> display = Cosine(0.1, steps=100).warmup(10).plot()  # doctest: +SKIP
+    >>> display.figure_.savefig("rate.png")  # doctest: +SKIP
+    """
+
+    def __init__(self, steps: np.ndarray, rates: np.ndarray, name: str | None = None) -> None:
+        self.steps = steps
+        self.rates = rates
+        self.name = name
+
+    @classmethod
+    def from_schedule(
+        cls, schedule: Any, steps: int | None = None, *, name: str | None = None, ax: Any = None
+    ) -> Self:
+        """Draw a schedule over its first steps, by default over its span."""
+        steps = schedule.span if steps is None else steps
+        if not isinstance(steps, (int, np.integer)) or steps < 1:
+            raise ValueError(f"steps must be an integer >= 1, got {steps!r}")
+        t, rates = drawn(schedule, int(steps))
+        return cls(t, rates, name).plot(ax=ax)
+
+    def plot(self, ax: Any = None, **line: Any) -> Self:
+        """Draw it, on axes of its own unless some are given; `line` goes to ``ax.plot``."""
+        plt = pyplot()
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+        if self.name is not None:
+            line.setdefault("label", self.name)
+        (self.line_,) = ax.plot(self.steps, self.rates, **line)
+        ax.set_xlabel("step")
+        ax.set_ylabel("learning rate")
+        ax.set_ylim(bottom=0)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.margins(x=0.01)
+        ax.grid(alpha=0.3)
+        if self.name is not None:
+            ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def drawn(schedule: Callable[[Any], Any], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and rates to draw of the first so many steps: all, or some spread evenly."""
+    t = np.arange(steps) if steps <= POINTS else np.linspace(0, steps - 1, POINTS).astype(np.int64)
+    return t, schedule(t)
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, or an error that says how to get it."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("plots need matplotlib: pip install 'lrcore[plot]'") from None
+    return pyplot

@@ -1,0 +1,39 @@
+"""Schedules as torch and optax take them; either is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+#: A schedule, or anything else that gives the rate of a step.
+Rates = Callable[[Any], Any]
+
+
+def to_torch(schedule: Rates, optimizer: Any, last_epoch: int = -1) -> Any:
+    """A torch scheduler that gives all parameter groups the schedule's rate."""
+    from torch.optim.lr_scheduler import LRScheduler
+
+    class ScheduleLR(LRScheduler):
+        """The rates of an lrcore schedule."""
+
+        def get_lr(self) -> list[float]:
+            return [schedule(self.last_epoch)] * len(self.optimizer.param_groups)
+
+    return ScheduleLR(optimizer, last_epoch)
+
+
+def to_optax(schedule: Rates) -> Rates:
+    """A function of the step count, as optax has them, under `jax.jit` or not."""
+    import jax
+
+    def rate(count: Any) -> Any:
+        dtype = jax.dtypes.canonicalize_dtype(np.float64)
+        shape = jax.ShapeDtypeStruct(np.shape(count), dtype)
+        return jax.pure_callback(
+            lambda t: np.asarray(schedule(np.asarray(t)), dtype), shape, count,
+            vmap_method="expand_dims",
+        )  # fmt: skip
+
+    return rate

@@ -1,0 +1,290 @@
+"""Schedules that rise and fall: restarts, cycles, and runs in phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lrcore.numerics import Floats
+from lrcore.schedules.base import LAST_STEP, Schedule
+from lrcore.schedules.decays import half_cosine, powers
+from lrcore.schedules.fields import Length, in_steps
+
+MODES = ("triangular", "triangular2", "exp_range")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raise ValueError if value, a rate, is above 1."""
+    if value > 1:
+        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
+
+
+def check_within(name: str, part: Length, whole: Length) -> None:
+    """Raise ValueError if a part, such as a warmup, is not shorter than the whole."""
+    if isinstance(part, int) and isinstance(whole, int) and part >= whole:
+        raise ValueError(f"{name} must be < steps = {whole}, got {part}")
+
+
+@dataclass(frozen=True)
+class CosineRestarts(Schedule):
+    """Half cosines from ``lr`` to ``end``, one after another (SGDR, Loshchilov and Hutter 2017,
+    https://arxiv.org/abs/1608.03983).
+
+    Parameters
+    ----------
+    lr : float >= 0
+    steps : length
+        Of the first cycle.
+    multiplier : float, 1 or 1.001 to 1000
+        Each cycle is so many times as long as the one before. Where it is no integer, lengths are
+        ``floor(steps * multiplier ** k + 0.5)``, so that every restart is at a whole step.
+    end : float >= 0
+        What cycles fall to; a cycle's last step is just above it.
+    gamma : float in [0, 1]
+        Peak k is at ``end + (lr - end) * gamma ** k``.
+
+    Examples
+    --------
+    >>> CosineRestarts(1.0, steps=2, multiplier=2, gamma=0.5)([0, 1, 2, 4, 5, 6])
+    array([1.        , 0.5       , 0.5       , 0.25      , 0.0732..., 0.25      ])
+    """
+
+    lr: float
+    steps: Length
+    multiplier: float = 1.0
+    end: float = 0.0
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("gamma", self.gamma)
+        if self.multiplier != 1 and not 1.001 <= self.multiplier <= 1000:
+            raise ValueError(f"multiplier must be 1 or 1.001 to 1000, got {self.multiplier!r}")
+
+    def formula(self, t: np.ndarray) -> Floats:
+        cycle, share = self._places(t)
+        peaks = (self.lr - self.end) * powers(self.gamma, cycle)
+        return self.end + peaks * half_cosine(share)
+
+    def _places(self, t: np.ndarray) -> tuple[np.ndarray, Floats]:
+        """The cycle of each step, and the share of it that is done."""
+        if self.multiplier == 1:
+            steps = in_steps(self.steps)
+            cycle = t // steps
+            return cycle, (t - cycle * steps) / steps
+        starts, lengths = self._cycles
+        cycle = np.searchsorted(starts, t, side="right") - 1
+        return cycle, (t - starts[cycle]) / lengths[cycle]
+
+    @cached_property
+    def _cycles(self) -> tuple[np.ndarray, Floats]:
+        """First steps and lengths of all cycles up to the last step there is."""
+        whole = self.multiplier == int(self.multiplier)
+        factor = int(self.multiplier) if whole else self.multiplier
+        starts, lengths = [], []
+        start, length = 0, in_steps(self.steps) + (0 if whole else 0.0)
+        while start <= LAST_STEP:
+            starts.append(start)
+            lengths.append(int(length + 0.5) if isinstance(length, float) else length)
+            start, length = start + lengths[-1], length * factor
+        return np.array(starts, np.int64), np.array(lengths, np.float64)
+
+    @property
+    def span(self) -> int:
+        """Three cycles."""
+        steps, m = in_steps(self.steps), self.multiplier
+        return int(steps * (1 + m + m * m))
+
+
+@dataclass(frozen=True)
+class Cyclic(Schedule):
+    """From ``lr`` up to ``peak`` and down again, over and over (Smith 2017,
+    https://arxiv.org/abs/1506.01186).
+
+    Parameters
+    ----------
+    lr : float >= 0
+        Where cycles begin and end.
+    peak : float >= 0
+    up : length
+        Steps from `lr` to `peak`.
+    down : length, optional
+        Steps back; by default as many.
+    mode : {"triangular", "triangular2", "exp_range"}
+        The rise of cycle k above `lr` stays, or is halved from cycle to cycle, or is multiplied by
+        ``gamma ** t``.
+    gamma : float in [0, 1]
+        For ``mode="exp_range"`` alone.
+
+    Examples
+    --------
+    >>> Cyclic(0.0, peak=1.0, up=2, mode="triangular2")([0, 1, 2, 3, 4, 6])
+    array([0. , 0.5, 1. , 0.5, 0. , 0.5])
+    """
+
+    lr: float
+    peak: float
+    up: Length
+    down: Length | None = None
+    mode: str = "triangular"
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("mode", self.mode, MODES)
+        check_share("gamma", self.gamma)
+        if self.gamma != 1 and self.mode != "exp_range":
+            raise ValueError(f"gamma={self.gamma!r} needs mode='exp_range', got {self.mode!r}")
+
+    @property
+    def _lengths(self) -> tuple[int, int]:
+        return in_steps(self.up), in_steps(self.up if self.down is None else self.down)
+
+    def formula(self, t: np.ndarray) -> Floats:
+        up, down = self._lengths
+        cycle = t // (up + down)
+        at = t - cycle * (up + down)
+        rise = (self.peak - self.lr) * np.where(at <= up, at / up, (up + down - at) / down)
+        if self.mode == "triangular2":
+            rise = rise * powers(0.5, cycle)
+        elif self.mode == "exp_range":
+            rise = rise * powers(self.gamma, t)
+        return self.lr + rise
+
+    @property
+    def span(self) -> int:
+        return 4 * sum(self._lengths)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """From ``start`` up to ``lr``, then down to ``end`` (Smith and Topin 2019,
+    https://arxiv.org/abs/1708.07120); ``end`` from ``t = steps`` on.
+
+    Parameters
+    ----------
+    lr : float >= 0
+        The highest rate, at step `up`.
+    steps : length
+    up : length, optional
+        By default three tenths of `steps`.
+    start : float >= 0, optional
+        The first rate; by default ``lr / 25``.
+    end : float >= 0, optional
+        By default ``start / 1e4``.
+    shape : {"cosine", "linear"}
+        Of both ways.
+
+    Examples
+    --------
+    >>> OneCycle(1.0, steps=10, up=4, start=0.5, end=0.0)([0, 2, 4, 7, 10])
+    array([0.5 , 0.75, 1.  , 0.5 , 0.  ])
+    """
+
+    lr: float
+    steps: Length
+    up: Length | None = None
+    start: float | None = None
+    end: float | None = None
+    shape: str = "cosine"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("shape", self.shape, ("cosine", "linear"))
+        if isinstance(self.steps, int) and self.steps < 2:
+            raise ValueError(f"steps must be >= 2, one up and one down, got {self.steps}")
+        if self.up is not None:
+            check_within("up", self.up, self.steps)
+
+    @property
+    def rise(self) -> int:
+        if self.up is not None:
+            return in_steps(self.up)
+        return max(1, (3 * in_steps(self.steps) + 5) // 10)
+
+    def formula(self, t: np.ndarray) -> Floats:
+        steps, up = in_steps(self.steps), self.rise
+        start = self.lr / 25.0 if self.start is None else self.start
+        end = start / 1e4 if self.end is None else self.end
+        share = np.where(t < up, t / up, (steps - np.minimum(t, steps)) / (steps - up))
+        low = np.where(t < up, start, end)
+        if self.shape == "cosine":
+            share = half_cosine(1.0 - share)
+        return low + (self.lr - low) * share
+
+    @property
+    def span(self) -> int:
+        return in_steps(self.steps) + 1
+
+
+@dataclass(frozen=True)
+class WarmupStableDecay(Schedule):
+    """A warmup, ``lr`` for most of the run, a short way down to ``end`` (Hu et al. 2024,
+    https://arxiv.org/abs/2404.06395); ``end`` from ``t = steps`` on.
+
+    Parameters
+    ----------
+    lr : float >= 0
+    steps : length
+        Of the whole.
+    warmup_steps, decay_steps : length
+        Of the first part, which may be 0, and of the last. The warmup is that of
+        ``Schedule.warmup``: above zero at the first step, ``lr`` at step `warmup_steps`.
+    end : float >= 0
+    shape : {"linear", "cosine", "sqrt"}
+        Of the decay; "sqrt" is ``1 - sqrt(x)``, found best by Hägele et al. 2024
+        (https://arxiv.org/abs/2405.18392).
+
+    Examples
+    --------
+    >>> WarmupStableDecay(1.0, steps=10, warmup_steps=1, decay_steps=4)([0, 1, 6, 7, 10])
+    array([0.5 , 1.  , 1.  , 0.75, 0.  ])
+    """
+
+    lr: float
+    steps: Length
+    warmup_steps: Length
+    decay_steps: Length
+    end: float = 0.0
+    shape: str = "linear"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("shape", self.shape, ("linear", "cosine", "sqrt"))
+        check_within("warmup_steps", self.warmup_steps, self.steps)
+        lengths = (self.steps, self.warmup_steps, self.decay_steps)
+        if all(isinstance(each, int) for each in lengths):
+            steps, warmup, decay = map(in_steps, lengths)
+            if warmup + decay > steps:
+                raise ValueError(
+                    f"warmup_steps + decay_steps must be <= steps = {steps}, got {warmup} + {decay}"
+                )
+
+    def formula(self, t: np.ndarray) -> Floats:
+        steps, warmup = in_steps(self.steps), in_steps(self.warmup_steps)
+        decay = in_steps(self.decay_steps)
+        done = np.clip(t - (steps - decay), 0, decay) / decay
+        if self.shape == "linear":
+            left = 1.0 - done
+        elif self.shape == "cosine":
+            left = half_cosine(done)
+        else:
+            left = 1.0 - np.sqrt(done)
+        rising = self.lr * ((t + 1) / (warmup + 1))
+        return np.where(t < warmup, rising, self.end + (self.lr - self.end) * left)
+
+    @property
+    def rise(self) -> int:
+        return in_steps(self.warmup_steps)
+
+    @property
+    def span(self) -> int:
+        return in_steps(self.steps) + 1

@@ -1,0 +1,137 @@
+"""Fields of schedules, checked and made plain; lengths, and what they come to in steps."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+#: Steps, ``"10ep"`` (epochs) or ``"5%"`` (of the run).
+Length = int | str
+
+#: The longest length: float64 holds every whole number up to here.
+LONGEST = 2**53
+
+_RELATIVE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(ep|%)")
+
+
+def check_rate(name: str, value: float) -> None:
+    """Raise unless value is a finite number >= 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+
+
+def check_steps(name: str, value: int, least: int = 1) -> None:
+    """Raise unless value is an integer from least to 2**53."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer number of steps, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be >= {least}, got {value!r}")
+    if value > LONGEST:
+        raise ValueError(f"{name} must be <= 2**53, got {value!r}")
+
+
+def as_rate(name: str, value: Any) -> float:
+    """The rate as a float >= 0 (a plain one: its repr evaluates)."""
+    check_rate(name, value)
+    return float(value) + 0.0  # no -0.0
+
+
+def as_length(name: str, value: Any, least: int = 1) -> Length:
+    """The length as an int, or as text such as ``"10ep"`` or ``"5%"`` without blanks."""
+    if not isinstance(value, str):
+        if isinstance(value, (float, np.floating)):
+            raise TypeError(
+                f"{name} must be an integer number of steps, or text such as '10ep' (epochs) or "
+                f"'5%' (of the run), got {value!r}"
+            )
+        check_steps(name, value, least)
+        return int(value)
+    match = _RELATIVE.fullmatch(value.strip())
+    if not match:
+        raise ValueError(
+            f"{name} must be a number of steps, or text such as '10ep' (epochs) or '5%' (of the "
+            f"run), got {value!r}"
+        )
+    if Fraction(match[1]) == 0:
+        raise ValueError(f"{name} must be above 0, got {value!r}")
+    return match[1] + match[2]
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """The value, if it is a boolean."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def as_milestones(name: str, value: Any) -> tuple[Length, ...]:
+    """Lengths as a tuple, ascending as far as they are known."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be a list of steps such as [30, 60], got {value!r}")
+    lengths = tuple(as_length(f"{name}[{i}]", each) for i, each in enumerate(value))
+    if not lengths:
+        raise ValueError(f"{name} must have at least one step; use Constant for a rate that stays")
+    known = [each for each in lengths if isinstance(each, int)]
+    if known != sorted(set(known)):
+        raise ValueError(f"{name} must ascend, got {list(lengths)!r}")
+    return lengths
+
+
+def as_shift(name: str, value: Any) -> Length:
+    """A length that may be negative or 0 if it is in steps."""
+    return as_length(name, value, least=-LONGEST)
+
+
+def as_count(name: str, value: Any) -> int:
+    """An integer >= 1."""
+    check_steps(name, value)
+    return int(value)
+
+
+#: What the fields of schedules are that hold no schedule, by name: takes name and value, gives the
+#: value made plain.
+PLAIN_FIELDS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("lr", "end", "start", "peak", "gamma", "power", "multiplier"), as_rate),
+    **dict.fromkeys(("factor", "low", "high"), as_rate),
+    **dict.fromkeys(("steps", "every", "at", "up", "down", "decay_steps", "timescale"), as_length),
+    **dict.fromkeys(("staircase", "vectorized"), as_flag),
+    "milestones": as_milestones,
+    "warmup_steps": lambda name, value: as_length(name, value, least=0),
+    "by": as_shift,
+    "times": as_count,
+}
+
+
+def steps_of(
+    name: str, length: Length, steps_per_epoch: int | None, total_steps: int | None
+) -> int:
+    """The length in steps, to the nearest, at least 1."""
+    if not isinstance(length, str):
+        return length
+    unit = "ep" if length.endswith("ep") else "%"
+    whole, word = (
+        (steps_per_epoch, "steps_per_epoch") if unit == "ep" else (total_steps, "total_steps")
+    )
+    if whole is None:
+        raise ValueError(f"{name}={length!r} needs {word}: call resolve({word}=...)")
+    share = Fraction(length.removesuffix(unit)) / (1 if unit == "ep" else 100)
+    steps = max(1, math.floor(share * whole + Fraction(1, 2)))
+    check_steps(f"{name}={length!r} of {word}={whole}", steps)
+    return steps
+
+
+def in_steps(length: Length) -> int:
+    """A length that is resolved."""
+    if isinstance(length, str):
+        raise ValueError(
+            f"{length!r} is not a number of steps yet: call resolve(steps_per_epoch=..., "
+            "total_steps=...) and use what it returns"
+        )
+    return length

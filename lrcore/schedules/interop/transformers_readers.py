@@ -1,0 +1,182 @@
+"""What transformers calls by other names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lrcore.schedules.base import Schedule
+from lrcore.schedules.cycles import CosineRestarts, WarmupStableDecay
+from lrcore.schedules.decays import (
+    Constant,
+    Cosine,
+    InverseSqrt,
+    Linear,
+    Polynomial,
+)
+from lrcore.schedules.interop.reading import Readers, only, preceded, read, rising
+from lrcore.schedules.interop.torch_readers import plateau
+from lrcore.schedules.plateau import Plateau
+
+
+def from_transformers(name: str, lr: float, **arguments: Any) -> Schedule | Plateau:
+    """The schedule that ``transformers.get_scheduler`` makes under this name.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"linear"``, ``"cosine"`` or ``"warmup_stable_decay"``.
+    lr : float
+        What the optimizer has.
+    **arguments
+        ``num_warmup_steps``, ``num_training_steps``, and those of the name.
+
+    Returns
+    -------
+    Schedule, or Plateau for ``"reduce_lr_on_plateau"``
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such name or argument, or lrcore has no counterpart, such as of a cosine with
+        another `num_cycles`.
+
+    Examples
+    --------
+    >>> from_transformers("linear", lr=0.1, num_warmup_steps=10, num_training_steps=100)(10)
+    0.1
+    """
+    return read("transformers", READERS, name, {"lr": lr, **arguments})
+
+
+def _warmed(lr: float, num_warmup_steps: int, after: Schedule) -> Schedule:
+    """`after` a line from 0."""
+    return preceded(rising(0.0, lr, num_warmup_steps), after, num_warmup_steps)
+
+
+def _half(num_cycles: float) -> None:
+    only("num_cycles", num_cycles, 0.5, "for several see CosineRestarts")
+
+
+def _least(lr: float, min_lr: float | None, min_lr_rate: float | None) -> float:
+    if (min_lr is None) == (min_lr_rate is None):
+        raise ValueError("either min_lr or min_lr_rate is needed, and not both")
+    return lr * min_lr_rate if min_lr is None and min_lr_rate is not None else float(min_lr or 0.0)
+
+
+def _linear(lr: float, num_warmup_steps: int, num_training_steps: int) -> Schedule:
+    return _warmed(lr, num_warmup_steps, Linear(lr, num_training_steps - num_warmup_steps))
+
+
+def _cosine(
+    lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5
+) -> Schedule:
+    _half(num_cycles)
+    return _warmed(lr, num_warmup_steps, Cosine(lr, num_training_steps - num_warmup_steps))
+
+
+def _restarts(
+    lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: int = 1
+) -> Schedule:
+    steps = num_training_steps - num_warmup_steps
+    if num_cycles < 1 or steps % num_cycles:
+        raise ValueError(
+            f"num_cycles must divide num_training_steps - num_warmup_steps = {steps}, so that "
+            f"restarts are at whole steps, got {num_cycles}"
+        )
+    cycles = CosineRestarts(lr, steps // num_cycles).then(Constant(0.0), at=steps)
+    return _warmed(lr, num_warmup_steps, cycles)
+
+
+def _polynomial(
+    lr: float,
+    num_warmup_steps: int,
+    num_training_steps: int,
+    lr_end: float = 1e-7,
+    power: float = 1.0,
+) -> Schedule:
+    fall = Polynomial(lr, num_training_steps - num_warmup_steps, power, lr_end)
+    return _warmed(lr, num_warmup_steps, fall)
+
+
+def _inverse_sqrt(lr: float, num_warmup_steps: int, timescale: int | None = None) -> Schedule:
+    return _warmed(lr, num_warmup_steps, InverseSqrt(lr, timescale or num_warmup_steps or 10_000))
+
+
+def _cosine_to(
+    lr: float,
+    num_warmup_steps: int,
+    num_training_steps: int,
+    num_cycles: float = 0.5,
+    min_lr: float | None = None,
+    min_lr_rate: float | None = None,
+) -> Schedule:
+    _half(num_cycles)
+    end = _least(lr, min_lr, min_lr_rate)
+    return _warmed(lr, num_warmup_steps, Cosine(lr, num_training_steps - num_warmup_steps, end))
+
+
+def _cosine_warmup_to(
+    lr: float,
+    num_warmup_steps: int,
+    num_training_steps: int,
+    num_cycles: float = 0.5,
+    min_lr: float | None = None,
+    min_lr_rate: float | None = None,
+    warmup_lr_rate: float | None = None,
+) -> Schedule:
+    """Both parts are a step ahead: the warmup begins at ``lr / n``, the fall one step down."""
+    _half(num_cycles)
+    n, end = num_warmup_steps, _least(lr, min_lr, min_lr_rate)
+    fall = Cosine(lr, num_training_steps - n, end).shift(-1)
+    if n == 0:
+        return fall
+    if warmup_lr_rate is None:
+        return Linear(lr / n, n, lr / n + lr).then(fall, at=n)
+    return Linear(lr * warmup_lr_rate, max(1, n - 1), lr).then(fall, at=n)
+
+
+def _stable(
+    lr: float,
+    num_warmup_steps: int,
+    num_decay_steps: int,
+    num_training_steps: int | None = None,
+    num_stable_steps: int | None = None,
+    warmup_type: str = "linear",
+    decay_type: str = "cosine",
+    min_lr_ratio: float = 0.0,
+    num_cycles: float = 0.5,
+) -> Schedule:
+    _half(num_cycles)
+    if num_stable_steps is None:
+        if num_training_steps is None:
+            raise ValueError("either num_training_steps or num_stable_steps is needed")
+        num_stable_steps = num_training_steps - num_warmup_steps - num_decay_steps
+    shapes = {"linear": 1.0, "cosine": None, "1-sqrt": 0.5}
+    for name, value in (("warmup_type", warmup_type), ("decay_type", decay_type)):
+        if value not in shapes:
+            raise ValueError(f"{name} must be one of {', '.join(shapes)}, got {value!r}")
+    least, n, power = lr * min_lr_ratio, num_warmup_steps, shapes[warmup_type]
+    steps = num_stable_steps + num_decay_steps
+    shape = {"1-sqrt": "sqrt"}.get(decay_type, decay_type)
+    fall = WarmupStableDecay(lr, steps, 0, num_decay_steps, least, shape)
+    if n == 0:
+        return fall
+    up = Cosine(least, n, lr) if power is None else Polynomial(least, n, power, lr)
+    return up.then(fall, at=n)
+
+
+READERS: Readers = {
+    "constant": lambda lr: Constant(lr),
+    "constant_with_warmup": lambda lr, num_warmup_steps: _warmed(
+        lr, num_warmup_steps, Constant(lr)
+    ),
+    "linear": _linear,
+    "cosine": _cosine,
+    "cosine_with_restarts": _restarts,
+    "polynomial": _polynomial,
+    "inverse_sqrt": _inverse_sqrt,
+    "cosine_with_min_lr": _cosine_to,
+    "cosine_warmup_with_min_lr": _cosine_warmup_to,
+    "warmup_stable_decay": _stable,
+    "reduce_lr_on_plateau": plateau,
+}

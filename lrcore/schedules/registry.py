@@ -1,0 +1,99 @@
+"""All schedules by name, and what is read back: plain values, JSON, what a rule's lr stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from lrcore.schedules.base import (
+    VERSION,
+    Clip,
+    Product,
+    Repeat,
+    Scale,
+    Schedule,
+    Shift,
+    Then,
+    Warmup,
+)
+from lrcore.schedules.custom import Custom
+from lrcore.schedules.cycles import CosineRestarts, Cyclic, OneCycle, WarmupStableDecay
+from lrcore.schedules.decays import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    MultiStep,
+    Polynomial,
+    Step,
+)
+from lrcore.schedules.fields import check_rate
+from lrcore.schedules.plateau import Plateau
+
+#: What a file may hold.
+SCHEDULES: dict[str, type[Schedule]] = {
+    cls.__name__: cls
+    for cls in (
+        Constant, Step, MultiStep, Exponential, InverseTime, InverseSqrt, Polynomial, Linear,
+        Cosine, CosineRestarts, Cyclic, OneCycle, WarmupStableDecay,
+        Warmup, Then, Product, Scale, Clip, Shift, Repeat,
+    )
+}  # fmt: skip
+
+
+def from_dict(plain: dict[str, Any]) -> Schedule:
+    """The schedule that `Schedule.to_dict` described.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is none, or was written by a later version.
+
+    Examples
+    --------
+    >>> from_dict(Cosine(0.1, steps=9).to_dict())
+    Cosine(lr=0.1, steps=9, end=0.0)
+    """
+    if not isinstance(plain, dict):
+        raise TypeError(f"a schedule must be a dict of plain values, got {plain!r}")
+    values = dict(plain)
+    version = values.pop("version", VERSION)
+    if version != VERSION:
+        raise ValueError(f"schedule of version {version!r}, but this lrcore reads {VERSION}")
+    name = values.pop("schedule", None)
+    if name not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {name!r}")
+    known = [field.name for field in fields(SCHEDULES[name])]
+    for word in values:
+        if word not in known:
+            raise ValueError(f"{name} has no {word!r}; it has {', '.join(known)}")
+    nested = {k: from_dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    return SCHEDULES[name](**nested)
+
+
+def from_json(text: str) -> Schedule:
+    """The schedule that `Schedule.to_json` wrote.
+
+    >>> from_json(Step(0.1, every=9).to_json())
+    Step(lr=0.1, every=9, gamma=0.1)
+    """
+    return from_dict(json.loads(text))
+
+
+def as_schedule(lr: float | Schedule | Callable[[int], float]) -> Schedule:
+    """The schedule that a rule's lr stands for: itself, a constant, or a function of the step."""
+    if isinstance(lr, Schedule):
+        return lr
+    if isinstance(lr, Plateau):
+        raise TypeError(
+            "lr cannot be a Plateau, which changes while a rule does not; give its `current`, and "
+            "rule.with_lr(plateau.current) once it has cut the rate"
+        )
+    if callable(lr):
+        return Custom(lr)
+    check_rate("lr", lr)
+    return Constant(lr)
