@@ -28,7 +28,7 @@ from sklearn.utils import check_random_state
 from lrcore import _core, conjugates, epochs, numerics, reference, staging
 from lrcore._core import threads
 from lrcore.epochs import CHUNK_ROWS, LONG_ROW
-from lrcore.fitting import Data, Fitted, Outcome, Progress, interrupts
+from lrcore.fitting import Data, Fitted, Outcome, Progress, begun_scale, interrupts
 from lrcore.losses import LOSSES
 from lrcore.rows import CACHE_BYTES, Rows
 from lrcore.rules import SGD
@@ -237,7 +237,8 @@ class DualFit:
 
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
-        data, scale = data.scaled(method, None)
+        scale = begun_scale(method, data.rows, None)
+        data = data.scaled(scale, 0, data.rows.shape[0])
         rows, random = data.rows, check_random_state(self.random_state)
         constant = CONSTANT * (rows.measures().norm2 or 1.0) if method.intercept else 0.0
         outputs = [Ascent(method, data, y, constant, self.n_threads) for y in data.targets]

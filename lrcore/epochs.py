@@ -214,7 +214,8 @@ class Pass:
         """The size of blocks from step t on, which is row `start`."""
         method, size = self.method, self.method.block_size
         if self.stream:
-            # By rows that come in the same call wherever the stream is cut, at multiples of size.
+            # By rows that are at hand together wherever calls end: up to a multiple of size.
+            size = method.stream_block
             near = self.rows.span(start, min(n_rows, start + size - t % size))
             measures = near.measures()
         else:
@@ -242,8 +243,7 @@ class Pass:
         """
         method, rows = self.method, self.rows
         steps = -(-len(order) // block) if method.mean else len(order)
-        if state.step + steps > STAMP_LIMIT:
-            self.rebase(state)
+        self.make_room(state, steps)
         t = np.arange(steps, dtype=np.int64) + (state.base + state.step)
         rates = method.rule.rates(t)
         table = method.rule.coefficients(t, rates)
@@ -265,6 +265,11 @@ class Pass:
             seconds = time.perf_counter() - start
             self._crew.note(n_threads, len(order) * rows.nnz_per_row, seconds)
         return total
+
+    def make_room(self, state: State, steps: int) -> None:
+        """Count steps from 0 again if there would be too many for the stamps."""
+        if state.step + steps > STAMP_LIMIT:
+            self.rebase(state)
 
     def rebase(self, state: State) -> None:
         """Bring everything up to date and count steps from 0 again."""

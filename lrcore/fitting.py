@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -20,15 +20,11 @@ from lrcore.rows import Rows
 from lrcore.staging import Staged
 from lrcore.states import Debt, Method, State
 
+if TYPE_CHECKING:
+    from lrcore.streams import Pending
+
 #: Features whose weights are looked at together.
 PART = 1 << 20
-
-#: Slots for each value of X up to which a stream works on copies of the states: they take less than
-#: half of its time then.
-COPIED = 4
-
-#: Values of a row that a stream is taken to have, since rows yet to come cannot be counted.
-STREAM_VALUES = 64
 
 
 @dataclass(frozen=True)
@@ -45,14 +41,17 @@ class Progress:
 
 class Fitted:
     """The states of a fit, each with the outputs that move together, the method that made them,
-    and the scale of X's columns, (n_features,), if they were divided by it."""
+    the scale of X's columns, (n_features,), if they were divided by it, and the rows that a stream
+    goes over again, if there are any."""
 
     def __init__(
-        self, states: list[State], method: Method, scale: np.ndarray | None = None
-    ) -> None:
+        self, states: list[State], method: Method, scale: np.ndarray | None = None,
+        pending: Pending | None = None,
+    ) -> None:  # fmt: skip
         self.states = states
         self.method = method
         self.scale = scale
+        self.pending = pending
 
     @property
     def t(self) -> int:
@@ -124,20 +123,17 @@ class Data:
             return self
         return replace(self, targets=[np.stack(self.targets, axis=1)])
 
-    def scaled(
-        self, method: Method, last: Fitted | None, offset: int = 0, block: int | None = None
-    ) -> tuple[Data, np.ndarray | None]:
-        """The same with columns divided by their scale, if the method says so, and that scale,
-        which goes on from the last fit's; all rows at once, or as `scaling.scaled` has it."""
-        if not method.scaled:
-            return self, None
-        rows = self.rows
-        if last is None or last.scale is None:
-            scale = scaling.first_scale(rows.shape[1], rows.dtype)
-        else:
-            scale = last.scale.copy()
-        rows = scaling.scaled(rows, scale, offset, block or rows.shape[0])
-        return replace(self, rows=rows), scale
+    def scaled(self, scale: np.ndarray | None, offset: int, block: int) -> Data:
+        """The same with columns divided by the scale, if there is one; see `scaling.scaled`."""
+        if scale is None:
+            return self
+        return replace(self, rows=scaling.scaled(self.rows, scale, offset, block))
+
+    def span(self, start: int, stop: int) -> Data:
+        """Rows start to stop, not copied."""
+        weight = None if self.weight is None else self.weight[start:stop]
+        targets = [y[start:stop] for y in self.targets]
+        return Data(self.rows.span(start, stop), targets, weight, self.n_outputs)
 
     def counted(self) -> Data:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
@@ -189,13 +185,32 @@ class Stopping:
 @dataclass
 class Outcome:
     """What came of a fit: `curve` are the epochs' mean losses, `measured` those of a `Stopping`,
-    `dual_gap` how far it is from the minimum, at most and over the objective, if that is known."""
+    `dual_gap` how far it is from the minimum, at most and over the objective, if that is known;
+    `n_rows` the rows that a stream learnt from."""
 
     fitted: Fitted
     curve: list[float]
     measured: list[float]
     interrupted: bool = False
     dual_gap: float | None = None
+    n_rows: int = 0
+
+
+class Lost(NamedTuple):
+    """What an epoch lost: the sum of its rows' losses, and of their weights times the losses that
+    each has; and how many rows these were."""
+
+    total: float
+    weight: float
+    rows: int
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.weight if self.weight else 0.0
+
+    def and_(self, other: Lost) -> Lost:
+        """Both together."""
+        return Lost(self.total + other.total, self.weight + other.weight, self.rows + other.rows)
 
 
 @dataclass(frozen=True)
@@ -216,7 +231,8 @@ class Fit:
 
         Ctrl-C ends it after the rows at hand; what was learnt until then is the outcome.
         """
-        data, scale = data.bundled(method).scaled(method, start)
+        data, scale = data.bundled(method), begun_scale(method, data.rows, start)
+        data = data.scaled(scale, 0, data.rows.shape[0])
         rows = data.rows
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
@@ -244,7 +260,12 @@ class Fit:
         with interrupts() as interrupted:
             for epoch in range(self.max_iter):
                 order = self._shuffled(order, random, passes.run_length)
-                curve.append(self._epoch(passes, states, order, work, epoch, interrupted))
+                curve.append(self.epoch(passes, states, order, work, epoch, interrupted).mean)
+                if self.verbose:
+                    print(
+                        f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update "
+                        f"{curve[-1]:.6g}"
+                    )
                 if interrupted():
                     break
                 if stopping is not None:
@@ -264,84 +285,41 @@ class Fit:
         fitted = Fitted(restored(states, inner, staged, rows), method, scale)
         return Outcome(fitted, curve, measured, stopped)
 
-    def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
-        """One pass in the order given.
-
-        Copies stand in for the states until it has succeeded, unless they are so much larger than
-        X that it would take most of the time, and the memory twice: those are lost if it diverges.
-        Ctrl-C ends it after the rows at hand, with what was learnt from them.
-        """
-        block = method.batch_size if method.mean else method.block_size
-        # As in `Pass.next_block`: a batch begins with the call, a block at a multiple of its size.
-        offset = 0 if method.mean or fitted is None else fitted.t
-        data, scale = data.bundled(method).scaled(method, fitted, offset, block)
-        debt = Debt.new([data.rows.shape[1]], [STREAM_VALUES])
-        in_place = False
-        if fitted is None:
-            states = [State.new(method, data.rows, debt) for _ in data.targets]
-        else:
-            n_slots = sum(state.weights.shape[1] for state in fitted.states)
-            in_place = n_slots > COPIED * data.rows.values.size
-            states = fitted.states if in_place else [state.copy() for state in fitted.states]
-        if fitted is not None and fitted.method != method:
-            for state in states:
-                state.until = 0  # another rule or rate: the size of blocks is chosen anew
-                state.begin_average(method)
-        order = np.arange(data.rows.shape[0], dtype=np.int64)
-        passes = Pass(method, data.rows, self.n_threads, stream=True)
-        with interrupts() as interrupted:
-            try:
-                loss = self._epoch(passes, states, order, data, 0, interrupted)
-            except FloatingPointError as error:
-                if in_place:
-                    raise ModelLostError(
-                        f"{error}; the model is lost, since it is so much larger than these rows "
-                        "that no copy was made: begin again from a saved one"
-                    ) from None
-                raise
-            stopped = interrupted()
-        return Outcome(Fitted(states, method, scale), [loss], [], stopped)
-
     def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
         """The rows in a fresh random order, if they are to be shuffled."""
         if not self.shuffle:
             return order
         return epochs.shuffled(len(order), int(random.randint(2**31 - 1)), run_length)
 
-    def _epoch(
+    def epoch(
         self, passes: Pass, states: list[State], order: np.ndarray, data: Data, epoch: int,
-        interrupted: Callable[[], bool],
-    ) -> float:  # fmt: skip
-        """One pass; returns the mean loss of the rows just before they were learnt from."""
+        interrupted: Callable[[], bool], least: int = 1,
+    ) -> Lost:  # fmt: skip
+        """One pass; returns the loss of the rows just before they were learnt from. Of so many
+        rows at least, whatever `interrupted` says."""
         n_rows, weight = len(order), data.weight
         n_losses = len(states) * passes.method.n_losses
-        total, rows_done, weight_done = 0.0, 0, 0.0
+        lost, rows_done = Lost(0.0, 0.0, 0), 0
         n_outputs = len(states) * passes.method.n_outputs
         end = block = 0
-        while rows_done < n_rows and not (rows_done and interrupted()):
+        while rows_done < n_rows and not (rows_done >= least and interrupted()):
             if rows_done == end:
                 end, block = passes.next_block(states[0], rows_done, n_rows)
             stop = min(end, rows_done + passes.call_rows(block, n_outputs))
             chunk = order[rows_done:stop]
+            total = lost.total
             for state, y in zip(states, data.targets):
                 total += passes.advance(state, chunk, y, weight, block)
                 if not math.isfinite(total):
                     raise diverged(passes.method, state)
-            weight_done += float(len(chunk) if weight is None else np.sum(weight[chunk]))
+            counted = float(len(chunk) if weight is None else np.sum(weight[chunk]))
             rows_done = stop
+            lost = Lost(total, lost.weight + counted * n_losses, rows_done)
             if self.callback is not None:
                 last = np.array([states[0].base + states[0].step - 1])
                 rate = float(passes.method.rule.rates(last)[0])
-                mean = total / (weight_done * n_losses) if weight_done else 0.0
-                self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, mean, rate))
-        mean = total / (weight_done * n_losses) if weight_done else 0.0
-        if self.verbose:
-            print(f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update {mean:.6g}")
-        return mean
-
-
-class ModelLostError(FloatingPointError):
-    """A fit in place ran away."""
+                self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, lost.mean, rate))
+        return lost
 
 
 @contextmanager
@@ -368,6 +346,15 @@ def restored(states: list[State], method: Method, staged: Staged | None, rows: R
         epochs.settle(state, method)
         whole.append(state if staged is None else staged.unstage(state, method, rows))
     return whole
+
+
+def begun_scale(method: Method, rows: Rows, last: Fitted | None) -> np.ndarray | None:
+    """The scale to go on from, the last fit's or a fresh one; None if the method has none."""
+    if not method.scaled:
+        return None
+    if last is None or last.scale is None:
+        return scaling.first_scale(rows.shape[1], rows.dtype)
+    return last.scale.copy()
 
 
 def continue_from(state: State, old: State, method: Method) -> None:

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lrcore import dual, losses
+from lrcore import dual, losses, streams
 from lrcore._core import threads
 from lrcore.arguments import (
     check_count,
@@ -19,7 +19,7 @@ from lrcore.arguments import (
     check_lengths,
     check_number,
 )
-from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Progress, Stopping
+from lrcore.fitting import Data, Fit, Fitted, Outcome, Progress, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import Rule, rule_class
@@ -241,8 +241,8 @@ class LinearModel(BaseEstimator):
             )
         how, data = Fit(1, False, None, self.n_threads, self.verbose), data.counted()
         try:
-            return how.stream(method, data, last)
-        except ModelLostError:
+            return streams.stream(how, method, data, last)
+        except streams.ModelLostError:
             del self._fitted, self.n_iter_
             raise
 
@@ -263,12 +263,12 @@ class LinearModel(BaseEstimator):
                 + (" or go on by partial_fit" if self.solver == "stochastic" else "")
             )
 
-    def _end_of_stream(self, outcome: Outcome, t: int) -> None:
-        """The same for partial_fit, which began at step t."""
+    def _end_of_stream(self, outcome: Outcome) -> None:
+        """The same for partial_fit."""
         if outcome.interrupted:
             raise KeyboardInterrupt(
-                f"partial_fit was stopped {self.t_ - t} steps on, after the first "
-                f"{(self.t_ - t) * self.batch_size} rows; the estimator has learnt from them"
+                f"partial_fit was stopped after the first {outcome.n_rows} rows; the estimator has "
+                "learnt from them"
             )
 
     # ---- coefficients -----------------------------------------------------------------------

@@ -349,12 +349,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     ) -> LinearClassifier:
         """One pass over more rows, in the order given.
 
-        Calls go on where the last one ended, with the schedule, the penalties' payments and the
-        rule's state. Several calls give the bits of one call with all rows if each but the last
-        ends where a block does: online after any multiple of ``block_size`` rows since the first,
-        if that is a power of two (of rows whose weight is not 0, up to 2**30 in all); with
-        mini-batches if its rows are a multiple of ``batch_size``. A call that ends elsewhere cuts
-        a block or a batch short: the model is as good, but not the same to the bit.
+        Calls go on where the last one ended, with the schedule, the penalties' payments, averages
+        and the rule's state, and several give the bits of one with all rows, wherever they end (up
+        to 2**30 rows in all, sparse ones throughout or dense ones). Rows since the last multiple of
+        ``batch_size``, or of ``block_size`` online (of the next lower power of two), are kept with
+        the model, which has learnt from them; the next call goes over them again, together with
+        those that complete their batch or block. `loss_curve_` counts them again too. With
+        ``block_size=1`` nothing is kept, which suits calls of single rows.
 
         Parameters
         ----------
@@ -388,12 +389,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             )
         weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
         data = Data(rows, targets, weight, self._n_outputs(len(known)))
-        outcome, t = self._partial_fit(data, first), 0 if first else self.t_
+        outcome = self._partial_fit(data, first)
         self._finish(outcome)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self.classes_ = known
-        self._end_of_stream(outcome, t)
+        self._end_of_stream(outcome)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -604,12 +605,12 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         targets, single = self._targets(y, None if first else self._fitted.n_outputs)
         check_lengths(rows, targets[0])
         weight = check_weight(sample_weight, rows.shape[0])
-        outcome, t = self._partial_fit(Data(rows, targets, weight), first), 0 if first else self.t_
+        outcome = self._partial_fit(Data(rows, targets, weight), first)
         self._finish(outcome)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self._single = single
-        self._end_of_stream(outcome, t)
+        self._end_of_stream(outcome)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -6,13 +6,16 @@ import os
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from lrcore import archive, losses, rules
 from lrcore.archive import ArchiveError
-from lrcore.fitting import Fitted, Outcome
+from lrcore.fitting import Data, Fitted, Outcome
 from lrcore.linear_model import LinearClassifier, LinearRegressor
+from lrcore.rows import as_rows
 from lrcore.rules import Rule
 from lrcore.states import Average, Debt, Method, State
+from lrcore.streams import Pending, features_of
 
 FORMAT = 1
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
@@ -49,10 +52,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     if not hasattr(model, "_fitted"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
     arrays = {"loss_curve": model.loss_curve_}
-    for k, state in enumerate(model._fitted.states):
-        arrays[f"state_{k}"] = state.columns
-        if state.average is not None:
-            arrays[f"average_{k}"] = state.average.changes
+    arrays |= _state_arrays("state", "average", model._fitted.states)
     # The parameter may have been set anew since the fit.
     for name, factors in (
         ("penalty_factors", model.penalty_factors),
@@ -62,6 +62,10 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
             arrays[name] = np.asarray(factors, np.float64)
     if model._fitted.scale is not None:
         arrays["scale"] = model._fitted.scale
+    pending = model._fitted.pending
+    if pending is not None:
+        arrays |= _state_arrays("state_before", "average_before", pending.before)
+        arrays |= _row_arrays(pending)
     if isinstance(model, LinearClassifier):
         arrays["classes"] = model.classes_
     if hasattr(model, "feature_names_in_"):
@@ -71,10 +75,9 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "estimator": type(model).__name__,
         "params": {key: _plain(value) for key, value in model.get_params().items()},
         "n_features": int(model.n_features_in_),
-        "states": [
-            [s.step, s.base, _debt_to_list(s.debt), s.block, s.until] for s in model._fitted.states
-        ],
+        "states": _places(model._fitted.states),
         "averages": [s.average and s.average.since for s in model._fitted.states],
+        "before": None if pending is None else _places(pending.before),
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
         "dual_gap": model.dual_gap_,
@@ -114,34 +117,23 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     loss = losses.make(saved.pop("loss"), **dict.fromkeys(names, number))
     rule, factors = rules.from_dict(saved.pop("rule")), arrays.get("factors")
     method = Method(loss, rule, factors=factors, **saved)
-    shape = (method.columns.width, header["n_features"] + 1)
-    if factors is not None and (factors.shape != (shape[1] - 1,) or factors.dtype != np.float64):
-        raise ValueError(f"factors must be {shape[1] - 1} of float64, got {factors.shape}")
-    states = []
-    for k, (step, base, debt, *blocks) in enumerate(header["states"]):
-        array = np.ascontiguousarray(arrays[f"state_{k}"])
-        if array.shape != shape or array.dtype not in (np.float32, np.float64):
-            raise ValueError(f"state_{k} must have shape {shape}, got {array.shape} {array.dtype}")
-        state = State(array, shape[0], by_feature=False, n_outputs=method.n_outputs)
-        state.step, state.base, state.debt = int(step), int(base), _debt_from_list(debt)
-        state.block, state.until = map(int, blocks)
+    n_features = header["n_features"]
+    if factors is not None and (factors.shape != (n_features,) or factors.dtype != np.float64):
+        raise ValueError(f"factors must be {n_features} of float64, got {factors.shape}")
+    places = header["states"], header["averages"]
+    states = _states(*places, ("state", "average"), arrays, method, n_features + 1)
+    for state in states:
         state.lay_out(sparse=False)
-        since = header["averages"][k]
-        if since is not None:
-            changes = np.ascontiguousarray(arrays[f"average_{k}"], array.dtype)
-            if changes.shape != (shape[1], method.columns.lanes):
-                raise ValueError(f"average_{k} must be of {shape[1]} features, got {changes.shape}")
-            state.average = Average(changes, int(since))
-        states.append(state)
     scale = arrays.get("scale")
     dtype = states[0].array.dtype
     if method.scaled != (scale is not None):
         raise ValueError("scale must be there if and only if the method is scaled")
-    if scale is not None and (scale.shape != (shape[1] - 1,) or scale.dtype != dtype):
-        raise ValueError(f"scale must be {shape[1] - 1} of {dtype}, got {scale.shape}")
+    if scale is not None and (scale.shape != (n_features,) or scale.dtype != dtype):
+        raise ValueError(f"scale must be {n_features} of {dtype}, got {scale.shape}")
+    pending = _pending(header, arrays, states, method) if header.get("before") else None
     curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
-    model._finish(Outcome(Fitted(states, method, scale), curve, [], dual_gap=gap))
-    model.n_features_in_ = header["n_features"]
+    model._finish(Outcome(Fitted(states, method, scale, pending), curve, [], dual_gap=gap))
+    model.n_features_in_ = n_features
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
         expected = 1 if len(model.classes_) == 2 else len(model.classes_)
@@ -155,6 +147,80 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         model.feature_names_in_ = arrays["feature_names"].astype(object)
     model.extra_ = header["extra"]
     return model
+
+
+def _state_arrays(name: str, average: str, states: list[State]) -> archive.Arrays:
+    arrays = {}
+    for k, state in enumerate(states):
+        arrays[f"{name}_{k}"] = state.columns
+        if state.average is not None:
+            arrays[f"{average}_{k}"] = state.average.changes
+    return arrays
+
+
+def _places(states: list[State]) -> list[list[Any]]:
+    return [[s.step, s.base, _debt_to_list(s.debt), s.block, s.until] for s in states]
+
+
+def _states(
+    places: list[list[Any]], since: list[int | None], names: tuple[str, str],
+    arrays: archive.Arrays, method: Method, n_columns: int,
+) -> list[State]:  # fmt: skip
+    """States of so many features, the intercept among them, as `_state_arrays` and `_places` wrote
+    them."""
+    states, shape = [], (method.columns.width, n_columns)
+    for k, (step, base, debt, block, until) in enumerate(places):
+        name, average = (f"{name}_{k}" for name in names)
+        array = np.ascontiguousarray(arrays[name])
+        if array.shape != shape or array.dtype not in (np.float32, np.float64):
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape} {array.dtype}")
+        state = State(array, shape[0], by_feature=False, n_outputs=method.n_outputs)
+        state.step, state.base, state.debt = int(step), int(base), _debt_from_list(debt)
+        state.block, state.until = int(block), int(until)
+        if since[k] is not None:
+            changes = np.ascontiguousarray(arrays[average], array.dtype)
+            if changes.shape != (n_columns, method.columns.lanes):
+                raise ValueError(f"{average} must be of {n_columns} features, got {changes.shape}")
+            state.average = Average(changes, int(since[k] or 0))
+        states.append(state)
+    return states
+
+
+def _row_arrays(pending: Pending) -> archive.Arrays:
+    data = pending.data
+    parts = {
+        "indptr": data.rows.indptr,
+        "indices": data.rows.indices,
+        "values": np.ascontiguousarray(data.rows.values),
+        "weight": data.weight,
+    }
+    parts |= {f"target_{k}": y for k, y in enumerate(data.targets)}
+    return {f"before_{name}": part for name, part in parts.items() if part is not None}
+
+
+def _pending(
+    header: dict[str, Any], arrays: archive.Arrays, states: list[State], method: Method
+) -> Pending:
+    """What will be put back into the states: so each shape is looked at, each index."""
+    parts = {name[7:]: array for name, array in arrays.items() if name.startswith("before_")}
+    n_features, dtype = header["n_features"], states[0].array.dtype
+    X = parts["values"]
+    if "indptr" in parts:
+        X = sparse.csr_matrix(
+            (X, parts["indices"], parts["indptr"]), (len(parts["indptr"]) - 1, n_features)
+        )
+    rows = as_rows(X, dtype)
+    targets = [parts[f"target_{k}"] for k in range(len(states))]
+    weight = parts.get("weight")
+    lengths = {len(y) for y in targets} | {rows.shape[0] if weight is None else len(weight)}
+    if lengths != {rows.shape[0]} or rows.shape[1] != n_features:
+        raise ValueError("rows to go over again are not of one length")
+    names = ("state_before", "average_before")
+    before = _states(
+        header["before"], header["averages"], names, arrays, method, len(features_of(rows))
+    )
+    n_outputs = method.n_outputs if method.loss.joint else 1
+    return Pending(Data(rows, targets, weight, n_outputs), before)
 
 
 def _plain(value: Any) -> Any:

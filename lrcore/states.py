@@ -67,6 +67,12 @@ class Method:
         """Mini-batches instead of online updates."""
         return self.batch_size > 1
 
+    @property
+    def stream_block(self) -> int:
+        """Rows of which a stream always learns as one block or batch, whatever calls they come
+        in: blocks are powers of two, so that they end together."""
+        return self.batch_size if self.mean else 1 << (self.block_size.bit_length() - 1)
+
     @cached_property
     def formula(self) -> type[Formula]:
         return self.rule.formula

@@ -31,7 +31,7 @@ FLOORS = [
     {"reference", "staging", "scaling"},
     {"epochs", "optimizer", "config"},
     {"fitting"},
-    {"dual"},
+    {"dual", "streams"},
     {"linear_base"},
     {"linear_model", "metrics"},
     {"model_file", "datafile", "demo"},

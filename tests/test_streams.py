@@ -5,15 +5,29 @@ import pickle
 import re
 import signal
 import threading
+from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from strategies import equal_bits, sparse_problem
 
 import lrcore
-from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor, RMSProp, epochs, schedules
+from lrcore import (
+    SGD,
+    AdaGrad,
+    Adam,
+    LinearClassifier,
+    LinearRegressor,
+    RMSProp,
+    epochs,
+    schedules,
+    streams,
+)
 from lrcore.epochs import Pass
 
 # ---- streams ------------------------------------------------------------------------------------
@@ -23,6 +37,20 @@ _, LONG_DENSE, LONG_LABELS, _ = sparse_problem(n_rows=1800, n_features=40)
 LONG_DENSE[900:] *= 4.0
 LONG = sparse.csr_matrix(LONG_DENSE)
 
+
+def long_indices(X):
+    """The same with int64 indices."""
+    X = X.copy()
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    return X
+
+
+def widened(X, n_features):
+    """The same with columns far from each other."""
+    indices = X.indices * (n_features // X.shape[1])
+    return sparse.csr_matrix((X.data, indices, X.indptr), (X.shape[0], n_features))
+
+
 STREAMS = {
     "defaults": {},
     "schedule": {"optimizer": AdaGrad(lr=schedules.Cosine(0.5, steps=1500).warmup(100))},
@@ -30,6 +58,7 @@ STREAMS = {
     "momentum": {"optimizer": Adam(lr=0.02), "penalty": "elasticnet"},
     "steep": {"optimizer": SGD(lr=0.1)},
     "short blocks": {"block_size": 16},
+    "no power of two": {"block_size": 100},
     "single rows": {"block_size": 1},
     "batches": {"batch_size": 16},
     "batches with stamps": {"batch_size": 24, "optimizer": RMSProp(lr=0.02)},
@@ -46,28 +75,67 @@ def streamed(rows, y, cuts, between=lambda clf: clf, weight=None, **keywords):
     return clf
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+#: Where calls end: at ends of blocks, in their midst, several in one, a row at a time.
+CUTS = {
+    "with blocks": [256, 512, 1280],
+    "elsewhere": [7, 8, 300, 700, 701, 1001, 1799],
+    "within one block": [530, 540, 600, 767, 768, 769],
+    "row by row": [*range(1, 40), *range(1000, 1040)],
+}
+
+
+@pytest.mark.parametrize("cuts", CUTS)
 @pytest.mark.parametrize("name", STREAMS)
-def test_calls_that_end_with_a_block_are_one_long_stream(name, n_threads):
-    keywords = {**STREAMS[name], "n_threads": n_threads}
-    every = keywords.get("block_size", 256)
-    if "batch_size" in keywords:
-        every = keywords["batch_size"]
-    cuts = [[every], [k * every for k in (1, 2, 5)], range(every, 1800, every)]
-    cuts += [[7, 8, 500, 1001]] if every == 1 else []
+def test_calls_that_end_anywhere_are_one_long_stream(name, cuts):
     weight = np.random.default_rng(0).uniform(0.5, 2.0, 1800)
-    for rows in (LONG.astype(np.float32), LONG_DENSE):
-        whole = streamed(rows, LONG_LABELS, [], weight=weight, **keywords)
-        for some in cuts if n_threads == 1 else cuts[1:2]:
-            some = list(some)[:60]
-            parts = streamed(rows, LONG_LABELS, some, weight=weight, **keywords)
-            assert parts.t_ == whole.t_
-            for one, other in zip(parts._fitted.states, whole._fitted.states):
-                assert equal_bits(one.columns, other.columns)
-                assert equal_bits(one.debt.owed, other.debt.owed)
-                assert equal_bits(one.debt.unpaid, other.debt.unpaid)
-            assert equal_bits(parts.coef_, whole.coef_)
-            assert equal_bits(parts.intercept_, whole.intercept_)
+    weight[50:500:7] = 0.0
+    for rows, n_threads in ((LONG.astype(np.float32), 2), (LONG_DENSE, 1)):
+        keywords = {**STREAMS[name], "n_threads": n_threads, "weight": weight}
+        whole = streamed(rows, LONG_LABELS, [], **keywords)
+        parts = streamed(rows, LONG_LABELS, CUTS[cuts], **keywords)
+        assert_same_stream(parts, whole)
+
+
+def assert_same_stream(parts, whole):
+    assert parts.t_ == whole.t_ > 0
+    for one, other in zip(parts._fitted.states, whole._fitted.states):
+        assert equal_bits(one.columns, other.columns)
+        assert equal_bits(one.debt.owed, other.debt.owed)
+        assert equal_bits(one.debt.unpaid, other.debt.unpaid)
+    assert np.ptp(whole.coef_) > 0
+    assert equal_bits(parts.coef_, whole.coef_)
+    assert equal_bits(parts.intercept_, whole.intercept_)
+
+
+KINDS = {
+    "float32": LONG.astype(np.float32),
+    "int64": long_indices(LONG),
+    "ones": (LONG != 0).astype(np.float64),
+    "wide": widened(LONG, 140_000),
+    "dense": LONG_DENSE,
+}
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_calls_are_one_long_stream(data):
+    rows = KINDS[data.draw(st.sampled_from(sorted(KINDS)))]
+    keywords = STREAMS[data.draw(st.sampled_from(sorted(STREAMS)))]
+    keywords = {
+        **keywords,
+        "penalty": data.draw(st.sampled_from([None, "l2", "l1"])),
+        "average": data.draw(st.sampled_from([False, True, 300])),
+        "scale": data.draw(st.sampled_from([None, "auto"])),
+        "n_threads": data.draw(st.sampled_from([1, 2])),
+    }
+    y = LONG_LABELS[:700]
+    if data.draw(st.booleans()):
+        y = np.where(np.arange(700) % 3 == 0, 2, y)
+    cuts = sorted(data.draw(st.lists(st.integers(1, 699), max_size=12, unique=True)))
+    with mock.patch.object(streams, "SMALL", data.draw(st.sampled_from([0, streams.SMALL]))):
+        whole = streamed(rows[:700], y, [], **keywords)
+        parts = streamed(rows[:700], y, cuts, **keywords)
+    assert_same_stream(parts, whole)
 
 
 def test_streams_go_on_through_files_and_pickles(tmp_path, backend):
@@ -77,20 +145,50 @@ def test_streams_go_on_through_files_and_pickles(tmp_path, backend):
         lrcore.save(clf, tmp_path / "m")
         return lrcore.load(tmp_path / "m")
 
-    whole = streamed(LONG, three, [])
-    for between in (through_a_file, lambda clf: pickle.loads(pickle.dumps(clf))):
-        parts = streamed(LONG, three, [256, 768], between)
-        assert equal_bits(parts.coef_, whole.coef_)
-        assert not np.array_equal(streamed(LONG, three, [256, 700], between).coef_, whole.coef_)
+    for keywords in ({}, {"average": True, "scale": "auto", "batch_size": 100}):
+        for rows in (LONG[:900], LONG_DENSE[:900]):
+            weight = np.linspace(0.5, 2.0, 900)
+            whole = streamed(rows, three, [], weight=weight, **keywords)
+            for between in (through_a_file, lambda clf: pickle.loads(pickle.dumps(clf))):
+                parts = streamed(rows, three, [256, 700, 720], between, weight, **keywords)
+                assert_same_stream(parts, whole)
 
 
-@pytest.mark.parametrize("name", ["defaults", "steep", "batches"])
-def test_calls_that_end_elsewhere_are_close(name):
-    """They cut a block short, so margins are fresher; the model is as good."""
-    whole = streamed(LONG, LONG_LABELS, [], **STREAMS[name])
-    parts = streamed(LONG, LONG_LABELS, range(150, 1800, 150), **STREAMS[name])
-    assert not np.array_equal(parts.coef_, whole.coef_)
-    np.testing.assert_allclose(parts.coef_, whole.coef_, atol=0.1 * np.abs(whole.coef_).max())
+def test_the_model_has_learnt_from_rows_that_are_pending():
+    """As if the stream ended there, and what is asked of it meanwhile changes nothing."""
+    parts = LinearClassifier(alpha=1e-3)
+    for start, stop in pairwise([0, 100, 300, 555]):
+        parts.partial_fit(LONG[start:stop], LONG_LABELS[start:stop], [0, 1])
+        whole = LinearClassifier(alpha=1e-3).partial_fit(LONG[:stop], LONG_LABELS[:stop], [0, 1])
+        assert_same_stream(parts, whole)
+        assert equal_bits(parts.predict_proba(LONG), whole.predict_proba(LONG))
+
+
+def test_what_is_pending_counts_as_learnt_if_the_rule_changes():
+    clf = LinearClassifier(penalty=None).partial_fit(LONG[:100], LONG_LABELS[:100], [0, 1])
+    before = clf.coef_
+    clf.set_params(optimizer=AdaGrad(lr=1e-9)).partial_fit(LONG[100:101], LONG_LABELS[100:101])
+    assert clf.t_ == 101
+    np.testing.assert_allclose(clf.coef_, before, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["defaults", "batches"])
+def test_dense_and_sparse_rows_share_blocks(name):
+    """Zeros do not touch, so the same numbers come up, summed in another order."""
+    mixed = LinearClassifier(**STREAMS[name])
+    for rows, (start, stop) in zip((LONG, LONG_DENSE, LONG), pairwise([0, 300, 430, 700])):
+        mixed.partial_fit(rows[start:stop], LONG_LABELS[start:stop], [0, 1])
+    whole = LinearClassifier(**STREAMS[name]).partial_fit(LONG[:700], LONG_LABELS[:700], [0, 1])
+    np.testing.assert_allclose(mixed.coef_, whole.coef_, rtol=1e-8, atol=1e-11)
+
+
+def test_a_row_at_a_time_takes_little_memory():
+    """What is kept of a model past the rows themselves: slots of their features, no more."""
+    wide, labels = widened(LONG, 1 << 20), LONG_LABELS
+    clf = streamed(wide[:100], labels[:100], range(1, 100))
+    kept = clf._fitted.pending
+    assert kept.data.rows.shape[0] == 100
+    assert sum(state.array.nbytes for state in kept.before) < 100_000
 
 
 def test_another_rule_chooses_its_own_blocks(monkeypatch):
@@ -222,7 +320,7 @@ def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
     keywords = {"block_size": 10, "batch_size": batch_size}
     clf = LinearClassifier(**keywords)
     monkeypatch.setattr(Pass, "advance", interrupt)
-    with pytest.raises(KeyboardInterrupt, match=r"partial_fit was stopped .* after the first") as e:
+    with pytest.raises(KeyboardInterrupt, match="partial_fit was stopped after the first") as e:
         clf.partial_fit(X, y, classes=[0, 1])
     n_rows = int(re.search(r"first (\d+) rows", str(e.value))[1])
     assert 100 < n_rows < 300
