@@ -104,9 +104,13 @@ def core(name: str, source: str) -> Extension:
 
 
 def renamed(name: str) -> Extension:
-    """The C code of the build for old processors under another name: Cython takes half a minute for
-    it, and the module's name is in nothing that counts but its entry point."""
-    text = Path(CORE, "baseline.c").read_text()
+    """The C code of the build for old processors under another name, for which Cython would take
+    half a minute again: its entry point, and the name that it registers."""
+    text = (
+        Path(CORE, "baseline.c")
+        .read_text()
+        .replace('"lrcore._core.baseline"', f'"lrcore._core.{name}"')
+    )
     Path(CORE, f"{name}.c").write_text(f"#define PyInit_baseline PyInit_{name}\n{text}")
     return core(name, f"{name}.c")
 
