@@ -22,7 +22,7 @@ from lrcore._core import threads
 from lrcore.fitting import Progress
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.metrics import metrics_of
-from lrcore.rules import RULES, rule_class
+from lrcore.rules import RULES
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,9 +71,11 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--lr",
         type=rate,
+        default="auto",
         metavar="RATE|SPEC",
-        help="first rate, which falls linearly to 0, or a schedule such as 'cosine(0.5, 95%%)"
-        ".warmup(5%%)' (default: the rule's)",
+        help="first rate, which falls linearly to 0, several with commas, of which the best "
+        "is taken, a schedule such as 'cosine(0.5, 95%%).warmup(5%%)', or auto, which looks "
+        "for one (default: auto)",
     )
     fit.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
     fit.add_argument("--alpha", type=not_negative, default=1e-6, help="weight of the penalty")
@@ -150,8 +152,11 @@ def spec(text: str) -> schedules.Schedule:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def rate(text: str) -> float | schedules.Schedule:
-    return spec(text) if "(" in text else not_negative(text)
+def rate(text: str) -> str | float | list[float] | schedules.Schedule:
+    if text == "auto" or "(" in text:
+        return text if text == "auto" else spec(text)
+    several = [not_negative(each) for each in text.split(",")]
+    return several if len(several) > 1 else several[0]
 
 
 def share(text: str) -> float:
@@ -178,14 +183,13 @@ def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     read_seconds = time.perf_counter() - start
     if y is None:
         raise datafile.DataError(f"{args.data}: no labels; put them in an array named y")
-    kind = rule_class(args.optimizer)
-    rule = kind(lr=kind.linear_lr if args.lr is None else args.lr)
     classifies = losses.LOSSES[args.loss].classifies
     cls = LinearClassifier if classifies else LinearRegressor
     model = cls(
         **({} if classifies else {name: getattr(args, name) for name in LOSS_NUMBERS}),
         loss=args.loss,
-        optimizer=rule,
+        optimizer=args.optimizer,
+        lr=args.lr,
         penalty=None if args.penalty == "none" else args.penalty,
         alpha=args.alpha,
         l1_ratio=args.l1_ratio,

@@ -48,6 +48,7 @@ RUN_LENGTH, STRATA = 16, 16
 def core_job(
     method: Method, n_features: int, dtype: Any, block: int, *, bounds: np.ndarray, room: int = 1,
     ahead: int = 1, far: bool = False, longest: int = 1, block_values: int = 0,
+    lane_losses: np.ndarray | None = None,
 ) -> Any:  # fmt: skip
     """What the core is told once: bounds are the feature ranges of the threads, room the features
     of a batch, longest those of an update, which averages need to know; block_values is how many
@@ -77,11 +78,15 @@ def core_job(
         job.hold_outputs(
             method.n_outputs,
             lanes,
-            method.n_losses,
+            1 if method.rate_factors else method.n_losses,
             np.zeros((2, block), np.int64),
             np.zeros(block_values + LISTED_MORE, np.int64),
             np.zeros(block_values + LISTED_MORE),
         )
+    if method.rate_factors:
+        factors = np.ones(lanes)
+        factors[: method.n_outputs] = method.rate_factors
+        job.give_rates(factors, np.zeros(lanes) if lane_losses is None else lane_losses)
     return job
 
 
@@ -144,6 +149,8 @@ class Pass:
         self.stream = stream
         self._crew = Crew(threads.count(n_threads, rows.values.size), fixed=n_threads is not None)
         self._jobs: dict[tuple[int, int], Any] = {}
+        #: Sums of the losses at each of several rates, over all calls so far.
+        self.lane_losses = np.zeros(method.columns.lanes)
 
     def _job(self, block: int, n_threads: int) -> Any:
         if (block, n_threads) not in self._jobs:
@@ -169,6 +176,7 @@ class Pass:
                 far=far,
                 longest=1 if method.averaged_from is None else max(longest, method.columns.lanes),
                 block_values=block_values,
+                lane_losses=self.lane_losses,
             )
         return self._jobs[block, n_threads]
 
@@ -221,6 +229,7 @@ class Pass:
         else:
             near, measures = self.rows, self._measures
         bound = method.rule.shared_rows(t, method.loss.curvature, *measures)
+        bound /= max(method.rate_factors or (1.0,))
         bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
 
@@ -254,6 +263,7 @@ class Pass:
             index = _core.kernels.RULES[method.formula.__name__][0]
             n_threads = self._crew.choose()
             start = time.perf_counter()
+            before = self.lane_losses.copy()
             head = (self._job(block, n_threads), index, table, rates, order)
             tail: tuple[Any, ...] = (y.reshape(-1), weight, state.array, state.step)
             tail = (*tail, core_debt(state), *core_average(state))
@@ -261,6 +271,10 @@ class Pass:
                 total = _core.kernels.fit_csr(*head, *rows.csr, *tail)
             else:
                 total = _core.kernels.fit_dense(*head, rows.values, *tail)
+            if method.rate_factors:
+                # Of the rates that have not run away yet.
+                lost = self.lane_losses - before
+                total = float(lost[np.isfinite(lost)].sum()) if np.isfinite(lost).any() else np.nan
             state.step += steps
             seconds = time.perf_counter() - start
             self._crew.note(n_threads, len(order) * rows.nnz_per_row, seconds)

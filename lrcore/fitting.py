@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from lrcore import epochs, scaling, staging
 from lrcore.epochs import Pass
 from lrcore.rows import Rows
+from lrcore.schedules import Schedule
 from lrcore.staging import Staged
 from lrcore.states import Debt, Method, State
 
@@ -119,7 +120,7 @@ class Data:
 
     def bundled(self, method: Method) -> Data:
         """The same with the targets of a state's outputs side by side, (n_rows, n_outputs)."""
-        if method.n_losses == 1:
+        if method.n_losses == 1 or method.rate_factors:
             return self
         return replace(self, targets=[np.stack(self.targets, axis=1)])
 
@@ -186,7 +187,8 @@ class Stopping:
 class Outcome:
     """What came of a fit: `curve` are the epochs' mean losses, `measured` those of a `Stopping`,
     `dual_gap` how far it is from the minimum, at most and over the objective, if that is known;
-    `n_rows` the rows that a stream learnt from."""
+    `n_rows` the rows that a stream learnt from, `lane_curves` the summed losses of each epoch at
+    each of several rates; `lr` the rate that was chosen, `losses` what it was chosen by."""
 
     fitted: Fitted
     curve: list[float]
@@ -194,6 +196,9 @@ class Outcome:
     interrupted: bool = False
     dual_gap: float | None = None
     n_rows: int = 0
+    lane_curves: np.ndarray | None = None
+    lr: float | Schedule | None = None
+    losses: np.ndarray | None = None
 
 
 class Lost(NamedTuple):
@@ -257,10 +262,12 @@ class Fit:
         passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
         curve: list[float] = []
         measured: list[float] = []
+        lane_sums = [passes.lane_losses.copy()]
         with interrupts() as interrupted:
             for epoch in range(self.max_iter):
                 order = self._shuffled(order, random, passes.run_length)
                 curve.append(self.epoch(passes, states, order, work, epoch, interrupted).mean)
+                lane_sums.append(passes.lane_losses.copy())
                 if self.verbose:
                     print(
                         f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update "
@@ -278,12 +285,15 @@ class Fit:
         for state in states:
             # A part at a time: a byte for each of 2**26 features would be felt.
             n = state.weights.shape[1]
-            if not all(
+            if not method.rate_factors and not all(
                 np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)
             ):
                 raise diverged(method, state)
         fitted = Fitted(restored(states, inner, staged, rows), method, scale)
-        return Outcome(fitted, curve, measured, stopped)
+        outcome = Outcome(fitted, curve, measured, stopped)
+        if method.rate_factors:
+            outcome.lane_curves = np.diff(lane_sums, axis=0)
+        return outcome
 
     def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:
         """The rows in a fresh random order, if they are to be shuffled."""

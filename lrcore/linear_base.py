@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lrcore import dual, losses, streams
+from lrcore import dual, losses, rates, streams, sweep
 from lrcore._core import threads
 from lrcore.arguments import (
     check_count,
@@ -43,6 +44,7 @@ class LinearModel(BaseEstimator):
     loss: str | None
     solver: str
     optimizer: str | Rule
+    lr: Any
     penalty: str | None
     alpha: float
     l1_ratio: float
@@ -104,6 +106,7 @@ class LinearModel(BaseEstimator):
             )
         if not isinstance(self.average, (bool, np.bool_)):
             check_number("average", self.average, 0)
+        rates.as_lr(self.lr)
         threads.check(self.n_threads)
         if self.solver not in SOLVERS:
             raise ValueError(f"solver must be 'stochastic' or 'dual', got {self.solver!r}")
@@ -126,8 +129,12 @@ class LinearModel(BaseEstimator):
                 + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
             )
 
-    def _rule(self, steps_per_epoch: int | None) -> Rule:
-        """The rule, its schedule in steps; a rate given as a number falls to 0 over the run.
+    def _rule(
+        self, steps_per_epoch: int | None, lr: float | Schedule | None = None,
+        total_steps: int | None = None,
+    ) -> Rule:  # fmt: skip
+        """The rule at the rate lr, else its own; its schedule in steps; a rate given as a number
+        falls to 0 over the run.
 
         Averages do what the fall does (Polyak and Juditsky 1992): with them it stays. Without
         `steps_per_epoch` there is no run of known length, and the rule is as it was given.
@@ -137,16 +144,21 @@ class LinearModel(BaseEstimator):
         else:
             cls = rule_class(self.optimizer)
             rule = cls(lr=cls.linear_lr)
+        if lr is not None:
+            rule = rule.with_lr(lr)
         if steps_per_epoch is None:
             return rule
-        total_steps = steps_per_epoch * self.max_iter
+        total_steps = total_steps or steps_per_epoch * self.max_iter
         if isinstance(rule.lr, Schedule):
             return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         if not rule.anneals or self.average:
             return rule
         return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
 
-    def _method(self, steps_per_epoch: int | None, data: Data, last: Fitted | None) -> Method:
+    def _method(
+        self, steps_per_epoch: int | None, data: Data, last: Fitted | None,
+        lr: float | Schedule | None = None, total_steps: int | None = None,
+    ) -> Method:  # fmt: skip
         """What is minimised and how; `last` is the fit that goes on, if one does.
 
         Outputs move together in a softmax, and over sparse rows: there 3 took 0.7 to 0.85 of the
@@ -161,7 +173,7 @@ class LinearModel(BaseEstimator):
         alpha = 0.0 if self.penalty is None else float(self.alpha)
         return Method(
             loss=self._made_loss() if data.n_outputs == 1 else Softmax(data.n_outputs),
-            rule=self._rule(steps_per_epoch),
+            rule=self._rule(steps_per_epoch, lr, total_steps),
             l1=alpha * l1_share,
             l2=alpha * (1.0 - l1_share),
             intercept=bool(self.fit_intercept),
@@ -185,7 +197,14 @@ class LinearModel(BaseEstimator):
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
         start = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
-        method = self._method(steps, training, start)
+        how = Fit(
+            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback
+        )
+        given = rates.as_lr(self.lr)
+        if isinstance(given, np.ndarray):
+            return self._fit_at_each(how, given, steps, training, held_out)
+        lr = self._found_lr(how, training, start) if isinstance(given, str) else given
+        method = self._method(steps, training, start, lr)
         stopping = None
         if held_out is not None or self.tol is not None:
             rows, goal = (held_out, Data.mean_loss) if held_out else (training, Data.objective)
@@ -196,10 +215,36 @@ class LinearModel(BaseEstimator):
             )
         if start is not None:
             check_warm_start(start, method, training)
-        how = Fit(
-            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback
+        return replace(how.run(method, training, stopping, start), lr=lr)
+
+    def _found_lr(self, how: Fit, data: Data, start: Fitted | None) -> float | None:
+        """What "auto" comes to; None for the rule's own, if it was given as an object."""
+        if isinstance(self.optimizer, Rule):
+            return None
+        guess = rule_class(self.optimizer).linear_lr
+        if start is not None and isinstance(self.lr_, float):
+            return self.lr_
+
+        def method_of(rate: float, steps: int) -> Method:
+            return self._method(1, data, None, rate, steps)
+
+        random = check_random_state(self.random_state)
+        return rates.find_lr(how, method_of, data, guess, int(random.randint(2**31 - 1)))
+
+    def _fit_at_each(
+        self, how: Fit, several: np.ndarray, steps: int, data: Data, held_out: Data | None
+    ) -> Outcome:
+        """The best of fits at several rates, by what they lose on rows held out, else in the last
+        epoch."""
+        if self.tol is not None or self.warm_start:
+            raise ValueError(
+                "several lr run all epochs from the start: set tol=None and warm_start=False, or "
+                "give one lr"
+            )
+        found = sweep.sweep(
+            how, lambda rate: self._method(steps, data, None, rate), data, several, held_out
         )
-        return how.run(method, training, stopping, start)
+        return replace(found.outcome, lr=found.best, losses=found.losses)
 
     def _split(self, data: Data, eval_data: Data | None) -> tuple[Data, Data | None]:
         """Rows to learn from, and rows to stop by."""
@@ -223,7 +268,15 @@ class LinearModel(BaseEstimator):
                 "each row and so needs all rows at once: call fit"
             )
         last = None if first else self._fitted
-        method = self._method(None, data, last)
+        given = rates.as_lr(self.lr)
+        if isinstance(given, np.ndarray):
+            raise ValueError(
+                f"partial_fit needs one lr, got {len(given)}; fit finds the best of them"
+            )
+        lr = None if isinstance(given, str) else given
+        if lr is None and not first and not isinstance(self.optimizer, Rule):
+            lr = self.lr_
+        method = self._method(None, data, last, lr)
         if method.rule.unresolved:
             raise ValueError(
                 f"the schedule of optimizer has {', '.join(method.rule.unresolved)}, and "
@@ -241,7 +294,7 @@ class LinearModel(BaseEstimator):
             )
         how, data = Fit(1, False, None, self.n_threads, self.verbose), data.counted()
         try:
-            return streams.stream(how, method, data, last)
+            return replace(streams.stream(how, method, data, last), lr=lr)
         except streams.ModelLostError:
             del self._fitted, self.n_iter_
             raise
@@ -253,6 +306,8 @@ class LinearModel(BaseEstimator):
         self.t_ = outcome.fitted.t
         self.dual_gap_ = outcome.dual_gap
         self.stopping_curve_ = np.array(outcome.measured)
+        self.lr_ = outcome.fitted.method.rule.lr if outcome.lr is None else outcome.lr
+        self.lr_losses_ = outcome.losses
 
     def _end(self, outcome: Outcome) -> None:
         """Say so if the fit was stopped, now that the estimator is complete."""

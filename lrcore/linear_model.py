@@ -97,12 +97,20 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         several on one each. It takes few epochs while ``1 / alpha`` is below about ten times the
         number of rows, and more of them in proportion beyond.
     optimizer : Rule or str
-        An update rule, such as ``lrcore.AdaGrad(lr=0.5)``, or its name. A rate given as a number
-        falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio et al.
-        2023) and stays as it is in ``partial_fit``; give a schedule, such as
-        ``lrcore.schedules.Constant(0.5)``, for anything else. Its lengths may be in epochs or in
-        fractions of the run, ``Cosine(0.5, steps="95%").warmup("5%")``, which ``fit`` resolves
-        and ``partial_fit`` cannot.
+        An update rule, such as ``lrcore.AdaGrad(eps=1e-6)``, or its name.
+    lr : "auto", float, Schedule, str, or list of floats
+        The learning rate. ``"auto"`` keeps the rate of a rule that was given as an object; of one
+        that was named ``fit`` looks for the best, on some of the rows, in a tenth of its time or
+        that of 2,000 rows: the rate that loses least on a quarter of them after a fit on the
+        others. ``partial_fit`` then goes on with what ``fit`` found, else with the rule's default.
+        A number falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio
+        et al. 2023) and stays as it is in ``partial_fit``; give a schedule, such as
+        ``lrcore.schedules.Constant(0.5)``, for anything else, or its spec string. Lengths may be in
+        epochs or in fractions of the run, ``"cosine(0.5, steps=95%).warmup(5%)"``, which ``fit``
+        resolves and ``partial_fit`` cannot. At each of several rates a model is fitted, in one
+        pass over the rows for all where there is one output, and the one that loses least is
+        kept: on held-out rows, if there are any, else in its last epoch. Blocks of rows that share
+        margins are then as short as the largest rate demands.
     penalty : {"l2", "l1", "elasticnet"} or None
     alpha : float >= 0
         Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
@@ -170,6 +178,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     dual_gap_ : float or None
         With ``solver="dual"``: how far above the minimum the objective is at most, over the
         objective; of several outputs, the largest.
+    lr_ : float or Schedule
+        The rate that the fit began with.
+    lr_losses_ : ndarray or None
+        What the model lost at each of several `lr`; infinite where it diverged.
     n_iter_, n_features_in_, t_ : int
         Epochs, features, steps done.
 
@@ -197,6 +209,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         *,
         solver: str = "stochastic",
         optimizer: str | Rule = "adagrad",
+        lr: Any = "auto",
         penalty: str | None = "l2",
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
@@ -223,6 +236,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             loss=loss,
             solver=solver,
             optimizer=optimizer,
+            lr=lr,
             penalty=penalty,
             alpha=alpha,
             l1_ratio=l1_ratio,
@@ -496,6 +510,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         *,
         solver: str = "stochastic",
         optimizer: str | Rule = "adagrad",
+        lr: Any = "auto",
         penalty: str | None = "l2",
         alpha: float = 1e-6,
         l1_ratio: float = 0.15,
@@ -523,6 +538,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
             loss=loss,
             solver=solver,
             optimizer=optimizer,
+            lr=lr,
             penalty=penalty,
             alpha=alpha,
             l1_ratio=l1_ratio,

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from lrcore import archive, losses, rules
+from lrcore import archive, losses, rules, schedules
 from lrcore.archive import ArchiveError
 from lrcore.fitting import Data, Fitted, Outcome
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rows import as_rows
 from lrcore.rules import Rule
+from lrcore.schedules import Schedule
 from lrcore.states import Average, Debt, Method, State
 from lrcore.streams import Pending, features_of
 
@@ -81,6 +82,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
         "dual_gap": model.dual_gap_,
+        "lr": model.lr_ if isinstance(model.lr_, float) else None,
         "extra": extra or {},
     }
     archive.write(path, header, arrays)
@@ -108,6 +110,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     params = dict(header["params"])
     if isinstance(params["optimizer"], dict):
         params["optimizer"] = rules.from_dict(params["optimizer"])
+    if isinstance(params.get("lr"), dict):
+        params["lr"] = schedules.from_dict(params["lr"])
     params["penalty_factors"] = arrays.get("penalty_factors")
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
@@ -132,7 +136,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         raise ValueError(f"scale must be {n_features} of {dtype}, got {scale.shape}")
     pending = _pending(header, arrays, states, method) if header.get("before") else None
     curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
-    model._finish(Outcome(Fitted(states, method, scale, pending), curve, [], dual_gap=gap))
+    fitted = Fitted(states, method, scale, pending)
+    model._finish(Outcome(fitted, curve, [], dual_gap=gap, lr=header.get("lr")))
     model.n_features_in_ = n_features
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
@@ -224,8 +229,10 @@ def _pending(
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Rule):
+    if isinstance(value, (Rule, Schedule)):
         return value.to_dict()
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(each) for each in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):

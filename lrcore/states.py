@@ -57,6 +57,8 @@ class Method:
     factors: np.ndarray | None = field(default=None, compare=False)
     #: Whether columns are divided by the largest magnitude seen in them.
     scaled: bool = False
+    #: Factors of the rule's rate, where outputs are one target at several rates; None: one rate.
+    rate_factors: tuple[float, ...] | None = None
 
     @property
     def penalised(self) -> bool:

@@ -18,6 +18,8 @@ cdef class LinearFit:
     cdef int64_t[:, ::1] edges
     cdef int64_t[::1] features
     cdef double[::1] values
+    cdef const double[::1] factors_lr
+    cdef double[::1] losses
 
     def __init__(
         self, *, str loss, double parameter,
@@ -55,6 +57,8 @@ cdef class LinearFit:
         self.c.before = &before[0, 0]
         self.c.before_bytes = before.shape[1]
         self.c.n_outputs = self.c.lanes = self.c.n_targets = 1
+        self.c.factors_lr = NULL
+        self.c.lane_losses = NULL
 
     def hold_outputs(
         self, Py_ssize_t n_outputs, Py_ssize_t lanes, Py_ssize_t n_targets,
@@ -69,6 +73,13 @@ cdef class LinearFit:
         self.rows.starts, self.rows.stops = &edges[0, 0], &edges[1, 0]
         self.rows.features = &features[0]
         self.rows.values = &values[0]
+
+
+    def give_rates(self, const double[::1] factors, double[::1] losses):
+        """Outputs with a rate each: factors of the rule's rate, and sums of their losses, which
+        grow from call to call; both of as many numbers as there are lanes."""
+        self.factors_lr, self.losses = factors, losses
+        self.c.factors_lr, self.c.lane_losses = &factors[0], &losses[0]
 
 
 cdef class Debt:

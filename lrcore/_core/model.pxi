@@ -83,7 +83,9 @@ cdef struct Fit:
     bint intercept
     Py_ssize_t n_outputs        # weights of a feature
     Py_ssize_t lanes            # the same to a multiple of eight if there are several
-    Py_ssize_t n_targets        # numbers in y for a row
+    Py_ssize_t n_targets        # numbers in y for a row, the last for the outputs that follow too
+    const double* factors_lr    # of each lane's rate; NULL: 1
+    double* lane_losses         # sums over the rows for each lane, if rates have factors
     # the method
     bint mean                   # mini-batches instead of online updates
     Py_ssize_t block

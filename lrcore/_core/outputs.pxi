@@ -107,8 +107,8 @@ cdef inline void margins_phase(
             # Lanes past the last output have no slope.
             weight[i * lanes + k] = s if k < job.n_outputs else 0.0
             y[i * lanes + k] = 0.0
-        for k in range(job.n_targets):
-            y[i * lanes + k] = job.y[job.order[first + i] * job.n_targets + k]
+        for k in range(job.n_outputs):
+            y[i * lanes + k] = job.y[job.order[first + i] * job.n_targets + min(k, job.n_targets - 1)]
     i = start * lanes
     job.evaluate(
         &job.parameter, margin + i, y + i, weight + i, value + i, slope + i, (stop - start) * lanes
@@ -133,18 +133,25 @@ cdef inline void load_outputs(
 
 
 cdef inline void touch_outputs(
-    Rule r, const real* d, real x, real* slot, Py_ssize_t lanes
+    Rule r, const real* d, real x, real* slot, Py_ssize_t lanes, const double* factors
 ) noexcept nogil:
     """One update of a feature's weights, whose gradients are d x."""
     cdef real[4 * LANES] columns
     cdef Py_ssize_t k, i
     for k in range(0, lanes, 8):
         load_outputs(&r, slot, lanes, k, columns)
-        for i in range(LANES):
-            update(
-                r, columns + i, d[k + i] * x, columns + LANES + i, columns + 2 * LANES + i,
-                columns + 3 * LANES + i,
-            )
+        if factors is NULL:
+            for i in range(LANES):
+                update(
+                    r, columns + i, d[k + i] * x, columns + LANES + i, columns + 2 * LANES + i,
+                    columns + 3 * LANES + i,
+                )
+        else:
+            for i in range(LANES):
+                update(
+                    times(r, factors[k + i]), columns + i, d[k + i] * x, columns + LANES + i,
+                    columns + 2 * LANES + i, columns + 3 * LANES + i,
+                )
         for i in range(LANES):
             slot[k + i] = columns[i]
             if states(&r) > 0:
@@ -209,7 +216,7 @@ cdef inline double online_outputs(
                 wake_outputs(table[first + i], slot, job, done, done + 1)
             if average is not NULL:
                 remember(slot, <const int64_t*>NULL, lanes, 1, before)
-            touch_outputs(table[first + i], d + i * lanes, x[e], slot, lanes)
+            touch_outputs(table[first + i], d + i * lanes, x[e], slot, lanes, job.factors_lr)
             if average is not NULL:
                 add_changes(
                     slot, <const int64_t*>NULL, lanes, 1, before, elapsed_at(job, done),
@@ -259,7 +266,7 @@ cdef inline double mean_outputs(
             wake_outputs(r, slot, job, job.step + batch, job.step + batch + 1)
         if average is not NULL:
             remember(slot, <const int64_t*>NULL, lanes, 1, before)
-        touch_outputs(r, slot + job.gradient, <real>1, slot, lanes)
+        touch_outputs(r, slot + job.gradient, <real>1, slot, lanes, job.factors_lr)
         if average is not NULL:
             add_changes(
                 slot, <const int64_t*>NULL, lanes, 1, before, elapsed_at(job, job.step + batch),
@@ -282,6 +289,7 @@ cdef inline void pay_outputs(
     cdef Py_ssize_t j, k, i
     cdef real* slot
     cdef real factor
+    cdef double share
     if owed == 0 and not decays(&r):
         return
     for j in range(low, high):
@@ -293,7 +301,8 @@ cdef inline void pay_outputs(
             for k in range(0, job.lanes, 8):
                 load_outputs(&r, slot, job.lanes, k, columns)
                 for i in range(LANES):
-                    pay(r, columns + i, owed, factor, job.l1, job.l2, a[i], b[i], c[i])
+                    share = owed if job.factors_lr is NULL else owed * job.factors_lr[k + i]
+                    pay(r, columns + i, share, factor, job.l1, job.l2, a[i], b[i], c[i])
                 if average is not NULL:
                     add_changes(
                         columns, <const int64_t*>NULL, LANES, 1, slot + k,
@@ -342,6 +351,8 @@ cdef void fit_outputs(
             for i in range((last - first) * job.lanes):
                 if i % job.lanes < job.n_outputs:
                     loss += job.scratch[3 * job.block * job.lanes + i]
+                    if job.lane_losses is not NULL:
+                        job.lane_losses[i % job.lanes] += job.scratch[3 * job.block * job.lanes + i]
         wait(&job.barrier, parts)
         first = last
         batch += 1

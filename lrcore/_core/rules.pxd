@@ -172,6 +172,16 @@ cdef inline void update(Rule r, real* w, real g, real* a, real* b, real* c) noex
         w[0] = (<real>0 - with_sign(x, a[0])) / (y * <real>r.per_rate + <real>r.shift)
 
 
+cdef inline Rule times(Rule r, double factor) noexcept nogil:
+    """The rule with its rate times a factor."""
+    if Rule is Nadam:
+        r.gradient_lr = r.gradient_lr * factor
+        r.mean_lr = r.mean_lr * factor
+    elif Rule is not FTRL:
+        r.lr = r.lr * factor
+    return r
+
+
 cdef inline int states(Rule* r) noexcept nogil:
     """How many state vectors the rule keeps."""
     if Rule is SGD:
