@@ -2,37 +2,48 @@
 
 import argparse
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import matrices
 import numpy as np
+from sklearn.datasets import load_svmlight_file
 
 import lrcore
-from lrcore.losses import LOSSES
 
 GRID = np.geomspace(1e-4, 1e2, 13)
 
 
 def problems(folder):
-    """Name, training rows and labels, test rows and labels."""
+    """Matrices of sparse rows: of a9a, 20news in two classes and in twenty, flights."""
     if folder:
-        X, y, X_test, y_test = matrices.adult(folder)
-        yield "a9a", X, y, X_test, y_test
-        X, y, X_test, y_test = matrices.news_classes(folder)
-        half = np.median(y)
-        yield "20news, two halves", X, (y > half).astype(int), X_test, (y_test > half).astype(int)
-        yield "20news, one class", X, (y == y[0]).astype(int), X_test, (y_test == y[0]).astype(int)
-        yield "20news, softmax", X, y, X_test, y_test
-    yield "flights", *matrices.flights_split()
+        X, y = load_svmlight_file(
+            str(Path(folder) / "a9a.svm.gz"), n_features=123, dtype=np.float32
+        )
+        held_out = np.random.RandomState(0).permutation(len(y)) % 5 == 0
+        yield matrices.Matrix.split("a9a", X, (y > 0).astype(int), held_out)
+        news = matrices.news(folder)
+        yield news
+        split, label, _ = matrices.read_tsv(Path(folder) / "20news.tsv.gz")
+        codes = np.unique(label, return_inverse=True)[1]
+        yield replace(
+            news,
+            name="20news, 20 classes",
+            y=codes[split != "test"],
+            held_out=(news.held_out[0], codes[split == "test"]),
+        )
+    yield matrices.flights()
 
 
 def held_out_loss(clf, X, y):
     """Mean log loss."""
-    p = clf.predict_proba(X)
-    return float(-np.log(np.maximum(p[np.arange(len(y)), np.searchsorted(clf.classes_, y)], 1e-15)).mean())
+    of_class = clf.predict_proba(X)[np.arange(len(y)), np.searchsorted(clf.classes_, y)]
+    return float(-np.log(np.maximum(of_class, 1e-15)).mean())
 
 
 def report(folder, optimizer="adagrad", **keywords):
-    for name, X, y, X_test, y_test in problems(folder):
+    for matrix in problems(folder):
+        X, y, (X_test, y_test) = matrix.X, matrix.y, matrix.held_out
         losses = []
         for rate in GRID:
             clf = lrcore.LinearClassifier(optimizer=optimizer, lr=rate, random_state=0, **keywords)
@@ -49,7 +60,7 @@ def report(folder, optimizer="adagrad", **keywords):
             seconds.append(time.perf_counter() - start)
         auto = held_out_loss(clf, X_test, y_test)
         print(
-            f"{name:20} best of the grid {losses[best]:.4f} at {GRID[best]:.3g}; auto {auto:.4f} at "
+            f"{matrix.name:20} best of the grid {losses[best]:.4f} at {GRID[best]:.3g}; auto {auto:.4f} at "
             f"{clf.lr_:.3g} ({auto / losses[best] - 1:+.1%}); {seconds[1] / seconds[0]:.2f} x the time",
             flush=True,
         )
