@@ -22,7 +22,7 @@ from lrcore.arguments import (
 from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Progress, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
-from lrcore.rules import Rule, rule_class
+from lrcore.rules import LINEAR_RULES, Rule, rule_class
 from lrcore.schedules import Polynomial, Schedule
 from lrcore.states import Method
 
@@ -115,12 +115,18 @@ class LinearModel(BaseEstimator):
     def _check_rule(self, rule: Rule) -> None:
         """Refuse what a rule cannot do here."""
         name = type(rule).__name__
+        if rule.linear_formula is None:
+            raise ValueError(
+                f"{name} is for Optimizer alone: in a linear model it would have to move weights "
+                f"at every row, also of features that the row has not; try one of "
+                f"{', '.join(LINEAR_RULES)}"
+            )
         if rule.weight_decay or rule.maximize:
             raise ValueError(
                 f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
                 "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
             )
-        if self.penalty is not None and self.alpha > 0 and not rule.formula.metric:
+        if self.penalty is not None and self.alpha > 0 and not rule.linear_formula.metric:
             raise ValueError(
                 f"{name} cannot apply penalty={self.penalty!r}; give penalty=None"
                 + (", and FTRL's own l1 and l2" if name == "FTRL" else "")

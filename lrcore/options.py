@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from lrcore.rules import Travel
 from lrcore.schedules import check_rate
+
+#: Of polynomial averages (Shamir and Zhang 2013): weights grow as its power of the step.
+DECAY = 8.0
 
 
 def check_seed(seed: int) -> None:
@@ -18,14 +23,32 @@ def check_seed(seed: int) -> None:
 
 
 def check_ema(ema: float | str | None) -> None:
-    """Raise unless ema is None, "polyak" or a number in [0, 1)."""
-    if ema is None or (isinstance(ema, str) and ema == "polyak"):
+    """Raise unless ema is None, "polyak", "polynomial" or a number in [0, 1)."""
+    if ema is None or (isinstance(ema, str) and ema in ("polyak", "polynomial")):
         return
     if isinstance(ema, str):
-        raise ValueError(f"ema must be a number in [0, 1) or 'polyak', got {ema!r}")
+        raise ValueError(f"ema must be a number in [0, 1), 'polyak' or 'polynomial', got {ema!r}")
     check_rate("ema", ema)
     if ema >= 1:
         raise ValueError(f"ema must be in [0, 1), got {ema!r}")
+
+
+def check_travel(saved: Any) -> Travel:
+    """The travel that a state has as a pair of numbers."""
+    if not isinstance(saved, (list, tuple)) or len(saved) != 2:
+        raise TypeError(f"state['travel'] must be two numbers, got {saved!r}")
+    for value in saved:
+        check_rate("state['travel']", value)
+    return Travel(float(saved[0]), float(saved[1]))
+
+
+def kept_share(ema: float | str | None, t: int) -> float:
+    """The share of the averages that stays in step t."""
+    if ema == "polyak":
+        return t / (t + 1.0)
+    if ema == "polynomial":
+        return t / (t + 1.0 + DECAY)
+    return float(ema or 0.0)
 
 
 def check_adjustments(

@@ -69,7 +69,9 @@ class Method:
 
     @cached_property
     def formula(self) -> type[Formula]:
-        return self.rule.formula
+        formula = self.rule.linear_formula
+        assert formula is not None, self.rule  # the estimators refuse the others
+        return formula
 
     @cached_property
     def columns(self) -> Columns:

@@ -149,10 +149,46 @@ def ftrl(w, grads, lrs, beta, l1, l2):
     return w
 
 
+def dog(w, grads, lrs, initial_distance, eps):
+    """Ivgi et al. 2023, equations 1 and 2, with the implementation's eps below the root."""
+    w, start, squares = w.astype(float).copy(), w.astype(float), 0.0
+    distance = initial_distance * (1 + np.linalg.norm(start))
+    for g, lr in zip(grads, lrs):
+        distance = max(distance, np.linalg.norm(w - start))
+        squares += np.sum(np.square(g, dtype=float))
+        w = w - lr * distance / math.sqrt(squares + eps) * g
+    return w
+
+
+def polynomial_average(points, decay=8):
+    """Shamir and Zhang 2013, equation 4, of the points after each step."""
+    average = np.zeros_like(points[0])
+    for t, w in enumerate(points, start=1):
+        share = (1 + decay) / (t + decay)
+        average = (1 - share) * average + share * w
+    return average
+
+
+def schedule_free(w, grads, lrs, beta1, beta2, eps, decay=0.0):
+    """Defazio et al. 2024, algorithm 1: where the last gradient would be taken, and the average."""
+    z = x = w.astype(float).copy()
+    v, weights = np.zeros_like(z), 0.0
+    for t, (g, lr) in enumerate(zip(grads, lrs), start=1):
+        y = (1 - beta1) * z + beta1 * x
+        v = beta2 * v + (1 - beta2) * np.square(g)
+        rate = lr * math.sqrt(1 - beta2**t)
+        z = z - rate * g / (np.sqrt(v) + eps) - rate * decay * y
+        weights += rate**2
+        c = rate**2 / weights
+        x = (1 - c) * x + c * z
+    return (1 - beta1) * z + beta1 * x, x
+
+
 ORACLES = {
     "SGD": sgd, "AdaGrad": adagrad, "RMSProp": rmsprop, "AdaDelta": adadelta, "Adam": adam,
     "AdamW": adam, "AMSGrad": amsgrad, "Adamax": adamax, "Nadam": nadam, "RAdam": radam,
-    "Lion": lion, "FTRL": ftrl,
+    "Lion": lion, "FTRL": ftrl, "DoG": dog,
+    "ScheduleFreeAdamW": lambda *args, **values: schedule_free(*args, **values)[0],
 }  # fmt: skip
 
 
