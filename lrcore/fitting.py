@@ -320,7 +320,7 @@ class Fit:
         end = block = 0
         while rows_done < n_rows and not (rows_done and interrupted()):
             if rows_done == end:
-                end, block = passes.next_block(states[0], rows_done, n_rows)
+                end, block = passes.next_block(states, rows_done, n_rows)
             stop = min(end, rows_done + passes.call_rows(block, n_outputs))
             chunk = order[rows_done:stop]
             for state, y in zip(states, data.targets):
@@ -330,8 +330,7 @@ class Fit:
             weight_done += float(len(chunk) if weight is None else np.sum(weight[chunk]))
             rows_done = stop
             if self.callback is not None:
-                last = np.array([states[0].base + states[0].step - 1])
-                rate = float(passes.method.rule.rates(last)[0])
+                rate = states[0].rate(passes.method.rule)
                 mean = total / (weight_done * n_losses) if weight_done else 0.0
                 self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, mean, rate))
         mean = total / (weight_done * n_losses) if weight_done else 0.0
@@ -376,12 +375,14 @@ def continue_from(state: State, old: State, method: Method) -> None:
     epochs.settle(old, method)
     n = method.columns.lanes * (1 + len(method.formula.state))
     state.columns[:n] = old.columns[:n]
+    if old.pace is not None:
+        state.pace = replace(old.pace, measured=0)
 
 
 def diverged(method: Method, state: State) -> FloatingPointError:
     """The error for a fit that ran away: where, and what to try."""
     step = state.base + state.step
-    rate = float(method.rule.rates(np.array([max(0, step - 1)]))[0])
+    rate = state.rate(method.rule)
     first = float(method.rule.rates(np.array([0]))[0])
     return FloatingPointError(
         f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or "

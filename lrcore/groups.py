@@ -318,8 +318,8 @@ def overridden(
                 )
             if name in rule.common:
                 raise ValueError(
-                    f"overrides[{pattern!r}] has {name!r}, which {type(rule).__name__} has once for "
-                    "all parameters: give it to the rule"
+                    f"overrides[{pattern!r}] has {name!r}, which {type(rule).__name__} has once "
+                    "for all parameters: give it to the rule"
                 )
         for i in matched:
             chosen[i] = replace(chosen[i], **values)

@@ -12,7 +12,7 @@ from lrcore.archive import ArchiveError
 from lrcore.fitting import Fitted, Outcome
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
-from lrcore.states import Average, Debt, Method, State
+from lrcore.states import Average, Debt, Method, Pace, State
 
 FORMAT = 1
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
@@ -75,6 +75,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
             [s.step, s.base, _debt_to_list(s.debt), s.block, s.until] for s in model._fitted.states
         ],
         "averages": [s.average and s.average.since for s in model._fitted.states],
+        "paces": [s.pace and _pace_to_list(s.pace) for s in model._fitted.states],
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
         "dual_gap": model.dual_gap_,
@@ -132,6 +133,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
             if changes.shape != (shape[1], method.columns.lanes):
                 raise ValueError(f"average_{k} must be of {shape[1]} features, got {changes.shape}")
             state.average = Average(changes, int(since))
+        if method.rule.travels:
+            state.pace = _pace_from_list(header["paces"][k])
         states.append(state)
     scale = arrays.get("scale")
     dtype = states[0].array.dtype
@@ -182,6 +185,16 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
         "block_size": method.block_size,
         "n_outputs": method.n_outputs,
     }
+
+
+def _pace_to_list(pace: Pace) -> list[Any]:
+    return [*(float(x).hex() for x in (*pace.sums, pace.certain)), pace.measured]
+
+
+def _pace_from_list(saved: list[Any]) -> Pace:
+    *numbers, measured = saved
+    squares, furthest, distance2, certain = map(float.fromhex, numbers)
+    return Pace(np.array([squares, furthest, distance2]), certain, int(measured))
 
 
 def _debt_to_list(debt: Debt) -> list[list[Any]]:

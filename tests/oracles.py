@@ -310,6 +310,30 @@ def minibatch(X, y, loss, make_rule, lrs, batch, order, weight=None):
     return w, b[0]
 
 
+def dog_online(X, y, loss, initial, block, order, weight=None, mean=False, lr=1.0):
+    """DoG without penalty; the last weight is the intercept's.
+
+    The distance after a block is reckoned as if its rows shared no feature: exact for blocks of one
+    row and for mini-batches, which are steps of their own.
+    """
+    X, w = np.hstack([X, np.ones((len(X), 1))]), np.zeros(X.shape[1] + 1)
+    furthest, squares, distance2 = initial, 0.0, 0.0
+    for start in range(0, len(order), block):
+        rows = order[start : start + block]
+        s = np.ones(len(rows)) if weight is None else weight[rows]
+        slopes = s * [loss_and_slope(loss, X[i] @ w, y[i])[1] for i in rows]
+        grads = slopes[:, None] * X[rows]
+        grads = grads.mean(axis=0, keepdims=True) if mean else grads
+        squares += np.sum(grads**2)
+        rate = lr * furthest / math.sqrt(squares + 1e-8)
+        distance2 += sum(rate * (rate * (g @ g) - 2 * (g @ w)) for g in grads)
+        w = w - rate * grads.sum(axis=0)
+        furthest = max(furthest, math.sqrt(distance2))
+        if block == 1 or mean:
+            assert abs(distance2 - w @ w) < 1e-9 * (1 + w @ w)
+    return w[:-1], w[-1], furthest
+
+
 def softmax_loss_and_slopes(z, label):
     """log(sum(exp(z))) - z[label] and its derivatives, in Python floats."""
     top = max(z)

@@ -55,6 +55,7 @@ class DoG(Rule):
     initial_distance: float = 1e-6
     eps: float = 1e-8
 
+    linear_lr: ClassVar[float] = 1.0
     travels: ClassVar[bool] = True
     common: ClassVar[tuple[str, ...]] = ("initial_distance", "eps")
 
@@ -64,13 +65,16 @@ class DoG(Rule):
 
     @property
     def linear_formula(self) -> type[Formula] | None:
-        return None
+        return formulas.SGD
 
     def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
         return w
 
     def set_out(self, norm: float) -> Travel:
         return Travel(self.initial_distance * (1.0 + norm), 0.0)
+
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
+        return curvature * norm2
 
     def pace(self, travel: Travel) -> float:
         return travel.distance / math.sqrt(travel.squares + self.eps)
