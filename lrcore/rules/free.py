@@ -27,7 +27,23 @@ class DoG(Rule):
     ``initial_distance * (1 + |w|)``, which only needs to be small enough.
 
     The model is the average of the weights, as the paper has it: ``ema="polynomial"`` of
-    `Optimizer`, ``average=True`` of the linear models.
+    `Optimizer`, ``average=True`` of the linear models; there a factor that falls to 0, which they
+    give it otherwise, does as well.
+
+    In a linear model the weights start at 0, those of a softmax travel together, and a block of
+    rows, whose margins are taken together, has one rate::
+
+        g = gradients of its rows
+        G += sum(|g_i|**2)
+        rate = lr * r / sqrt(G + eps)
+        d2 += sum(rate * (rate * |g_i|**2 - 2 * w @ g_i))
+        w -= rate * sum(g_i)
+        r = max(r, sqrt(d2))
+
+    With ``block_size=1`` and for mini-batches, whose one gradient is the mean, that is the rule
+    above to rounding. Else the distance is reckoned as if the rows of a block shared no feature,
+    and blocks are an eighth of the rows seen at most. It is measured anew now and then, which
+    also sees what penalties do.
 
     optax's ``contrib.dog`` does the same; PyTorch and Keras have no DoG.
 
