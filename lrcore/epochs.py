@@ -226,7 +226,7 @@ class Pass:
         """How far the weights are from 0, of states that have a pace, if it is time."""
         for state in states:
             if state.pace and t - state.pace.measured >= self.rows.shape[1] // MEASURED:
-                state.pace.measure(square_sum(state), t, forget=self.method.penalised)
+                state.pace.measure(square_sum(state), t)
 
     def _shared_rows(self, states: list[State], start: int, n_rows: int) -> int:
         """The size of blocks from here on, which is row `start`."""

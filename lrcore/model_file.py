@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -188,13 +189,15 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
 
 
 def _pace_to_list(pace: Pace) -> list[Any]:
-    return [*(float(x).hex() for x in (*pace.sums, pace.certain)), pace.measured]
+    return [*(float(x).hex() for x in pace.sums), pace.measured]
 
 
 def _pace_from_list(saved: list[Any]) -> Pace:
-    *numbers, measured = saved
-    squares, furthest, distance2, certain = map(float.fromhex, numbers)
-    return Pace(np.array([squares, furthest, distance2]), certain, int(measured))
+    squares, furthest, distance2, measured = saved
+    sums = [float.fromhex(x) for x in (squares, furthest, distance2)]
+    if not all(0.0 <= x < math.inf for x in sums):
+        raise ValueError(f"sums of gradients and distances must be finite and >= 0, got {sums}")
+    return Pace(np.array(sums), int(measured))
 
 
 def _debt_to_list(debt: Debt) -> list[list[Any]]:

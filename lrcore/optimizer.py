@@ -12,9 +12,15 @@ import numpy as np
 from lrcore import archive, numerics, rules, schedules
 from lrcore._core import threads
 from lrcore.archive import ArchiveError
-from lrcore.arrays import view_of
 from lrcore.groups import Group, grouped
-from lrcore.options import check_adjustments, check_ema, check_seed, check_travel, kept_share
+from lrcore.options import (
+    check_adjustments,
+    check_ema,
+    check_saved,
+    check_seed,
+    check_travel,
+    kept_share,
+)
 from lrcore.parameters import Parameters
 from lrcore.rules import Rule, Travel
 
@@ -362,30 +368,8 @@ class Optimizer:
                     wanted[f"{self._params.names[index]}.{label}"] = row
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
-        expected = {"t", "skipped", "state_dtype", "seed", "rule", "overrides", *wanted}
-        expected |= {"travel"} if rule.travels else set()
-        if saved.keys() != expected:
-            wrong = sorted(expected ^ set(saved))
-            raise ValueError(f"state does not fit these parameters: {', '.join(wrong)} differ")
-        if saved["state_dtype"] != self.state_dtype:
-            raise ValueError(
-                f"state is of state_dtype={saved['state_dtype']!r}, and this Optimizer of "
-                f"{self.state_dtype!r}; give it the same"
-            )
-        check_seed(saved["seed"])
-        for key in ("t", "skipped"):
-            if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
-                raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
-        for key, row in wanted.items():
-            values = view_of(f"state[{key!r}]", saved[key])
-            if values.dtype != row.dtype or values.size != row.size:
-                raise ValueError(
-                    f"state[{key!r}] must have {row.size} values of {row.dtype}, "
-                    f"got {values.size} of {values.dtype}"
-                )
-        travel = None
-        if rule.travels:
-            travel = check_travel(saved["travel"])
+        check_saved(saved, wanted, rule, self.state_dtype)
+        travel = check_travel(saved["travel"]) if rule.travels else None
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
         self._groups, self._travel = groups, travel

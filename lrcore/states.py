@@ -177,11 +177,10 @@ class Pace:
 
     `sums` are the squared norms of all gradients summed up, the largest distance from 0 so far, and
     the squared distance now: the core brings them forward from block to block. What it cannot see
-    is measured now and then: at step `measured` for the last time, when the largest was `certain`.
+    is measured now and then, at step `measured` for the last time.
     """
 
     sums: np.ndarray
-    certain: float
     measured: int = 0
 
     @classmethod
@@ -190,22 +189,21 @@ class Pace:
         if not rule.travels:
             return None
         travel = rule.set_out(0.0)
-        return cls(np.array([travel.squares, travel.distance, 0.0]), travel.distance)
+        return cls(np.array([travel.squares, travel.distance, 0.0]))
 
     @property
     def travel(self) -> Travel:
         """So far."""
         return Travel(float(self.sums[1]), float(self.sums[0]))
 
-    def measure(self, square_sum: float, step: int, forget: bool) -> None:
-        """Take the squared distance for what it is; `forget` what was only thought to be larger."""
-        self.certain = max(self.certain, math.sqrt(square_sum))
-        self.sums[1] = self.certain if forget else max(self.certain, self.sums[1])
+    def measure(self, square_sum: float, step: int) -> None:
+        """Take the squared distance for what it is."""
+        self.sums[1] = max(self.sums[1], math.sqrt(square_sum))
         self.sums[2] = square_sum
         self.measured = step
 
     def copy(self) -> Pace:
-        return Pace(self.sums.copy(), self.certain, self.measured)
+        return Pace(self.sums.copy(), self.measured)
 
 
 @dataclass

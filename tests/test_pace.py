@@ -7,7 +7,7 @@ from scipy import sparse
 from strategies import BUILDS, DTYPES, LOSSES, THREADS, equal_bits, sparse_problem
 
 import lrcore
-from lrcore import AdaGrad, DoG, LinearClassifier, LinearRegressor, _core, epochs
+from lrcore import AdaGrad, DoG, LinearClassifier, LinearRegressor, _core, epochs, staging
 from lrcore.epochs import Pass
 from lrcore.losses import Softmax
 from lrcore.rows import as_rows
@@ -108,7 +108,6 @@ def test_the_distance_is_that_of_the_weights(matrix, batch_size, penalty, backen
     assert pace.sums[2] == pytest.approx(
         norm2, rel=1e-6 if penalty is None and batch_size > 1 else 0.5
     )
-    assert pace.certain <= pace.sums[1]
     assert norm2 > 0.5
 
 
@@ -120,7 +119,7 @@ def test_distances_are_measured_where_penalties_pull():
     clf = LinearClassifier(optimizer=DoG(), penalty="l1", alpha=0.03, max_iter=10, random_state=0)
     clf.fit(wide, y)
     norm = np.sqrt(np.sum(clf.coef_**2) + clf.intercept_[0] ** 2)
-    assert clf._fitted.states[0].pace.sums[1] < 3 * norm
+    assert clf._fitted.states[0].pace.sums[1] < 5 * norm
 
 
 @pytest.mark.parametrize("make", [LinearClassifier, LinearRegressor])
@@ -148,7 +147,8 @@ def test_parts_of_a_stream_are_the_whole(batch_size):
 
 
 @pytest.mark.parametrize("max_iter", [2, 45])  # as they are, and staged
-def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path):
+def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "CACHE_BYTES", 0)  # so that features are renumbered
     clf = LinearClassifier(optimizer="dog", max_iter=max_iter, random_state=0).fit(X, CLASSES)
     lrcore.save(clf, tmp_path / "model")
     again = lrcore.load(tmp_path / "model")
@@ -172,6 +172,14 @@ def test_a_warm_start_goes_on_with_the_sums():
         clf.fit(X, LABELS)
     with pytest.raises(ValueError, match=r"optimizer, .* changed since the last call"):
         clf.partial_fit(X, LABELS)
+
+
+def test_a_call_that_fails_leaves_the_sums_alone():
+    reg = LinearRegressor(optimizer=DOG, penalty=None).partial_fit(X, TARGET)
+    before = reg._fitted.states[0].pace.sums.copy()
+    with pytest.raises(FloatingPointError):
+        reg.partial_fit(X, 1e200 * TARGET)
+    assert equal_bits(reg._fitted.states[0].pace.sums, before)
 
 
 @pytest.mark.parametrize("matrix", [X, DENSE], ids=["csr", "dense"])
