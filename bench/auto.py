@@ -1,4 +1,4 @@
-"""What `lr="auto"` finds, beside the best of a grid of rates: held-out losses, and what it costs."""
+"""What `lr="auto"` finds, beside the best of a grid of rates: held-out losses, and its cost."""
 
 import argparse
 import time
@@ -60,11 +60,12 @@ def report(folder, optimizer="adagrad", **keywords):
             seconds.append(time.perf_counter() - start)
         auto = held_out_loss(clf, X_test, y_test)
         print(
-            f"{matrix.name:20} best of the grid {losses[best]:.4f} at {GRID[best]:.3g}; auto {auto:.4f} at "
-            f"{clf.lr_:.3g} ({auto / losses[best] - 1:+.1%}); {seconds[1] / seconds[0]:.2f} x the time",
+            f"{matrix.name:20} best of the grid {losses[best]:.4f} at {GRID[best]:.3g}; "
+            f"auto {auto:.4f} at {clf.lr_:.3g} ({auto / losses[best] - 1:+.1%}); "
+            f"{seconds[1] / seconds[0]:.2f} x the time",
             flush=True,
         )
-        print("    ", " ".join(f"{r:.2g}:{l:.3f}" for r, l in zip(GRID, losses)))
+        print("    ", " ".join(f"{rate:.2g}:{loss:.3f}" for rate, loss in zip(GRID, losses)))
 
 
 if __name__ == "__main__":

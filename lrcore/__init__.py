@@ -22,10 +22,12 @@ from lrcore.rules import (
     Adamax,
     AdamW,
     AMSGrad,
+    DoG,
     Lion,
     Nadam,
     RAdam,
     RMSProp,
+    ScheduleFreeAdamW,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "DoG",
     "LinearClassifier",
     "LinearRegressor",
     "Lion",
@@ -50,6 +53,7 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSProp",
+    "ScheduleFreeAdamW",
     "get_num_threads",
     "load",
     "num_threads",

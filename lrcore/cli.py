@@ -22,7 +22,7 @@ from lrcore._core import threads
 from lrcore.fitting import Progress
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.metrics import metrics_of
-from lrcore.rules import RULES
+from lrcore.rules import LINEAR_RULES
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,7 +66,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--loss", default="log_loss", choices=losses.LOSSES, metavar="LOSS", help=f"one of {known}"
     )
     fit.add_argument(
-        "--optimizer", default="adagrad", choices=[n.lower() for n in RULES], help="update rule"
+        "--optimizer",
+        default="adagrad",
+        choices=[name.lower() for name in LINEAR_RULES],
+        help="update rule",
     )
     fit.add_argument(
         "--lr",

@@ -34,6 +34,10 @@ BLOCK_VALUES = 4_000
 #: Values of X that are fetched beforehand, with their features or without.
 AHEAD_VALUES, AHEAD_DENSE = 2 * BLOCK_VALUES, 1 << 16
 
+#: Of rules that travel: a block has at most this share of the rows so far, and so has what goes by
+#: before blocks are chosen anew; distances are measured after a row for so many features.
+GROWTH, MEASURED = 8, 64
+
 #: Places of a list of values past its end that the core may look at.
 LISTED_MORE = 64
 
@@ -73,6 +77,7 @@ def core_job(
         scratch=np.zeros((5 if lanes == 1 else 6, block * lanes)),
         listed=np.empty((len(bounds) - 1, room), np.int64),
         before=np.empty((len(bounds) - 1, 8 * longest), np.int8),
+        pace_eps=getattr(method.rule, "eps", 0.0),
     )
     if lanes > 1:
         job.hold_outputs(
@@ -197,30 +202,43 @@ class Pass:
         longest = method.batch_size // STRATA if method.mean else RUN_LENGTH
         return max(1, min(RUN_LENGTH, longest, rows.shape[0] // (4 * STRATA * STRATA)))
 
-    def next_block(self, state: State, start: int, n_rows: int) -> tuple[int, int]:
+    def next_block(self, states: list[State], start: int, n_rows: int) -> tuple[int, int]:
         """Where calls of one block or batch size from row `start` end, and that size.
 
         Margins that are a block old act like a delay. How many rows may share them depends on
         the rule and its present rate, so blocks start small and grow, by powers of two, to
         `block_size`; measured, the fit is then as good as with blocks of 1. Blocks end at multiples
-        of their size, counted from the first row ever.
+        of their size, counted from the first row ever. Where states have a pace, it is measured
+        here, since this is not moved by where calls end.
         """
-        method = self.method
-        if method.mean:
-            block = method.batch_size
-            return min(n_rows, start + max(1, CHUNK_ROWS // block) * block), block
+        method, state = self.method, states[0]
         t = state.base + state.step
+        if method.mean:
+            block, n_batches = method.batch_size, max(1, CHUNK_ROWS // method.batch_size)
+            if state.pace and t >= state.until:
+                self._measure(states, t)
+                state.until = t + max(1, min(n_batches, t // GROWTH))
+            if state.pace:
+                n_batches = state.until - t
+            return min(n_rows, start + n_batches * block), block
         if t >= state.until:
-            block = state.block = self._shared_rows(t, start, n_rows)
-            longest = min(CHUNK_ROWS, max(t, 1))
+            self._measure(states, t)
+            block = state.block = self._shared_rows(states, start, n_rows)
+            longest = min(CHUNK_ROWS, max(t if state.pace is None else t // GROWTH, 1))
             state.until = (t // block + max(1, longest // block)) * block
         block = state.block
         stop = state.until if t % block == 0 else t - t % block + block
         return min(n_rows, start + stop - t), block
 
-    def _shared_rows(self, t: int, start: int, n_rows: int) -> int:
-        """The size of blocks from step t on, which is row `start`."""
-        method, size = self.method, self.method.block_size
+    def _measure(self, states: list[State], t: int) -> None:
+        """How far the weights are from 0, of states that have a pace, if it is time."""
+        for state in states:
+            if state.pace and t - state.pace.measured >= self.rows.shape[1] // MEASURED:
+                state.pace.measure(square_sum(state), t)
+
+    def _shared_rows(self, states: list[State], start: int, n_rows: int) -> int:
+        """The size of blocks from here on, which is row `start`."""
+        method, size, t = self.method, self.method.block_size, states[0].base + states[0].step
         if self.stream:
             # By rows that are at hand together wherever calls end: up to a multiple of size.
             size = method.stream_block
@@ -230,12 +248,28 @@ class Pass:
             near, measures = self.rows, self._measures
         bound = method.rule.shared_rows(t, method.loss.curvature, *measures)
         bound /= max(method.rate_factors or (1.0,))
+        if method.rule.travels:
+            paces = [method.rule.pace(state.pace.travel) for state in states if state.pace]
+            bound = min(bound / max(paces), t / GROWTH)
         bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
 
     @cached_property
     def _measures(self) -> Measures:
         return self.rows.measures()
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """|x|**2 of each row, with the intercept's 1: what a slope's square is multiplied by."""
+        squares = np.empty(self.rows.shape[0])
+        if _core.kernels is None:
+            for i in range(len(squares)):
+                squares[i] = np.square(self.rows.row(i)[1].astype(np.float64)).sum()
+        elif self.rows.indptr is not None:
+            _core.kernels.square_csr(*self.rows.csr, squares)
+        else:
+            _core.kernels.square_dense(self.rows.values, squares)
+        return squares + float(self.method.intercept)
 
     def call_rows(self, block: int, n_outputs: int) -> int:
         """Rows of a call, whole blocks: few where rows are wide or outputs are many, so that
@@ -257,8 +291,11 @@ class Pass:
         rates = method.rule.rates(t)
         table = method.rule.coefficients(t, rates)
         state.lay_out(rows.sparse)
+        squares = self.squares if state.pace else None
         if _core.kernels is None:
-            total = reference.fit_rows(state, method, rows, order, y, weight, rates, table, block)
+            total = reference.fit_rows(
+                state, method, rows, squares, order, y, weight, rates, table, block
+            )
         else:
             index = _core.kernels.RULES[method.formula.__name__][0]
             n_threads = self._crew.choose()
@@ -267,6 +304,7 @@ class Pass:
             head = (self._job(block, n_threads), index, table, rates, order)
             tail: tuple[Any, ...] = (y.reshape(-1), weight, state.array, state.step)
             tail = (*tail, core_debt(state), *core_average(state))
+            tail += (state.pace.sums, squares) if state.pace else (None, None)
             if rows.indptr is not None:
                 total = _core.kernels.fit_csr(*head, *rows.csr, *tail)
             else:
@@ -294,6 +332,14 @@ class Pass:
         if place.stamp:
             # The intercept is touched at every step, so it is up to date as well.
             columns[place.stamp].view(f"i{columns.itemsize}")[...] = 0
+
+
+def square_sum(state: State) -> float:
+    """Sum of squares of all weights."""
+    if _core.kernels is None:
+        return float(np.square(state.weights.astype(np.float64)).sum())
+    total: float = _core.kernels.square_weights(state.array, state.by_feature, state.n_outputs)
+    return total
 
 
 def settle(state: State, method: Method) -> None:

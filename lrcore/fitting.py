@@ -314,7 +314,7 @@ class Fit:
         end = block = 0
         while rows_done < n_rows and not (rows_done >= least and interrupted()):
             if rows_done == end:
-                end, block = passes.next_block(states[0], rows_done, n_rows)
+                end, block = passes.next_block(states, rows_done, n_rows)
             stop = min(end, rows_done + passes.call_rows(block, n_outputs))
             chunk = order[rows_done:stop]
             total = lost.total
@@ -326,8 +326,7 @@ class Fit:
             rows_done = stop
             lost = Lost(total, lost.weight + counted * n_losses, rows_done)
             if self.callback is not None:
-                last = np.array([states[0].base + states[0].step - 1])
-                rate = float(passes.method.rule.rates(last)[0])
+                rate = states[0].rate(passes.method.rule)
                 self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, lost.mean, rate))
         return lost
 
@@ -373,12 +372,14 @@ def continue_from(state: State, old: State, method: Method) -> None:
     epochs.settle(old, method)
     n = method.columns.lanes * (1 + len(method.formula.state))
     state.columns[:n] = old.columns[:n]
+    if old.pace is not None:
+        state.pace = replace(old.pace, measured=0)
 
 
 def diverged(method: Method, state: State) -> FloatingPointError:
     """The error for a fit that ran away: where, and what to try."""
     step = state.base + state.step
-    rate = float(method.rule.rates(np.array([max(0, step - 1)]))[0])
+    rate = state.rate(method.rule)
     first = float(method.rule.rates(np.array([0]))[0])
     return FloatingPointError(
         f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or "

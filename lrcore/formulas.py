@@ -325,3 +325,27 @@ class FTRL(Formula):
         size = np.abs(linear) - c.l1
         size = (size + np.abs(size)) * w.dtype.type(0.5)
         w[...] = (w.dtype.type(0) - np.copysign(size, linear)) / (new_root * c.per_rate + c.shift)
+
+
+class DoG(Formula):
+    """w -= lr g; where w started is kept for the rate to be worked out from."""
+
+    state = ("start",)
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, start: Array) -> None:
+        w -= c.lr * g
+
+
+class ScheduleFree(Formula):
+    """A step of z in the metric of v; w is between z and the average of all z."""
+
+    columns = ("lr", "pull", "share", "beta2", "fresh2", "eps", "decay")
+    state = ("iterate", "mean_square")
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, z: Array, square: Array) -> None:
+        square[...] = c.beta2 * square + c.fresh2 * (g * g)
+        d = g / (np.sqrt(square) + c.eps) + c.decay * w
+        w += c.share * (z - w) - c.pull * d
+        z -= c.lr * d

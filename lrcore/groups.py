@@ -15,7 +15,7 @@ from lrcore._core import cpu, threads
 from lrcore.arrays import aligned
 from lrcore.formulas import adjust
 from lrcore.parameters import Parameters
-from lrcore.rules import Rule
+from lrcore.rules import Rule, Travel
 
 #: Steps whose coefficients are worked out at once, so that a step costs no schedule: as many as
 #: have been done, within these.
@@ -141,11 +141,46 @@ class Group:
         total: float = self._plan.square_sum(threads.count(n_threads, self._work))
         return total
 
+    def adjusted_square_sum(self, scale: float, limit: float, n_threads: int | None) -> float:
+        """The same of the gradients as the rules see them, scaled, clipped, with L2 decay."""
+        zero = np.zeros(1, np.int64)
+        rows = np.concatenate([rule.adjustments(zero, np.zeros(1)) for rule in self.rules])
+        rows[:, 2] = 1.0  # nothing shrinks yet
+        if self._plan is not None:
+            count = threads.count(n_threads, self._work)
+            total: float = self._plan.square_sum(count, rows, scale, limit)
+            return total
+        with cpu.Flushing():
+            found: list[np.ndarray] = []
+            for k, row in enumerate(self.rows):
+                _, w, g = self._operands(k)
+                how = (rows[row] * (scale, 1.0, 1.0)).astype(w.dtype)
+                g = adjust(how, w.dtype.type(limit), w, g)
+                pair = isinstance(self.grads[k], tuple)
+                found.extend(g.reshape(self.grads[k][1].shape) if pair else [g])
+            return numerics.square_sum(found)
+
+    def change_sum(self, n_threads: int | None) -> float:
+        """Sum of squares of how far the parameters are from their first state, likewise."""
+        if self.plan is not None:
+            total: float = self.plan.change_sum(threads.count(n_threads, self._size))
+            return total
+        with cpu.Flushing():
+            pairs = zip(self.params, self.states)
+            return numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
+
+    @property
+    def rule_averages(self) -> list[np.ndarray | None]:
+        """The averages that the rules keep by themselves."""
+        chosen = (self.rules[row] for row in self.rows)
+        return [rule.average(w, *s) for rule, w, s in zip(chosen, self.params, self.states)]
+
     def step(
-        self, t: int, scale: float, limit: float, kept: float, seed: int, n_threads: int | None
-    ) -> None:
+        self, t: int, scale: float, limit: float, kept: float, seed: int, n_threads: int | None,
+        travel: Travel | None = None,
+    ) -> None:  # fmt: skip
         """One step by the gradients held; kept is the share of the averages that stays."""
-        offset = self._prepare(t)
+        offset = self._prepare(t, travel)
         key = bfloat16.step_key(seed, t) if self.low else 0
         if self._plan is not None:
             count = threads.count(n_threads, self._work)
@@ -157,14 +192,17 @@ class Group:
         with cpu.Flushing():
             self._step_formulas(self._tables[offset], adjustments, limit, kept, key)
 
-    def _prepare(self, t: int) -> int:
-        """Where the coefficients of step t are; they are worked out for many steps at once."""
+    def _prepare(self, t: int, travel: Travel | None = None) -> int:
+        """Where the coefficients of step t are; they are worked out for many steps at once, unless
+        each goes by how far the parameters have come."""
         offset = t - self._start
-        if 0 <= offset < len(self._tables):
+        if travel is None and 0 <= offset < len(self._tables):
             return offset
-        least, most = TABLE_STEPS
+        least, most = TABLE_STEPS if travel is None else (1, 1)
         steps = np.arange(t, t + min(max(t, least), most), dtype=np.int64)
         rates = [rule.rates(steps) for rule in self.rules]
+        if travel is not None:
+            rates = [rule.pace(travel) * each for rule, each in zip(self.rules, rates)]
         both = list(zip(self.rules, rates))
         self._tables = np.stack([rule.coefficients(steps, r) for rule, r in both], axis=1)
         self._adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)
@@ -179,16 +217,10 @@ class Group:
     def _step_formulas(
         self, table: np.ndarray, adjustments: np.ndarray | None, limit: float, kept: float, key: int
     ) -> None:
-        for k, (w, g, row) in enumerate(zip(self.params, self.grads, self.rows)):
+        for k, (w, row) in enumerate(zip(self.params, self.rows)):
             how = None if adjustments is None else adjustments[row].astype(w.dtype)
             c = self.formula.row(table[row], w.dtype)
-            flat = w.reshape(-1)
-            elements = None
-            if isinstance(g, tuple):
-                width = g[1].shape[1]
-                elements = (g[0][:, None] * width + np.arange(width)).reshape(-1)
-                flat, g = flat[elements], g[1]
-            g = g.reshape(-1).astype(w.dtype, copy=False)
+            elements, flat, g = self._operands(k)
             if how is not None:
                 g = adjust(how, w.dtype.type(limit), flat, g)
             self._update(c, k, elements, flat, g, key)
@@ -197,6 +229,17 @@ class Group:
             if self.averages:
                 average = self.averages[k].reshape(-1)
                 average[:] = w.dtype.type(kept) * average + w.dtype.type(1.0 - kept) * flat
+
+    def _operands(self, k: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """Which elements of parameter k the gradient is of, None for all; they themselves, a copy
+        if they are some; and the gradient, flat."""
+        w, g = self.params[k], self.grads[k]
+        flat, elements = w.reshape(-1), None
+        if isinstance(g, tuple):
+            width = g[1].shape[1]
+            elements = (g[0][:, None] * width + np.arange(width)).reshape(-1)
+            flat, g = flat[elements], g[1]
+        return elements, flat, g.reshape(-1).astype(w.dtype, copy=False)
 
     def _update(
         self, c: Any, k: int, elements: np.ndarray | None, w: np.ndarray, g: np.ndarray, key: int
@@ -272,6 +315,11 @@ def overridden(
                 raise ValueError(
                     f"overrides[{pattern!r}] has {name!r}; {type(rule).__name__} has "
                     f"{', '.join(sorted(known))}"
+                )
+            if name in rule.common:
+                raise ValueError(
+                    f"overrides[{pattern!r}] has {name!r}, which {type(rule).__name__} has once "
+                    "for all parameters: give it to the rule"
                 )
         for i in matched:
             chosen[i] = replace(chosen[i], **values)

@@ -23,7 +23,7 @@ from lrcore.arguments import (
 from lrcore.fitting import Data, Fit, Fitted, Outcome, Progress, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
-from lrcore.rules import Rule, rule_class
+from lrcore.rules import LINEAR_RULES, Rule, rule_class
 from lrcore.schedules import Polynomial, Schedule
 from lrcore.states import Method
 
@@ -118,12 +118,18 @@ class LinearModel(BaseEstimator):
     def _check_rule(self, rule: Rule) -> None:
         """Refuse what a rule cannot do here."""
         name = type(rule).__name__
+        if rule.linear_formula is None:
+            raise ValueError(
+                f"{name} is for Optimizer alone: in a linear model it would have to move weights "
+                f"at every row, also of features that the row has not; try one of "
+                f"{', '.join(LINEAR_RULES)}"
+            )
         if rule.weight_decay or rule.maximize:
             raise ValueError(
                 f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
                 "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
             )
-        if self.penalty is not None and self.alpha > 0 and not rule.formula.metric:
+        if self.penalty is not None and self.alpha > 0 and not rule.linear_formula.metric:
             raise ValueError(
                 f"{name} cannot apply penalty={self.penalty!r}; give penalty=None"
                 + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
@@ -164,16 +170,16 @@ class LinearModel(BaseEstimator):
         Outputs move together in a softmax, and over sparse rows: there 3 took 0.7 to 0.85 of the
         time of 3 passes, 20 a third.
         """
-        n_outputs = data.n_outputs
+        n_outputs, rule = data.n_outputs, self._rule(steps_per_epoch, lr, total_steps)
         if n_outputs == 1 and last is not None and not last.method.loss.joint:
             n_outputs = last.method.n_outputs
-        elif n_outputs == 1 and last is None and data.rows.sparse:
-            n_outputs = len(data.targets)
+        elif n_outputs == 1 and last is None and data.rows.sparse and not rule.travels:
+            n_outputs = len(data.targets)  # else each output goes at its own pace
         l1_share = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(self.penalty, self.l1_ratio)
         alpha = 0.0 if self.penalty is None else float(self.alpha)
         return Method(
             loss=self._made_loss() if data.n_outputs == 1 else Softmax(data.n_outputs),
-            rule=self._rule(steps_per_epoch, lr, total_steps),
+            rule=rule,
             l1=alpha * l1_share,
             l2=alpha * (1.0 - l1_share),
             intercept=bool(self.fit_intercept),
@@ -219,7 +225,7 @@ class LinearModel(BaseEstimator):
 
     def _found_lr(self, how: Fit, data: Data, start: Fitted | None) -> float | None:
         """What "auto" comes to; None for the rule's own, if it was given as an object."""
-        if isinstance(self.optimizer, Rule):
+        if isinstance(self.optimizer, Rule) or rule_class(self.optimizer).travels:
             return None
         guess = rule_class(self.optimizer).linear_lr
         if start is not None and isinstance(self.lr_, float):
@@ -287,6 +293,7 @@ class LinearModel(BaseEstimator):
             method.columns != last.method.columns
             or method.loss.joint != last.method.loss.joint
             or method.scaled != last.method.scaled
+            or method.rule.travels != last.method.rule.travels
         ):
             raise ValueError(
                 "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class changed "
@@ -462,10 +469,12 @@ def check_warm_start(start: Fitted, method: Method, data: Data) -> None:
             "warm_start=True needs the scale of the last fit: one of them has scale='auto', and "
             "one has not; set it back, or warm_start to False"
         )
-    if start.method.formula is not method.formula or old != new:
+    travels = start.method.rule.travels, method.rule.travels
+    if start.method.formula is not method.formula or travels[0] != travels[1] or old != new:
         raise ValueError(
             "warm_start=True needs the optimizer, dtype, classes, multi_class and features of the "
-            f"last fit: it had {start.method.formula.__name__}, {old[0]}, {old[1]} outputs, "
-            f"{old[2]} features, this has {method.formula.__name__}, {new[0]}, {new[1]}, {new[2]}; "
+            f"last fit: it had {type(start.method.rule).__name__}, {old[0]}, {old[1]} outputs, "
+            f"{old[2]} features, this has {type(method.rule).__name__}, {new[0]}, {new[1]}, "
+            f"{new[2]}; "
             "set it to False"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -15,7 +16,7 @@ from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rows import as_rows
 from lrcore.rules import Rule
 from lrcore.schedules import Schedule
-from lrcore.states import Average, Debt, Method, State
+from lrcore.states import Average, Debt, Method, Pace, State
 from lrcore.streams import Pending, features_of
 
 FORMAT = 1
@@ -164,7 +165,10 @@ def _state_arrays(name: str, average: str, states: list[State]) -> archive.Array
 
 
 def _places(states: list[State]) -> list[list[Any]]:
-    return [[s.step, s.base, _debt_to_list(s.debt), s.block, s.until] for s in states]
+    return [
+        [s.step, s.base, _debt_to_list(s.debt), s.block, s.until, s.pace and _pace_to_list(s.pace)]
+        for s in states
+    ]
 
 
 def _states(
@@ -174,7 +178,7 @@ def _states(
     """States of so many features, the intercept among them, as `_state_arrays` and `_places` wrote
     them."""
     states, shape = [], (method.columns.width, n_columns)
-    for k, (step, base, debt, block, until) in enumerate(places):
+    for k, (step, base, debt, block, until, pace) in enumerate(places):
         name, average = (f"{name}_{k}" for name in names)
         array = np.ascontiguousarray(arrays[name])
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
@@ -182,6 +186,8 @@ def _states(
         state = State(array, shape[0], by_feature=False, n_outputs=method.n_outputs)
         state.step, state.base, state.debt = int(step), int(base), _debt_from_list(debt)
         state.block, state.until = int(block), int(until)
+        if method.rule.travels:
+            state.pace = _pace_from_list(pace)
         if since[k] is not None:
             changes = np.ascontiguousarray(arrays[average], array.dtype)
             if changes.shape != (n_columns, method.columns.lanes):
@@ -255,6 +261,18 @@ def _method_to_dict(model: Model) -> dict[str, Any]:
         "block_size": method.block_size,
         "n_outputs": method.n_outputs,
     }
+
+
+def _pace_to_list(pace: Pace) -> list[Any]:
+    return [*(float(x).hex() for x in pace.sums), pace.measured]
+
+
+def _pace_from_list(saved: list[Any]) -> Pace:
+    squares, furthest, distance2, measured = saved
+    sums = [float.fromhex(x) for x in (squares, furthest, distance2)]
+    if not all(0.0 <= x < math.inf for x in sums):
+        raise ValueError(f"sums of gradients and distances must be finite and >= 0, got {sums}")
+    return Pace(np.array(sums), int(measured))
 
 
 def _debt_to_list(debt: Debt) -> list[list[Any]]:

@@ -9,14 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import archive, rules, schedules
+from lrcore import archive, numerics, rules, schedules
 from lrcore._core import threads
 from lrcore.archive import ArchiveError
-from lrcore.arrays import view_of
 from lrcore.groups import Group, grouped
-from lrcore.options import check_adjustments, check_ema, check_seed
+from lrcore.options import (
+    check_adjustments,
+    check_ema,
+    check_saved,
+    check_seed,
+    check_travel,
+    kept_share,
+)
 from lrcore.parameters import Parameters
-from lrcore.rules import Rule
+from lrcore.rules import Rule, Travel
 
 #: Of the files that `Optimizer.save` writes.
 FORMAT = 1
@@ -44,10 +50,11 @@ class Optimizer:
     nonfinite : {"raise", "skip", "propagate"}
         What to do with a gradient that has a NaN or an infinity: raise FloatingPointError, skip
         the step (`skipped` counts them), or step all the same. Decided before anything is written.
-    ema : float in [0, 1) or "polyak", optional
+    ema : float in [0, 1), "polyak" or "polynomial", optional
         Keep an average of the parameters in the same pass: ``average = ema * average + (1 - ema) *
-        w``, which starts at the parameters, or their plain mean over all steps (Polyak and
-        Juditsky 1992). See `averages`.
+        w``, which starts at the parameters; or their plain mean over all steps (Polyak and
+        Juditsky 1992); or one whose weights grow as the eighth power of the step (Shamir and Zhang
+        2013): ``ema = t / (t + 9)`` at step ``t = 0, 1, ...``. See `averages`.
     state_dtype : {None, "bfloat16"}
         Keep the rule's state as the parameters are, or in half the bytes, which makes a step past
         the cache faster: for float32 parameters and AdaGrad, RMSProp (not centered), Adam and
@@ -90,6 +97,11 @@ class Optimizer:
             raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
         threads.check(n_threads)
         check_ema(ema)
+        if ema is not None and rule.averages:
+            raise ValueError(
+                f"{type(rule).__name__} keeps an average by itself, which `averages` gives: leave "
+                f"out ema={ema!r}"
+            )
         check_seed(seed)
         if state_dtype not in (None, "bfloat16"):
             raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
@@ -110,7 +122,7 @@ class Optimizer:
         self.t = 0
         self.skipped = 0
         self._groups = self._new_groups(rule, self.overrides)
-        self._single = len(self._groups) == 1
+        self._travel = self._set_out(rule)
 
     def __repr__(self) -> str:
         size = sum(array.size for array in self._params.arrays)
@@ -174,8 +186,9 @@ class Optimizer:
         else:
             threads.check(n_threads)
         leaves = self._params.leaves(grads)
-        if self._single and grad_scale == 1.0 and clip_value is None and clip_norm is None:
-            check, kept = self.nonfinite != "propagate", self._kept()
+        plain = grad_scale == 1.0 and clip_value is None and clip_norm is None
+        if plain and len(self._groups) == 1 and self._travel is None:
+            check, kept = self.nonfinite != "propagate", kept_share(self.ema, self.t)
             if self._groups[0].advance(leaves, self.t, kept, self.seed, check, n_threads):
                 self.t += 1
                 return
@@ -187,9 +200,14 @@ class Optimizer:
             for group in self._groups:
                 group.release()
 
-    def _kept(self) -> float:
-        """The share of the averages that stays in the next step."""
-        return self.t / (self.t + 1.0) if self.ema == "polyak" else float(self.ema or 0.0)
+    def _set_out(self, rule: Rule) -> Travel | None:
+        """The travel before the first step, for rules that go by it."""
+        if not rule.travels:
+            return None
+        norm = math.sqrt(numerics.square_sum(self._params.arrays))
+        if not math.isfinite(norm):
+            raise ValueError(f"params have a norm of {norm}, and {rule!r} goes by their distance")
+        return rule.set_out(norm)
 
     def _hold(self, leaves: list[Any]) -> None:
         """Hand every group its gradients, checked."""
@@ -222,10 +240,25 @@ class Optimizer:
                     "nothing to go by; nothing was changed"
                 )
             scale = scale * (clip_norm / norm) if norm > clip_norm else scale
-        kept = self._kept()
+        travel, kept = self._travelled(scale, limit, n_threads), kept_share(self.ema, self.t)
         for group in self._groups:
-            group.step(self.t, scale, limit, kept, self.seed, n_threads)
+            group.step(self.t, scale, limit, kept, self.seed, n_threads, travel)
+        self._travel = travel
         self.t += 1
+
+    def _travelled(self, scale: float, limit: float, n_threads: int | None) -> Travel | None:
+        """The travel up to here, with the gradients that the groups hold."""
+        if self._travel is None:
+            return None
+        squares = sum(g.adjusted_square_sum(scale, limit, n_threads) for g in self._groups)
+        distance = math.sqrt(sum(g.change_sum(n_threads) for g in self._groups))
+        if not math.isfinite(squares + distance):
+            raise FloatingPointError(
+                f"at step {self.t} the gradients have a squared norm of {squares} and the "
+                f"parameters are {distance} from their start, so that {type(self.rule).__name__} "
+                "has no rate; nothing was changed"
+            )
+        return self._travel.on(distance, squares)
 
     def _refuse_nonfinite(self) -> None:
         """Skip the step, or raise by the name of the first NaN or infinity, by the policy."""
@@ -252,13 +285,19 @@ class Optimizer:
 
     @property
     def averages(self) -> Any:
-        """The averages that `ema` keeps, in the structure of params; they go on changing."""
-        if self.ema is None:
+        """The averages that `ema` keeps, in the structure of params; they go on changing.
+
+        Those of `ScheduleFreeAdamW`, which keeps its own, are new arrays each time.
+        """
+        if self.ema is not None:
+            return self._params.like(self._in_order("averages"))
+        own = self._in_order("rule_averages")
+        if own[0] is None:
             raise AttributeError("this Optimizer keeps no averages; give ema=0.999 or ema='polyak'")
-        return self._params.like(self._in_order("averages"))
+        return self._params.like(own)
 
     def _in_order(self, what: str) -> list[Any]:
-        """`states` or `averages` of all parameters in their order."""
+        """`states`, `averages` or `rule_averages` of all parameters in their order."""
         found: list[Any] = [None] * len(self._params.arrays)
         for group in self._groups:
             for index, value in zip(group.indices, getattr(group, what)):
@@ -292,6 +331,8 @@ class Optimizer:
         if self.ema is not None:
             for name, average in zip(self._params.names, self._in_order("averages")):
                 saved[f"{name}.average"] = average.reshape(-1).copy()
+        if self._travel is not None:
+            saved["travel"] = [self._travel.distance, self._travel.squares]
         return saved
 
     def load_state_dict(self, saved: Mapping[str, Any], *, hyperparameters: bool = True) -> None:
@@ -327,29 +368,11 @@ class Optimizer:
                     wanted[f"{self._params.names[index]}.{label}"] = row
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
-        expected = {"t", "skipped", "state_dtype", "seed", "rule", "overrides", *wanted}
-        if saved.keys() != expected:
-            wrong = sorted(expected ^ set(saved))
-            raise ValueError(f"state does not fit these parameters: {', '.join(wrong)} differ")
-        if saved["state_dtype"] != self.state_dtype:
-            raise ValueError(
-                f"state is of state_dtype={saved['state_dtype']!r}, and this Optimizer of "
-                f"{self.state_dtype!r}; give it the same"
-            )
-        check_seed(saved["seed"])
-        for key in ("t", "skipped"):
-            if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
-                raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
-        for key, row in wanted.items():
-            values = view_of(f"state[{key!r}]", saved[key])
-            if values.dtype != row.dtype or values.size != row.size:
-                raise ValueError(
-                    f"state[{key!r}] must have {row.size} values of {row.dtype}, "
-                    f"got {values.size} of {values.dtype}"
-                )
+        check_saved(saved, wanted, rule, self.state_dtype)
+        travel = check_travel(saved["travel"]) if rule.travels else None
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
-        self._groups, self._single = groups, len(groups) == 1
+        self._groups, self._travel = groups, travel
         self.rule, self.overrides = rule, overrides
         self.t, self.skipped, self.seed = (int(saved[key]) for key in ("t", "skipped", "seed"))
 

@@ -95,11 +95,34 @@ def settle_features(state: State, method: Method, c: Any, which: slice, owed: fl
         w[...] = np.where(factors != 0, np.copysign(size, w), w)
 
 
+def pace_of(
+    state: State, method: Method, norms: np.ndarray, along: np.ndarray, rates: np.ndarray,
+    shares: np.ndarray,
+) -> float:  # fmt: skip
+    """The pace of the next steps, and with it how far the weights are after them.
+
+    For each step: the squared norm of its gradient, the gradient's product with the weights, its
+    rate, and its weight in the penalties.
+    """
+    assert state.pace is not None
+    sums = state.pace.sums
+    sums[0] += norms.sum()
+    factor = method.rule.pace(state.pace.travel)
+    rates = rates * factor
+    sums[2] = max(0.0, sums[2] + (rates * (rates * norms - 2.0 * along)).sum())
+    sums[2] /= (1.0 + (rates * shares).sum() * method.l2) ** 2
+    sums[1] = max(sums[1], np.sqrt(sums[2]))
+    return factor
+
+
 def fit_rows(
-    state: State, method: Method, rows: Rows, order: np.ndarray,
+    state: State, method: Method, rows: Rows, squares: np.ndarray | None, order: np.ndarray,
     y: np.ndarray, weight: np.ndarray | None, rates: np.ndarray, table: np.ndarray, block: int,
 ) -> float:  # fmt: skip
-    """Fit the rows named by `order`, a block at a time; returns the sum of their losses."""
+    """Fit the rows named by `order`, a block at a time; returns the sum of their losses.
+
+    squares, |x|**2 of each row and 1 for the intercept, are needed where the state has a pace.
+    """
     columns = state.columns
     dtype = columns.dtype
     total, first = 0.0, state.step
@@ -125,16 +148,27 @@ def fit_rows(
         else:
             updates = [(e, slope_i * x, slope_i) for (e, x), slope_i in zip(touched, d)]
             shares = s
+        factor = 1.0
+        if state.pace is not None and squares is not None:
+            norms = np.square(slope).sum(axis=1) * squares[batch]
+            along = (slope * z).sum(axis=1)
+            if method.mean:
+                parts = (updates[0][1], updates[0][2][:, 0] * method.intercept)
+                norms = [sum(float(np.square(part.astype(float)).sum()) for part in parts)]
+                along = [along.sum()]
+            at = state.step - first
+            now = rates[at : at + len(updates)]
+            factor = pace_of(state, method, np.array(norms), np.array(along), now, shares)
         debts = []
         for (e, g, g_intercept), share in zip(updates, shares):
             at = state.step - first
-            c = method.formula.row(table[at], dtype)
+            c = method.formula.row(table[at] * factor, dtype)
             with averaged(state, e, state.step):
                 touch(method, c, columns, e, g, state.step)
             if method.intercept:
                 with averaged(state, [-1], state.step):
                     touch(method, c, columns, [-1], g_intercept, state.step)
-            debts.append(rates[at] * share)
+            debts.append(rates[at] * factor * share)
             state.step += 1
         state.debt.owed[:] += float(np.cumsum(debts)[-1])
         state.debt.unpaid[:] += len(batch)

@@ -45,7 +45,8 @@ class Staged:
         if self.features is None:
             return state
         debt = Debt.new([original.shape[1]], [original.nnz_per_row])
-        whole = replace(State.new(method, original, debt), step=state.step, base=state.base)
+        whole = State.new(method, original, debt)
+        whole = replace(whole, step=state.step, base=state.base, pace=state.pace)
         whole.array[self.features, : state.width] = state.array[:-1, : state.width]
         whole.array[-1] = state.array[-1]
         if whole.average is not None and state.average is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from lrcore.arrays import aligned
 from lrcore.formulas import Formula
 from lrcore.losses import Loss
 from lrcore.rows import Rows
-from lrcore.rules import Rule
+from lrcore.rules import Rule, Travel
 
 
 class Columns(NamedTuple):
@@ -77,7 +78,9 @@ class Method:
 
     @cached_property
     def formula(self) -> type[Formula]:
-        return self.rule.formula
+        formula = self.rule.linear_formula
+        assert formula is not None, self.rule  # the estimators refuse the others
+        return formula
 
     @cached_property
     def columns(self) -> Columns:
@@ -177,6 +180,41 @@ class Average:
 
 
 @dataclass
+class Pace:
+    """What the rates of a rule that travels are multiplied by, the same for all outputs of a state.
+
+    `sums` are the squared norms of all gradients summed up, the largest distance from 0 so far, and
+    the squared distance now: the core brings them forward from block to block. What it cannot see
+    is measured now and then, at step `measured` for the last time.
+    """
+
+    sums: np.ndarray
+    measured: int = 0
+
+    @classmethod
+    def new(cls, rule: Rule) -> Pace | None:
+        """At the start, which is 0; None for rules that do not travel."""
+        if not rule.travels:
+            return None
+        travel = rule.set_out(0.0)
+        return cls(np.array([travel.squares, travel.distance, 0.0]))
+
+    @property
+    def travel(self) -> Travel:
+        """So far."""
+        return Travel(float(self.sums[1]), float(self.sums[0]))
+
+    def measure(self, square_sum: float, step: int) -> None:
+        """Take the squared distance for what it is."""
+        self.sums[1] = max(self.sums[1], math.sqrt(square_sum))
+        self.sums[2] = square_sum
+        self.measured = step
+
+    def copy(self) -> Pace:
+        return Pace(self.sums.copy(), self.measured)
+
+
+@dataclass
 class State:
     """Outputs of a linear model that move together: weights, rule state, bookkeeping, and where
     the run is.
@@ -196,6 +234,7 @@ class State:
     block: int = 1
     until: int = 0
     average: Average | None = None
+    pace: Pace | None = None
 
     @classmethod
     def new(cls, method: Method, rows: Rows, debt: Debt | None = None) -> State:
@@ -204,7 +243,7 @@ class State:
         by_feature = rows.sparse or method.n_outputs > 1
         shape = (n, method.slot) if by_feature else (place.width, n)
         array = aligned_zeros(shape, rows.dtype)
-        state = cls(array, place.width, by_feature, method.n_outputs)
+        state = cls(array, place.width, by_feature, method.n_outputs, pace=Pace.new(method.rule))
         if debt is not None and method.penalised:
             state.debt = debt.copy()
         for i, name in enumerate(method.formula.state, start=1):
@@ -239,6 +278,11 @@ class State:
         w = self.weights
         return w.copy() if self.average is None else self.average.of(w, self.base + self.step)
 
+    def rate(self, rule: Rule) -> float:
+        """That of the last step."""
+        last = np.array([max(0, self.base + self.step - 1)])
+        return float(rule.rates(last)[0]) * (rule.pace(self.pace.travel) if self.pace else 1.0)
+
     def lay_out(self, sparse: bool) -> None:
         """Columns of a feature side by side for sparse rows or several outputs, else each
         contiguous."""
@@ -257,4 +301,5 @@ class State:
         array = aligned_zeros(self.array.shape, self.array.dtype)
         array[...] = self.array
         average = self.average and replace(self.average, changes=self.average.changes.copy())
-        return replace(self, array=array, debt=self.debt.copy(), average=average)
+        pace = self.pace and self.pace.copy()
+        return replace(self, array=array, debt=self.debt.copy(), average=average, pace=pace)

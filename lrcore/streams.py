@@ -71,6 +71,7 @@ class Pending:
             state.step, state.base = before.step, before.base
             state.block, state.until = before.block, before.until
             state.debt = before.debt.copy()
+            state.pace = before.pace and before.pace.copy()
 
 
 def all_saved(rows: Rows) -> bool:
@@ -91,7 +92,14 @@ def part_of(state: State, features: np.ndarray) -> State:
     """A copy with these features alone."""
     average = state.average and replace(state.average, changes=state.average.changes[features])
     columns = state.columns[:, features]
-    return replace(state, array=columns, by_feature=False, debt=state.debt.copy(), average=average)
+    return replace(
+        state,
+        array=columns,
+        by_feature=False,
+        debt=state.debt.copy(),
+        average=average,
+        pace=state.pace and state.pace.copy(),
+    )
 
 
 def stacked(a: Rows, b: Rows) -> Rows:

@@ -36,7 +36,8 @@ class Sweep:
 def side_by_side(method: Method) -> bool:
     """Whether rates can be outputs: of one output, by a rule whose steps the rate multiplies."""
     single = method.n_outputs == 1 and not method.loss.joint
-    return _core.kernels is not None and single and method.formula.__name__ != "FTRL"
+    multiplied = method.formula.__name__ != "FTRL" and not method.rule.travels
+    return _core.kernels is not None and single and multiplied
 
 
 def together(method_of: MethodOf, rates: np.ndarray) -> Method:

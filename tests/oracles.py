@@ -149,10 +149,46 @@ def ftrl(w, grads, lrs, beta, l1, l2):
     return w
 
 
+def dog(w, grads, lrs, initial_distance, eps):
+    """Ivgi et al. 2023, equations 1 and 2, with the implementation's eps below the root."""
+    w, start, squares = w.astype(float).copy(), w.astype(float), 0.0
+    distance = initial_distance * (1 + np.linalg.norm(start))
+    for g, lr in zip(grads, lrs):
+        distance = max(distance, np.linalg.norm(w - start))
+        squares += np.sum(np.square(g, dtype=float))
+        w = w - lr * distance / math.sqrt(squares + eps) * g
+    return w
+
+
+def polynomial_average(points, decay=8):
+    """Shamir and Zhang 2013, equation 4, of the points after each step."""
+    average = np.zeros_like(points[0])
+    for t, w in enumerate(points, start=1):
+        share = (1 + decay) / (t + decay)
+        average = (1 - share) * average + share * w
+    return average
+
+
+def schedule_free(w, grads, lrs, beta1, beta2, eps, decay=0.0):
+    """Defazio et al. 2024, algorithm 1: where the last gradient would be taken, and the average."""
+    z = x = w.astype(float).copy()
+    v, weights = np.zeros_like(z), 0.0
+    for t, (g, lr) in enumerate(zip(grads, lrs), start=1):
+        y = (1 - beta1) * z + beta1 * x
+        v = beta2 * v + (1 - beta2) * np.square(g)
+        rate = lr * math.sqrt(1 - beta2**t)
+        z = z - rate * g / (np.sqrt(v) + eps) - rate * decay * y
+        weights += rate**2
+        c = rate**2 / weights
+        x = (1 - c) * x + c * z
+    return (1 - beta1) * z + beta1 * x, x
+
+
 ORACLES = {
     "SGD": sgd, "AdaGrad": adagrad, "RMSProp": rmsprop, "AdaDelta": adadelta, "Adam": adam,
     "AdamW": adam, "AMSGrad": amsgrad, "Adamax": adamax, "Nadam": nadam, "RAdam": radam,
-    "Lion": lion, "FTRL": ftrl,
+    "Lion": lion, "FTRL": ftrl, "DoG": dog,
+    "ScheduleFreeAdamW": lambda *args, **values: schedule_free(*args, **values)[0],
 }  # fmt: skip
 
 
@@ -272,6 +308,30 @@ def minibatch(X, y, loss, make_rule, lrs, batch, order, weight=None):
         w = rule.step(w, g, lrs[t])
         b = rule_b.step(b, np.array([(s * slopes).sum() / len(rows)]), lrs[t])
     return w, b[0]
+
+
+def dog_online(X, y, loss, initial, block, order, weight=None, mean=False, lr=1.0):
+    """DoG without penalty; the last weight is the intercept's.
+
+    The distance after a block is reckoned as if its rows shared no feature: exact for blocks of one
+    row and for mini-batches, which are steps of their own.
+    """
+    X, w = np.hstack([X, np.ones((len(X), 1))]), np.zeros(X.shape[1] + 1)
+    furthest, squares, distance2 = initial, 0.0, 0.0
+    for start in range(0, len(order), block):
+        rows = order[start : start + block]
+        s = np.ones(len(rows)) if weight is None else weight[rows]
+        slopes = s * [loss_and_slope(loss, X[i] @ w, y[i])[1] for i in rows]
+        grads = slopes[:, None] * X[rows]
+        grads = grads.mean(axis=0, keepdims=True) if mean else grads
+        squares += np.sum(grads**2)
+        rate = lr * furthest / math.sqrt(squares + 1e-8)
+        distance2 += sum(rate * (rate * (g @ g) - 2 * (g @ w)) for g in grads)
+        w = w - rate * grads.sum(axis=0)
+        furthest = max(furthest, math.sqrt(distance2))
+        if block == 1 or mean:
+            assert abs(distance2 - w @ w) < 1e-9 * (1 + w @ w)
+    return w[:-1], w[-1], furthest
 
 
 def softmax_loss_and_slopes(z, label):

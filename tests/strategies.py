@@ -15,10 +15,12 @@ from lrcore import (
     Adamax,
     AdamW,
     AMSGrad,
+    DoG,
     Lion,
     Nadam,
     RAdam,
     RMSProp,
+    ScheduleFreeAdamW,
     _core,
     losses,
 )
@@ -56,7 +58,12 @@ RULES = {
     "RAdam plain": RAdam(lr=0.05, beta1=0.8, beta2=0.5),
     "Lion": Lion(lr=0.05, beta1=0.7, beta2=0.8),
     "FTRL": FTRL(lr=0.3, beta=0.5, l1=0.4, l2=0.2),
+    "DoG": DoG(lr=0.8, initial_distance=0.05),
+    "ScheduleFreeAdamW": ScheduleFreeAdamW(lr=0.05, beta1=0.8, beta2=0.95),
 }
+
+#: Those that have kernels for linear models under their own name.
+LINEAR_RULES = {name: rule for name, rule in RULES.items() if rule.linear_formula is rule.formula}
 
 #: Every loss, with a number that is not its default.
 LOSSES = {
@@ -82,7 +89,7 @@ epsilons = st.floats(1e-10, 1e-3)
 @st.composite
 def drawn_rules(draw):
     """Any rule with any hyperparameters."""
-    kind = draw(st.sampled_from([SGD, AdaGrad, RMSProp, AdaDelta, "adam", Lion, FTRL]))
+    kind = draw(st.sampled_from([SGD, AdaGrad, RMSProp, AdaDelta, "adam", Lion, FTRL, DoG]))
     lr = draw(rates)
     some = st.one_of(st.just(0.0), fractions)
     if kind is SGD:
@@ -104,13 +111,15 @@ def drawn_rules(draw):
         )
     if kind is AdaDelta:
         return AdaDelta(lr=lr, rho=draw(fractions), eps=draw(epsilons))
+    if kind is DoG:
+        return DoG(lr=lr, initial_distance=draw(rates), eps=draw(epsilons))
     if kind is FTRL:
         return FTRL(lr=lr, beta=draw(fractions), l1=draw(some), l2=draw(some))
     betas = {"beta1": draw(fractions), "beta2": draw(fractions)}
     if kind is Lion:
         return Lion(lr=lr, **betas)
     betas["eps"] = draw(epsilons)
-    member = draw(st.sampled_from([Adam, AMSGrad, Adamax, Nadam, RAdam]))
+    member = draw(st.sampled_from([Adam, AMSGrad, Adamax, Nadam, RAdam, ScheduleFreeAdamW]))
     if member is Nadam:
         betas["momentum_decay"] = draw(some)
     return member(lr=lr, **betas)

@@ -25,7 +25,7 @@ FLOORS = [
     {"schedules.interop"},
     {"formulas", "schedules", "losses", "checks", "bfloat16"},
     {"rules.base", "rows", "row_gradients", "conjugates"},
-    {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "parameters"},
+    {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "rules.free", "parameters"},
     {"rules"},
     {"states", "arguments", "groups", "options"},
     {"reference", "staging", "scaling"},

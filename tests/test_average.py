@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from strategies import BUILDS, DTYPES, RULES, THREADS, equal_bits, sparse_problem
+from strategies import BUILDS, DTYPES, LINEAR_RULES, THREADS, equal_bits, sparse_problem
 
 import lrcore
 from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, _core, epochs
@@ -66,11 +66,11 @@ def test_online_steps_are_averaged_row_by_row(backend):
 
 @pytest.mark.parametrize("batch", [1, 16])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", LINEAR_RULES)
 def test_averages_have_the_same_bits_for_every_build_and_thread_count(
     name, dtype, batch, monkeypatch
 ):
-    rule = RULES[name]
+    rule = LINEAR_RULES[name]
     l2 = 1e-2 if rule.formula.metric else 0.0
     for matrix in (X.astype(dtype), DENSE.astype(dtype)):
         results = []

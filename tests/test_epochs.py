@@ -7,7 +7,7 @@ import numpy as np
 import oracles
 import pytest
 from scipy import sparse
-from strategies import BUILDS, DTYPES, LOSSES, RULES, equal_bits, sparse_problem, targets_for
+from strategies import BUILDS, DTYPES, LINEAR_RULES, LOSSES, equal_bits, sparse_problem, targets_for
 
 from lrcore import SGD, AdaGrad, RMSProp, _core, checks, epochs, reference
 from lrcore.epochs import Pass, settle
@@ -139,22 +139,24 @@ def test_penalties_equal_the_plain_loop(kind, l1, l2, groups, batch, backend):
 
 @pytest.mark.parametrize("penalised", [False, True])
 @pytest.mark.parametrize("batch", [1, 16])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", LINEAR_RULES)
 def test_sparse_equals_dense_for_every_rule(name, batch, penalised, build):
     """Lazy rules as well: a zero does not touch, in dense rows as in sparse ones."""
     X, dense, labels, _ = sparse_problem()
     y = np.where(labels, 1.0, -1.0)
-    method = make_method(RULES[name], l1=2e-4 * penalised, l2=1e-3 * penalised, batch=batch)
+    method = make_method(LINEAR_RULES[name], l1=2e-4 * penalised, l2=1e-3 * penalised, batch=batch)
     a, b = run(X, y, method, 16), run(dense, y, method, 16)
     # A variance near zero magnifies the rounding of the margins in a centered rule.
-    rtol = 1e-6 if getattr(RULES[name], "centered", False) and name.endswith("both") else 1e-10
+    rtol = (
+        1e-6 if getattr(LINEAR_RULES[name], "centered", False) and name.endswith("both") else 1e-10
+    )
     close(a.w, b.w, rtol)
     close(a.loss, b.loss, rtol)
 
 
 @pytest.mark.parametrize("layout", ["csr32", "csr64", "dense"])
 @pytest.mark.parametrize("batch", [1, 16])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", LINEAR_RULES)
 def test_bits_do_not_depend_on_build_or_threads(name, batch, layout, monkeypatch):
     for dtype in DTYPES:
         X, dense, labels, _ = sparse_problem(dtype=dtype)
@@ -166,7 +168,7 @@ def test_bits_do_not_depend_on_build_or_threads(name, batch, layout, monkeypatch
             matrix = sparse.csr_matrix(X)
             matrix.indices = matrix.indices.astype(index)
             matrix.indptr = matrix.indptr.astype(index)
-        method = make_method(RULES[name], l1=1e-4, l2=1e-3, batch=batch)
+        method = make_method(LINEAR_RULES[name], l1=1e-4, l2=1e-3, batch=batch)
         results = []
         for build in BUILDS:
             monkeypatch.setattr(_core, "kernels", _core.load(build))

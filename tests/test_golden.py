@@ -27,7 +27,7 @@ CLASSES = {
     "sgd": lrcore.SGD, "rmsprop": lrcore.RMSProp, "adadelta": lrcore.AdaDelta,
     "adam": lrcore.Adam, "adamw": lrcore.AdamW, "lion": lrcore.Lion, "adagrad": lrcore.AdaGrad,
     "amsgrad": lrcore.AMSGrad, "nadam": lrcore.Nadam, "radam": lrcore.RAdam,
-    "adamax": lrcore.Adamax,
+    "adamax": lrcore.Adamax, "dog": lrcore.DoG, "schedule_free_adamw": lrcore.ScheduleFreeAdamW,
 }  # fmt: skip
 WORDS = {
     "alpha": "rho", "initial_accumulator_value": "initial_accumulator", "learning_rate": "lr",
@@ -40,7 +40,7 @@ OPTAX_DEFAULTS = {"adamw": {"weight_decay": 1e-4}, "rmsprop": {"rho": 0.9}}
 #: What is defined otherwise there.
 DIFFERENT = {
     ("torch", "NAdam"), ("optax", "adagrad"), ("optax", "rmsprop"), ("optax", "amsgrad"),
-    ("optax", "nadam"), ("optax", "radam"),
+    ("optax", "nadam"), ("optax", "radam"), ("optax", "schedule_free_adamw"),
 }  # fmt: skip
 
 
@@ -164,6 +164,20 @@ def radam_of_optax(o):
         return share * m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + o["eps"])  # eps comes after
 
     return adam_of_optax(o, update)
+
+
+def schedule_free_adamw_of_optax(o):
+    v, z, x, beta1, beta2 = np.zeros(6), START.copy(), START.copy(), 0.9, 0.999
+
+    def step(y, g, t):
+        nonlocal v, z, x
+        v = beta2 * v + (1 - beta2) * g * g
+        u = g / (np.sqrt(v / (1 - beta2**t)) + 1e-8) + o["weight_decay"] * y
+        z = z - o["learning_rate"] * u
+        x = x + (z - x) / t  # all steps of a constant rate count the same
+        return (1 - beta1) * z + beta1 * x
+
+    return step
 
 
 def nadam_of_torch(o):

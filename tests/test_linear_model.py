@@ -443,7 +443,7 @@ def test_scikit_learn(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("name", lrcore.rules.RULES)
+@pytest.mark.parametrize("name", lrcore.rules.LINEAR_RULES)
 def test_every_rule_fits(name):
     rule = lrcore.rules.rule_class(name)
     own = {"weight_decay": 0.0} if name == "AdamW" else {}
@@ -467,6 +467,7 @@ def test_an_initial_accumulator_is_where_states_start(backend):
         (lrcore.SGD(weight_decay=0.1), "SGD has weight_decay=0.1, .* penalty= and alpha="),
         (lrcore.Adam(maximize=True), "maximize=True; a linear model minimises"),
         ("adamw", "AdamW has weight_decay=0.01"),
+        ("schedulefreeadamw", "ScheduleFreeAdamW is for Optimizer alone: .*; try one of SGD"),
         ("lion", "Lion cannot apply penalty='l2'; give penalty=None"),
         (lrcore.FTRL(), "give penalty=None, and FTRL's own l1 and l2"),
     ],

@@ -9,7 +9,7 @@ from oracles import loss_and_slope
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.base import clone
-from strategies import BUILDS, RULES, equal_bits, sparse_problem
+from strategies import BUILDS, LINEAR_RULES, equal_bits, sparse_problem
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, _core, staging
@@ -105,7 +105,7 @@ def test_ones_have_the_bits_of_none_and_zeros_those_of_no_penalty(rows, y, keywo
     assert not np.allclose(plain.coef_, free.coef_, rtol=1e-2)
 
 
-@pytest.mark.parametrize("name", [k for k, rule in RULES.items() if rule.formula.metric])
+@pytest.mark.parametrize("name", [k for k, rule in LINEAR_RULES.items() if rule.formula.metric])
 def test_factors_say_who_pays_by_any_rule(name):
     """Of one epoch of exactly one payment: a feature with a factor of 0 has the weight of no
     penalty, of 1 that of the plain one, however many pay beside it."""
@@ -113,7 +113,7 @@ def test_factors_say_who_pays_by_any_rule(name):
         for y in (LABELS, THREE):
             fits = [
                 LinearClassifier(
-                    optimizer=RULES[name], penalty="elasticnet", alpha=alpha, shuffle=False,
+                    optimizer=LINEAR_RULES[name], penalty="elasticnet", alpha=alpha, shuffle=False,
                     max_iter=1, penalty_factors=factors,
                 ).fit(rows[:60], y[:60])
                 for factors, alpha in ((SOME, 0.02), (None, 0.02), (None, 0.01), (None, 0.08),

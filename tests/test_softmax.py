@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from strategies import (
     BUILDS,
     DTYPES,
+    LINEAR_RULES,
     LOSSES,
-    RULES,
     THREADS,
     equal_bits,
     sparse_problem,
@@ -154,7 +154,7 @@ def test_epochs_equal_the_plain_loop(kind, block, mean, weighted, n_classes, bac
 
 
 @pytest.mark.parametrize("batch", [1, 24])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", LINEAR_RULES)
 def test_bits_do_not_depend_on_build_threads_or_kind_of_matrix(name, batch, monkeypatch):
     for dtype in DTYPES:
         X, dense, y = problem(9, n_rows=110, dtype=dtype)
@@ -162,7 +162,7 @@ def test_bits_do_not_depend_on_build_threads_or_kind_of_matrix(name, batch, monk
         wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
         assert as_rows(wide).indices.dtype == np.int64
         weight = np.random.default_rng(2).uniform(0.2, 2.0, len(y))
-        method = make_method(RULES[name], 9, l1=1e-4, l2=1e-3, batch=batch)
+        method = make_method(LINEAR_RULES[name], 9, l1=1e-4, l2=1e-3, batch=batch)
         results = []
         for build in BUILDS:
             monkeypatch.setattr(_core, "kernels", _core.load(build))
@@ -180,16 +180,18 @@ def test_bits_do_not_depend_on_build_threads_or_kind_of_matrix(name, batch, monk
 
 
 @pytest.mark.parametrize("batch", [1, 16])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", LINEAR_RULES)
 def test_every_rule_agrees_with_the_reference(name, batch, monkeypatch):
     """Penalties in two groups included."""
     X, _, y = problem(5, n_rows=150)
-    method = make_method(RULES[name], 5, l1=2e-4, l2=1e-3, batch=batch)
+    method = make_method(LINEAR_RULES[name], 5, l1=2e-4, l2=1e-3, batch=batch)
     monkeypatch.setattr(_core, "kernels", None)
     expected = run(X, y, method, 16)
     monkeypatch.setattr(_core, "kernels", _core.load(BUILDS[0]))
     got = run(X, y, method, 16)
-    rtol = 1e-6 if getattr(RULES[name], "centered", False) and name.endswith("both") else 1e-10
+    rtol = (
+        1e-6 if getattr(LINEAR_RULES[name], "centered", False) and name.endswith("both") else 1e-10
+    )
     close(got.w, expected.w, rtol)
     close(got.loss, expected.loss, rtol)
 

@@ -66,7 +66,8 @@ def test_adjusted_steps_have_the_bits_of_the_formula(name, decay, option, monkey
     rule = RULES[name]
     if decay:
         rule = lrcore.rules.from_dict({**rule.to_dict(), **DECAYS[decay]})
-    ema = {"scale": None, "value": 0.9, "norm": "polyak", "all": 0.5}[option]
+    ema = {"scale": None, "value": 0.9, "norm": "polyak", "all": "polynomial"}[option]
+    ema = None if rule.averages else ema
     for dtype in DTYPES:
         monkeypatch.setattr(_core, "kernels", None)
         expected = run(rule, dtype, options=OPTIONS[option], ema=ema)
@@ -198,7 +199,7 @@ def test_an_override_may_change_the_formula(backend):
         ({"overrides": {"a": {"rho": 1.0}}}, r"overrides\['a'\] has 'rho'; SGD has"),
         ({"overrides": {"a": {"lr": -1.0}}}, "lr must be finite and >= 0, got -1.0"),
         ({"ema": 1.0}, r"ema must be in \[0, 1\), got 1.0"),
-        ({"ema": "mean"}, "ema must be a number in .* or 'polyak', got 'mean'"),
+        ({"ema": "mean"}, "ema must be .* 'polyak' or 'polynomial', got 'mean'"),
     ],
 )
 def test_bad_keywords_are_named(keywords, message):

@@ -40,7 +40,14 @@ class Plan:
     def hold(self, grads: list[Any], checked: bool) -> bool: ...
     def release(self) -> None: ...
     def all_finite(self, n_threads: int) -> bool: ...
-    def square_sum(self, n_threads: int) -> float: ...
+    def square_sum(
+        self,
+        n_threads: int,
+        adjustments: NDArray[np.float64] | None = None,
+        scale: float = 1.0,
+        limit: float = ...,
+    ) -> float: ...
+    def change_sum(self, n_threads: int) -> float: ...
     def step(
         self, offset: int, scale: float, limit: float, kept: float, key: int, n_threads: int
     ) -> None: ...
@@ -69,6 +76,7 @@ class LinearFit:
         scratch: NDArray[np.float64],
         listed: NDArray[np.int64],
         before: NDArray[np.int8],
+        pace_eps: float,
     ) -> None: ...
 
 class DualAscent:
@@ -99,6 +107,9 @@ margins_dense: Fused
 margins_outputs: Fused
 scale_csr: Fused
 scale_dense: Fused
+square_csr: Fused
+square_dense: Fused
+square_weights: Fused
 inspect_csr: Fused
 number_features: Fused
 arrange: Fused

@@ -14,6 +14,7 @@ cdef class LinearFit:
     cdef double[:, ::1] scratch
     cdef int64_t[:, ::1] listed
     cdef char[:, ::1] before
+    cdef int64_t[::1] parts
     cdef Listed rows
     cdef int64_t[:, ::1] edges
     cdef int64_t[::1] features
@@ -26,7 +27,7 @@ cdef class LinearFit:
         double l1, double l2, const char[::1] factors, bint intercept, bint mean, Py_ssize_t block,
         Py_ssize_t n_features, tuple columns, const double[::1] powers,
         const int64_t[::1] bounds, Py_ssize_t ahead, bint far,
-        double[:, ::1] scratch, int64_t[:, ::1] listed, char[:, ::1] before,
+        double[:, ::1] scratch, int64_t[:, ::1] listed, char[:, ::1] before, double pace_eps,
     ):
         self.factors = factors
         self.powers = powers
@@ -56,6 +57,10 @@ cdef class LinearFit:
         self.c.room = listed.shape[1]
         self.c.before = &before[0, 0]
         self.c.before_bytes = before.shape[1]
+        self.c.pace = NULL
+        self.c.pace_eps = pace_eps
+        self.parts = np_empty(8 * self.c.n_ranges, "i8")
+        self.c.parts = &self.parts[0]
         self.c.n_outputs = self.c.lanes = self.c.n_targets = 1
         self.c.factors_lr = NULL
         self.c.lane_losses = NULL
@@ -109,7 +114,8 @@ cdef inline void* pointer_to(real[::1] array):
 cdef int call(
     LinearFit job, Kernels* kernels, Worker worker, Lister list_rows, const double[:, ::1] table,
     void* model, void* X, const int64_t[::1] order, const double[::1] rates, const double[::1] y,
-    const double[::1] weight, int64_t step, Debt debt, void* average, double averaged_from
+    const double[::1] weight, int64_t step, Debt debt, void* average, double averaged_from,
+    double[::1] pace, const double[::1] squares
 ) except -1:
     """Run the worker, or that of several outputs, which has its rows listed first."""
     if job.c.lanes > 1:
@@ -128,6 +134,10 @@ cdef int call(
     debt.lay_before(&job.c)
     job.c.average = average
     job.c.averaged_from = averaged_from
+    job.c.pace = NULL
+    if pace is not None:
+        job.c.pace = <Pace*>&pace[0]
+        job.c.squares = &squares[0]
     job.c.loss = 0.0
     with nogil:
         run(worker, <void*>&table[0, 0], model, X, &job.c, job.c.n_ranges)
@@ -139,6 +149,7 @@ def fit_csr(
     const int64_t[::1] order, const int64_t[::1] indptr, const index[::1] indices,
     const real[::1] values, const double[::1] y, const double[::1] weight,
     real[:, ::1] model, int64_t step, Debt debt, real[::1] average, double averaged_from,
+    double[::1] pace, const double[::1] squares,
 ):
     """Fit the rows named by `order`; returns the sum of their losses."""
     cdef CSR32 short_rows
@@ -149,12 +160,14 @@ def fit_csr(
         call(
             job, kernels, kernels.fit32, <Lister>&list_rows[CSR32, real], table, &model[0, 0],
             &short_rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
+            pace, squares,
         )
     else:
         long_rows = csr64(indptr, indices, values)
         call(
             job, kernels, kernels.fit64, <Lister>&list_rows[CSR64, real], table, &model[0, 0],
             &long_rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
+            pace, squares,
         )
     return job.c.loss
 
@@ -163,7 +176,7 @@ def fit_dense(
     LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
     const int64_t[::1] order, const real[:, ::1] X, const double[::1] y,
     const double[::1] weight, real[:, ::1] model, int64_t step, Debt debt, real[::1] average,
-    double averaged_from,
+    double averaged_from, double[::1] pace, const double[::1] squares,
 ):
     """Fit the rows named by `order`; returns the sum of their losses."""
     cdef Dense rows
@@ -173,6 +186,7 @@ def fit_dense(
     call(
         job, kernels, kernels.fit_dense, <Lister>&list_rows[Dense, real], table, &model[0, 0],
         &rows, order, rates, y, weight, step, debt, pointer_to(average), averaged_from,
+        pace, squares,
     )
     return job.c.loss
 
@@ -192,6 +206,41 @@ def settle_model(
     job.c.averaged_from = averaged_from
     with nogil:
         run(worker, <void*>&table[0, 0], &model[0, 0], NULL, &job.c, 1)
+
+
+cdef void square_rows(Matrix* X, real* unused, Py_ssize_t n_rows, double* squares) noexcept nogil:
+    cdef Py_ssize_t row
+    for row in range(n_rows):
+        squares[row] = sum_of_squares(X, unused, row)
+
+
+def square_csr(
+    const int64_t[::1] indptr, const index[::1] indices, const real[::1] values, double[::1] squares
+):
+    """|x|**2 of every row."""
+    cdef CSR32 short_rows
+    cdef CSR64 long_rows
+    if index is int32_t:
+        short_rows = csr32(indptr, indices, values)
+        square_rows(&short_rows, <real*>NULL, squares.shape[0], &squares[0])
+    else:
+        long_rows = csr64(indptr, indices, values)
+        square_rows(&long_rows, <real*>NULL, squares.shape[0], &squares[0])
+
+
+def square_dense(const real[:, ::1] X, double[::1] squares):
+    """The same of dense rows."""
+    cdef Dense rows
+    rows.values = &X[0, 0]
+    rows.n_columns = X.shape[1]
+    square_rows(&rows, <real*>NULL, squares.shape[0], &squares[0])
+
+
+def square_weights(const real[:, ::1] model, bint feature_major, Py_ssize_t lanes):
+    """Sum of squares of the weights of a model: the same bits on every machine."""
+    if feature_major:
+        return strided_square_sum(&model[0, 0], model.shape[0], model.shape[1], lanes)
+    return strided_square_sum(&model[0, 0], model.shape[1], 1, 1)
 
 
 cdef void scale_rows(

@@ -37,6 +37,7 @@ cdef struct Steps:
     bint low                            # states are bfloat16
     uint64_t key                        # of what is drawn for them in this step
     double scale                        # of the gradients, on top of their adjustments
+    bint changes                        # what is squared is how far w is from the first state
     double* sums                        # of squares, one for each grain run of SUM_GRAINS
     int nonfinite                       # set by the check
 
@@ -80,7 +81,7 @@ cdef inline void adjust(
 
 
 cdef inline void sweep(
-    Rule r, real* w, const real* g, real* a, real* b, real* c, Py_ssize_t n
+    AnyRule r, real* w, const real* g, real* a, real* b, real* c, Py_ssize_t n
 ) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
@@ -88,7 +89,7 @@ cdef inline void sweep(
 
 
 cdef inline void sweep_states(
-    Rule r, real* w, const real* g, Piece* piece, Steps* job, Py_ssize_t start, Py_ssize_t n
+    AnyRule r, real* w, const real* g, Piece* piece, Steps* job, Py_ssize_t start, Py_ssize_t n
 ) noexcept nogil:
     """One step of n elements, of which w and g are the first, with the states from `start` on."""
     cdef real* a = <real*>piece.state + start
@@ -97,7 +98,7 @@ cdef inline void sweep_states(
     cdef uint32_t draw
     if job.low:
         if real is float:
-            if keeps_low(<Rule*>NULL):
+            if keeps_low(<AnyRule*>NULL):
                 draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
                 draw += <uint32_t>(piece.first + start) * <uint32_t>GOLDEN
                 sweep_low(r, w, g, piece.state, start, n, draw)
@@ -106,7 +107,7 @@ cdef inline void sweep_states(
 
 
 cdef inline void step_range(
-    Rule r, real* unused, Piece* piece, Steps* job, Py_ssize_t start, Py_ssize_t stop
+    AnyRule r, real* unused, Piece* piece, Steps* job, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
     """One step of the elements [start, stop) of a piece; in blocks where there is more to do."""
     cdef real* w = <real*>piece.w
@@ -143,7 +144,7 @@ cdef inline Py_ssize_t piece_at(Steps* job, Py_ssize_t grain) noexcept nogil:
 
 
 cdef void steps(
-    Rule* table, real* unused, void* unused_too, Steps* job, int part, int parts
+    AnyRule* table, real* unused, void* unused_too, Steps* job, int part, int parts
 ) noexcept nogil:
     """One step of all pieces; a thread has a range of the grains of all of them together."""
     cdef Py_ssize_t grain = job.n_grains * part // parts
@@ -237,14 +238,37 @@ cdef inline double square_sum(const real* g, Py_ssize_t n) noexcept nogil:
     return (s[0] + s[2]) + (s[1] + s[3])
 
 
+cdef inline const real* squared_block(
+    Steps* job, Piece* piece, Py_ssize_t start, Py_ssize_t n, real* room
+) noexcept nogil:
+    """What is squared: the gradient as the rule sees it, or how far the parameters have come."""
+    cdef const real* w = <const real*>piece.w + start
+    cdef const real* first_state = <const real*>piece.state + start
+    cdef const real* g
+    cdef Adjustments how
+    cdef Py_ssize_t i
+    if job.changes:
+        for i in range(n):
+            room[i] = w[i] - first_state[i]
+        return room
+    g = gradient_block(piece, start, n, room)
+    if job.adjustments is NULL:
+        return g
+    how = job.adjustments[piece.row]
+    how.shrink = 1  # so that w is only read
+    adjust(&how, job.scale, job.limit, <real*>w, g, room, n)
+    return room
+
+
 cdef void square_sums(
     void* unused, real* unused_too, void* nothing, Steps* job, int part, int parts
 ) noexcept nogil:
-    """The sums of squares of the gradients, SUM_GRAINS grains at a time, across the pieces."""
+    """The sums of squares, SUM_GRAINS grains at a time, across the pieces."""
     cdef Py_ssize_t n_sums = (job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS
     cdef Py_ssize_t k, i, grain, stop, first, last
     cdef Piece* piece
-    cdef real[SUM_GRAINS * GRAIN] wide
+    cdef real[SUM_GRAINS * GRAIN] room
+    cdef const real* x
     for i in range(n_sums * part // parts, n_sums * (part + 1) // parts):
         grain = i * SUM_GRAINS
         stop = min(grain + SUM_GRAINS, job.n_grains)
@@ -255,11 +279,8 @@ cdef void square_sums(
             first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
             last = min((stop - piece.start) * GRAIN, piece.n)
             if first < last:
-                if piece.half:
-                    widen_half(<const void*>(<const uint16_t*>piece.g + first), <real*>wide, last - first)
-                    job.sums[i] += square_sum(<const real*>wide, last - first)
-                else:
-                    job.sums[i] += square_sum(<const real*>piece.g + first, last - first)
+                x = squared_block(job, piece, first, last - first, <real*>room)
+                job.sums[i] += square_sum(x, last - first)
             k += 1
 
 

@@ -84,28 +84,6 @@ cdef inline double ascend_piecewise(
     return clip(shrink(r + h * u, job.epsilon) / (job.smooth + h + 1e-300), low, high)
 
 
-cdef inline void row_span(Matrix* X, Py_ssize_t row, Py_ssize_t* start, Py_ssize_t* stop) noexcept nogil:
-    """Where the values of a row lie."""
-    if Matrix is Dense:
-        start[0] = row * X.n_columns
-        stop[0] = start[0] + X.n_columns
-    else:
-        start[0] = X.indptr[row]
-        stop[0] = X.indptr[row + 1]
-
-
-cdef inline double sum_of_squares(Matrix* X, real* unused, Py_ssize_t row) noexcept nogil:
-    """|x|**2 of a row, in float64."""
-    cdef const real* x
-    cdef Py_ssize_t k, start, stop
-    cdef double total = 0.0
-    row_span(X, row, &start, &stop)
-    x = values_from(X, start, unused)
-    for k in range(stop - start):
-        total += <double>x[k] * <double>x[k]
-    return total
-
-
 cdef inline void add_multiple(Matrix* X, real* weights, Py_ssize_t row, real d) noexcept nogil:
     """weights += d x."""
     cdef const real* x

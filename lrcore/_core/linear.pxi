@@ -133,7 +133,7 @@ cdef inline void margin_phase(
 
 
 cdef inline double online_phase(
-    Rule* table, real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last,
+    Rule* table, double pace, real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last,
     Py_ssize_t low, Py_ssize_t high, real* before,
 ) noexcept nogil:
     """Row after row, each with its own rate, on the margins taken at the start of the block.
@@ -158,7 +158,7 @@ cdef inline double online_phase(
             x = values_from(X, row * X.n_columns, model)
             if average is not NULL:
                 remember(model + low, <const int64_t*>NULL, high - low, 1, before)
-            touch_columns(table[i], d, model, x, False, low, high, job, job.step + i)
+            touch_columns(paced(table[i], pace), d, model, x, False, low, high, job, job.step + i)
             if average is not NULL:
                 add_changes(
                     model + low, <const int64_t*>NULL, high - low, 1, before,
@@ -169,7 +169,8 @@ cdef inline double online_phase(
                 remember(model, X.indices + start, stop - start, job.width, before)
             x = values_from(X, start, model)
             touch_entries(
-                table[i], d, model, X.indices + start, x, stop - start, False, job, job.step + i
+                paced(table[i], pace), d, model, X.indices + start, x, stop - start, False, job,
+                job.step + i,
             )
             if average is not NULL:
                 add_changes(
@@ -177,13 +178,16 @@ cdef inline double online_phase(
                     elapsed_at(job, job.step + i), average,
                 )
         if high == job.n_features and job.intercept:
-            touch_intercept(table[i], d, model + address(X, job, high), cs, job, job.step + i)
-    return owed
+            touch_intercept(
+                paced(table[i], pace), d, model + address(X, job, high), cs, job, job.step + i
+            )
+    return owed * pace
 
 
 cdef inline double mean_phase(
     Rule r, real* model, Matrix* X, Fit* job, Py_ssize_t first, Py_ssize_t last,
-    Py_ssize_t low, Py_ssize_t high, Py_ssize_t batch, int64_t* listed, real* before,
+    Py_ssize_t low, Py_ssize_t high, Py_ssize_t batch, int64_t* listed, real* before, Pace* pace,
+    int part, int parts,
 ) noexcept nogil:
     """The mean gradient of the block, then one update of each touched feature.
 
@@ -198,6 +202,8 @@ cdef inline double mean_phase(
     cdef real* average = <real*>job.average
     cdef real total = 0
     cdef double share = 0.0, elapsed = elapsed_at(job, job.step + batch)
+    cdef double factor = 1.0, bound, units
+    cdef int64_t own = 0
     for i in range(last - first):
         share += weight[i]
         total += <real>slope[i]
@@ -218,6 +224,20 @@ cdef inline double mean_phase(
             sum_rows_f(x, X.n_columns, order, slope, last - first, low, high, gradient)
         else:
             sum_rows_d(x, X.n_columns, order, slope, last - first, low, high, gradient)
+    if has_pace(&r, job):
+        bound = norm_bound(job, first, last, 1.0)
+        units = units_of(bound)
+        if Matrix is Dense:
+            for i in range(low, high):
+                own += in_units(gradient[i], units)
+        else:
+            for i in range(n_listed):
+                own += in_units(model[listed[i] * job.width + job.gradient], units)
+        if high == job.n_features and job.intercept:
+            own += in_units(total, units)
+        factor = batch_pace(pace, job, first, last, batch, 1.0, bound, own, part, parts)
+        r = paced(r, factor)
+    if Matrix is Dense:
         if average is not NULL:
             remember(model + low, <const int64_t*>NULL, high - low, 1, before)
         touch_columns(r, <real>1, model, gradient, True, low, high, job, job.step + batch)
@@ -240,7 +260,7 @@ cdef inline double mean_phase(
             )
     if high == job.n_features and job.intercept:
         touch_intercept(r, total, model + address(X, job, high), cs, job, job.step + batch)
-    return job.rates[batch] * (share / (last - first))
+    return job.rates[batch] * (share / (last - first)) * factor
 
 
 cdef inline Py_ssize_t add_entries(
@@ -290,11 +310,14 @@ cdef void fit(
     cdef Py_ssize_t low = job.bounds[part * job.n_ranges // parts]
     cdef Py_ssize_t high = job.bounds[(part + 1) * job.n_ranges // parts]
     cdef Owing owing
-    cdef double debt, loss = 0.0
+    cdef Pace pace
+    cdef double debt, factor = 1.0, loss = 0.0
     cdef int group
     cdef int64_t* listed = job.listed + part * job.room
     cdef real* before = <real*>(job.before + part * job.before_bytes)
     begin_owing(&owing, job)
+    if has_pace(table, job):
+        pace = job.pace[0]
     for i in range(-job.ahead if Matrix is Dense else -2 * job.ahead, 0):
         fetch(X, model, job, i, low, high)
     while first < job.n_rows:
@@ -302,9 +325,14 @@ cdef void fit(
         margin_phase(model, X, job, first, last, part, parts)
         wait(&job.barrier, parts)
         if job.mean:
-            debt = mean_phase(table[batch], model, X, job, first, last, low, high, batch, listed, before)
+            debt = mean_phase(
+                table[batch], model, X, job, first, last, low, high, batch, listed, before, &pace,
+                part, parts,
+            )
         else:
-            debt = online_phase(table, model, X, job, first, last, low, high, before)
+            if has_pace(table, job):
+                factor = online_pace(&pace, job, first, last)
+            debt = online_phase(table, factor, model, X, job, first, last, low, high, before)
         start = 0
         for group in range(job.n_groups):
             stop = job.stops[group]
@@ -327,6 +355,8 @@ cdef void fit(
         # Not before: the other threads read from its cache line.
         job.loss = loss
         end_owing(&owing, job)
+        if has_pace(table, job):
+            job.pace[0] = pace
 
 
 cdef void settle_all(

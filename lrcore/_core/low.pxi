@@ -19,39 +19,39 @@ cdef inline uint32_t upper(uint32_t bits) noexcept nogil:
 
 
 cdef inline void step_low(
-    Rule r, float* w, float g, uint16_t* half, uint32_t* pair, uint32_t draw
+    AnyRule r, float* w, float g, uint16_t* half, uint32_t* pair, uint32_t draw
 ) noexcept nogil:
     """One step of one element; a mean square is rounded stochastically, since its changes may be
     below half a unit in its last place, all else to the nearest."""
     cdef float a, b = 0, c = 0
-    if Rule is AdaGrad or Rule is RMSProp:
+    if AnyRule is AdaGrad or AnyRule is RMSProp:
         a = from_bits(<uint32_t>half[0] << 16)
         update(r, w, g, &a, &b, &c)
         half[0] = <uint16_t>(stochastic(a, draw) >> 16)
-    elif Rule is RMSPropMomentum:
+    elif AnyRule is RMSPropMomentum:
         a = from_bits(pair[0] << 16)
         b = from_bits(upper(pair[0]))
         update(r, w, g, &a, &b, &c)
         pair[0] = stochastic(a, draw) >> 16 | upper(nearest(b))
-    elif Rule is Adam:
+    elif AnyRule is Adam:
         a = from_bits(pair[0] << 16)
         b = from_bits(upper(pair[0]))
         update(r, w, g, &a, &b, &c)
         pair[0] = nearest(a) >> 16 | upper(stochastic(b, draw))
 
 
-cdef inline bint keeps_low(Rule* r) noexcept nogil:
+cdef inline bint keeps_low(AnyRule* r) noexcept nogil:
     """Whether the rule's states can be kept as bfloat16."""
-    return Rule is AdaGrad or Rule is RMSProp or Rule is RMSPropMomentum or Rule is Adam
+    return AnyRule is AdaGrad or AnyRule is RMSProp or AnyRule is RMSPropMomentum or AnyRule is Adam
 
 
 cdef inline void sweep_low(
-    Rule r, float* w, const float* g, void* state, Py_ssize_t start, Py_ssize_t n, uint32_t draw
+    AnyRule r, float* w, const float* g, void* state, Py_ssize_t start, Py_ssize_t n, uint32_t draw
 ) noexcept nogil:
     """Steps of n elements whose states are those from `start` on."""
     cdef uint16_t* half = <uint16_t*>state + start
     cdef uint32_t* pair = <uint32_t*>state + start
-    cdef bint one = states(<Rule*>NULL) == 1
+    cdef bint one = states(<AnyRule*>NULL) == 1
     cdef int i
     while n >= GRAIN:
         for i in range(0, <int>GRAIN, 16):

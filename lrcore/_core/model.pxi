@@ -42,6 +42,7 @@ cdef enum:
 
 cdef struct Fit
 cdef struct Listed
+cdef struct Pace
 
 # list_rows of outputs.pxi, compiled for one kind of matrix.
 ctypedef void (*Lister)(
@@ -106,6 +107,11 @@ cdef struct Fit:
     char* before                # weights before a change, `before_bytes` for each thread
     Py_ssize_t before_bytes
     double averaged_from        # steps before the first that counts
+    # how fast DoG goes, see pace.pxi
+    Pace* pace                  # NULL: rates are what they are
+    const double* squares       # |x|**2 of each row, 1 more for the intercept
+    double pace_eps
+    int64_t* parts              # of a sum, eight for each thread
     # the threads
     const int64_t* bounds       # feature ranges
     int n_ranges
@@ -138,6 +144,28 @@ cdef inline const real* values_from(Matrix* X, Py_ssize_t k, real* unused) noexc
         return <const real*>X.values + k
     else:
         return <const real*>X.values + k * X.step
+
+
+cdef inline void row_span(Matrix* X, Py_ssize_t row, Py_ssize_t* start, Py_ssize_t* stop) noexcept nogil:
+    """Where the values of a row lie."""
+    if Matrix is Dense:
+        start[0] = row * X.n_columns
+        stop[0] = start[0] + X.n_columns
+    else:
+        start[0] = X.indptr[row]
+        stop[0] = X.indptr[row + 1]
+
+
+cdef inline double sum_of_squares(Matrix* X, real* unused, Py_ssize_t row) noexcept nogil:
+    """|x|**2 of a row, in float64."""
+    cdef const real* x
+    cdef Py_ssize_t k, start, stop
+    cdef double total = 0.0
+    row_span(X, row, &start, &stop)
+    x = values_from(X, start, unused)
+    for k in range(stop - start):
+        total += <double>x[k] * <double>x[k]
+    return total
 
 
 cdef inline Py_ssize_t address(Matrix* X, Fit* job, Py_ssize_t j) noexcept nogil:

@@ -188,8 +188,8 @@ cdef inline void own_part(
 
 
 cdef inline double online_outputs(
-    Rule* table, real* model, Listed* rows, Fit* job, Py_ssize_t first, Py_ssize_t last,
-    Py_ssize_t low, Py_ssize_t high, real* before,
+    Rule* table, double pace, real* model, Listed* rows, Fit* job, Py_ssize_t first,
+    Py_ssize_t last, Py_ssize_t low, Py_ssize_t high, real* before,
 ) noexcept nogil:
     """Row after row, each with its own rate, as `online_phase`; returns what is owed for them."""
     cdef Py_ssize_t i, e, start, stop, lanes = job.lanes, size = job.block * lanes
@@ -216,13 +216,15 @@ cdef inline double online_outputs(
                 wake_outputs(table[first + i], slot, job, done, done + 1)
             if average is not NULL:
                 remember(slot, <const int64_t*>NULL, lanes, 1, before)
-            touch_outputs(table[first + i], d + i * lanes, x[e], slot, lanes, job.factors_lr)
+            touch_outputs(
+                paced(table[first + i], pace), d + i * lanes, x[e], slot, lanes, job.factors_lr
+            )
             if average is not NULL:
                 add_changes(
                     slot, <const int64_t*>NULL, lanes, 1, before, elapsed_at(job, done),
                     average + rows.features[e] * lanes,
                 )
-    return owed
+    return owed * pace
 
 
 cdef inline bint add_outputs(
@@ -243,7 +245,7 @@ cdef inline bint add_outputs(
 cdef inline double mean_outputs(
     Rule r, real* model, Listed* rows, Fit* job, Py_ssize_t first, Py_ssize_t last,
     Py_ssize_t low, Py_ssize_t high, Py_ssize_t batch, int64_t* listed,
-    real* before,
+    real* before, Pace* pace, int part, int parts,
 ) noexcept nogil:
     """The mean gradient of the block, then one update of each touched feature, as `mean_phase`."""
     cdef Py_ssize_t i, e, start, stop, n_listed = 0, lanes = job.lanes, size = job.block * lanes
@@ -252,7 +254,8 @@ cdef inline double mean_outputs(
     cdef const real* x = <const real*>rows.values
     cdef real* average = <real*>job.average
     cdef real* slot
-    cdef double share = 0.0
+    cdef double share = 0.0, factor = 1.0, bound, units
+    cdef int64_t own = 0
     for i in range(last - first):
         share += weight[i * lanes]
         own_part(rows, job, i, low, high, &start, &stop)
@@ -260,6 +263,17 @@ cdef inline double mean_outputs(
             slot = model + rows.features[e] * job.width
             listed[n_listed] = rows.features[e]
             n_listed += add_outputs(slot + job.gradient, d + i * lanes, x[e], lanes)
+    if has_pace(&r, job):
+        bound = norm_bound(job, first, last, 1.0 / (last - first))
+        units = units_of(bound)
+        for e in range(n_listed):
+            slot = model + listed[e] * job.width + job.gradient
+            for i in range(lanes):
+                own += in_units(slot[i], units)
+        factor = batch_pace(
+            pace, job, first, last, batch, 1.0 / (last - first), bound, own, part, parts
+        )
+        r = paced(r, factor)
     for e in range(n_listed):
         slot = model + listed[e] * job.width
         if decays(&r):
@@ -274,7 +288,7 @@ cdef inline double mean_outputs(
             )
         for i in range(lanes):
             slot[job.gradient + i] = <real>-0.0
-    return job.rates[batch] * (share / (last - first))
+    return job.rates[batch] * (share / (last - first)) * factor
 
 
 cdef inline void pay_outputs(
@@ -322,9 +336,12 @@ cdef void fit_outputs(
     cdef int64_t* listed = job.listed + part * job.room
     cdef real* before = <real*>(job.before + part * job.before_bytes)
     cdef Owing owing
-    cdef double debt, loss = 0.0
+    cdef Pace pace
+    cdef double debt, factor = 1.0, loss = 0.0
     cdef int group
     begin_owing(&owing, job)
+    if has_pace(table, job):
+        pace = job.pace[0]
     while first < job.n_rows:
         last = min(first + job.block, job.n_rows)
         margins_phase(model, rows, job, first, last, part, parts)
@@ -332,11 +349,14 @@ cdef void fit_outputs(
         if job.mean:
             step = batch
             debt = mean_outputs(
-                table[step], model, rows, job, first, last, low, high, batch, listed, before
+                table[step], model, rows, job, first, last, low, high, batch, listed, before, &pace,
+                part, parts,
             )
         else:
             step = last - 1
-            debt = online_outputs(table, model, rows, job, first, last, low, high, before)
+            if has_pace(table, job):
+                factor = online_pace(&pace, job, first, last)
+            debt = online_outputs(table, factor, model, rows, job, first, last, low, high, before)
         start = 0
         for group in range(job.n_groups):
             if falls_due(&owing, job, group, debt, last - first):
@@ -359,6 +379,8 @@ cdef void fit_outputs(
     if part == 0:
         job.loss = loss
         end_owing(&owing, job)
+        if has_pace(table, job):
+            job.pace[0] = pace
 
 
 cdef void settle_outputs(

@@ -178,19 +178,41 @@ cdef class Plan:
         piece.w = <char*>piece.w + piece.first * size
         piece.state = <char*>piece.state + piece.first * state_size
 
-    def square_sum(self, int n_threads):
-        """Sum of the squares of the gradients, in float64: the same bits for any n_threads."""
+    def square_sum(
+        self, int n_threads, const double[:, ::1] adjustments=None, double scale=1.0,
+        double limit=INFINITY,
+    ):
+        """Sum of the squares of the gradients, in float64: the same bits for any n_threads.
+
+        As they are, or with adjustments (scale, l2, unused) by row as the rule sees them.
+        """
+        cdef Steps job = self.job
+        job.changes = False
+        job.adjustments = NULL
+        if adjustments is not None:
+            job.adjustments = <const Adjustments*>&adjustments[0, 0]
+        job.scale, job.limit = scale, limit
+        return self.sum_squares(&job, n_threads)
+
+    def change_sum(self, int n_threads):
+        """Sum of the squares of how far all parameters are from their first state, likewise."""
+        cdef Steps job = self.job
+        job.changes = True
+        job.pieces, job.n_pieces, job.n_grains = self.whole, self.n_params, self.n_grains
+        return self.sum_squares(&job, n_threads)
+
+    cdef double sum_squares(self, Steps* job, int n_threads):
         cdef Py_ssize_t i
         cdef double total = 0.0
         cdef Worker worker = <Worker>&square_sums[double]
         if self.type_num == cnp.NPY_FLOAT:
             worker = <Worker>&square_sums[float]
-        if self.job.n_grains == 0:
+        if job.n_grains == 0:
             return 0.0
         with nogil:
-            run(worker, NULL, NULL, NULL, &self.job, n_threads)
-            for i in range((self.job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS):
-                total += self.job.sums[i]
+            run(worker, NULL, NULL, NULL, job, n_threads)
+            for i in range((job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS):
+                total += job.sums[i]
         return total
 
     def all_finite(self, int n_threads):

@@ -55,6 +55,13 @@ cdef struct Lion:
 cdef struct FTRL:
     double per_rate, per_rate_before, shift, shift_step, l1
 
+cdef struct DoG:
+    double lr
+
+cdef struct ScheduleFree:
+    double lr, pull, share, beta2, fresh2, eps, decay
+
+# What linear models step by, too: their loops are compiled for each of these.
 ctypedef fused Rule:
     SGD
     Momentum
@@ -71,6 +78,11 @@ ctypedef fused Rule:
     RAdam
     Lion
     FTRL
+
+ctypedef fused AnyRule:
+    Rule
+    DoG
+    ScheduleFree
 
 
 cdef inline real root(real x) noexcept nogil:
@@ -100,68 +112,68 @@ cdef inline real spread(real mean_square, real mean) noexcept nogil:
     return root(<real>0 if variance < 0 else variance)
 
 
-cdef inline void update(Rule r, real* w, real g, real* a, real* b, real* c) noexcept nogil:
+cdef inline void update(AnyRule r, real* w, real g, real* a, real* b, real* c) noexcept nogil:
     """One step of one element: weight w, gradient g, state a, b, c as far as the rule has it."""
     cdef real x, y
-    if Rule is SGD:
+    if AnyRule is SGD or AnyRule is DoG:
         w[0] = w[0] - <real>r.lr * g
-    elif Rule is Momentum:
+    elif AnyRule is Momentum:
         a[0] = <real>r.momentum * a[0] + <real>r.fresh * g
         w[0] = w[0] - <real>r.lr * (<real>r.gradient_share * g + <real>r.buffer_share * a[0])
-    elif Rule is AdaGrad:
+    elif AnyRule is AdaGrad:
         a[0] = a[0] + g * g
         w[0] = w[0] - <real>r.lr * g / (root(a[0]) + <real>r.eps)
-    elif Rule is RMSProp:
+    elif AnyRule is RMSProp:
         a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
         w[0] = w[0] - <real>r.lr * g / (root(a[0]) + <real>r.eps)
-    elif Rule is RMSPropCentered:
+    elif AnyRule is RMSPropCentered:
         a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
         b[0] = <real>r.rho * b[0] + <real>r.fresh * g
         w[0] = w[0] - <real>r.lr * g / (spread(a[0], b[0]) + <real>r.eps)
-    elif Rule is RMSPropMomentum:
+    elif AnyRule is RMSPropMomentum:
         a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
         b[0] = <real>r.momentum * b[0] + g / (root(a[0]) + <real>r.eps)
         w[0] = w[0] - <real>r.lr * b[0]
-    elif Rule is RMSPropCenteredMomentum:
+    elif AnyRule is RMSPropCenteredMomentum:
         a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
         b[0] = <real>r.rho * b[0] + <real>r.fresh * g
         c[0] = <real>r.momentum * c[0] + g / (spread(a[0], b[0]) + <real>r.eps)
         w[0] = w[0] - <real>r.lr * c[0]
-    elif Rule is AdaDelta:
+    elif AnyRule is AdaDelta:
         a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
         x = root(b[0] + <real>r.eps) / root(a[0] + <real>r.eps) * g
         b[0] = <real>r.rho * b[0] + <real>r.fresh * (x * x)
         w[0] = w[0] - <real>r.lr * x
-    elif Rule is Adam:
+    elif AnyRule is Adam:
         a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
         b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
         w[0] = w[0] - <real>r.lr * a[0] / (root(b[0]) + <real>r.eps)
-    elif Rule is AMSGrad:
+    elif AnyRule is AMSGrad:
         a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
         b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
         c[0] = b[0] if b[0] > c[0] else c[0]
         w[0] = w[0] - <real>r.lr * a[0] / (root(c[0]) + <real>r.eps)
-    elif Rule is Adamax:
+    elif AnyRule is Adamax:
         a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
         x = <real>r.beta2 * b[0]
         y = magnitude(g) + <real>r.eps
         b[0] = y if y > x else x
         w[0] = w[0] - <real>r.lr * a[0] / b[0]
-    elif Rule is Nadam:
+    elif AnyRule is Nadam:
         a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
         b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
         w[0] = w[0] - (<real>r.gradient_lr * g + <real>r.mean_lr * a[0]) / (root(b[0]) + <real>r.eps)
-    elif Rule is RAdam:
+    elif AnyRule is RAdam:
         a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
         b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
         w[0] = w[0] - <real>r.lr * a[0] / (<real>r.root_share * root(b[0]) + <real>r.eps)
-    elif Rule is Lion:
+    elif AnyRule is Lion:
         x = <real>r.beta1 * a[0] + <real>r.fresh1 * g
         w[0] = w[0] - <real>r.lr * (
             (<real>1 if x > 0 else <real>0) - (<real>1 if x < 0 else <real>0)
         )
         a[0] = <real>r.beta2 * a[0] + <real>r.fresh2 * g
-    elif Rule is FTRL:
+    elif AnyRule is FTRL:
         x = root(b[0])
         b[0] = b[0] + g * g
         y = root(b[0])
@@ -170,6 +182,12 @@ cdef inline void update(Rule r, real* w, real g, real* a, real* b, real* c) noex
         x = magnitude(a[0]) - <real>r.l1
         x = (x + magnitude(x)) * <real>0.5
         w[0] = (<real>0 - with_sign(x, a[0])) / (y * <real>r.per_rate + <real>r.shift)
+    elif AnyRule is ScheduleFree:
+        b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
+        x = g / (root(b[0]) + <real>r.eps) + <real>r.decay * w[0]
+        y = a[0]
+        a[0] = y - <real>r.lr * x
+        w[0] = w[0] + (<real>r.share * (y - w[0]) - <real>r.pull * x)
 
 
 cdef inline Rule times(Rule r, double factor) noexcept nogil:
@@ -182,13 +200,16 @@ cdef inline Rule times(Rule r, double factor) noexcept nogil:
     return r
 
 
-cdef inline int states(Rule* r) noexcept nogil:
+cdef inline int states(AnyRule* r) noexcept nogil:
     """How many state vectors the rule keeps."""
-    if Rule is SGD:
+    if AnyRule is SGD:
         return 0
-    elif Rule is Momentum or Rule is AdaGrad or Rule is RMSProp or Rule is Lion:
+    elif (
+        AnyRule is Momentum or AnyRule is AdaGrad or AnyRule is RMSProp or AnyRule is Lion
+        or AnyRule is DoG
+    ):
         return 1
-    elif Rule is RMSPropCenteredMomentum or Rule is AMSGrad:
+    elif AnyRule is RMSPropCenteredMomentum or AnyRule is AMSGrad:
         return 3
     else:
         return 2

@@ -25,8 +25,8 @@ cdef Kernels* kernels_of(int rule, real* dtype) noexcept nogil:
 
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:
+    """The kernels of linear models."""
     cdef Kernels* kernels = kernels_of(index, dtype)
-    kernels.steps = <Worker>&steps[Rule, real]
     kernels.fit32 = <Worker>&fit[Rule, real, CSR32]
     kernels.fit64 = <Worker>&fit[Rule, real, CSR64]
     kernels.fit_dense = <Worker>&fit[Rule, real, Dense]
@@ -36,11 +36,19 @@ cdef void fill(Rule* rule, real* dtype, int index) noexcept:
     kernels.settle_outputs = <Worker>&settle_outputs[Rule, real]
 
 
-cdef int register(Rule* rule, str name) except -1:
+cdef int register_steps(AnyRule* rule, str name) except -1:
+    """For parameters alone; of linear models there is no kernel then."""
     cdef int index = len(RULES)
-    RULES[name] = (index, sizeof(Rule) // sizeof(double), states(rule))
-    fill(rule, <float*>NULL, index)
-    fill(rule, <double*>NULL, index)
+    RULES[name] = (index, sizeof(AnyRule) // sizeof(double), states(rule))
+    FLOAT[index].steps = <Worker>&steps[AnyRule, float]
+    DOUBLE[index].steps = <Worker>&steps[AnyRule, double]
+    return 0
+
+
+cdef int register(Rule* rule, str name) except -1:
+    register_steps(rule, name)
+    fill(rule, <float*>NULL, len(RULES) - 1)
+    fill(rule, <double*>NULL, len(RULES) - 1)
     return 0
 
 
@@ -59,6 +67,8 @@ register(<Nadam*>NULL, "Nadam")
 register(<RAdam*>NULL, "RAdam")
 register(<Lion*>NULL, "Lion")
 register(<FTRL*>NULL, "FTRL")
+register_steps(<DoG*>NULL, "DoG")
+register_steps(<ScheduleFree*>NULL, "ScheduleFree")
 
 
 cdef Evaluate[16] EVALUATE

@@ -7,21 +7,27 @@ from typing import Any
 from lrcore import schedules
 from lrcore.rules.adam import Adam, Adamax, AdamW, AMSGrad, Nadam, RAdam
 from lrcore.rules.adaptive import AdaDelta, AdaGrad, RMSProp
-from lrcore.rules.base import Rule
+from lrcore.rules.base import Rule, Travel
+from lrcore.rules.free import DoG, ScheduleFreeAdamW
 from lrcore.rules.ftrl import FTRL
 from lrcore.rules.gradient import SGD, Lion
 
 __all__ = [
-    "FTRL", "RULES", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Adamax", "Lion",
-    "Nadam", "RAdam", "RMSProp", "Rule", "from_dict", "rule_class",
+    "FTRL", "LINEAR_RULES", "RULES", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "Adam", "AdamW",
+    "Adamax", "DoG", "Lion", "Nadam", "RAdam", "RMSProp", "Rule", "ScheduleFreeAdamW", "Travel",
+    "from_dict", "rule_class",
 ]  # fmt: skip
 
 RULES: dict[str, type[Rule]] = {
     cls.__name__: cls
     for cls in (
         SGD, AdaGrad, RMSProp, AdaDelta, Adam, AdamW, AMSGrad, Adamax, Nadam, RAdam, Lion, FTRL,
+        DoG, ScheduleFreeAdamW,
     )
 }  # fmt: skip
+
+#: Names of those that linear models can step by.
+LINEAR_RULES = tuple(name for name, cls in RULES.items() if cls(0.1).linear_formula)
 
 
 def from_dict(plain: dict[str, Any]) -> Rule:

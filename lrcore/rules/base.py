@@ -38,6 +38,19 @@ def check_flag(name: str, value: bool) -> None:
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
+@dataclass(frozen=True)
+class Travel:
+    """How far the parameters have been from their start, at most, all together; and the sum of the
+    squared norms of the gradients."""
+
+    distance: float
+    squares: float
+
+    def on(self, distance: float, squares: float) -> Travel:
+        """After a step more: how far they are now, and its squared norm."""
+        return Travel(max(self.distance, distance), self.squares + squares)
+
+
 #: Hyperparameters that every rule has.
 SHARED = ("weight_decay", "decoupled", "maximize")
 
@@ -52,6 +65,7 @@ CHECKS = {
     "centered": check_flag,
     "decoupled": check_flag,
     "maximize": check_flag,
+    "initial_distance": check_positive,
 }
 
 
@@ -82,6 +96,12 @@ class Rule:
     linear_lr: ClassVar[float] = 0.01
     #: Whether linear models let a rate given as a number fall to 0.
     anneals: ClassVar[bool] = True
+    #: Whether rates are to be multiplied by the `pace` that follows from a `Travel`.
+    travels: ClassVar[bool] = False
+    #: Whether the rule keeps an average by itself, see `average`.
+    averages: ClassVar[bool] = False
+    #: Hyperparameters that are the same for all parameters of an Optimizer.
+    common: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -108,6 +128,11 @@ class Rule:
     def formula(self) -> type[Formula]:
         """The element formula for these hyperparameters."""
         raise TypeError(f"{type(self).__name__} is not a rule; use one such as lrcore.Adam")
+
+    @property
+    def linear_formula(self) -> type[Formula] | None:
+        """The formula by which linear models step, None if they cannot."""
+        return self.formula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         """The formula's columns at the steps t; "lr" is `rates` unless given here."""
@@ -140,6 +165,19 @@ class Rule:
     def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
         """What the state array of this name holds before the first step, for the parameters w."""
         return 0.0
+
+    def set_out(self, norm: float) -> Travel:
+        """The travel of parameters of this norm before the first step, if the rule travels."""
+        raise TypeError(f"{type(self).__name__} has rates of its own")
+
+    def pace(self, travel: Travel) -> float:
+        """The factor of the rate after this travel, whose last squared norm is of the step to be
+        taken."""
+        return 1.0
+
+    def average(self, w: np.ndarray, *state: np.ndarray) -> np.ndarray | None:
+        """The average that the rule keeps by itself, a new array; None if it keeps none."""
+        return None
 
     def shared_rows(
         self, t: int, curvature: float, norm1: float, norm2: float, overlap: float

@@ -67,6 +67,9 @@ OPTAX = {
     "nadam": ("nadam", {"learning_rate": 0.03}),
     "radam": ("radam", {"learning_rate": 0.03, "b2": 0.95, "eps": 1e-3}),
     "lion": ("lion", {"learning_rate": 0.003, "b1": 0.8, "b2": 0.9, "weight_decay": 0.1}),
+    "dog": ("dog", {"learning_rate": 1.0}),
+    "dog slow": ("dog", {"learning_rate": 0.5, "weight_decay": 0.1}),
+    "schedule_free_adamw": ("schedule_free_adamw", {"learning_rate": 0.03, "weight_decay": 0.1}),
 }
 
 
@@ -93,7 +96,8 @@ def torch_run(name, options):
 
 
 def optax_run(name, options):
-    optimizer = getattr(optax, name)(**options)
+    optimizer = getattr(optax, name, None) or getattr(optax.contrib, name)
+    optimizer = optimizer(**options)
     state = None
 
     def step(w, g):

@@ -1,0 +1,87 @@
+"""Fits without a rate against the best of a grid of rates, by the log loss of rows held out.
+
+python bench/rate_free.py --data FOLDER [--svmlight FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import time
+
+import matrices
+import numpy as np
+from sklearn.datasets import load_svmlight_file
+
+import lrcore
+from lrcore import AdaGrad, DoG, LinearClassifier
+
+#: What AdaGrad is given: four a decade.
+RATES = np.logspace(-2, 1, 13)
+
+
+def from_svmlight(path):
+    """A data file of two classes; a tenth of the rows, drawn, is held out."""
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rb") as file:
+        X, y = load_svmlight_file(file, dtype=np.float32)
+    held_out = np.random.RandomState(0).permutation(len(y)) % 10 == 0
+    return matrices.Matrix.split(str(path), X, (y > 0).astype(int), held_out)
+
+
+def held_out_loss(clf, matrix):
+    """Mean log loss of the rows held out, of margins as they are."""
+    X, y = matrix.held_out
+    margin = clf.decision_function(X).astype(np.float64)
+    return float(np.mean(np.logaddexp(0, np.where(y, -margin, margin))))
+
+
+def fitted(matrix, max_iter, **keywords):
+    """Loss and seconds of a fit; infinite if it diverges."""
+    clf = LinearClassifier(max_iter=max_iter, random_state=0, **keywords)
+    start = time.perf_counter()
+    try:
+        clf.fit(matrix.X, matrix.y)
+    except FloatingPointError:
+        return np.inf, np.nan
+    return held_out_loss(clf, matrix), time.perf_counter() - start
+
+
+def compare(matrix, epochs):
+    """A line for each way, with how far it is from the best of the grid."""
+    grid = [(*fitted(matrix, epochs, optimizer=AdaGrad(lr=float(lr))), lr) for lr in RATES]
+    best, seconds, lr = min(grid)
+    print(f"  {epochs} epochs: best of the grid {best:.5f}, lr={lr:.3g}, {seconds:.2f} s a fit")
+    ways = {
+        "AdaGrad, default": {"optimizer": "adagrad"},
+        "DoG": {"optimizer": DoG()},
+        "DoG, average=True": {"optimizer": DoG(), "average": True},
+        "DoG, average of the second half": {
+            "optimizer": DoG(), "average": matrix.X.shape[0] * epochs // 2,
+        },
+        "DoG, batches of 64": {"optimizer": DoG(), "batch_size": 64},
+    }  # fmt: skip
+    for name, keywords in ways.items():
+        loss, seconds = fitted(matrix, epochs, **keywords)
+        print(f"    {name:34s} {loss:.5f}  {loss / best - 1:+.2%}  {seconds:.2f} s", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="a folder with 20news.tsv.gz")
+    parser.add_argument("--svmlight", help="a data file of two classes")
+    parser.add_argument("--quick", action="store_true", help="small matrices")
+    options = parser.parse_args()
+    print(f"lrcore {lrcore.__version__}")
+    if options.svmlight:
+        matrix = from_svmlight(options.svmlight)
+        print(matrix)
+        for epochs in (1, 5, 20):
+            compare(matrix, epochs)
+    for matrix in matrices.fits(options.data, options.quick):
+        for epochs in (1, 5, 20):
+            compare(matrix, epochs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Rules that need no rate, or no schedule: the run itself says how long a step should be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+
+from lrcore import formulas, numerics
+from lrcore.formulas import Formula
+from lrcore.numerics import Floats
+from lrcore.rules.base import Rule, Travel
+from lrcore.schedules import Schedule
+
+
+@dataclass(frozen=True, repr=False)
+class DoG(Rule):
+    """Distance over gradients (Ivgi, Hinder and Carmon 2023, https://arxiv.org/abs/2302.12022).
+
+    Gradient descent whose rate at step ``t`` is ``r / sqrt(G + eps)``: ``r`` is the largest
+    distance, so far, of all parameters together from where they started, and ``G`` the sum of the
+    squared norms of the gradients up to this one. So there is no rate to tune: too short steps
+    make ``r`` grow, by as much each time as they were too short. ``r`` starts at
+    ``initial_distance * (1 + |w|)``, which only needs to be small enough.
+
+    The model is the average of the weights, as the paper has it: ``ema="polynomial"`` of
+    `Optimizer`, ``average=True`` of the linear models; there a factor that falls to 0, which they
+    give it otherwise, does as well.
+
+    In a linear model the weights start at 0, those of a softmax travel together, and a block of
+    rows, whose margins are taken together, has one rate::
+
+        g = gradients of its rows
+        G += sum(|g_i|**2)
+        rate = lr * r / sqrt(G + eps)
+        d2 += sum(rate * (rate * |g_i|**2 - 2 * w @ g_i))
+        w -= rate * sum(g_i)
+        r = max(r, sqrt(d2))
+
+    With ``block_size=1`` and for mini-batches, whose one gradient is the mean, that is the rule
+    above to rounding. Else the distance is reckoned as if the rows of a block shared no feature,
+    and blocks are an eighth of the rows seen at most. It is measured anew now and then, which
+    also sees what penalties do. There is one rate for all features, and finding it takes thousands
+    of steps: where rows are few and the weights have far to go, as on text, AdaGrad is ahead.
+
+    optax's ``contrib.dog`` does the same; PyTorch and Keras have no DoG.
+
+    Parameters
+    ----------
+    lr : float or Schedule, >= 0
+        A factor of the rate; 1 is the paper's.
+    initial_distance : float > 0
+    eps : float > 0
+    weight_decay, decoupled, maximize
+        See `Rule`. L2 decay is part of the gradients whose norms count.
+
+    Examples
+    --------
+    >>> import numpy as np, lrcore
+    >>> w = np.zeros(2)
+    >>> opt = lrcore.Optimizer(w, lrcore.DoG(), ema="polynomial")
+    >>> for _ in range(300):
+    ...     opt.step(w - [3.0, -4.0])
+    >>> opt.averages.round(3)
+    array([ 3., -4.])
+    """
+
+    lr: float | Schedule = 1.0
+    initial_distance: float = 1e-6
+    eps: float = 1e-8
+
+    linear_lr: ClassVar[float] = 1.0
+    travels: ClassVar[bool] = True
+    common: ClassVar[tuple[str, ...]] = ("initial_distance", "eps")
+
+    @property
+    def formula(self) -> type[Formula]:
+        return formulas.DoG
+
+    @property
+    def linear_formula(self) -> type[Formula] | None:
+        return formulas.SGD
+
+    def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
+        return w
+
+    def set_out(self, norm: float) -> Travel:
+        return Travel(self.initial_distance * (1.0 + norm), 0.0)
+
+    def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
+        return curvature * norm2
+
+    def pace(self, travel: Travel) -> float:
+        return travel.distance / math.sqrt(travel.squares + self.eps)
+
+
+#: Steps whose weights are summed up at once, and kept.
+SPAN = 1 << 14
+
+
+@dataclass(frozen=True, repr=False)
+class ScheduleFreeAdamW(Rule):
+    """AdamW without a schedule (Defazio et al. 2024, arXiv:2405.15682, algorithm 1).
+
+    Three points: ``z`` takes the steps, ``x`` is an average of all ``z``, and gradients are taken
+    between them, at ``y = (1 - beta1) * z + beta1 * x``. At step ``t = 1, 2, ...``, with
+    ``rate = lr * sqrt(1 - beta2**t)``::
+
+        v = beta2 * v + (1 - beta2) * g * g
+        z -= rate * (g / (sqrt(v) + eps) + weight_decay * y)
+        x += (z - x) * rate**2 / (sum of rate**2 up to this step)
+
+    **The parameters hold** ``y``, where the next gradient belongs; the model to use is ``x``, which
+    is `Optimizer.averages`, at any time. The average does what a falling rate would do, so that
+    nobody need know how long the run will be; there is a rate all the same. A warmup pays:
+    ``lr=schedules.Constant(0.0025).warmup(500)``.
+
+    optax's ``schedule_free_adamw`` leaves the root out of the average's weights, takes the largest
+    rate so far instead of the present one, and adds eps after the correction of ``v``. PyTorch and
+    Keras have no such rule. Not for linear models, where features that a row leaves alone
+    would have to move all the same.
+
+    Parameters
+    ----------
+    lr : float or Schedule, >= 0
+    beta1 : float in (0, 1)
+    beta2 : float in [0, 1)
+    eps : float > 0
+    weight_decay, decoupled, maximize
+        See `Rule`; decoupled decay goes by ``y`` and moves ``z``, as above.
+
+    Examples
+    --------
+    >>> import numpy as np, lrcore
+    >>> w = np.zeros(2)
+    >>> opt = lrcore.Optimizer(w, lrcore.ScheduleFreeAdamW(lr=0.1))
+    >>> for _ in range(500):
+    ...     opt.step(w - [3.0, -4.0])
+    >>> opt.averages.round(2)
+    array([ 3., -4.])
+    """
+
+    lr: float | Schedule = 0.0025
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    decoupled: bool = field(default=True, kw_only=True)
+
+    averages: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beta1 == 0:
+            raise ValueError(
+                "beta1 of ScheduleFreeAdamW must be in (0, 1), got 0, with which the parameters "
+                "say nothing about the average; try beta1=0.9"
+            )
+
+    @property
+    def formula(self) -> type[Formula]:
+        return formulas.ScheduleFree
+
+    @property
+    def linear_formula(self) -> type[Formula] | None:
+        return None
+
+    def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
+        root2 = np.sqrt(1.0 - numerics.power(self.beta2, t + 1))
+        share = self._shares(t)
+        return {
+            "lr": rates * root2,
+            "pull": rates * root2 * (1.0 - self.beta1 * (1.0 - share)),
+            "share": share,
+            "beta2": self.beta2,
+            "fresh2": 1.0 - self.beta2,
+            "eps": self.eps,
+            "decay": self.weight_decay if self.decoupled else 0.0,
+        }
+
+    def adjustments(self, t: np.ndarray, rates: Floats) -> Floats:
+        table = super().adjustments(t, rates)
+        table[:, 2] = 1.0
+        return table
+
+    def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
+        return w if name == "iterate" else 0.0
+
+    def average(self, w: np.ndarray, *state: np.ndarray) -> np.ndarray | None:
+        beta, z = w.dtype.type(self.beta1), state[0].reshape(w.shape)
+        return np.asarray((w - w.dtype.type(1.0 - self.beta1) * z) / beta)
+
+    def _shares(self, t: np.ndarray) -> Floats:
+        """What the newest z counts in the average: its weight over the sum of all up to it."""
+        if not len(t):
+            return np.zeros(0)
+        first, last = int(t.min()) // SPAN, int(t.max()) // SPAN
+        before = sum(span_sum(self, k) for k in range(first))
+        weights = self._weights(np.arange(first * SPAN, (last + 1) * SPAN, dtype=np.int64))
+        sums = np.cumsum(np.concatenate([[before], weights]))[1:]
+        at = t - first * SPAN
+        return np.divide(weights[at], sums[at], out=np.zeros(len(t)), where=sums[at] > 0)
+
+    def _weights(self, t: np.ndarray) -> Floats:
+        """Of the steps t in the average."""
+        return np.square(self.rates(t)) * (1.0 - numerics.power(self.beta2, t + 1))
+
+
+@lru_cache(maxsize=1 << 14)
+def span_sum(rule: ScheduleFreeAdamW, k: int) -> float:
+    """The sum of the weights of the k-th SPAN steps, one after another."""
+    t = np.arange(k * SPAN, (k + 1) * SPAN, dtype=np.int64)
+    return float(np.cumsum(rule._weights(t))[-1])
