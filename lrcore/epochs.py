@@ -311,7 +311,8 @@ class Pass:
                 total = _core.kernels.fit_dense(*head, rows.values, *tail)
             if method.rate_factors:
                 # Of the rates that have not run away yet.
-                lost = self.lane_losses - before
+                with np.errstate(invalid="ignore"):
+                    lost = self.lane_losses - before
                 total = float(lost[np.isfinite(lost)].sum()) if np.isfinite(lost).any() else np.nan
             state.step += steps
             seconds = time.perf_counter() - start

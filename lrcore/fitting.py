@@ -292,7 +292,8 @@ class Fit:
         fitted = Fitted(restored(states, inner, staged, rows), method, scale)
         outcome = Outcome(fitted, curve, measured, stopped)
         if method.rate_factors:
-            outcome.lane_curves = np.diff(lane_sums, axis=0)
+            with np.errstate(invalid="ignore"):
+                outcome.lane_curves = np.diff(lane_sums, axis=0)
         return outcome
 
     def _shuffled(self, order: np.ndarray, random: Any, run_length: int) -> np.ndarray:

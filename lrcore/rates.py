@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import epochs, staging
+from lrcore import _core, epochs, staging
 from lrcore.arguments import check_number
 from lrcore.fitting import Data, Fit
 from lrcore.schedules import Schedule, spec
@@ -18,8 +18,8 @@ from lrcore.sweep import side_by_side, sweep
 #: What `lr` comes to: "auto", a rate, a schedule, or an array of rates.
 Rates = str | float | Schedule | np.ndarray
 
-#: Share of a fit's work that "auto" may take, and what it takes in any case: rows in all.
-SHARE, LEAST_ROWS = 0.1, 2_000
+#: Share of a fit's work that "auto" may take; rows that it takes in any case, and at most, in all.
+SHARE, LEAST_ROWS, MOST_ROWS = 0.1, 2_000, 100_000
 
 #: Time of a pass at eight rates over that at one.
 COST = 3.0
@@ -73,17 +73,18 @@ def find_lr(
     Eight rates a factor of 8 apart, about `guess`, on a fifth of the rows that there is time for,
     then eight a factor of 2 apart, about the best of those. It takes a tenth of the time of the fit
     to come, or that of 2,000 rows if this is more. `method_of` takes a rate and the steps of its
-    fall to 0.
+    fall to 0. Of very few rows it is the guess, and in the NumPy backend, which takes seconds for
+    so many.
     """
     n_rows, method = data.rows.shape[0], method_of(1.0, 1)
-    if n_rows < FEWEST_ROWS:
+    if n_rows < FEWEST_ROWS or _core.kernels is None:
         return guess
     together = side_by_side(method) and len(data.targets) == 1
     budget = SHARE * n_rows * how.max_iter / (COST if together else TRIED)
     order = epochs.shuffled(n_rows, seed)
     coarse, fine = COARSE ** np.arange(3.0 - TRIED, 3.0), FINE ** np.arange(-4.0, TRIED - 4.0)
     for share, spacing in ((0.2, coarse), (0.8, fine)):
-        room = share * max(budget, LEAST_ROWS)
+        room = share * min(max(budget, LEAST_ROWS), MOST_ROWS)
         part, features = compact(data.take(order[: int(room) + FEWEST_ROWS]), method)
         n_held_out = int(HELD_OUT * part.rows.shape[0])
         training = part.span(n_held_out, part.rows.shape[0])
@@ -104,6 +105,8 @@ def find_lr(
             found = sweep(trial, method_at, training, guess * spacing, part.span(0, n_held_out))
         except FloatingPointError:
             return guess
+        if found.outcome.interrupted:
+            raise KeyboardInterrupt("stopped while it looked for a rate; nothing has been learnt")
         guess = found.best
     return guess
 

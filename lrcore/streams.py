@@ -91,15 +91,9 @@ def features_of(rows: Rows) -> np.ndarray:
 def part_of(state: State, features: np.ndarray) -> State:
     """A copy with these features alone."""
     average = state.average and replace(state.average, changes=state.average.changes[features])
-    columns = state.columns[:, features]
-    return replace(
-        state,
-        array=columns,
-        by_feature=False,
-        debt=state.debt.copy(),
-        average=average,
-        pace=state.pace and state.pace.copy(),
-    )
+    array = state.array[features] if state.by_feature else state.array[:, features]
+    pace = state.pace and state.pace.copy()
+    return replace(state, array=array, debt=state.debt.copy(), average=average, pace=pace)
 
 
 def stacked(a: Rows, b: Rows) -> Rows:

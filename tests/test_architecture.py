@@ -41,7 +41,7 @@ FLOORS = [
 ]
 #: The only modules that call the core.
 CALLERS = {"groups", "epochs", "scaling", "staging", "rows", "checks", "config", "demo", "cli"}
-CALLERS |= {"_core", "_core.threads", "dual"}
+CALLERS |= {"_core", "_core.threads", "dual", "rates", "sweep"}
 
 
 def imports_of(path):

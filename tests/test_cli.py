@@ -173,7 +173,7 @@ def test_schedule_prints_a_table_and_a_line_of_bars(capsys):
 def test_fit_takes_a_schedule(data, model, capsys):
     spec = "cosine(0.5, 90%).warmup(10%)"
     assert cli.main(["fit", data, "-o", model, "--lr", spec, "--epochs", "2"]) == 0
-    assert lrcore.load(model).optimizer.lr == lrcore.schedules.parse(spec)
+    assert lrcore.load(model).lr == lrcore.schedules.parse(spec)
 
 
 def test_schedule_draws_a_file(tmp_path, capsys):

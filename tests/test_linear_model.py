@@ -68,7 +68,12 @@ def test_l1_finds_the_zeros_and_the_optimum(optimizer):
     sign = np.where(LABELS, 1, -1)
     best = oracles.objective(DENSE, sign, exact.coef_[0], exact.intercept_[0], alpha, 0)
     clf = LinearClassifier(
-        optimizer=optimizer, penalty="l1", alpha=alpha, max_iter=100, random_state=0
+        optimizer=optimizer,
+        lr={"adagrad": 0.5, "sgd": 0.05}[optimizer],
+        penalty="l1",
+        alpha=alpha,
+        max_iter=100,
+        random_state=0,
     ).fit(X, LABELS)
     got = oracles.objective(DENSE, sign, clf.coef_[0], clf.intercept_[0], alpha, 0)
     assert got < best * 1.005
@@ -584,6 +589,7 @@ def test_several_targets_are_fitted_each_by_itself(tmp_path):
     X, _, _, target = sparse_problem()
     both = np.stack([target, -2 * target + 1], axis=1)
     for keywords in ({}, {"batch_size": 7}, {"loss": "huber", "max_iter": 12}):
+        keywords = {**keywords, "lr": 0.5}  # else each alone would look for its own
         together = LinearRegressor(random_state=0, **keywords).fit(X, both)
         for k in range(2):
             alone = LinearRegressor(random_state=0, **keywords).fit(X, both[:, k])

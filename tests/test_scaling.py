@@ -87,7 +87,7 @@ def test_a_fit_is_that_of_columns_divided_beforehand(name, form, monkeypatch):
     divided = dense / np.where(largest > 0, largest, 1)
     as_form = sparse.csr_matrix if form == "csr" else np.array
     for y in (LABELS, THREE):
-        keywords = {"random_state": 0, "alpha": 1e-3, "tol": 0.0, **KEYWORDS[name]}
+        keywords = {"random_state": 0, "alpha": 1e-3, "tol": 0.0, "lr": 0.3, **KEYWORDS[name]}
         raw = LinearClassifier(scale="auto", **keywords).fit(as_form(dense), y)
         by_hand = LinearClassifier(**keywords).fit(as_form(divided), y)
         assert equal_bits(raw.coef_, by_hand.coef_ / np.where(largest > 0, largest, 1))
@@ -129,7 +129,7 @@ def test_raw_columns_train_as_well_as_standardised_ones():
     def loss(model, rows):
         return np.mean(np.logaddexp(0.0, np.where(labels, -1, 1) * model.decision_function(rows)))
 
-    keywords = {"random_state": 0, "penalty": None}
+    keywords = {"random_state": 0, "penalty": None, "lr": 0.5}
     good = loss(LinearClassifier(**keywords).fit(standard, labels), standard)
     assert loss(LinearClassifier(scale="auto", **keywords).fit(raw, labels), raw) < 1.01 * good
     assert loss(LinearClassifier(**keywords).fit(raw, labels), raw) > 1.5 * good
@@ -185,7 +185,7 @@ def test_the_numpy_backend_agrees(y, monkeypatch):
         fits = []
         for kernels in (_core.kernels, None):
             monkeypatch.setattr(_core, "kernels", kernels)
-            clf = LinearClassifier(scale="auto", random_state=0, max_iter=1, average=20)
+            clf = LinearClassifier(scale="auto", lr=0.5, random_state=0, max_iter=1, average=20)
             fits.append(clf.fit(rows, y).partial_fit(3 * rows[:100], y[:100]).coef_)
         np.testing.assert_allclose(fits[0] * UNITS, fits[1] * UNITS, rtol=1e-9, atol=1e-11)
 

@@ -236,6 +236,7 @@ def test_calls_are_short_and_change_no_bits(batch_size, monkeypatch):
     wide, labels = wide_problem()
     calls = Calls(monkeypatch)
     keywords = {"batch_size": batch_size, "alpha": 1e-3, "random_state": 0, "max_iter": 2}
+    keywords["lr"] = 0.5  # no calls to look for one
     usual = LinearClassifier(**keywords).fit(wide, labels)
     assert 1_000 < max(calls) <= epochs.CALL_VALUES / (20 * 100)
     longest = []
