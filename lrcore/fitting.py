@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +16,12 @@ from sklearn.utils import check_random_state
 
 from lrcore import epochs, scaling, staging
 from lrcore.epochs import Pass
+from lrcore.history import History
 from lrcore.rows import Rows
 from lrcore.staging import Staged
 from lrcore.states import Debt, Method, State
+from lrcore.statistics import Statistics
+from lrcore.watching import Event, Watch
 
 #: Features whose weights are looked at together.
 PART = 1 << 20
@@ -29,18 +32,6 @@ COPIED = 4
 
 #: Values of a row that a stream is taken to have, since rows yet to come cannot be counted.
 STREAM_VALUES = 64
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a fit is: handed to a callback after every chunk of rows."""
-
-    epoch: int
-    max_iter: int
-    rows: int
-    n_rows: int
-    loss: float
-    rate: float
 
 
 class Fitted:
@@ -176,6 +167,7 @@ class Stopping:
     measure: Callable[[Fitted], float]
     tol: float
     patience: int
+    name: str = "objective"
 
     def enough(self, curve: list[float]) -> bool:
         """Whether it is time, by the measure after each epoch so far."""
@@ -189,13 +181,15 @@ class Stopping:
 @dataclass
 class Outcome:
     """What came of a fit: `curve` are the epochs' mean losses, `measured` those of a `Stopping`,
-    `dual_gap` how far it is from the minimum, at most and over the objective, if that is known."""
+    `dual_gap` how far it is from the minimum, at most and over the objective, if that is known,
+    `history` a record of each epoch."""
 
     fitted: Fitted
     curve: list[float]
     measured: list[float]
     interrupted: bool = False
     dual_gap: float | None = None
+    history: History = field(default_factory=History)
 
 
 @dataclass(frozen=True)
@@ -207,7 +201,7 @@ class Fit:
     random_state: Any
     n_threads: int | None
     verbose: int
-    callback: Callable[[Progress], None] | None = None
+    callback: Callable[[Event], Any] | None = None
 
     def run(
         self, method: Method, data: Data, stopping: Stopping | None, start: Fitted | None
@@ -241,18 +235,24 @@ class Fit:
         passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
         curve: list[float] = []
         measured: list[float] = []
+        watch = Watch(
+            self.callback, self.max_iter, Statistics(passes, states, work, self.n_threads).look
+        )
         with interrupts() as interrupted:
             for epoch in range(self.max_iter):
                 order = self._shuffled(order, random, passes.run_length)
-                curve.append(self._epoch(passes, states, order, work, epoch, interrupted))
-                if interrupted():
-                    break
-                if stopping is not None:
+                curve.append(self._epoch(passes, states, order, work, epoch, interrupted, watch))
+                if stopping is not None and not (interrupted() or watch.stopped):
                     copies = [state.copy() for state in states]
                     now = Fitted(restored(copies, inner, staged, rows), method, scale)
                     measured.append(stopping.measure(now))
-                    if stopping.enough(measured):
-                        break
+                    watch.after_epoch({stopping.name: measured[-1]})
+                else:
+                    watch.after_epoch({})
+                if interrupted() or watch.stopped:
+                    break
+                if stopping is not None and stopping.enough(measured):
+                    break
             stopped = interrupted()
         for state in states:
             # A part at a time: a byte for each of 2**26 features would be felt.
@@ -262,7 +262,7 @@ class Fit:
             ):
                 raise diverged(method, state)
         fitted = Fitted(restored(states, inner, staged, rows), method, scale)
-        return Outcome(fitted, curve, measured, stopped)
+        return Outcome(fitted, curve, measured, stopped, history=watch.history.close())
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
         """One pass in the order given.
@@ -310,15 +310,16 @@ class Fit:
 
     def _epoch(
         self, passes: Pass, states: list[State], order: np.ndarray, data: Data, epoch: int,
-        interrupted: Callable[[], bool],
+        interrupted: Callable[[], bool], watch: Watch | None = None,
     ) -> float:  # fmt: skip
         """One pass; returns the mean loss of the rows just before they were learnt from."""
+        watch = watch or Watch(None, self.max_iter, None)
         n_rows, weight = len(order), data.weight
         n_losses = len(states) * passes.method.n_losses
         total, rows_done, weight_done = 0.0, 0, 0.0
         n_outputs = len(states) * passes.method.n_outputs
         end = block = 0
-        while rows_done < n_rows and not (rows_done and interrupted()):
+        while rows_done < n_rows and not (rows_done and (interrupted() or watch.stopped)):
             if rows_done == end:
                 end, block = passes.next_block(states[0], rows_done, n_rows)
             stop = min(end, rows_done + passes.call_rows(block, n_outputs))
@@ -329,12 +330,10 @@ class Fit:
                     raise diverged(passes.method, state)
             weight_done += float(len(chunk) if weight is None else np.sum(weight[chunk]))
             rows_done = stop
-            if self.callback is not None:
-                last = np.array([states[0].base + states[0].step - 1])
-                rate = float(passes.method.rule.rates(last)[0])
-                mean = total / (weight_done * n_losses) if weight_done else 0.0
-                self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, mean, rate))
-        mean = total / (weight_done * n_losses) if weight_done else 0.0
+            mean = total / (weight_done * n_losses) if weight_done else 0.0
+            step = states[0].base + states[0].step
+            rate = float(passes.method.rule.rates(np.array([step - 1]))[0])
+            watch.after_chunk(epoch, step, rate, mean, chunk, rows_done, n_rows)
         if self.verbose:
             print(f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update {mean:.6g}")
         return mean

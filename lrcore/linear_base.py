@@ -19,12 +19,13 @@ from lrcore.arguments import (
     check_lengths,
     check_number,
 )
-from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Progress, Stopping
+from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import Rule, rule_class
 from lrcore.schedules import Polynomial, Schedule
 from lrcore.states import Method
+from lrcore.watching import Event
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -176,7 +177,7 @@ class LinearModel(BaseEstimator):
     # ---- fits -------------------------------------------------------------------------------
 
     def _fit(
-        self, data: Data, callback: Callable[[Progress], None] | None, eval_data: Data | None
+        self, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None
     ) -> Outcome:
         """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
         if self.solver == "dual":
@@ -193,6 +194,7 @@ class LinearModel(BaseEstimator):
                 lambda fitted: goal(rows, fitted, self.n_threads),
                 0.0 if self.tol is None else self.tol,
                 self.n_iter_no_change,
+                "held_out_loss" if held_out else "objective",
             )
         if start is not None:
             check_warm_start(start, method, training)
@@ -253,6 +255,7 @@ class LinearModel(BaseEstimator):
         self.t_ = outcome.fitted.t
         self.dual_gap_ = outcome.dual_gap
         self.stopping_curve_ = np.array(outcome.measured)
+        self.history_ = outcome.history
 
     def _end(self, outcome: Outcome) -> None:
         """Say so if the fit was stopped, now that the estimator is complete."""

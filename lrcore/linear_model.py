@@ -62,11 +62,12 @@ from lrcore.arguments import (
     encode,
     weigh_classes,
 )
-from lrcore.fitting import Data, Progress
+from lrcore.fitting import Data
 from lrcore.linear_base import LinearModel
 from lrcore.losses import LOSSES, Loss
 from lrcore.rows import as_rows
 from lrcore.rules import Rule
+from lrcore.watching import Event
 
 
 def _has_probabilities(model: Any) -> bool:
@@ -167,6 +168,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Mean loss of each epoch, of each row just before it was learnt from.
     stopping_curve_ : ndarray
         What `tol` or early stopping went by, after each epoch; empty without either.
+    history_ : History
+        Arrays with a record for each epoch, by name: step, rate, loss, seconds, and what was
+        measured. Has a method ``plot``.
     dual_gap_ : float or None
         With ``solver="dual"``: how far above the minimum the objective is at most, over the
         objective; of several outputs, the largest.
@@ -275,7 +279,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
-        callback: Callable[[Progress], None] | None = None,
+        callback: Callable[[Event], Any] | None = None,
     ) -> LinearClassifier:
         """Fit from scratch.
 
@@ -296,7 +300,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
             ``n_iter_no_change`` epochs. They are not learnt from.
         callback : callable, optional
-            Called with a `Progress` after every chunk of rows.
+            Called with an `Event` after every chunk of rows, which says where the fit is, has
+            statistics for those who ask, and a method ``stop``.
 
         Raises
         ------
@@ -469,7 +474,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
     coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
         A CSR matrix of two dimensions after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_targets,)
-    loss_curve_, stopping_curve_, dual_gap_, n_iter_, n_features_in_, t_
+    loss_curve_, stopping_curve_, history_, dual_gap_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
 
     Examples
@@ -568,7 +573,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
-        callback: Callable[[Progress], None] | None = None,
+        callback: Callable[[Event], Any] | None = None,
     ) -> LinearRegressor:
         """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.
 

@@ -10,6 +10,7 @@ import numpy as np
 from lrcore import archive, losses, rules
 from lrcore.archive import ArchiveError
 from lrcore.fitting import Fitted, Outcome
+from lrcore.history import COLUMNS, History
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
 from lrcore.states import Average, Debt, Method, State
@@ -49,6 +50,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     if not hasattr(model, "_fitted"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
     arrays = {"loss_curve": model.loss_curve_}
+    arrays.update({f"history_{name}": column for name, column in model.history_.items()})
     for k, state in enumerate(model._fitted.states):
         arrays[f"state_{k}"] = state.columns
         if state.average is not None:
@@ -140,7 +142,9 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     if scale is not None and (scale.shape != (shape[1] - 1,) or scale.dtype != dtype):
         raise ValueError(f"scale must be {shape[1] - 1} of {dtype}, got {scale.shape}")
     curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
-    model._finish(Outcome(Fitted(states, method, scale), curve, [], dual_gap=gap))
+    columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
+    history = History({name: column for name, column in columns.items() if column is not None})
+    model._finish(Outcome(Fitted(states, method, scale), curve, [], dual_gap=gap, history=history))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
