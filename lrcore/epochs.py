@@ -142,6 +142,8 @@ class Pass:
         self.rows = rows
         self.staged = staged
         self.stream = stream
+        #: Of the last step.
+        self.rate = 0.0
         self._crew = Crew(threads.count(n_threads, rows.values.size), fixed=n_threads is not None)
         self._jobs: dict[tuple[int, int], Any] = {}
 
@@ -247,6 +249,7 @@ class Pass:
         t = np.arange(steps, dtype=np.int64) + (state.base + state.step)
         rates = method.rule.rates(t)
         table = method.rule.coefficients(t, rates)
+        self.rate = float(rates[-1])
         state.lay_out(rows.sparse)
         if _core.kernels is None:
             total = reference.fit_rows(state, method, rows, order, y, weight, rates, table, block)

@@ -332,8 +332,7 @@ class Fit:
             rows_done = stop
             mean = total / (weight_done * n_losses) if weight_done else 0.0
             step = states[0].base + states[0].step
-            rate = float(passes.method.rule.rates(np.array([step - 1]))[0])
-            watch.after_chunk(epoch, step, rate, mean, chunk, rows_done, n_rows)
+            watch.after_chunk(epoch, step, passes.rate, mean, chunk, rows_done, n_rows)
         if self.verbose:
             print(f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update {mean:.6g}")
         return mean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,7 +133,7 @@ class Watch:
         self._look = look
         self._start = time.perf_counter()
         self._control = Control()
-        self._last: Event | None = None
+        self._at: dict[str, Any] = {}
         self.history = History()
 
     @property
@@ -146,36 +146,40 @@ class Watch:
         n_rows: int,
     ) -> None:  # fmt: skip
         """Take note of a chunk, the rows named, of an epoch of n_rows."""
-        seconds = time.perf_counter() - self._start
-        event = Event(
-            step, epoch, self._max_iter, rows, n_rows, rate, loss, seconds, _control=self._control
-        )
-        self._last = event
-        if not event.end_of_epoch:
-            self._tell(event, chunk)
+        self._at = {
+            "step": step, "epoch": epoch, "rate": rate, "loss": loss, "rows": rows, "n_rows": n_rows
+        }  # fmt: skip
+        if rows < n_rows:
+            self._tell({}, chunk)
 
-    def after_epoch(self, measured: dict[str, Any]) -> None:
+    def after_epoch(self, measured: dict[str, float]) -> None:
         """Take note of the end of an epoch and of what was measured then, "objective" or
         "held_out_loss". One that was cut short has been told of already."""
-        assert self._last is not None
-        event = replace(self._last, seconds=time.perf_counter() - self._start, **measured)
-        read = self._tell(event, None) if event.end_of_epoch else {}
+        at, seconds = self._at, self._seconds
+        whole = at["rows"] == at["n_rows"]
+        read = self._tell(measured, None) if whole else {}
         self.history.add(
-            step=event.step, epoch=event.epoch + 1, rate=event.rate, loss=event.loss,
-            seconds=event.seconds, **measured, **read,
+            step=at["step"], epoch=at["epoch"] + 1, rate=at["rate"], loss=at["loss"],
+            seconds=seconds, **measured, **read,
         )  # fmt: skip
 
-    def _tell(self, event: Event, chunk: np.ndarray | None) -> dict[str, float]:
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    def _tell(self, measured: dict[str, Any], chunk: np.ndarray | None) -> dict[str, float]:
         """Call the callback, whose statistics are of these rows, of all if None; returns what it
         has read of those that histories keep."""
         if self._callback is None:
             return {}
-        if self._look is None:
-            self._callback(event)
-            return {}
-        look = self._look(chunk)
+        look = None if self._look is None else self._look(chunk)
+        event = Event(
+            max_iter=self._max_iter, seconds=self._seconds, **self._at, **measured,
+            _control=self._control, _look=look,
+        )  # fmt: skip
         try:
-            self._callback(replace(event, _look=look))
+            self._callback(event)
         finally:
-            look.close()
-        return look.read
+            if look is not None:
+                look.close()
+        return {} if look is None else look.read
