@@ -345,6 +345,11 @@ def check(model: Any) -> None:
             f"solver='dual' needs average=False, got {model.average!r}: its weights follow from "
             "dual variables; solver='stochastic' has averages"
         )
+    if model.on_divergence != "raise":
+        raise ValueError(
+            f"solver='dual' needs on_divergence='raise', got {model.on_divergence!r}: it has no "
+            "rate to cut; solver='stochastic' recovers"
+        )
     if model.early_stopping:
         raise ValueError(
             "solver='dual' needs early_stopping=False: it stops by its duality gap, see tol; "

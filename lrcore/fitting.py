@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from lrcore import epochs, scaling, staging
+from lrcore import epochs, scaling, staging, throttle
 from lrcore.epochs import Pass
 from lrcore.history import History
 from lrcore.rows import Rows
+from lrcore.schedules import Plateau
 from lrcore.staging import Staged
 from lrcore.states import Debt, Method, State
 from lrcore.statistics import Statistics
+from lrcore.throttle import Recovery, Throttle
+from lrcore.trouble import Diagnosis, DivergenceError, diverged
 from lrcore.watching import Event, Watch
 
 #: Features whose weights are looked at together.
@@ -109,6 +112,11 @@ class Data:
         targets = [y[chosen] for y in self.targets]
         return Data(self.rows.take(chosen), targets, weight, self.n_outputs)
 
+    def staged(self, staged: Staged) -> Data:
+        """The same in the order of a copy of the rows."""
+        weight = None if self.weight is None else self.weight[staged.order]
+        return Data(staged.rows, [y[staged.order] for y in self.targets], weight, self.n_outputs)
+
     def bundled(self, method: Method) -> Data:
         """The same with the targets of a state's outputs side by side, (n_rows, n_outputs)."""
         if method.n_losses == 1:
@@ -190,6 +198,7 @@ class Outcome:
     interrupted: bool = False
     dual_gap: float | None = None
     history: History = field(default_factory=History)
+    plateau: Plateau | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +211,7 @@ class Fit:
     n_threads: int | None
     verbose: int
     callback: Callable[[Event], Any] | None = None
+    on_divergence: str = "raise"
 
     def run(
         self, method: Method, data: Data, stopping: Stopping | None, start: Fitted | None
@@ -214,55 +224,69 @@ class Fit:
         rows = data.rows
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
-        staged, inner = None, method
+        staged = None
         # A copy leaves out features that do not come up, and a warm start may have weights there.
         if start is None and staging.worthwhile(rows, self.max_iter, method.mean):
             slot_bytes = method.slot * rows.dtype.itemsize
             staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
-            work = Data(
-                staged.rows,
-                [y[staged.order] for y in data.targets],
-                None if data.weight is None else data.weight[staged.order],
-                data.n_outputs,
-            )
-            debt, inner = staged.debt, staged.renumber(method)
-        else:
-            work, debt = data, Debt.new([rows.shape[1]], [rows.touched_per_row()])
-        states = [State.new(method, work.rows, debt) for _ in data.targets]
-        if start is not None:
-            for state, old in zip(states, start.states):
+        work = data if staged is None else data.staged(staged)
+        inner = method if staged is None else staged.renumber(method)
+        each = rows.touched_per_row()
+        unpaid = Debt.new([rows.shape[1]], [each]) if staged is None else staged.debt
+        plateau, rule = throttle.split(method.rule)
+        method, inner = replace(method, rule=rule), replace(inner, rule=rule)
+
+        def begun() -> list[State]:
+            states = [State.new(method, work.rows, unpaid) for _ in data.targets]
+            for state, old in zip(states, start.states if start is not None else []):
                 continue_from(state, old, method)
+            return states
+
+        def now(states: list[State]) -> Fitted:
+            as_it_is = replace(method, rule=passes.method.rule)
+            return Fitted(restored(states, passes.method, staged, rows), as_it_is, scale)
+
+        states = begun()
         passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
+        statistics = Statistics(passes, states, work, self.n_threads)
+        watch = Watch(self.callback, self.max_iter, statistics.look)
+        diagnosis, rates = Diagnosis(statistics, start is None), Throttle(passes, plateau)
+        recovery = Recovery(rates, states, begun, diagnosis.idle, self.on_divergence == "recover")
         curve: list[float] = []
         measured: list[float] = []
-        watch = Watch(
-            self.callback, self.max_iter, Statistics(passes, states, work, self.n_threads).look
-        )
+        over = False
         with interrupts() as interrupted:
-            for epoch in range(self.max_iter):
+            while not over:
                 order = self._shuffled(order, random, passes.run_length)
-                curve.append(self._epoch(passes, states, order, work, epoch, interrupted, watch))
-                if stopping is not None and not (interrupted() or watch.stopped):
-                    copies = [state.copy() for state in states]
-                    now = Fitted(restored(copies, inner, staged, rows), method, scale)
-                    measured.append(stopping.measure(now))
-                    watch.after_epoch({stopping.name: measured[-1]})
-                else:
+                try:
+                    loss = self._epoch(passes, states, order, work, len(curve), interrupted, watch)
+                    cut_short = interrupted() or watch.stopped
+                    if not cut_short:
+                        diagnosis.check_divergence([*curve, loss])
+                    if recovery.on:
+                        check_finite(passes, states)
+                except DivergenceError as error:
+                    recovery.go_back(error)
+                    for losses in (curve, measured, watch.history.records):
+                        del losses[recovery.epoch :]
+                    continue
+                curve.append(loss)
+                if cut_short:
                     watch.after_epoch({})
-                if interrupted() or watch.stopped:
                     break
-                if stopping is not None and stopping.enough(measured):
-                    break
+                over = len(curve) == self.max_iter
+                if stopping is not None:
+                    measured.append(stopping.measure(now([state.copy() for state in states])))
+                    rates.feed(measured[-1])
+                    over = over or stopping.enough(measured)
+                recovery.keep(curve)
+                watch.after_epoch({stopping.name: measured[-1]} if stopping is not None else {})
+                diagnosis.check(curve, measured, over)
+                over = over or interrupted() or watch.stopped
             stopped = interrupted()
-        for state in states:
-            # A part at a time: a byte for each of 2**26 features would be felt.
-            n = state.weights.shape[1]
-            if not all(
-                np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)
-            ):
-                raise diverged(method, state)
-        fitted = Fitted(restored(states, inner, staged, rows), method, scale)
-        return Outcome(fitted, curve, measured, stopped, history=watch.history.close())
+        check_finite(passes, states)
+        history = watch.history.close()
+        return Outcome(now(states), curve, measured, stopped, history=history, plateau=plateau)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
         """One pass in the order given.
@@ -327,7 +351,7 @@ class Fit:
             for state, y in zip(states, data.targets):
                 total += passes.advance(state, chunk, y, weight, block)
                 if not math.isfinite(total):
-                    raise diverged(passes.method, state)
+                    raise diverged(passes, state, f"the sum of losses is {total}")
             weight_done += float(len(chunk) if weight is None else np.sum(weight[chunk]))
             rows_done = stop
             mean = total / (weight_done * n_losses) if weight_done else 0.0
@@ -359,6 +383,15 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def check_finite(passes: Pass, states: list[State]) -> None:
+    """Raise unless all weights are finite."""
+    for state in states:
+        # A part at a time: a byte for each of 2**26 features would be felt.
+        n = state.weights.shape[1]
+        if not all(np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)):
+            raise diverged(passes, state, "its weights are not finite")
+
+
 def restored(states: list[State], method: Method, staged: Staged | None, rows: Rows) -> list[State]:
     """The states with everything paid, in place, and features by their own numbers."""
     whole = []
@@ -374,14 +407,3 @@ def continue_from(state: State, old: State, method: Method) -> None:
     epochs.settle(old, method)
     n = method.columns.lanes * (1 + len(method.formula.state))
     state.columns[:n] = old.columns[:n]
-
-
-def diverged(method: Method, state: State) -> FloatingPointError:
-    """The error for a fit that ran away: where, and what to try."""
-    step = state.base + state.step
-    rate = float(method.rule.rates(np.array([max(0, step - 1)]))[0])
-    first = float(method.rule.rates(np.array([0]))[0])
-    return FloatingPointError(
-        f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or "
-        "scale='auto', which divides the columns of X by their largest magnitudes"
-    )

@@ -55,22 +55,22 @@ class History(dict[str, np.ndarray]):
 
     def __init__(self, columns: dict[str, np.ndarray] | None = None) -> None:
         super().__init__(columns or {})
-        self._records: list[dict[str, float]] = []
+        self.records: list[dict[str, float]] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self),)
 
     def add(self, **record: float) -> None:
         """Take in the record of one more epoch; `close` makes columns of them."""
-        self._records.append(record)
+        self.records.append(record)
 
     def close(self) -> Self:
         """Make columns of the records."""
         for name, whole in COLUMNS.items():
-            values = [record.get(name, math.nan) for record in self._records]
-            if any(name in record for record in self._records):
+            values = [record.get(name, math.nan) for record in self.records]
+            if any(name in record for record in self.records):
                 self[name] = np.array(values, np.int64 if whole else np.float64)
-        self._records = []
+        self.records = []
         return self
 
     def plot(self, *, ax: Any = None) -> HistoryDisplay:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PENALTIES = (None, "l2", "l1", "elasticnet")
 SOLVERS = ("stochastic", "dual")
+ON_DIVERGENCE = ("raise", "recover")
 
 
 class LinearModel(BaseEstimator):
@@ -61,6 +62,7 @@ class LinearModel(BaseEstimator):
     n_iter_no_change: int
     warm_start: bool
     average: bool | int
+    on_divergence: str
     n_threads: int | None
     verbose: int
 
@@ -106,6 +108,10 @@ class LinearModel(BaseEstimator):
         if not isinstance(self.average, (bool, np.bool_)):
             check_number("average", self.average, 0)
         threads.check(self.n_threads)
+        if not isinstance(self.on_divergence, str) or self.on_divergence not in ON_DIVERGENCE:
+            raise ValueError(
+                f"on_divergence must be 'raise' or 'recover', got {self.on_divergence!r}"
+            )
         if self.solver not in SOLVERS:
             raise ValueError(f"solver must be 'stochastic' or 'dual', got {self.solver!r}")
         if self.solver == "dual":
@@ -199,8 +205,9 @@ class LinearModel(BaseEstimator):
         if start is not None:
             check_warm_start(start, method, training)
         how = Fit(
-            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback
-        )
+            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback,
+            self.on_divergence,
+        )  # fmt: skip
         return how.run(method, training, stopping, start)
 
     def _split(self, data: Data, eval_data: Data | None) -> tuple[Data, Data | None]:

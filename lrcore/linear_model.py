@@ -144,6 +144,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         The model is the mean of the weights after every step (Polyak and Juditsky 1992), from the
         step of row `average` on, from the first if True. A rate given as a number then stays what
         it is. One number more for each feature; features that no row touches cost nothing.
+    on_divergence : {"raise", "recover"}
+        What ``fit`` does when it runs away. ``"raise"``: a FloatingPointError, and the estimator is
+        as it was. ``"recover"``: go back to the states after the last epoch that was good, of
+        which it keeps a copy, cut all rates to a tenth, warn, and go on, up to five times. Not for
+        ``solver="dual"``, which has no rate; ``partial_fit`` always raises.
     n_threads : int, optional
         By default what the machine grants and the data is worth. The bits do not depend on it.
     verbose : int
@@ -218,6 +223,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         average: bool | int = False,
+        on_divergence: str = "raise",
         n_threads: int | None = None,
         verbose: int = 0,
         class_weight: dict[Any, float] | str | None = None,
@@ -244,6 +250,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             average=average,
+            on_divergence=on_divergence,
             n_threads=n_threads,
             verbose=verbose,
             class_weight=class_weight,
@@ -308,9 +315,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         ValueError, TypeError
             If an argument does not do; the estimator is as it was.
         FloatingPointError
-            If the fit diverges; the estimator is as it was.
+            If the fit diverges: a loss or a weight is not finite, or the loss of an epoch is a
+            million times that of weights of 0, and twice what it was the epoch before. The
+            estimator is as it was.
         ConvergenceWarning
-            A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs.
+            A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs, or, as a
+            `RateWarning`, the rate does not suit: the loss goes up and down, hardly falls though it
+            could, or ends above that of weights of 0, or the fit has run away and was recovered.
         KeyboardInterrupt
             By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
             longer; the estimator has what it learnt until then.
@@ -460,7 +471,7 @@ class LinearRegressor(RegressorMixin, LinearModel):
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
     solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, scale, fit_intercept, max_iter, \
 shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
-n_iter_no_change, warm_start, average, n_threads, verbose
+n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
         Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.
@@ -517,6 +528,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         average: bool | int = False,
+        on_divergence: str = "raise",
         n_threads: int | None = None,
         verbose: int = 0,
         epsilon: float = 0.1,
@@ -544,6 +556,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             average=average,
+            on_divergence=on_divergence,
             n_threads=n_threads,
             verbose=verbose,
             epsilon=epsilon,

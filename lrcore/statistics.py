@@ -41,30 +41,38 @@ class Statistics:
         """The statistics of the rows named, of all if None, by the weights now."""
         return Look(self, chunk)
 
-    def slopes(self, data: Data) -> list[Floats]:
-        """Derivatives of the loss by the margins, (n_rows, n_outputs) for each state."""
+    def margins(self, data: Data, weights: list[np.ndarray] | None = None) -> list[Floats]:
+        """(n_rows, n_outputs) for each state, by its weights unless others are given."""
         found = []
-        for state, y in zip(self.states, data.targets):
-            weights = np.ascontiguousarray(state.weights)
-            z = [data.rows.margins(w[:-1], float(w[-1]), self.n_threads) for w in weights]
-            margins = np.stack(z, axis=1).astype(np.float64)
-            if not self.method.loss.joint:
-                y = y.reshape(margins.shape)
-            found.append(self.method.loss.evaluate(margins, y)[1])
+        for each in weights or [state.weights for state in self.states]:
+            each = np.ascontiguousarray(each, data.rows.dtype)
+            z = [data.rows.margins(w[:-1], float(w[-1]), self.n_threads) for w in each]
+            found.append(np.stack(z, axis=1).astype(np.float64))
         return found
 
-    def gradient_norm(self, data: Data, slopes: list[Floats]) -> float:
-        """2-norm of the objective's gradient over rows with these slopes."""
+    def slopes(self, data: Data, margins: list[Floats]) -> list[Floats]:
+        """Derivatives of the loss by the margins, (n_rows, n_outputs) for each state."""
+        loss = self.method.loss
+        return [
+            loss.evaluate(z, y if loss.joint else y.reshape(z.shape))[1]
+            for z, y in zip(margins, data.targets)
+        ]
+
+    def gradients(self, data: Data, slopes: list[Floats]) -> list[Floats]:
+        """Gradients of the objective over rows with these slopes, (n_outputs, n_features + 1) for
+        each state, the last that of the intercept."""
         weight = np.ones(data.rows.shape[0]) if data.weight is None else data.weight
         share = weight / np.sum(weight)
-        total = 0.0
+        found = []
         for state, of_state in zip(self.states, slopes):
+            gradient = np.zeros(state.weights.shape)
             for k, w in enumerate(state.weights):
                 factors = share * of_state[:, k]
-                gradient = self._penalised(data.rows.combined(factors), w[:-1].astype(np.float64))
-                total += float(np.sum(gradient * gradient))
-                total += float(np.sum(factors)) ** 2 if self.method.intercept else 0.0
-        return math.sqrt(total)
+                of_loss = data.rows.combined(factors)
+                gradient[k, :-1] = self._penalised(of_loss, w[:-1].astype(np.float64))
+                gradient[k, -1] = np.sum(factors) if self.method.intercept else 0.0
+            found.append(gradient)
+        return found
 
     def _penalised(self, gradient: Floats, w: Floats) -> Floats:
         """The gradient of the objective: the shortest one where there are several."""
@@ -119,11 +127,13 @@ class Look:
 
     @cached_property
     def _slopes(self) -> list[Floats]:
-        return self._now.slopes(self._data)
+        now = self._now
+        return now.slopes(self._data, now.margins(self._data))
 
     @cached_property
     def gradient_norm(self) -> float:
-        return self._now.gradient_norm(self._data, self._slopes)
+        gradients = self._now.gradients(self._data, self._slopes)
+        return math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
 
     @cached_property
     def update_ratio(self) -> float:

@@ -30,6 +30,8 @@ FLOORS = [
     {"states", "arguments", "groups", "options"},
     {"reference", "staging", "scaling", "statistics", "watching"},
     {"epochs", "optimizer", "config"},
+    {"trouble"},
+    {"throttle"},
     {"fitting"},
     {"dual"},
     {"linear_base"},

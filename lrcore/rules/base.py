@@ -166,6 +166,15 @@ class Rule:
         """
         return replace(self, lr=lr)
 
+    def scaled(self, factor: float) -> Rule:
+        """The same rule with all its rates multiplied.
+
+        >>> import lrcore
+        >>> lrcore.SGD(0.5).scaled(0.1).lr
+        Scale(inner=Constant(lr=0.5), factor=0.1)
+        """
+        return self.with_lr(as_schedule(self.lr).scale(factor))
+
     @property
     def unresolved(self) -> tuple[str, ...]:
         """Lengths of the schedule in epochs or in fractions of the run: ``"steps='10ep'"``."""
