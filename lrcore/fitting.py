@@ -170,11 +170,11 @@ class Data:
 @dataclass(frozen=True)
 class Stopping:
     """When to stop before the last epoch: once `measure`, which is to fall, has not fallen by
-    more than `tol` for `patience` epochs."""
+    more than `tol` for `patience` epochs, never if that is infinite."""
 
     measure: Callable[[Fitted], float]
     tol: float
-    patience: int
+    patience: float
     name: str = "objective"
 
     def enough(self, curve: list[float]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from lrcore.fitting import Data, Fit, Fitted, ModelLostError, Outcome, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import Rule, rule_class
-from lrcore.schedules import Polynomial, Schedule
+from lrcore.schedules import Plateau, Polynomial, Schedule
 from lrcore.states import Method
 from lrcore.watching import Event
 
@@ -127,6 +128,11 @@ class LinearModel(BaseEstimator):
                 f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
                 "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
             )
+        if isinstance(rule.lr, Plateau) and rule.lr.mode != "min":
+            raise ValueError(
+                f"the Plateau of {name} must have "
+                f"mode='min', got {rule.lr.mode!r}: it is fed losses"
+            )
         if self.penalty is not None and self.alpha > 0 and not rule.formula.metric:
             raise ValueError(
                 f"{name} cannot apply penalty={self.penalty!r}; give penalty=None"
@@ -147,7 +153,7 @@ class LinearModel(BaseEstimator):
         if steps_per_epoch is None:
             return rule
         total_steps = steps_per_epoch * self.max_iter
-        if isinstance(rule.lr, Schedule):
+        if isinstance(rule.lr, (Schedule, Plateau)):
             return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         if not rule.anneals or self.average:
             return rule
@@ -194,12 +200,13 @@ class LinearModel(BaseEstimator):
         start = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
         method = self._method(steps, training, start)
         stopping = None
-        if held_out is not None or self.tol is not None:
+        fed = isinstance(method.rule.lr, Plateau)
+        if held_out is not None or self.tol is not None or fed:
             rows, goal = (held_out, Data.mean_loss) if held_out else (training, Data.objective)
             stopping = Stopping(
                 lambda fitted: goal(rows, fitted, self.n_threads),
                 0.0 if self.tol is None else self.tol,
-                self.n_iter_no_change,
+                math.inf if held_out is None and self.tol is None else self.n_iter_no_change,
                 "held_out_loss" if held_out else "objective",
             )
         if start is not None:
@@ -233,6 +240,11 @@ class LinearModel(BaseEstimator):
             )
         last = None if first else self._fitted
         method = self._method(None, data, last)
+        if isinstance(method.rule.lr, Plateau):
+            raise ValueError(
+                "the lr of optimizer is a Plateau, and partial_fit measures nothing to feed it: "
+                "give its `current`, or call fit"
+            )
         if method.rule.unresolved:
             raise ValueError(
                 f"the schedule of optimizer has {', '.join(method.rule.unresolved)}, and "
@@ -263,6 +275,7 @@ class LinearModel(BaseEstimator):
         self.dual_gap_ = outcome.dual_gap
         self.stopping_curve_ = np.array(outcome.measured)
         self.history_ = outcome.history
+        self.plateau_ = outcome.plateau
 
     def _end(self, outcome: Outcome) -> None:
         """Say so if the fit was stopped, now that the estimator is complete."""

@@ -103,7 +103,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         2023) and stays as it is in ``partial_fit``; give a schedule, such as
         ``lrcore.schedules.Constant(0.5)``, for anything else. Its lengths may be in epochs or in
         fractions of the run, ``Cosine(0.5, steps="95%").warmup("5%")``, which ``fit`` resolves
-        and ``partial_fit`` cannot.
+        and ``partial_fit`` cannot. A ``lrcore.schedules.Plateau`` is fed after each epoch of
+        ``fit`` with the held-out loss, or with the objective, which takes a third of an epoch.
     penalty : {"l2", "l1", "elasticnet"} or None
     alpha : float >= 0
         Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
@@ -176,6 +177,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     history_ : History
         Arrays with a record for each epoch, by name: step, rate, loss, seconds, and what was
         measured. Has a method ``plot``.
+    plateau_ : Plateau or None
+        The copy of the optimizer's Plateau that ``fit`` has fed, with its state.
     dual_gap_ : float or None
         With ``solver="dual"``: how far above the minimum the objective is at most, over the
         objective; of several outputs, the largest.
@@ -485,7 +488,7 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
     coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
         A CSR matrix of two dimensions after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_targets,)
-    loss_curve_, stopping_curve_, history_, dual_gap_, n_iter_, n_features_in_, t_
+    loss_curve_, stopping_curve_, history_, plateau_, dual_gap_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
 
     Examples

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import archive, losses, rules
+from lrcore import archive, losses, rules, schedules
 from lrcore.archive import ArchiveError
 from lrcore.fitting import Fitted, Outcome
 from lrcore.history import COLUMNS, History
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rules import Rule
+from lrcore.schedules import Plateau
 from lrcore.states import Average, Debt, Method, State
 
 FORMAT = 1
@@ -80,6 +81,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(model),
         "dual_gap": model.dual_gap_,
+        "plateau": model.plateau_ and model.plateau_.to_dict(),
         "extra": extra or {},
     }
     archive.write(path, header, arrays)
@@ -145,6 +147,11 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
     history = History({name: column for name, column in columns.items() if column is not None})
     model._finish(Outcome(Fitted(states, method, scale), curve, [], dual_gap=gap, history=history))
+    if header.get("plateau"):
+        plateau = schedules.from_dict(header["plateau"])
+        if not isinstance(plateau, Plateau):
+            raise ValueError(f"plateau must be a Plateau, got {plateau!r}")
+        model.plateau_ = plateau
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]
