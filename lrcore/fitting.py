@@ -259,10 +259,12 @@ class Fit:
             while not over:
                 order = self._shuffled(order, random, passes.run_length)
                 try:
-                    loss = self._epoch(passes, states, order, work, len(curve), interrupted, watch)
+                    curve.append(
+                        self._epoch(passes, states, order, work, len(curve), interrupted, watch)
+                    )
                     cut_short = interrupted() or watch.stopped
                     if not cut_short:
-                        diagnosis.check_divergence([*curve, loss])
+                        diagnosis.check_divergence(curve)
                     if recovery.on:
                         check_finite(passes, states)
                 except DivergenceError as error:
@@ -270,7 +272,6 @@ class Fit:
                     for losses in (curve, measured, watch.history.records):
                         del losses[recovery.epoch :]
                     continue
-                curve.append(loss)
                 if cut_short:
                     watch.after_epoch({})
                     break

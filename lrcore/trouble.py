@@ -157,7 +157,9 @@ class Diagnosis:
         """Warn of what the losses of all epochs so far, or what was measured, look like."""
         if self.idle <= 0:
             return
-        swing = swings(measured or curve, self.idle)
+        # Every so many epochs: a look takes longer than an epoch of a few rows.
+        looked = last or len(curve) % TURNS == 1
+        swing = swings(measured or curve, self.idle) if looked else None
         if swing is not None:
             self._tell(
                 "oscillation",
@@ -217,9 +219,10 @@ def runs_away(curve: list[float], idle: float) -> bool:
 
 def swings(curve: list[float], idle: float) -> float | None:
     """By which share of its mean the loss goes up and down without falling; None unless it does."""
-    if len(curve) < TURNS + 1:
+    last = curve[-TURNS - 1 :]
+    if len(last) <= TURNS or max(last) - min(last) < OF_IDLE * idle:
         return None
-    window = np.array(curve[-TURNS - 1 :])
+    window = np.array(last)
     change, mean, half = np.diff(window), float(window.mean()), len(window) // 2
     in_turn = bool(np.all(change[1:] * change[:-1] < 0))
     swing = float(np.abs(change).min() if in_turn else np.median(np.abs(change)))
