@@ -273,7 +273,7 @@ class DualFit:
                 stacklevel=5,
             )
         fitted = Fitted([output.state(rows.shape[1]) for output in outputs], method, scale)
-        return Outcome(fitted, curve, [], stopped, gap, watch.history.close())
+        return Outcome(fitted, curve, [], stopped, gap, watch.close())
 
     def _each(self, outputs: list[Ascent], do: Callable[[Ascent], np.ndarray]) -> list[np.ndarray]:
         """What comes of each output, one on each thread."""

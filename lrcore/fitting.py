@@ -250,7 +250,8 @@ class Fit:
         passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
         statistics = Statistics(passes, states, work, self.n_threads)
         watch = Watch(self.callback, self.max_iter, statistics.look)
-        diagnosis, rates = Diagnosis(statistics, start is None), Throttle(passes, plateau)
+        diagnosis, rates = Diagnosis(statistics, start is None), Throttle(passes, states, plateau)
+        watch.control.scale_rate = rates.scale
         recovery = Recovery(rates, states, begun, diagnosis.idle, self.on_divergence == "recover")
         curve: list[float] = []
         measured: list[float] = []
@@ -286,7 +287,7 @@ class Fit:
                 over = over or interrupted() or watch.stopped
             stopped = interrupted()
         check_finite(passes, states)
-        history = watch.history.close()
+        history = watch.close()
         return Outcome(now(states), curve, measured, stopped, history=history, plateau=plateau)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:

@@ -33,8 +33,9 @@ def split(rule: Rule) -> tuple[Plateau | None, Rule]:
 class Throttle:
     """The rule that a fit goes by: the one it has, its rates multiplied."""
 
-    def __init__(self, passes: Pass, plateau: Plateau | None) -> None:
+    def __init__(self, passes: Pass, states: list[State], plateau: Plateau | None) -> None:
         self._passes = passes
+        self._states = states
         self._rule = passes.method.rule
         self.plateau = plateau
         self.cut = 1.0
@@ -44,6 +45,13 @@ class Throttle:
         """Hand the rule to the passes, as it is to be now."""
         factor = self.cut * (1.0 if self.plateau is None else self.plateau.scale)
         self._passes.use(self._rule if factor == 1.0 else self._rule.scaled(factor))
+        for state in self._states:
+            state.until = 0  # the size of blocks is chosen anew, by the new rate
+
+    def scale(self, factor: float) -> None:
+        """Multiply all rates from now on."""
+        self.cut *= factor
+        self.apply()
 
     def rate(self, step: int) -> float:
         """The rate of a step, as it is now."""
@@ -99,12 +107,9 @@ class Recovery:
             self._good, self.epoch, self._plateau = self._begun, 0, self._first_plateau
         self._tried = True
         self._states[:] = self._good()
-        self._throttle.cut *= CUT
         if self._throttle.plateau is not None and self._plateau is not None:
             self._throttle.plateau.load_state_dict(self._plateau)
-        self._throttle.apply()
-        for state in self._states:
-            state.until = 0  # the size of blocks is chosen anew, by the new rate
+        self._throttle.scale(CUT)
         step = self._states[0].base + self._states[0].step
         warn(
             f"{error.where}: {error.why}; on_divergence='recover' goes back to step {step}, after "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrcore.arguments import check_number
 from lrcore.history import History
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Control:
 
     def __init__(self) -> None:
         self.stopped = False
+        self.scale_rate: Callable[[float], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,35 @@ class Event:
         """
         self._control.stopped = True
 
+    def scale_rate(self, factor: float) -> None:
+        """Multiply all rates from the next rows on, on top of the schedule: so that rates can go by
+        the statistics.
+
+        Parameters
+        ----------
+        factor : float > 0
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> X = np.random.RandomState(0).randn(500, 3)
+        >>> def halve(event):
+        ...     if event.end_of_epoch:
+        ...         event.scale_rate(0.5)
+        >>> rule = lrcore.SGD(lr=lrcore.schedules.Constant(0.1))
+        >>> reg = lrcore.LinearRegressor(optimizer=rule, max_iter=3, random_state=0)
+        >>> reg.fit(X, X[:, 0], callback=halve).history_["rate"]
+        array([0.1  , 0.05 , 0.025])
+        """
+        check_number("factor", factor, 0)
+        if factor == 0:
+            raise ValueError("factor must be > 0, got 0; event.stop() ends a fit")
+        if self._control.scale_rate is None:
+            raise ValueError(
+                "there is no rate to scale: the fit is over, or has solver='dual', which has none"
+            )
+        self._control.scale_rate(float(factor))
+
 
 class Watch:
     """Makes the events of a fit and hands them to its callback; writes its history.
@@ -128,18 +159,20 @@ class Watch:
         max_iter: int,
         look: Callable[[np.ndarray | None], Look] | None,
     ) -> None:
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of an event, got {callback!r}")
         self._callback = callback
         self._max_iter = max_iter
         self._look = look
         self._start = time.perf_counter()
-        self._control = Control()
+        self.control = Control()
         self._at: dict[str, Any] = {}
         self.history = History()
 
     @property
     def stopped(self) -> bool:
         """Whether the callback has asked for the end of the fit."""
-        return self._control.stopped
+        return self.control.stopped
 
     def after_chunk(
         self, epoch: int, step: int, rate: float, loss: float, chunk: np.ndarray, rows: int,
@@ -163,6 +196,11 @@ class Watch:
             seconds=seconds, **measured, **read,
         )  # fmt: skip
 
+    def close(self) -> History:
+        """The fit is over: let go of it, and give its history."""
+        self.control.scale_rate = None
+        return self.history.close()
+
     @property
     def _seconds(self) -> float:
         return time.perf_counter() - self._start
@@ -175,7 +213,7 @@ class Watch:
         look = None if self._look is None else self._look(chunk)
         event = Event(
             max_iter=self._max_iter, seconds=self._seconds, **self._at, **measured,
-            _control=self._control, _look=look,
+            _control=self.control, _look=look,
         )  # fmt: skip
         try:
             self._callback(event)

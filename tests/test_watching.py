@@ -86,6 +86,58 @@ def test_stop_ends_a_fit_after_the_rows_at_hand(solver, chunks):
     assert ends.t_ == 900
 
 
+@pytest.mark.usefixtures("chunks")
+def test_a_callback_scales_the_rate():
+    """From the next rows on, as a schedule that does the same."""
+
+    constant = SGD(lr=schedules.Constant(0.1))
+    keywords = {"max_iter": 3, "random_state": 0, "batch_size": 10, "loss": "huber"}
+    reg = LinearRegressor(optimizer=constant, **keywords)
+    steps = schedules.MultiStep(0.1, milestones=(30, 60), gamma=0.5)
+
+    def at_rows(event):
+        if event.end_of_epoch:
+            event.scale_rate(0.5)
+
+    reg.fit(X, TARGET, callback=at_rows)
+    other = LinearRegressor(optimizer=SGD(lr=steps), **keywords).fit(X, TARGET)
+    assert equal_bits(reg.coef_, other.coef_)
+    assert reg.history_["rate"].tolist() == [0.1, 0.05, 0.025]
+    online = LinearRegressor(optimizer=constant, max_iter=3, random_state=0)
+    online.fit(X, TARGET, callback=at_rows)
+    assert online.history_["rate"].tolist() == [0.1, 0.05, 0.025]
+
+
+@pytest.mark.parametrize(
+    "factor, error, message",
+    [
+        (0, ValueError, "factor must be > 0, got 0; event.stop"),
+        (-1.0, ValueError, "factor must be finite, >= 0, got -1.0"),
+        (np.inf, ValueError, "factor must be finite"),
+        (np.nan, ValueError, "factor must be finite"),
+        ("2", TypeError, "factor must be a number, got '2'"),
+        (None, TypeError, "factor must be a number, got None"),
+        (True, TypeError, "factor must be a number, got True"),
+    ],
+)
+def test_bad_factors_are_refused(factor, error, message):
+    clf = LinearClassifier(random_state=0)
+    with pytest.raises(error, match=message):
+        clf.fit(X, LABELS, callback=lambda event: event.scale_rate(factor))
+    assert not hasattr(clf, "coef_")
+
+
+@pytest.mark.parametrize("solver", ["stochastic", "dual"])
+def test_bad_callbacks_are_refused(solver):
+    clf = LinearClassifier(solver=solver, alpha=1e-3)
+    for callback in (3, "print", [print]):
+        with pytest.raises(TypeError, match="callback must be a function of an event, got"):
+            clf.fit(X, LABELS, callback=callback)
+    if solver == "dual":
+        with pytest.raises(ValueError, match=r"no rate to scale: .* solver='dual'"):
+            clf.fit(X, LABELS, callback=lambda event: event.scale_rate(0.5))
+
+
 def test_a_callback_that_raises_leaves_the_estimator():
     clf = LinearClassifier(random_state=0).fit(X, LABELS)
     before = clf.coef_
