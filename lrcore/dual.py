@@ -34,7 +34,7 @@ from lrcore.rows import CACHE_BYTES, Rows
 from lrcore.rules import SGD
 from lrcore.staging import Staged
 from lrcore.states import Method, State
-from lrcore.watching import Event, Watch
+from lrcore.watching import Event, Hooks, Watch
 
 #: Losses that can be fitted so, and the only penalty.
 DUAL_LOSSES = [name for name, loss in LOSSES.items() if conjugates.available(loss())]
@@ -222,6 +222,7 @@ class DualFit:
     n_threads: int | None
     verbose: int
     callback: Callable[[Event], Any] | None = None
+    hooks: Hooks | None = None
 
     def run(self, method: Method, data: Data) -> Outcome:
         """Epochs until every output's gap is small enough, or `max_iter` of them.
@@ -237,15 +238,21 @@ class DualFit:
         curve: list[float] = []
         # Of no duals at all: as large as the objective.
         before, gap = 1.0, math.inf
-        watch = Watch(self.callback, self.max_iter, None)
+
+        def now() -> Fitted:
+            states = [output.state(rows.shape[1]).copy() for output in outputs]
+            return Fitted(states, method, scale)
+
+        watch = Watch(self.callback, self.max_iter, hooks=self.hooks)
         with interrupts() as interrupted:
             for epoch in range(self.max_iter):
                 if self.shuffle:
                     seed = int(random.randint(2**31 - 1))
                     order = epochs.shuffled(len(order), seed, run_length)
+                watch.hooks.begin_epoch()
                 mean, found = self._epoch(outputs, order, epoch, interrupted, watch)
                 curve.append(mean)
-                watch.after_epoch({})
+                watch.after_epoch({}, now)
                 if interrupted() or watch.stopped:
                     break
                 # An epoch finds rows with their gaps of before it; after it they are smaller by
@@ -358,8 +365,9 @@ def check(model: Any) -> None:
 
 
 def fit(
-    model: Any, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None
-) -> Outcome:
+    model: Any, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None,
+    hooks: Hooks | None = None,
+) -> Outcome:  # fmt: skip
     """The fit that an estimator asks for."""
     if eval_data is not None:
         raise ValueError(
@@ -373,6 +381,6 @@ def fit(
     )  # fmt: skip
     how = DualFit(
         model.max_iter, model.tol, model.shuffle, model.random_state, model.n_threads,
-        model.verbose, callback,
+        model.verbose, callback, hooks,
     )  # fmt: skip
     return how.run(method, data)

@@ -24,7 +24,7 @@ from lrcore.states import Debt, Method, State
 from lrcore.statistics import Statistics
 from lrcore.throttle import Recovery, Throttle
 from lrcore.trouble import Diagnosis, DivergenceError, diverged
-from lrcore.watching import Event, Watch
+from lrcore.watching import Event, Hooks, Watch
 
 #: Features whose weights are looked at together.
 PART = 1 << 20
@@ -212,6 +212,7 @@ class Fit:
     verbose: int
     callback: Callable[[Event], Any] | None = None
     on_divergence: str = "raise"
+    hooks: Hooks | None = None
 
     def run(
         self, method: Method, data: Data, stopping: Stopping | None, start: Fitted | None
@@ -242,14 +243,17 @@ class Fit:
                 continue_from(state, old, method)
             return states
 
-        def now(states: list[State]) -> Fitted:
+        def finished(states: list[State]) -> Fitted:
             as_it_is = replace(method, rule=passes.method.rule)
             return Fitted(restored(states, passes.method, staged, rows), as_it_is, scale)
+
+        def now() -> Fitted:
+            return finished([state.copy() for state in states])
 
         states = begun()
         passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
         statistics = Statistics(passes, states, work, self.n_threads)
-        watch = Watch(self.callback, self.max_iter, statistics.look)
+        watch = Watch(self.callback, self.max_iter, statistics.look, self.hooks)
         diagnosis, rates = Diagnosis(statistics, start is None), Throttle(passes, states, plateau)
         watch.control.scale_rate = rates.scale
         recovery = Recovery(rates, states, begun, diagnosis.idle, self.on_divergence == "recover")
@@ -259,6 +263,7 @@ class Fit:
         with interrupts() as interrupted:
             while not over:
                 order = self._shuffled(order, random, passes.run_length)
+                watch.hooks.begin_epoch()
                 try:
                     curve.append(
                         self._epoch(passes, states, order, work, len(curve), interrupted, watch)
@@ -274,21 +279,21 @@ class Fit:
                         del losses[recovery.epoch :]
                     continue
                 if cut_short:
-                    watch.after_epoch({})
+                    watch.after_epoch({}, now)
                     break
                 over = len(curve) == self.max_iter
                 if stopping is not None:
-                    measured.append(stopping.measure(now([state.copy() for state in states])))
+                    measured.append(stopping.measure(now()))
                     rates.feed(measured[-1])
                     over = over or stopping.enough(measured)
                 recovery.keep(curve)
-                watch.after_epoch({stopping.name: measured[-1]} if stopping is not None else {})
+                watch.after_epoch({} if stopping is None else {stopping.name: measured[-1]}, now)
                 diagnosis.check(curve, measured, over)
                 over = over or interrupted() or watch.stopped
             stopped = interrupted()
         check_finite(passes, states)
         history = watch.close()
-        return Outcome(now(states), curve, measured, stopped, history=history, plateau=plateau)
+        return Outcome(finished(states), curve, measured, stopped, history=history, plateau=plateau)
 
     def stream(self, method: Method, data: Data, fitted: Fitted | None) -> Outcome:
         """One pass in the order given.
@@ -339,7 +344,7 @@ class Fit:
         interrupted: Callable[[], bool], watch: Watch | None = None,
     ) -> float:  # fmt: skip
         """One pass; returns the mean loss of the rows just before they were learnt from."""
-        watch = watch or Watch(None, self.max_iter, None)
+        watch = watch or Watch(None, self.max_iter)
         n_rows, weight = len(order), data.weight
         n_losses = len(states) * passes.method.n_losses
         total, rows_done, weight_done = 0.0, 0, 0.0

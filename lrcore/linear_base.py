@@ -25,8 +25,9 @@ from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import Rule, rule_class
 from lrcore.schedules import Plateau, Polynomial, Schedule
+from lrcore.sklearn_callbacks import CallbackSupportMixin
 from lrcore.states import Method
-from lrcore.watching import Event
+from lrcore.watching import Event, Hooks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,7 +37,7 @@ SOLVERS = ("stochastic", "dual")
 ON_DIVERGENCE = ("raise", "recover")
 
 
-class LinearModel(BaseEstimator):
+class LinearModel(CallbackSupportMixin, BaseEstimator):
     """What both estimators share: parameters, passes over the data, coefficients."""
 
     _default_loss: str
@@ -189,11 +190,12 @@ class LinearModel(BaseEstimator):
     # ---- fits -------------------------------------------------------------------------------
 
     def _fit(
-        self, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None
-    ) -> Outcome:
+        self, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None,
+        hooks: Hooks,
+    ) -> Outcome:  # fmt: skip
         """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
         if self.solver == "dual":
-            return dual.fit(self, data.counted(), callback, eval_data)
+            return dual.fit(self, data.counted(), callback, eval_data, hooks)
         training, held_out = self._split(data.counted(), eval_data)
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
@@ -213,7 +215,7 @@ class LinearModel(BaseEstimator):
             check_warm_start(start, method, training)
         how = Fit(
             self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback,
-            self.on_divergence,
+            self.on_divergence, hooks,
         )  # fmt: skip
         return how.run(method, training, stopping, start)
 

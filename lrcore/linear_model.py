@@ -49,7 +49,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from lrcore import losses, numerics
+from lrcore import losses, numerics, sklearn_callbacks
 from lrcore.arguments import (
     check_classes,
     check_domain,
@@ -67,6 +67,7 @@ from lrcore.linear_base import LinearModel
 from lrcore.losses import LOSSES, Loss
 from lrcore.rows import as_rows
 from lrcore.rules import Rule
+from lrcore.sklearn_callbacks import with_callbacks
 from lrcore.watching import Event
 
 
@@ -282,6 +283,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         joint = self._loss == "log_loss" and self.multi_class != "ovr" and self.solver != "dual"
         return n_classes if joint and n_classes > 2 else 1
 
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -343,7 +345,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         n_outputs = self._n_outputs(len(classes))
         data = Data(rows, class_targets(codes, len(classes), n_outputs), weight, n_outputs)
         held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, classes), n_outputs)
-        outcome = self._fit(data, callback, held_out)
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
+        outcome = self._fit(data, callback, held_out, hooks)
+        hooks.end(outcome.fitted)
         self._finish(outcome)
         validate_data(self, X, reset=True, skip_check_array=True)
         self.classes_ = classes
@@ -582,6 +586,7 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         super()._check_params()
         self._made_loss()
 
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -601,7 +606,9 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         check_lengths(rows, targets[0])
         data = Data(rows, targets, check_weight(sample_weight, rows.shape[0]))
         held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, len(targets))[0])
-        outcome = self._fit(data, callback, held_out)
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
+        outcome = self._fit(data, callback, held_out, hooks)
+        hooks.end(outcome.fitted)
         self._finish(outcome)
         validate_data(self, X, reset=True, skip_check_array=True)
         self._single = single

@@ -147,6 +147,20 @@ class Event:
         self._control.scale_rate(float(factor))
 
 
+class Hooks:
+    """What else hears of the epochs of a fit: nobody."""
+
+    def begin_epoch(self) -> None:
+        """An epoch begins, or begins anew."""
+
+    def end_epoch(self, now: Callable[[], Any]) -> bool:
+        """An epoch is done, after which the model would be `now`; returns whether to stop."""
+        return False
+
+    def end(self, fitted: Any) -> None:
+        """The fit is done."""
+
+
 class Watch:
     """Makes the events of a fit and hands them to its callback; writes its history.
 
@@ -157,7 +171,8 @@ class Watch:
         self,
         callback: Callback | None,
         max_iter: int,
-        look: Callable[[np.ndarray | None], Look] | None,
+        look: Callable[[np.ndarray | None], Look] | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of an event, got {callback!r}")
@@ -167,6 +182,7 @@ class Watch:
         self._start = time.perf_counter()
         self.control = Control()
         self._at: dict[str, Any] = {}
+        self.hooks = Hooks() if hooks is None else hooks
         self.history = History()
 
     @property
@@ -185,9 +201,9 @@ class Watch:
         if rows < n_rows:
             self._tell({}, chunk)
 
-    def after_epoch(self, measured: dict[str, float]) -> None:
-        """Take note of the end of an epoch and of what was measured then, "objective" or
-        "held_out_loss". One that was cut short has been told of already."""
+    def after_epoch(self, measured: dict[str, float], now: Callable[[], Any]) -> None:
+        """Take note of the end of an epoch, when the model would be `now`, and of what was measured
+        then, "objective" or "held_out_loss". One that was cut short has been told of already."""
         at, seconds = self._at, self._seconds
         whole = at["rows"] == at["n_rows"]
         read = self._tell(measured, None) if whole else {}
@@ -195,6 +211,8 @@ class Watch:
             step=at["step"], epoch=at["epoch"] + 1, rate=at["rate"], loss=at["loss"],
             seconds=seconds, **measured, **read,
         )  # fmt: skip
+        if whole and self.hooks.end_epoch(now):
+            self.control.stopped = True
 
     def close(self) -> History:
         """The fit is over: let go of it, and give its history."""

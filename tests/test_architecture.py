@@ -33,7 +33,7 @@ FLOORS = [
     {"trouble"},
     {"throttle"},
     {"fitting"},
-    {"dual"},
+    {"dual", "sklearn_callbacks"},
     {"linear_base"},
     {"linear_model", "metrics"},
     {"model_file", "datafile", "demo"},
