@@ -83,7 +83,12 @@ def test_a_fit_that_recovers_tells_of_the_epochs_that_it_kept():
     recorder = Recorder()
     reg = LinearRegressor(optimizer=rule, max_iter=6, random_state=0, on_divergence="recover")
     reg.set_callbacks(recorder).fit(X, TARGET)
-    assert sum(each.startswith("end epoch") for each in recorder.seen) >= 6
+    begun, ended = (
+        [each.split()[-1] for each in recorder.seen if each.startswith(f"{what} epoch")]
+        for what in ("begin", "end")
+    )
+    assert begun == ended
+    assert len(ended) >= 6
 
 
 def test_scikit_learns_own_work():

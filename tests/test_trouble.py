@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
 from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor, _core
-from lrcore.schedules import Constant, Polynomial
+from lrcore.schedules import Constant, Plateau, Polynomial
 from lrcore.trouble import DivergenceError, RateWarning, runs_away, swings
 
 X, DENSE, LABELS, TARGET = sparse_problem()
@@ -226,11 +226,13 @@ def test_states_that_only_look_good_are_left_behind():
     spoilt[-1, 0] = 100.0
     target = TARGET.copy()
     target[-1] = 0.0
-    keywords = {"optimizer": SGD(lr=Constant(0.05)), "shuffle": False, "max_iter": 6}
+    plateau = Plateau(Constant(0.05), patience=99)
+    keywords = {"optimizer": SGD(lr=plateau), "shuffle": False, "max_iter": 6}
     reg = LinearRegressor(on_divergence="recover", penalty=None, block_size=1, **keywords)
     messages = warned(reg, spoilt, target)
     assert [int(m.split(" epochs, and on")[0].split()[-1]) for m in messages] == [0, 1, 0]
     assert np.all(np.isfinite(reg.coef_))
+    assert reg.plateau_.checks == len(reg.stopping_curve_) == reg.n_iter_ == 6
 
 
 def test_recovery_gives_up():

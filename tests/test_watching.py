@@ -220,6 +220,17 @@ def test_statistics_are_what_they_say(case, max_iter, rows):
     assert 0 < found["ratio"] < 0.1
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_weights_of_zero_have_the_shortest_subgradient(share):
+    """At a rate of 0 all of them are; the penalty holds some back."""
+    reg = LinearRegressor(optimizer=SGD(lr=0.0), penalty="elasticnet", alpha=0.2, l1_ratio=share)
+    norms = []
+    reg.set_params(max_iter=1).fit(X, TARGET, callback=lambda e: norms.append(e.gradient_norm))
+    gradient = DENSE.T @ -TARGET / 300
+    held = np.sign(gradient) * np.maximum(0, np.abs(gradient) - 0.2 * share)
+    assert norms[-1] == pytest.approx(np.linalg.norm([*held, TARGET.mean()]), rel=1e-9)
+
+
 def test_the_update_ratio_is_of_what_changed_since_it_was_read():
     found = []
     keywords = {"penalty": None, "random_state": 0, "optimizer": SGD(lr=schedules.Constant(0.1))}
