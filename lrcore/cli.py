@@ -19,10 +19,10 @@ import numpy as np
 import lrcore
 from lrcore import datafile, demo, losses, model_file, schedules, sparkline
 from lrcore._core import threads
-from lrcore.fitting import Progress
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.metrics import metrics_of
 from lrcore.rules import LINEAR_RULES
+from lrcore.watching import Event
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -340,7 +340,7 @@ class Bar:
     def __exit__(self, *error: object) -> None:
         self._bar.close()
 
-    def update(self, at: Progress) -> None:
+    def update(self, at: Event) -> None:
         self._bar.set_description(f"epoch {at.epoch + 1}/{at.max_iter}", refresh=False)
         self._bar.set_postfix(rate=f"{at.rate:.3g}", loss=f"{at.loss:.5f}", refresh=False)
         self._bar.update(at.epoch * at.n_rows + at.rows - self._bar.n)

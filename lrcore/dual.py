@@ -28,12 +28,13 @@ from sklearn.utils import check_random_state
 from lrcore import _core, conjugates, epochs, numerics, reference, staging
 from lrcore._core import threads
 from lrcore.epochs import CHUNK_ROWS, LONG_ROW
-from lrcore.fitting import Data, Fitted, Outcome, Progress, begun_scale, interrupts
+from lrcore.fitting import Data, Fitted, Outcome, begun_scale, interrupts
 from lrcore.losses import LOSSES
 from lrcore.rows import CACHE_BYTES, Rows
 from lrcore.rules import SGD
 from lrcore.staging import Staged
 from lrcore.states import Method, State
+from lrcore.watching import Event, Hooks, Watch
 
 #: Losses that can be fitted so, and the only penalty.
 DUAL_LOSSES = [name for name, loss in LOSSES.items() if conjugates.available(loss())]
@@ -189,17 +190,7 @@ class Ascent:
 
     def _combined(self, dual: np.ndarray) -> np.ndarray:
         """The weights that duals stand for, summed up in float64 in the order of the rows."""
-        rows, factors = self.rows, -self.records[:, SHARE] * dual
-        out = np.zeros(rows.shape[1])
-        if _core.kernels is None:
-            for i, factor in enumerate(factors):
-                entries, x = rows.row(i)
-                out[entries] += factor * x.astype(np.float64)
-        elif rows.indptr is None:
-            _core.kernels.combine_dense(factors, rows.values, out)
-        else:
-            _core.kernels.combine_csr(factors, *rows.csr, out)
-        return out
+        return self.rows.combined(-self.records[:, SHARE] * dual)
 
     def state(self, n_features: int) -> State:
         """The outcome as any other fit has it, with plain SGD's columns."""
@@ -230,7 +221,8 @@ class DualFit:
     random_state: Any
     n_threads: int | None
     verbose: int
-    callback: Callable[[Progress], None] | None = None
+    callback: Callable[[Event], Any] | None = None
+    hooks: Hooks | None = None
 
     def run(self, method: Method, data: Data) -> Outcome:
         """Epochs until every output's gap is small enough, or `max_iter` of them.
@@ -247,14 +239,22 @@ class DualFit:
         curve: list[float] = []
         # Of no duals at all: as large as the objective.
         before, gap = 1.0, math.inf
+
+        def now() -> Fitted:
+            states = [output.state(rows.shape[1]).copy() for output in outputs]
+            return Fitted(states, method, scale)
+
+        watch = Watch(self.callback, self.max_iter, hooks=self.hooks)
         with interrupts() as interrupted:
             for epoch in range(self.max_iter):
                 if self.shuffle:
                     seed = int(random.randint(2**31 - 1))
                     order = epochs.shuffled(len(order), seed, run_length)
-                mean, found = self._epoch(outputs, order, epoch, interrupted)
+                watch.hooks.begin_epoch()
+                mean, found = self._epoch(outputs, order, epoch, interrupted, watch)
                 curve.append(mean)
-                if interrupted():
+                watch.after_epoch({}, now)
+                if interrupted() or watch.stopped:
                     break
                 # An epoch finds rows with their gaps of before it; after it they are smaller by
                 # about as much as from one epoch to the next. To look costs most of an epoch.
@@ -271,9 +271,9 @@ class DualFit:
                         output.stage(staged)
                     order, run_length = np.arange(len(order)), epochs.RUN_LENGTH
             stopped = interrupted()
-        if stopped:
+        if stopped or watch.stopped:
             gap = max(output.certify() for output in outputs)
-        if self.tol is not None and gap > self.tol and not stopped:
+        if self.tol is not None and gap > self.tol and not (stopped or watch.stopped):
             warnings.warn(
                 f"the duality gap is {gap:.2g} of the objective after max_iter={self.max_iter} "
                 f"epochs, above tol={self.tol:g}; raise max_iter, tol or alpha, or scale X",
@@ -281,7 +281,7 @@ class DualFit:
                 stacklevel=5,
             )
         fitted = Fitted([output.state(rows.shape[1]) for output in outputs], method, scale)
-        return Outcome(fitted, curve, [], stopped, gap)
+        return Outcome(fitted, curve, [], stopped, gap, history=watch.close())
 
     def _each(self, outputs: list[Ascent], do: Callable[[Ascent], np.ndarray]) -> list[np.ndarray]:
         """What comes of each output, one on each thread."""
@@ -299,20 +299,20 @@ class DualFit:
         return later > (self.tol or 0.0) and staging.worthwhile(rows, staging.MIN_EPOCHS, False)
 
     def _epoch(
-        self, outputs: list[Ascent], order: np.ndarray, epoch: int, interrupted: Callable[[], bool]
-    ) -> tuple[float, float]:
+        self, outputs: list[Ascent], order: np.ndarray, epoch: int,
+        interrupted: Callable[[], bool], watch: Watch,
+    ) -> tuple[float, float]:  # fmt: skip
         """One pass; returns the mean loss of the rows just before their visits, and the largest
         gap of an output, over its objective, by the rows as they were found."""
         n_rows, rows_done = len(order), 0
         sums = np.zeros((len(outputs), 3))
-        while rows_done < n_rows and not (rows_done and interrupted()):
+        while rows_done < n_rows and not (rows_done and (interrupted() or watch.stopped)):
             chunk = order[rows_done : rows_done + CHUNK_ROWS]
             sums += self._each(outputs, partial(Ascent.advance, order=chunk))
             rows_done += len(chunk)
-            if self.callback is not None:
-                mean = float(np.mean(sums[:, 0])) / outputs[0].shares(order[:rows_done])
-                at = Progress(epoch, self.max_iter, rows_done, n_rows, mean, math.nan)
-                self.callback(at)
+            mean = float(np.mean(sums[:, 0])) / outputs[0].shares(order[:rows_done])
+            step = outputs[0].visits
+            watch.after_chunk(epoch, step, math.nan, mean, chunk, rows_done, n_rows)
         mean = float(np.mean(sums[:, 0])) / outputs[0].shares(order[:rows_done])
         for output, (_, gap, _) in zip(outputs, sums):
             output.recentre(gap)
@@ -353,6 +353,11 @@ def check(model: Any) -> None:
             f"solver='dual' needs average=False, got {model.average!r}: its weights follow from "
             "dual variables; solver='stochastic' has averages"
         )
+    if model.on_divergence != "raise":
+        raise ValueError(
+            f"solver='dual' needs on_divergence='raise', got {model.on_divergence!r}: it has no "
+            "rate to cut; solver='stochastic' recovers"
+        )
     if model.early_stopping:
         raise ValueError(
             "solver='dual' needs early_stopping=False: it stops by its duality gap, see tol; "
@@ -361,8 +366,9 @@ def check(model: Any) -> None:
 
 
 def fit(
-    model: Any, data: Data, callback: Callable[[Progress], None] | None, eval_data: Data | None
-) -> Outcome:
+    model: Any, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None,
+    hooks: Hooks | None = None,
+) -> Outcome:  # fmt: skip
     """The fit that an estimator asks for."""
     if eval_data is not None:
         raise ValueError(
@@ -376,6 +382,6 @@ def fit(
     )  # fmt: skip
     how = DualFit(
         model.max_iter, model.tol, model.shuffle, model.random_state, model.n_threads,
-        model.verbose, callback,
+        model.verbose, callback, hooks,
     )  # fmt: skip
     return how.run(method, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from lrcore import _core, reference
 from lrcore._core import threads
 from lrcore.rows import CACHE_BYTES, Measures, Rows
+from lrcore.rules import Rule
 from lrcore.states import Method, State
 
 #: Rows of one call into the core: few enough that Ctrl-C and progress get through, and that the
@@ -152,6 +154,8 @@ class Pass:
         self.rows = rows
         self.staged = staged
         self.stream = stream
+        #: Of the last step.
+        self.rate = 0.0
         self._crew = Crew(threads.count(n_threads, rows.values.size), fixed=n_threads is not None)
         self._jobs: dict[tuple[int, int], Any] = {}
         #: Sums of the losses at each of several rates, over all calls so far.
@@ -190,6 +194,10 @@ class Pass:
         width = max(1.0, self.rows.nnz_per_row)
         most = AHEAD_VALUES if self.rows.sparse else AHEAD_DENSE
         return max(1, min(max(block, round(128 / width)), int(most / width)))
+
+    def use(self, rule: Rule) -> None:
+        """Go on with this rule, which differs in its rate alone."""
+        self.method = replace(self.method, rule=rule)
 
     @property
     def run_length(self) -> int:
@@ -290,6 +298,7 @@ class Pass:
         t = np.arange(steps, dtype=np.int64) + (state.base + state.step)
         rates = method.rule.rates(t)
         table = method.rule.coefficients(t, rates)
+        self.rate = float(rates[-1])
         state.lay_out(rows.sparse)
         squares = self.squares if state.pace else None
         if _core.kernels is None:

@@ -7,37 +7,30 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from lrcore import epochs, scaling, staging
+from lrcore import epochs, scaling, staging, throttle
 from lrcore.epochs import Pass
+from lrcore.history import History
 from lrcore.rows import Rows
-from lrcore.schedules import Schedule
+from lrcore.schedules import Plateau, Schedule
 from lrcore.staging import Staged
 from lrcore.states import Debt, Method, State
+from lrcore.statistics import Statistics
+from lrcore.throttle import Recovery, Throttle
+from lrcore.trouble import Diagnosis, DivergenceError, diverged
+from lrcore.watching import Event, Hooks, Watch
 
 if TYPE_CHECKING:
     from lrcore.streams import Pending
 
 #: Features whose weights are looked at together.
 PART = 1 << 20
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a fit is: handed to a callback after every chunk of rows."""
-
-    epoch: int
-    max_iter: int
-    rows: int
-    n_rows: int
-    loss: float
-    rate: float
 
 
 class Fitted:
@@ -118,6 +111,11 @@ class Data:
         targets = [y[chosen] for y in self.targets]
         return Data(self.rows.take(chosen), targets, weight, self.n_outputs)
 
+    def staged(self, staged: Staged) -> Data:
+        """The same in the order of a copy of the rows."""
+        weight = None if self.weight is None else self.weight[staged.order]
+        return Data(staged.rows, [y[staged.order] for y in self.targets], weight, self.n_outputs)
+
     def bundled(self, method: Method) -> Data:
         """The same with the targets of a state's outputs side by side, (n_rows, n_outputs)."""
         if method.n_losses == 1 or method.rate_factors:
@@ -168,11 +166,12 @@ class Data:
 @dataclass(frozen=True)
 class Stopping:
     """When to stop before the last epoch: once `measure`, which is to fall, has not fallen by
-    more than `tol` for `patience` epochs."""
+    more than `tol` for `patience` epochs, never if that is infinite."""
 
     measure: Callable[[Fitted], float]
     tol: float
-    patience: int
+    patience: float
+    name: str = "objective"
 
     def enough(self, curve: list[float]) -> bool:
         """Whether it is time, by the measure after each epoch so far."""
@@ -188,7 +187,8 @@ class Outcome:
     """What came of a fit: `curve` are the epochs' mean losses, `measured` those of a `Stopping`,
     `dual_gap` how far it is from the minimum, at most and over the objective, if that is known;
     `n_rows` the rows that a stream learnt from, `lane_curves` the summed losses of each epoch at
-    each of several rates; `lr` the rate that was chosen, `losses` what it was chosen by."""
+    each of several rates; `lr` the rate that was chosen, `losses` what it was chosen by; `history`
+    a record of each epoch."""
 
     fitted: Fitted
     curve: list[float]
@@ -199,6 +199,8 @@ class Outcome:
     lane_curves: np.ndarray | None = None
     lr: float | Schedule | None = None
     losses: np.ndarray | None = None
+    history: History = field(default_factory=History)
+    plateau: Plateau | None = None
 
 
 class Lost(NamedTuple):
@@ -227,7 +229,12 @@ class Fit:
     random_state: Any
     n_threads: int | None
     verbose: int
-    callback: Callable[[Progress], None] | None = None
+    callback: Callable[[Event], Any] | None = None
+    on_divergence: str = "raise"
+    hooks: Hooks | None = None
+    #: Whether rates that do badly are named; in a trial some are, and one that was found is the
+    #: best there is.
+    names_trouble: bool = True
 
     def run(
         self, method: Method, data: Data, stopping: Stopping | None, start: Fitted | None
@@ -241,57 +248,89 @@ class Fit:
         rows = data.rows
         random = check_random_state(self.random_state)
         order = np.arange(rows.shape[0], dtype=np.int64)
-        staged, inner = None, method
+        staged = None
         # A copy leaves out features that do not come up, and a warm start may have weights there.
         if start is None and staging.worthwhile(rows, self.max_iter, method.mean):
             slot_bytes = method.slot * rows.dtype.itemsize
             staged = staging.stage(rows, self._shuffled(order, random, 1), slot_bytes)
-            work = Data(
-                staged.rows,
-                [y[staged.order] for y in data.targets],
-                None if data.weight is None else data.weight[staged.order],
-                data.n_outputs,
-            )
-            debt, inner = staged.debt, staged.renumber(method)
-        else:
-            work, debt = data, Debt.new([rows.shape[1]], [rows.touched_per_row()])
-        states = [State.new(method, work.rows, debt) for _ in data.targets]
-        if start is not None:
-            for state, old in zip(states, start.states):
+        work = data if staged is None else data.staged(staged)
+        inner = method if staged is None else staged.renumber(method)
+        each = rows.touched_per_row()
+        unpaid = Debt.new([rows.shape[1]], [each]) if staged is None else staged.debt
+        plateau, rule = throttle.split(method.rule)
+        method, inner = replace(method, rule=rule), replace(inner, rule=rule)
+
+        def begun() -> list[State]:
+            states = [State.new(method, work.rows, unpaid) for _ in data.targets]
+            for state, old in zip(states, start.states if start is not None else []):
                 continue_from(state, old, method)
+            return states
+
+        def finished(states: list[State]) -> Fitted:
+            as_it_is = replace(method, rule=passes.method.rule)
+            return Fitted(restored(states, passes.method, staged, rows), as_it_is, scale)
+
+        def now() -> Fitted:
+            return finished([state.copy() for state in states])
+
+        states = begun()
         passes = Pass(inner, work.rows, self.n_threads, staged=staged is not None)
+        statistics = Statistics(passes, states, work, self.n_threads)
+        watch = Watch(self.callback, self.max_iter, statistics.look, self.hooks)
+        diagnosis, rates = Diagnosis(statistics, start is None), Throttle(passes, states, plateau)
+        watch.control.scale_rate = rates.scale
+        recovery = Recovery(rates, states, begun, diagnosis.idle, self.on_divergence == "recover")
         curve: list[float] = []
         measured: list[float] = []
-        lane_sums = [passes.lane_losses.copy()]
+        lane_sums, several = [passes.lane_losses.copy()], bool(method.rate_factors)
+        quiet = several or not self.names_trouble or method.rule.travels
+        over = False
         with interrupts() as interrupted:
-            for epoch in range(self.max_iter):
+            while not over:
                 order = self._shuffled(order, random, passes.run_length)
-                curve.append(self.epoch(passes, states, order, work, epoch, interrupted).mean)
-                lane_sums.append(passes.lane_losses.copy())
+                watch.hooks.begin_epoch()
+                try:
+                    lost = self.epoch(
+                        passes, states, order, work, len(curve), interrupted, watch=watch
+                    )
+                    curve.append(lost.mean)
+                    lane_sums.append(passes.lane_losses.copy())
+                    cut_short = interrupted() or watch.stopped
+                    if not (cut_short or several):
+                        diagnosis.check_divergence(curve)
+                    if recovery.on and not several:
+                        check_finite(passes, states)
+                except DivergenceError as error:
+                    recovery.go_back(error)
+                    for losses in (curve, measured, watch.history.records):
+                        del losses[recovery.epoch :]
+                    continue
                 if self.verbose:
                     print(
-                        f"epoch {epoch + 1}/{self.max_iter}: mean loss before each update "
+                        f"epoch {len(curve)}/{self.max_iter}: mean loss before each update "
                         f"{curve[-1]:.6g}"
                     )
-                if interrupted():
+                if cut_short:
+                    watch.after_epoch({}, now)
                     break
+                over = len(curve) == self.max_iter
                 if stopping is not None:
-                    copies = [state.copy() for state in states]
-                    now = Fitted(restored(copies, inner, staged, rows), method, scale)
-                    measured.append(stopping.measure(now))
-                    if stopping.enough(measured):
-                        break
+                    measured.append(stopping.measure(now()))
+                    rates.feed(measured[-1])
+                    over = over or stopping.enough(measured)
+                recovery.keep(curve)
+                watch.after_epoch({} if stopping is None else {stopping.name: measured[-1]}, now)
+                if not quiet:
+                    diagnosis.check(curve, measured, over)
+                over = over or interrupted() or watch.stopped
             stopped = interrupted()
-        for state in states:
-            # A part at a time: a byte for each of 2**26 features would be felt.
-            n = state.weights.shape[1]
-            if not method.rate_factors and not all(
-                np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)
-            ):
-                raise diverged(method, state)
-        fitted = Fitted(restored(states, inner, staged, rows), method, scale)
-        outcome = Outcome(fitted, curve, measured, stopped)
-        if method.rate_factors:
+        if not several:
+            check_finite(passes, states)
+        history = watch.close()
+        outcome = Outcome(
+            finished(states), curve, measured, stopped, history=history, plateau=plateau
+        )
+        if several:
             with np.errstate(invalid="ignore"):
                 outcome.lane_curves = np.diff(lane_sums, axis=0)
         return outcome
@@ -304,16 +343,17 @@ class Fit:
 
     def epoch(
         self, passes: Pass, states: list[State], order: np.ndarray, data: Data, epoch: int,
-        interrupted: Callable[[], bool], least: int = 1,
+        interrupted: Callable[[], bool], least: int = 1, watch: Watch | None = None,
     ) -> Lost:  # fmt: skip
         """One pass; returns the loss of the rows just before they were learnt from. Of so many
         rows at least, whatever `interrupted` says."""
+        watch = watch or Watch(None, self.max_iter)
         n_rows, weight = len(order), data.weight
         n_losses = len(states) * passes.method.n_losses
         lost, rows_done = Lost(0.0, 0.0, 0), 0
         n_outputs = len(states) * passes.method.n_outputs
         end = block = 0
-        while rows_done < n_rows and not (rows_done >= least and interrupted()):
+        while rows_done < n_rows and not (rows_done >= least and (interrupted() or watch.stopped)):
             if rows_done == end:
                 end, block = passes.next_block(states, rows_done, n_rows)
             stop = min(end, rows_done + passes.call_rows(block, n_outputs))
@@ -322,13 +362,12 @@ class Fit:
             for state, y in zip(states, data.targets):
                 total += passes.advance(state, chunk, y, weight, block)
                 if not math.isfinite(total):
-                    raise diverged(passes.method, state)
+                    raise diverged(passes, state, f"the sum of losses is {total}")
             counted = float(len(chunk) if weight is None else np.sum(weight[chunk]))
             rows_done = stop
             lost = Lost(total, lost.weight + counted * n_losses, rows_done)
-            if self.callback is not None:
-                rate = states[0].rate(passes.method.rule)
-                self.callback(Progress(epoch, self.max_iter, rows_done, n_rows, lost.mean, rate))
+            step, rate = states[0].base + states[0].step, states[0].rate(passes.method.rule)
+            watch.after_chunk(epoch, step, rate, lost.mean, chunk, rows_done, n_rows)
         return lost
 
 
@@ -347,6 +386,15 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(noted)
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def check_finite(passes: Pass, states: list[State]) -> None:
+    """Raise unless all weights are finite."""
+    for state in states:
+        # A part at a time: a byte for each of 2**26 features would be felt.
+        n = state.weights.shape[1]
+        if not all(np.isfinite(state.weights[:, k : k + PART]).all() for k in range(0, n, PART)):
+            raise diverged(passes, state, "its weights are not finite")
 
 
 def restored(states: list[State], method: Method, staged: Staged | None, rows: Rows) -> list[State]:
@@ -375,14 +423,3 @@ def continue_from(state: State, old: State, method: Method) -> None:
     state.columns[:n] = old.columns[:n]
     if old.pace is not None:
         state.pace = replace(old.pace, measured=0)
-
-
-def diverged(method: Method, state: State) -> FloatingPointError:
-    """The error for a fit that ran away: where, and what to try."""
-    step = state.base + state.step
-    rate = state.rate(method.rule)
-    first = float(method.rule.rates(np.array([0]))[0])
-    return FloatingPointError(
-        f"the fit diverged by step {step}, at rate {rate:.3g}; try lr={first / 10:.3g}, or "
-        "scale='auto', which divides the columns of X by their largest magnitudes"
-    )

@@ -16,6 +16,7 @@ from lrcore.arrays import aligned
 from lrcore.formulas import adjust
 from lrcore.parameters import Parameters
 from lrcore.rules import Rule, Travel
+from lrcore.schedules import Plateau
 
 #: Steps whose coefficients are worked out at once, so that a step costs no schedule: as many as
 #: have been done, within these.
@@ -35,8 +36,6 @@ class Group:
         self.indices = indices
         self.params = [params.arrays[i] for i in indices]
         self._extents = params.extents
-        self.rules = list(dict.fromkeys(chosen))
-        self.rows = [self.rules.index(rule) for rule in chosen]
         self.formula = chosen[0].formula
         self.low = low
         self._memory = self._new_words(chosen) if low else self._new_states(chosen)
@@ -44,6 +43,12 @@ class Group:
         self._size = sum(array.size for array in self.params)
         self._work = self._size
         self.grads: list[Any] = []
+        self.use(chosen)
+
+    def use(self, chosen: list[Rule]) -> None:
+        """Step by these rules from now on, one for each parameter, of the same formula."""
+        self.rules = list(dict.fromkeys(chosen))
+        self.rows = [self.rules.index(rule) for rule in chosen]
         self._start = 0
         self._tables = np.empty((0, 0, 0))
         self._adjustments = np.empty((0, 0, 0))
@@ -277,13 +282,6 @@ def grouped(
         schedule is not in steps.
     """
     chosen = overridden(params, rule, overrides)
-    for name, each in zip(params.names, chosen):
-        if each.unresolved:
-            raise ValueError(
-                f"the schedule of {name} has {', '.join(each.unresolved)}, and an Optimizer knows "
-                "neither epochs nor the length of the run: give "
-                "rule.resolve(steps_per_epoch=..., total_steps=...)"
-            )
     places: dict[Any, list[int]] = {}
     for i, (array, each) in enumerate(zip(params.arrays, chosen)):
         places.setdefault((array.dtype, each.formula), []).append(i)
@@ -301,7 +299,13 @@ def grouped(
 def overridden(
     params: Parameters, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]
 ) -> list[Rule]:
-    """The rule of each parameter; later patterns go on top."""
+    """The rule of each parameter; later patterns go on top.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If overrides name no parameter or no hyperparameter, or a schedule is not in steps.
+    """
     chosen = [rule] * len(params.paths)
     known = {each.name for each in fields(rule)}
     for pattern, values in overrides.items():
@@ -323,6 +327,19 @@ def overridden(
                 )
         for i in matched:
             chosen[i] = replace(chosen[i], **values)
+    for path, each in zip(params.names, chosen):
+        if isinstance(each.lr, Plateau):
+            raise TypeError(
+                f"the lr of {path} is a Plateau, and an Optimizer has no metric to feed it: give "
+                "its `current`, and opt.rule = opt.rule.with_lr(plateau.current) once it has cut "
+                "the rate"
+            )
+        if each.unresolved:
+            raise ValueError(
+                f"the schedule of {path} has {', '.join(each.unresolved)}, and an Optimizer knows "
+                "neither epochs nor the length of the run: give "
+                "rule.resolve(steps_per_epoch=..., total_steps=...)"
+            )
     return chosen
 
 

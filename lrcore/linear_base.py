@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,21 +21,24 @@ from lrcore.arguments import (
     check_lengths,
     check_number,
 )
-from lrcore.fitting import Data, Fit, Fitted, Outcome, Progress, Stopping
+from lrcore.fitting import Data, Fit, Fitted, Outcome, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import LINEAR_RULES, Rule, rule_class
-from lrcore.schedules import Polynomial, Schedule
+from lrcore.schedules import Plateau, Polynomial, Schedule
+from lrcore.sklearn_callbacks import CallbackSupportMixin
 from lrcore.states import Method
+from lrcore.watching import Event, Hooks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 PENALTIES = (None, "l2", "l1", "elasticnet")
 SOLVERS = ("stochastic", "dual")
+ON_DIVERGENCE = ("raise", "recover")
 
 
-class LinearModel(BaseEstimator):
+class LinearModel(CallbackSupportMixin, BaseEstimator):
     """What both estimators share: parameters, passes over the data, coefficients."""
 
     _default_loss: str
@@ -62,6 +66,7 @@ class LinearModel(BaseEstimator):
     n_iter_no_change: int
     warm_start: bool
     average: bool | int
+    on_divergence: str
     n_threads: int | None
     verbose: int
 
@@ -108,6 +113,10 @@ class LinearModel(BaseEstimator):
             check_number("average", self.average, 0)
         rates.as_lr(self.lr)
         threads.check(self.n_threads)
+        if not isinstance(self.on_divergence, str) or self.on_divergence not in ON_DIVERGENCE:
+            raise ValueError(
+                f"on_divergence must be 'raise' or 'recover', got {self.on_divergence!r}"
+            )
         if self.solver not in SOLVERS:
             raise ValueError(f"solver must be 'stochastic' or 'dual', got {self.solver!r}")
         if self.solver == "dual":
@@ -128,6 +137,11 @@ class LinearModel(BaseEstimator):
             raise ValueError(
                 f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
                 "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
+            )
+        if isinstance(rule.lr, Plateau) and rule.lr.mode != "min":
+            raise ValueError(
+                f"the Plateau of {name} must have "
+                f"mode='min', got {rule.lr.mode!r}: it is fed losses"
             )
         if self.penalty is not None and self.alpha > 0 and not rule.linear_formula.metric:
             raise ValueError(
@@ -155,7 +169,7 @@ class LinearModel(BaseEstimator):
         if steps_per_epoch is None:
             return rule
         total_steps = total_steps or steps_per_epoch * self.max_iter
-        if isinstance(rule.lr, Schedule):
+        if isinstance(rule.lr, (Schedule, Plateau)):
             return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         if not rule.anneals or self.average:
             return rule
@@ -194,30 +208,35 @@ class LinearModel(BaseEstimator):
     # ---- fits -------------------------------------------------------------------------------
 
     def _fit(
-        self, data: Data, callback: Callable[[Progress], None] | None, eval_data: Data | None
-    ) -> Outcome:
+        self, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None,
+        hooks: Hooks,
+    ) -> Outcome:  # fmt: skip
         """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
         if self.solver == "dual":
-            return dual.fit(self, data.counted(), callback, eval_data)
+            return dual.fit(self, data.counted(), callback, eval_data, hooks)
         training, held_out = self._split(data.counted(), eval_data)
         n_rows = training.rows.shape[0]
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
         start = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
         how = Fit(
-            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback
-        )
+            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback,
+            self.on_divergence, hooks,
+        )  # fmt: skip
         given = rates.as_lr(self.lr)
         if isinstance(given, np.ndarray):
             return self._fit_at_each(how, given, steps, training, held_out)
         lr = self._found_lr(how, training, start) if isinstance(given, str) else given
+        how = replace(how, names_trouble=not (isinstance(given, str) and lr is not None))
         method = self._method(steps, training, start, lr)
         stopping = None
-        if held_out is not None or self.tol is not None:
+        fed = isinstance(method.rule.lr, Plateau)
+        if held_out is not None or self.tol is not None or fed:
             rows, goal = (held_out, Data.mean_loss) if held_out else (training, Data.objective)
             stopping = Stopping(
                 lambda fitted: goal(rows, fitted, self.n_threads),
                 0.0 if self.tol is None else self.tol,
-                self.n_iter_no_change,
+                math.inf if held_out is None and self.tol is None else self.n_iter_no_change,
+                "held_out_loss" if held_out else "objective",
             )
         if start is not None:
             check_warm_start(start, method, training)
@@ -281,8 +300,13 @@ class LinearModel(BaseEstimator):
             )
         lr = None if isinstance(given, str) else given
         if lr is None and not first and not isinstance(self.optimizer, Rule):
-            lr = self.lr_
+            lr = self.lr_ if isinstance(self.lr_, float) else None
         method = self._method(None, data, last, lr)
+        if isinstance(method.rule.lr, Plateau):
+            raise ValueError(
+                "the lr of optimizer is a Plateau, and partial_fit measures nothing to feed it: "
+                "give its `current`, or call fit"
+            )
         if method.rule.unresolved:
             raise ValueError(
                 f"the schedule of optimizer has {', '.join(method.rule.unresolved)}, and "
@@ -315,6 +339,8 @@ class LinearModel(BaseEstimator):
         self.stopping_curve_ = np.array(outcome.measured)
         self.lr_ = outcome.fitted.method.rule.lr if outcome.lr is None else outcome.lr
         self.lr_losses_ = outcome.losses
+        self.history_ = outcome.history
+        self.plateau_ = outcome.plateau
 
     def _end(self, outcome: Outcome) -> None:
         """Say so if the fit was stopped, now that the estimator is complete."""

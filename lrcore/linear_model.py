@@ -49,7 +49,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from lrcore import losses, numerics
+from lrcore import losses, numerics, sklearn_callbacks
 from lrcore.arguments import (
     check_classes,
     check_domain,
@@ -62,11 +62,13 @@ from lrcore.arguments import (
     encode,
     weigh_classes,
 )
-from lrcore.fitting import Data, Progress
+from lrcore.fitting import Data
 from lrcore.linear_base import LinearModel
 from lrcore.losses import LOSSES, Loss
 from lrcore.rows import as_rows
 from lrcore.rules import Rule
+from lrcore.sklearn_callbacks import with_callbacks
+from lrcore.watching import Event
 
 
 def _has_probabilities(model: Any) -> bool:
@@ -110,7 +112,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         resolves and ``partial_fit`` cannot. At each of several rates a model is fitted, in one
         pass over the rows for all where there is one output, and the one that loses least is
         kept: on held-out rows, if there are any, else in its last epoch. Blocks of rows that share
-        margins are then as short as the largest rate demands.
+        margins are then as short as the largest rate demands. A ``lrcore.schedules.Plateau``, as
+        the `lr` of a rule, is fed after each epoch of ``fit`` with the held-out loss, or with the
+        objective, which takes a third of an epoch.
     penalty : {"l2", "l1", "elasticnet"} or None
     alpha : float >= 0
         Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
@@ -151,6 +155,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         The model is the mean of the weights after every step (Polyak and Juditsky 1992), from the
         step of row `average` on, from the first if True. A rate given as a number then stays what
         it is. One number more for each feature; features that no row touches cost nothing.
+    on_divergence : {"raise", "recover"}
+        What ``fit`` does when it runs away. ``"raise"``: a FloatingPointError, and the estimator is
+        as it was. ``"recover"``: go back to the states after the last epoch that was good, of
+        which it keeps a copy, cut all rates to a tenth, warn, and go on, up to five times. Not for
+        ``solver="dual"``, which has no rate; ``partial_fit`` always raises.
     n_threads : int, optional
         By default what the machine grants and the data is worth. The bits do not depend on it.
     verbose : int
@@ -175,6 +184,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Mean loss of each epoch, of each row just before it was learnt from.
     stopping_curve_ : ndarray
         What `tol` or early stopping went by, after each epoch; empty without either.
+    history_ : History
+        Arrays with a record for each epoch, by name: step, rate, loss, seconds, and what was
+        measured. Has a method ``plot``.
+    plateau_ : Plateau or None
+        The copy of the optimizer's Plateau that ``fit`` has fed, with its state.
     dual_gap_ : float or None
         With ``solver="dual"``: how far above the minimum the objective is at most, over the
         objective; of several outputs, the largest.
@@ -227,6 +241,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         average: bool | int = False,
+        on_divergence: str = "raise",
         n_threads: int | None = None,
         verbose: int = 0,
         class_weight: dict[Any, float] | str | None = None,
@@ -254,6 +269,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             average=average,
+            on_divergence=on_divergence,
             n_threads=n_threads,
             verbose=verbose,
             class_weight=class_weight,
@@ -282,6 +298,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         joint = self._loss == "log_loss" and self.multi_class != "ovr" and self.solver != "dual"
         return n_classes if joint and n_classes > 2 else 1
 
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -289,7 +306,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
-        callback: Callable[[Progress], None] | None = None,
+        callback: Callable[[Event], Any] | None = None,
     ) -> LinearClassifier:
         """Fit from scratch.
 
@@ -310,16 +327,21 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
             ``n_iter_no_change`` epochs. They are not learnt from.
         callback : callable, optional
-            Called with a `Progress` after every chunk of rows.
+            Called with an `Event` after every chunk of rows, which says where the fit is, has
+            statistics for those who ask, and a method ``stop``.
 
         Raises
         ------
         ValueError, TypeError
             If an argument does not do; the estimator is as it was.
         FloatingPointError
-            If the fit diverges; the estimator is as it was.
+            If the fit diverges: a loss or a weight is not finite, or the loss of an epoch is a
+            million times that of weights of 0, and twice what it was the epoch before. The
+            estimator is as it was.
         ConvergenceWarning
-            A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs.
+            A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs, or, as a
+            `RateWarning`, the rate does not suit: the loss goes up and down, hardly falls though it
+            could, or ends above that of weights of 0, or the fit has run away and was recovered.
         KeyboardInterrupt
             By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
             longer; the estimator has what it learnt until then.
@@ -338,7 +360,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         n_outputs = self._n_outputs(len(classes))
         data = Data(rows, class_targets(codes, len(classes), n_outputs), weight, n_outputs)
         held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, classes), n_outputs)
-        outcome = self._fit(data, callback, held_out)
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
+        outcome = self._fit(data, callback, held_out, hooks)
+        hooks.end(outcome.fitted)
         self._finish(outcome)
         validate_data(self, X, reset=True, skip_check_array=True)
         self.classes_ = classes
@@ -470,7 +494,7 @@ class LinearRegressor(RegressorMixin, LinearModel):
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
     solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, scale, fit_intercept, max_iter, \
 shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
-n_iter_no_change, warm_start, average, n_threads, verbose
+n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
         Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.
@@ -484,7 +508,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
     coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
         A CSR matrix of two dimensions after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_targets,)
-    loss_curve_, stopping_curve_, dual_gap_, n_iter_, n_features_in_, t_
+    loss_curve_, stopping_curve_, history_, plateau_, dual_gap_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
 
     Examples
@@ -528,6 +552,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         average: bool | int = False,
+        on_divergence: str = "raise",
         n_threads: int | None = None,
         verbose: int = 0,
         epsilon: float = 0.1,
@@ -556,6 +581,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             average=average,
+            on_divergence=on_divergence,
             n_threads=n_threads,
             verbose=verbose,
             epsilon=epsilon,
@@ -578,6 +604,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         super()._check_params()
         self._made_loss()
 
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -585,7 +612,7 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
-        callback: Callable[[Progress], None] | None = None,
+        callback: Callable[[Event], Any] | None = None,
     ) -> LinearRegressor:
         """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.
 
@@ -597,7 +624,9 @@ n_iter_no_change, warm_start, average, n_threads, verbose
         check_lengths(rows, targets[0])
         data = Data(rows, targets, check_weight(sample_weight, rows.shape[0]))
         held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, len(targets))[0])
-        outcome = self._fit(data, callback, held_out)
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
+        outcome = self._fit(data, callback, held_out, hooks)
+        hooks.end(outcome.fitted)
         self._finish(outcome)
         validate_data(self, X, reset=True, skip_check_array=True)
         self._single = single

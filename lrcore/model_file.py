@@ -12,10 +12,11 @@ from scipy import sparse
 from lrcore import archive, losses, rules, schedules
 from lrcore.archive import ArchiveError
 from lrcore.fitting import Data, Fitted, Outcome
+from lrcore.history import COLUMNS, History
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rows import as_rows
 from lrcore.rules import Rule
-from lrcore.schedules import Schedule
+from lrcore.schedules import Plateau, Schedule
 from lrcore.states import Average, Debt, Method, Pace, State
 from lrcore.streams import Pending, features_of
 
@@ -55,6 +56,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
     arrays = {"loss_curve": model.loss_curve_}
     arrays |= _state_arrays("state", "average", model._fitted.states)
+    arrays.update({f"history_{name}": column for name, column in model.history_.items()})
     # The parameter may have been set anew since the fit.
     for name, factors in (
         ("penalty_factors", model.penalty_factors),
@@ -84,6 +86,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
         "method": _method_to_dict(model),
         "dual_gap": model.dual_gap_,
         "lr": model.lr_ if isinstance(model.lr_, float) else None,
+        "plateau": model.plateau_ and model.plateau_.to_dict(),
         "extra": extra or {},
     }
     archive.write(path, header, arrays)
@@ -137,8 +140,16 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
         raise ValueError(f"scale must be {n_features} of {dtype}, got {scale.shape}")
     pending = _pending(header, arrays, states, method) if header.get("before") else None
     curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
+    columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
+    history = History({name: column for name, column in columns.items() if column is not None})
     fitted = Fitted(states, method, scale, pending)
-    model._finish(Outcome(fitted, curve, [], dual_gap=gap, lr=header.get("lr")))
+    outcome = Outcome(fitted, curve, [], dual_gap=gap, lr=header.get("lr"), history=history)
+    model._finish(outcome)
+    if header.get("plateau"):
+        plateau = schedules.from_dict(header["plateau"])
+        if not isinstance(plateau, Plateau):
+            raise ValueError(f"plateau must be a Plateau, got {plateau!r}")
+        model.plateau_ = plateau
     model.n_features_in_ = n_features
     if isinstance(model, LinearClassifier):
         model.classes_ = arrays["classes"]

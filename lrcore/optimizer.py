@@ -12,7 +12,7 @@ import numpy as np
 from lrcore import archive, numerics, rules, schedules
 from lrcore._core import threads
 from lrcore.archive import ArchiveError
-from lrcore.groups import Group, grouped
+from lrcore.groups import Group, grouped, overridden
 from lrcore.options import (
     check_adjustments,
     check_ema,
@@ -40,7 +40,8 @@ class Optimizer:
         objects with ``__array_interface__`` or ``__dlpack__`` on the CPU, such as torch tensors.
         They are stepped where they are and never copied.
     rule : Rule
-        Such as ``lrcore.Adam(lr=1e-3)``; its ``lr`` is a number or a schedule.
+        Such as ``lrcore.Adam(lr=1e-3)``; its ``lr`` is a number or a schedule. To go on at another
+        rate, ``opt.rule = opt.rule.with_lr(1e-4)``.
     overrides : dict of str to dict, optional
         Hyperparameters of the rule for some parameters, by name or pattern. A name is the path to
         the parameter, ``"encoder.0.bias"``; ``*`` and ``?`` match as in file names. Where several
@@ -106,7 +107,7 @@ class Optimizer:
         if state_dtype not in (None, "bfloat16"):
             raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
         self._params = Parameters(params)
-        self.rule = rule
+        self._rule = rule
         self.overrides = {
             pattern: {
                 key: schedules.as_schedule(value) if callable(value) else value
@@ -137,6 +138,38 @@ class Optimizer:
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.load_state_dict(saved)
+
+    @property
+    def rule(self) -> Rule:
+        """The rule; another of the same formula takes over from the next step on, with the state.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> w = np.ones(2)
+        >>> opt = lrcore.Optimizer(w, lrcore.SGD(lr=0.5))
+        >>> opt.rule = opt.rule.with_lr(0.25)
+        >>> opt.step(np.ones(2))
+        >>> w
+        array([0.75, 0.75])
+        """
+        return self._rule
+
+    @rule.setter
+    def rule(self, rule: Rule) -> None:
+        if not isinstance(rule, Rule):
+            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
+        chosen = overridden(self._params, rule, self.overrides)
+        for group in self._groups:
+            for name, each in ((self._params.names[i], chosen[i]) for i in group.indices):
+                if each.formula is not group.formula:
+                    raise ValueError(
+                        f"rule must have the formula of the one at hand, {group.formula.__name__} "
+                        f"for {name}, whose state goes on; got {each!r}: make a new Optimizer"
+                    )
+        for group in self._groups:
+            group.use([chosen[i] for i in group.indices])
+        self._rule = rule
 
     # ---- stepping ---------------------------------------------------------------------------
 
@@ -373,7 +406,7 @@ class Optimizer:
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
         self._groups, self._travel = groups, travel
-        self.rule, self.overrides = rule, overrides
+        self._rule, self.overrides = rule, overrides
         self.t, self.skipped, self.seed = (int(saved[key]) for key in ("t", "skipped", "seed"))
 
     def save(self, path: str | os.PathLike[str]) -> None:

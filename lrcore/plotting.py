@@ -6,7 +6,7 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Points of a line, at most.
-POINTS = 2000
+#: Points of a line, at most; and epochs up to which each has a mark.
+POINTS, MARKED = 2000, 60
 
 
 class ScheduleDisplay:
@@ -75,6 +75,90 @@ class ScheduleDisplay:
             ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+#: Columns of a history that are losses, and what they are called in a legend.
+LOSSES = {
+    "loss": "mean loss before each update",
+    "objective": "objective",
+    "held_out_loss": "held-out loss",
+}
+
+#: What is drawn below them: what it is called, and its colour.
+BELOW = {"rate": ("learning rate", "C3"), "gradient_norm": ("gradient norm", "C4")}
+
+#: How much smaller than the largest most rates are before their axis is logarithmic.
+MOSTLY = 30
+
+
+class HistoryDisplay:
+    """Losses of a fit against epochs; below them its rates, and gradient norms if there are any.
+
+    Parameters
+    ----------
+    history : dict of str to array
+        As `History`, the attribute ``history_`` of a fitted model.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib axes and figure
+    rate_ax_, norm_ax_ : matplotlib axes or None
+        Of the rates and of the gradient norms; logarithmic where most rates are small beside the
+        largest.
+    lines_ : dict of str to matplotlib line
+
+    Examples
+    --------
+    >>> display = clf.history_.plot()  # doctest: +SKIP
+    >>> display.figure_.savefig("fit.png")  # doctest: +SKIP
+    """
+
+    def __init__(self, history: Mapping[str, np.ndarray]) -> None:
+        self.history = history
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw it; where axes are given the losses alone, on them."""
+        if "epoch" not in self.history:
+            raise ValueError("history has no epoch to draw; partial_fit keeps none, call fit")
+        below = [] if ax is not None else [name for name in BELOW if self._known(name)]
+        axes = {"loss": ax}
+        if ax is None:
+            heights = (2, *(1 for _ in below))
+            _, drawn_on = pyplot().subplots(
+                len(heights), figsize=(7, 2 + 1.5 * len(heights)), layout="constrained",
+                sharex=True, height_ratios=heights, squeeze=False,
+            )  # fmt: skip
+            axes = dict(zip(["loss", *below], drawn_on[:, 0]))
+        self.ax_, self.figure_ = axes["loss"], axes["loss"].figure
+        self.lines_: dict[str, Any] = {}
+        self.rate_ax_, self.norm_ax_ = axes.get("rate"), axes.get("gradient_norm")
+        for name, label in LOSSES.items():
+            if name in self.history:
+                self._line(self.ax_, name, label=label)
+        self.ax_.set_ylabel("loss")
+        self.ax_.legend()
+        for name in below:
+            self._line(axes[name], name, color=BELOW[name][1])
+            axes[name].set_ylabel(BELOW[name][0])
+            values = self.history[name]
+            if name == "rate" and 0 < np.median(values) < values.max() / MOSTLY:
+                axes[name].set_yscale("log")
+            else:
+                axes[name].set_ylim(bottom=0)
+        last = list(axes.values())[-1]
+        last.set_xlabel("epoch")
+        last.xaxis.get_major_locator().set_params(integer=True)
+        return self
+
+    def _known(self, name: str) -> bool:
+        return name in self.history and bool(np.isfinite(self.history[name]).any())
+
+    def _line(self, ax: Any, name: str, **line: Any) -> None:
+        x, y = self.history["epoch"], self.history[name]
+        marker = "o" if len(x) <= MARKED else ""
+        (self.lines_[name],) = ax.plot(x, y, marker=marker, markersize=4, **line)
+        ax.margins(x=0.02)
+        ax.grid(alpha=0.3)
 
 
 def drawn(schedule: Callable[[Any], Any], steps: int) -> tuple[np.ndarray, np.ndarray]:

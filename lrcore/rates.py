@@ -100,7 +100,7 @@ def find_lr(
                 return made
             return replace(made, factors=made.factors[features])
 
-        trial = replace(how, max_iter=passes, random_state=seed, verbose=0, callback=None)
+        trial = Fit(passes, how.shuffle, seed, how.n_threads, verbose=0, names_trouble=False)
         try:
             found = sweep(trial, method_at, training, guess * spacing, part.span(0, n_held_out))
         except FloatingPointError:

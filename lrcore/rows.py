@@ -167,6 +167,19 @@ class Rows:
             _core.kernels.margins_dense(self.values, weights, intercept, out, used)
         return out
 
+    def combined(self, factors: np.ndarray) -> np.ndarray:
+        """The rows times their factors, (n_rows,) float64, summed up in float64 in their order."""
+        out = np.zeros(self.shape[1])
+        if _core.kernels is None:
+            for i, factor in enumerate(factors):
+                entries, x = self.row(i)
+                out[entries] += factor * x.astype(np.float64)
+        elif self.indptr is None:
+            _core.kernels.combine_dense(factors, self.values, out)
+        else:
+            _core.kernels.combine_csr(factors, *self.csr, out)
+        return out
+
     @property
     def one_pass(self) -> bool:
         """Whether `margins_of_several` can be had: of sparse rows, from the core."""

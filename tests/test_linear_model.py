@@ -16,7 +16,7 @@ from strategies import DTYPES, equal_bits, sparse_problem
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, schedules
 from lrcore.arguments import encode
-from lrcore.fitting import Progress
+from lrcore.watching import Event
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=600, n_features=40)
 
@@ -221,7 +221,7 @@ def test_partial_fit_takes_dense_and_sparse_rows_in_turn():
 def test_callback_hears_of_every_epoch_and_may_stop_the_fit():
     heard = []
     LinearClassifier(max_iter=3, random_state=0).fit(X, LABELS, callback=heard.append)
-    assert all(isinstance(p, Progress) for p in heard)
+    assert all(isinstance(p, Event) for p in heard)
     assert [p.epoch for p in heard if p.rows == 600] == [0, 1, 2]
     assert all(p.rate >= 0 for p in heard)
     assert heard[0].rate > heard[-1].rate

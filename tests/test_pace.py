@@ -156,7 +156,8 @@ def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
         model.partial_fit(X, CLASSES)
     assert equal_bits(again.coef_, clf.coef_)
     assert equal_bits(again._fitted.states[0].pace.sums, clf._fitted.states[0].pace.sums)
-    clf._fitted.states[0].pace.sums[:] = 1.0
+    for state in (*clf._fitted.states, *clf._fitted.pending.before):
+        state.pace.sums[:] = 1.0
     assert not equal_bits(again.partial_fit(X, CLASSES).coef_, clf.partial_fit(X, CLASSES).coef_)
 
 

@@ -2,8 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from strategies import equal_bits, sparse_problem
 
 import lrcore
+from lrcore import LinearClassifier, LinearRegressor, schedules
 from lrcore.schedules import Constant, Cosine, Plateau
 
 
@@ -77,8 +80,8 @@ def test_it_multiplies_any_schedule():
     assert plateau.current == schedule.scale(0.5)
     rule = lrcore.Adam(lr=0.1).with_lr(plateau.current)
     assert rule.rates(np.array([3]))[0] == plateau(3)
-    with pytest.raises(TypeError, match="lr cannot be a Plateau"):
-        lrcore.Adam(lr=plateau)
+    with pytest.raises(TypeError, match="lr cannot be a Plateau here"):
+        lrcore.Adam(lr=plateau).rates(np.array([3]))
 
 
 def test_the_state_round_trips():
@@ -145,3 +148,157 @@ def test_a_metric_is_a_number():
             Plateau(Constant(1.0)).update(metric)
     assert not Plateau(Constant(1.0)).update(np.float32(1.0))
     assert eval(repr(Plateau(Constant(1.0))), vars(lrcore.schedules)).patience == 10
+
+
+# ---- in fits ------------------------------------------------------------------------------------
+
+X, DENSE, LABELS, TARGET = sparse_problem()
+OPTIONS = {"factor": 0.1, "patience": 2, "rtol": 0.0}
+
+
+def noisy(**options):
+    """A rule whose noise keeps the objective from falling until the rate is cut."""
+    return lrcore.SGD(lr=Plateau(Constant(0.1), **{**OPTIONS, **options}))
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("max_iter", [15, 30])  # as the rows are, and staged
+def test_a_fit_feeds_a_copy_of_it(held_out, max_iter):
+    reg = LinearRegressor(optimizer=noisy(), max_iter=max_iter, random_state=0)
+    eval_set = (X[:100], TARGET[:100]) if held_out else None
+    reg.set_params(n_iter_no_change=max_iter).fit(X, TARGET, eval_set=eval_set)
+    measured = reg.history_["held_out_loss" if held_out else "objective"]
+    assert equal_bits(measured, reg.stopping_curve_)
+    assert len(measured) == reg.n_iter_ == max_iter
+    again = Plateau(Constant(0.1), **OPTIONS)
+    rates = []
+    for value in measured:
+        rates.append(again(0))
+        again.update(value)
+    assert reg.history_["rate"].tolist() == rates
+    assert len(set(rates)) == (2 if max_iter == 15 else 3) or held_out
+    assert reg.plateau_.state_dict() == again.state_dict()
+    assert reg.optimizer.lr.state_dict() == Plateau(Constant(0.1)).state_dict()
+    fixed = LinearRegressor(optimizer=lrcore.SGD(lr=Constant(0.1)), max_iter=max_iter)
+    fixed.set_params(random_state=0, tol=0.0, n_iter_no_change=99).fit(X, TARGET)
+    assert reg.history_["loss"][-1] < 0.8 * fixed.history_["loss"][-1]
+    assert fixed.plateau_ is None
+
+
+def test_it_multiplies_lengths_in_epochs_and_fractions():
+    rule = lrcore.SGD(lr=Plateau(Cosine(0.1, steps="90%").warmup("1ep"), **OPTIONS))
+    reg = LinearRegressor(optimizer=rule, max_iter=10, random_state=0).fit(X, TARGET)
+    schedule = Cosine(0.1, steps=2700).warmup(300)
+    assert reg.plateau_.schedule == schedule
+    assert reg.history_["rate"][0] == schedule(299)
+    assert len(rule.lr.unresolved) == 2  # the rule is as it was given
+
+
+def test_a_fit_stops_early_beside_it():
+    reg = LinearRegressor(optimizer=noisy(), max_iter=200, tol=1e-4, random_state=0)
+    reg.fit(X, TARGET)
+    assert 8 < reg.n_iter_ < 200
+    assert reg.plateau_.scale < 1
+
+
+def test_it_goes_on_where_it_was():
+    """A warm start with the plateau of the last fit has its multiplier and its best."""
+    first = LinearRegressor(optimizer=noisy(), max_iter=15, random_state=0, warm_start=True)
+    first.fit(X, TARGET)
+    scale = first.plateau_.scale
+    first.set_params(optimizer=lrcore.SGD(lr=first.plateau_), max_iter=2).fit(X, TARGET)
+    assert first.history_["rate"][0] == pytest.approx(0.1 * scale, rel=1e-12)
+    assert first.plateau_.checks == 17
+    anew = clone(first).set_params(optimizer=noisy(), max_iter=2).fit(X, TARGET)
+    assert anew.history_["rate"][0] == 0.1
+
+
+def test_it_is_kept_in_files_and_plain_values(tmp_path):
+    clf = LinearClassifier(optimizer=noisy(), max_iter=9, random_state=0).fit(X, LABELS)
+    lrcore.save(clf, tmp_path / "model")
+    again = lrcore.load(tmp_path / "model")
+    assert again.plateau_.state_dict() == clf.plateau_.state_dict()
+    assert repr(again.plateau_) == repr(clf.plateau_)
+    assert repr(again.optimizer) == repr(clf.optimizer)
+    assert equal_bits(again.fit(X, LABELS).coef_, clf.coef_)
+    plain = clf.plateau_.to_dict()
+    assert schedules.from_dict(plain).to_dict() == plain
+    with pytest.raises(ValueError, match=r"a Plateau must have .*; more differ"):
+        schedules.from_dict({**plain, "more": 1})
+    with pytest.raises(TypeError, match="multiplies a schedule, not a Plateau"):
+        schedules.from_dict({**plain, "of": plain})
+
+
+def test_recovery_takes_it_back_too():
+    lr = Plateau(Constant(0.02).then(Constant(0.5), at=900), patience=5)
+    reg = LinearRegressor(optimizer=lrcore.SGD(lr=lr), max_iter=8, on_divergence="recover")
+    with pytest.warns(UserWarning, match="goes back to step 900"):
+        reg.set_params(random_state=0).fit(X, TARGET)
+    assert reg.plateau_.checks == 8
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_bits_do_not_depend_on_threads(n_threads):
+    one = LinearRegressor(optimizer=noisy(), max_iter=12, random_state=0, n_threads=2)
+    other = clone(one).set_params(n_threads=n_threads)
+    assert equal_bits(one.fit(X, TARGET).coef_, other.fit(X, TARGET).coef_)
+
+
+# ---- where nobody feeds it ----------------------------------------------------------------------
+
+
+def test_where_nobody_feeds_it_that_is_an_error():
+    rule = noisy()
+    with pytest.raises(ValueError, match="partial_fit measures nothing to feed it: give its `cur"):
+        LinearRegressor(optimizer=rule).partial_fit(X, TARGET)
+    with pytest.raises(TypeError, match="the lr of params is a Plateau, and an Optimizer has no"):
+        lrcore.Optimizer(np.ones(3), rule)
+    opt = lrcore.Optimizer(np.ones(3), lrcore.SGD(0.1))
+    with pytest.raises(TypeError, match="the lr of params is a Plateau"):
+        opt.rule = rule
+    with pytest.raises(ValueError, match="the Plateau of SGD must have mode='min', got 'max'"):
+        LinearRegressor(optimizer=noisy(mode="max")).fit(X, TARGET)
+
+
+def test_an_optimizer_takes_another_rate():
+    """And has the bits of one that had it from there on, whatever was worked out beforehand."""
+    rng = np.random.default_rng(0)
+    grads = rng.normal(size=(60, 50))
+    expected = {"w": np.ones(50), "b": np.ones(50)}
+    w = {"w": np.ones(50), "b": np.ones(50)}
+    plateau = Plateau(Constant(0.1), factor=0.5, patience=1)
+    overrides = {"b": {"lr": 0.3}}
+    opt = lrcore.Optimizer(w, lrcore.Adam(lr=plateau.current), overrides=overrides)
+    steps = schedules.MultiStep(0.1, milestones=(20, 40), gamma=0.5)
+    whole = lrcore.Optimizer(expected, lrcore.Adam(lr=steps), overrides=overrides)
+    for t, g in enumerate(grads):
+        if t in (20, 40):
+            plateau.update(math.nan)
+            opt.rule = opt.rule.with_lr(plateau.current)
+        opt.step({"w": g, "b": -g})
+        whole.step({"w": g, "b": -g})
+    assert plateau.scale == 0.25
+    assert equal_bits(w["w"], expected["w"])
+    assert equal_bits(w["b"], expected["b"])
+    assert opt.rule.lr == plateau.current
+    again = lrcore.Optimizer(
+        {"w": np.ones(50), "b": np.ones(50)}, lrcore.Adam(), overrides=overrides
+    )
+    again.load_state_dict(opt.state_dict())
+    assert again.rule == opt.rule
+
+
+def test_an_optimizer_refuses_another_formula():
+    w = np.ones(3)
+    opt = lrcore.Optimizer(w, lrcore.SGD(0.1))
+    for rule, error, message in (
+        (lrcore.Adam(0.1), ValueError, "rule must have the formula of the one at hand, SGD for"),
+        (lrcore.SGD(0.1, momentum=0.9), ValueError, "make a new Optimizer"),
+        (0.1, TypeError, "rule must be a rule such as"),
+        (lrcore.SGD(Cosine(0.1, "9ep")), ValueError, "an Optimizer knows neither epochs"),
+    ):
+        with pytest.raises(error, match=message):
+            opt.rule = rule
+    opt.step(np.ones(3))
+    assert w.tolist() == [0.9] * 3
+    assert opt.rule == lrcore.SGD(0.1)

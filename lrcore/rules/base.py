@@ -15,7 +15,7 @@ import numpy as np
 
 from lrcore.formulas import Formula
 from lrcore.numerics import Floats
-from lrcore.schedules import Schedule, as_schedule, check_rate
+from lrcore.schedules import Plateau, Schedule, as_schedule, check_rate
 
 
 def check_fraction(name: str, value: float) -> None:
@@ -75,8 +75,9 @@ class Rule:
 
     Parameters
     ----------
-    lr : float >= 0, Schedule, or function of the step
-        A function (see `lrcore.schedules.Custom`) cannot be saved.
+    lr : float >= 0, Schedule, Plateau, or function of the step
+        A function (see `lrcore.schedules.Custom`) cannot be saved. A `lrcore.schedules.Plateau` is
+        for ``fit`` of the linear models, which feeds it.
     weight_decay : float >= 0
         With ``decoupled=False`` it is L2 regularisation: ``weight_decay * w`` is added to the
         gradient, and goes through the rule as the gradient does. With ``decoupled=True``
@@ -87,7 +88,7 @@ class Rule:
         Step up the gradient instead of down; decay still shrinks.
     """
 
-    lr: float | Schedule
+    lr: float | Schedule | Plateau
     weight_decay: float = field(default=0.0, kw_only=True)
     decoupled: bool = field(default=False, kw_only=True)
     maximize: bool = field(default=False, kw_only=True)
@@ -106,6 +107,8 @@ class Rule:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
+            if isinstance(value, Plateau) and each.name == "lr":
+                continue
             if each.name == "lr":
                 schedule = as_schedule(value)
                 if callable(value):
@@ -138,9 +141,20 @@ class Rule:
         """The formula's columns at the steps t; "lr" is `rates` unless given here."""
         return {}
 
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule that `lr` stands for.
+
+        Raises
+        ------
+        TypeError
+            If it is a Plateau, whose rates are not known beforehand.
+        """
+        return as_schedule(self.lr)
+
     def rates(self, t: np.ndarray) -> Floats:
         """Learning rates of the steps t, float64."""
-        return as_schedule(self.lr).rates(t)
+        return self.schedule.rates(t)
 
     def coefficients(self, t: np.ndarray, rates: Floats | None = None) -> Floats:
         """The formula's columns at the steps t (int64, 1-D): a row for each step, float64."""
@@ -195,7 +209,7 @@ class Rule:
         """Change of a row's margin by one step on such a row, per unit of the rate."""
         return norm1
 
-    def with_lr(self, lr: float | Schedule) -> Rule:
+    def with_lr(self, lr: float | Schedule | Plateau) -> Rule:
         """The same rule with another rate.
 
         >>> import lrcore
@@ -204,10 +218,19 @@ class Rule:
         """
         return replace(self, lr=lr)
 
+    def scaled(self, factor: float) -> Rule:
+        """The same rule with all its rates multiplied.
+
+        >>> import lrcore
+        >>> lrcore.SGD(0.5).scaled(0.1).lr
+        Scale(inner=Constant(lr=0.5), factor=0.1)
+        """
+        return self.with_lr(self.schedule.scale(factor))
+
     @property
     def unresolved(self) -> tuple[str, ...]:
         """Lengths of the schedule in epochs or in fractions of the run: ``"steps='10ep'"``."""
-        return self.lr.unresolved if isinstance(self.lr, Schedule) else ()
+        return self.lr.unresolved if isinstance(self.lr, (Schedule, Plateau)) else ()
 
     def resolve(
         self, *, steps_per_epoch: int | None = None, total_steps: int | None = None
@@ -219,7 +242,7 @@ class Rule:
         >>> rule.resolve(steps_per_epoch=50)
         SGD(lr=Cosine(lr=0.1, steps=450, end=0.0), momentum=0.0, nesterov=False, dampening=0.0)
         """
-        if not isinstance(self.lr, Schedule):
+        if not isinstance(self.lr, (Schedule, Plateau)):
             return self
         lr = self.lr.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         return self.with_lr(lr)
@@ -229,5 +252,5 @@ class Rule:
         plain: dict[str, Any] = {"rule": type(self).__name__}
         for each in fields(self):
             value = getattr(self, each.name)
-            plain[each.name] = value.to_dict() if isinstance(value, Schedule) else value
+            plain[each.name] = value.to_dict() if isinstance(value, (Schedule, Plateau)) else value
         return plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -11,6 +12,9 @@ from numpy.typing import ArrayLike
 from lrcore.numerics import Floats
 from lrcore.schedules.base import Scale, Schedule
 from lrcore.schedules.fields import as_count, as_rate, check_steps
+
+#: What it is told besides the schedule.
+OPTIONS = ("factor", "patience", "mode", "rtol", "atol", "cooldown", "floor")
 
 #: What `state_dict` gives.
 STATE = ("scale", "best", "bad", "waiting", "checks")
@@ -38,6 +42,14 @@ class Plateau:
         Checks after a cut that do not count as bad.
     floor : float in [0, 1]
         What the multiplier never falls below.
+
+    As the ``lr`` of a rule it is for ``fit`` of the linear models, which feeds a copy of it after
+    each epoch: with the held-out loss where rows are held out, else with the objective over all
+    rows. The copy, with its state, is ``plateau_`` of the fitted model. An `Optimizer` has no
+    metric; hand it on what `update` has changed::
+
+        if plateau.update(loss):
+            opt.rule = opt.rule.with_lr(plateau.current)
 
     Attributes
     ----------
@@ -96,9 +108,29 @@ class Plateau:
         self.reset()
 
     def __repr__(self) -> str:
-        names = ("factor", "patience", "mode", "rtol", "atol", "cooldown", "floor")
-        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in OPTIONS)
         return f"Plateau({self.schedule!r}, {options})"
+
+    @property
+    def unresolved(self) -> tuple[str, ...]:
+        """Lengths of the schedule in epochs or in fractions of the run."""
+        return self.schedule.unresolved
+
+    def resolve(
+        self, *, steps_per_epoch: int | None = None, total_steps: int | None = None
+    ) -> Plateau:
+        """A copy, with its state, of a schedule in steps; see `Schedule.resolve`."""
+        resolved = copy.copy(self)
+        resolved.schedule = self.schedule.resolve(
+            steps_per_epoch=steps_per_epoch, total_steps=total_steps
+        )
+        return resolved
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of all, the state too, which `lrcore.schedules.from_dict` reads back."""
+        options = {name: getattr(self, name) for name in OPTIONS}
+        inner = self.schedule.to_dict()
+        return {"schedule": "Plateau", "of": inner, **options, "state": self.state_dict()}
 
     def reset(self) -> None:
         """Forget all checks."""

@@ -32,7 +32,7 @@ from lrcore.schedules.decays import (
     Step,
 )
 from lrcore.schedules.fields import check_rate
-from lrcore.schedules.plateau import Plateau
+from lrcore.schedules.plateau import OPTIONS, Plateau
 
 #: What a file may hold.
 SCHEDULES: dict[str, type[Schedule]] = {
@@ -45,8 +45,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }  # fmt: skip
 
 
-def from_dict(plain: dict[str, Any]) -> Schedule:
-    """The schedule that `Schedule.to_dict` described.
+def from_dict(plain: dict[str, Any]) -> Schedule | Plateau:
+    """The schedule that `Schedule.to_dict` described, or the plateau that `Plateau.to_dict` did.
 
     Raises
     ------
@@ -61,6 +61,8 @@ def from_dict(plain: dict[str, Any]) -> Schedule:
     if not isinstance(plain, dict):
         raise TypeError(f"a schedule must be a dict of plain values, got {plain!r}")
     values = dict(plain)
+    if values.get("schedule") == "Plateau":
+        return _plateau(values)
     version = values.pop("version", VERSION)
     if version != VERSION:
         raise ValueError(f"schedule of version {version!r}, but this lrcore reads {VERSION}")
@@ -71,11 +73,26 @@ def from_dict(plain: dict[str, Any]) -> Schedule:
     for word in values:
         if word not in known:
             raise ValueError(f"{name} has no {word!r}; it has {', '.join(known)}")
-    nested = {k: from_dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    nested: dict[str, Any] = {
+        k: from_dict(v) if isinstance(v, dict) else v for k, v in values.items()
+    }
     return SCHEDULES[name](**nested)
 
 
-def from_json(text: str) -> Schedule:
+def _plateau(values: dict[str, Any]) -> Plateau:
+    expected = {"schedule", "of", "state", *OPTIONS}
+    if set(values) != expected:
+        wrong = ", ".join(sorted(expected ^ set(values)))
+        raise ValueError(f"a Plateau must have {', '.join(sorted(expected))}; {wrong} differ")
+    inner = from_dict(values["of"])
+    if isinstance(inner, Plateau):
+        raise TypeError("a Plateau multiplies a schedule, not a Plateau")
+    plateau = Plateau(inner, **{name: values[name] for name in OPTIONS})
+    plateau.load_state_dict(values["state"])
+    return plateau
+
+
+def from_json(text: str) -> Schedule | Plateau:
     """The schedule that `Schedule.to_json` wrote.
 
     >>> from_json(Step(0.1, every=9).to_json())
@@ -84,14 +101,14 @@ def from_json(text: str) -> Schedule:
     return from_dict(json.loads(text))
 
 
-def as_schedule(lr: float | Schedule | Callable[[int], float]) -> Schedule:
+def as_schedule(lr: float | Schedule | Plateau | Callable[[int], float]) -> Schedule:
     """The schedule that a rule's lr stands for: itself, a constant, or a function of the step."""
     if isinstance(lr, Schedule):
         return lr
     if isinstance(lr, Plateau):
         raise TypeError(
-            "lr cannot be a Plateau, which changes while a rule does not; give its `current`, and "
-            "rule.with_lr(plateau.current) once it has cut the rate"
+            "lr cannot be a Plateau here: only fit of the linear models feeds it a metric; "
+            "give its `current`, and rule.with_lr(plateau.current) once it has cut the rate"
         )
     if callable(lr):
         return Custom(lr)
