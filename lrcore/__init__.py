@@ -31,6 +31,7 @@ from lrcore.rules import (
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor
     from lrcore.model_file import load, save
+    from lrcore.stability import check_stable, estimate_lipschitz, max_stable_lr
 
 __version__ = "0.1.0"
 
@@ -50,8 +51,11 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSProp",
+    "check_stable",
+    "estimate_lipschitz",
     "get_num_threads",
     "load",
+    "max_stable_lr",
     "num_threads",
     "save",
     "schedules",
@@ -62,7 +66,10 @@ __all__ = [
 _LATER = {
     "LinearClassifier": "lrcore.linear_model",
     "LinearRegressor": "lrcore.linear_model",
+    "check_stable": "lrcore.stability",
+    "estimate_lipschitz": "lrcore.stability",
     "load": "lrcore.model_file",
+    "max_stable_lr": "lrcore.stability",
     "save": "lrcore.model_file",
 }
 

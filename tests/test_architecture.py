@@ -28,7 +28,7 @@ FLOORS = [
     {"rules.gradient", "rules.adaptive", "rules.adam", "rules.ftrl", "parameters"},
     {"rules"},
     {"states", "arguments", "groups", "options"},
-    {"reference", "staging", "scaling"},
+    {"reference", "staging", "scaling", "stability"},
     {"epochs", "optimizer", "config"},
     {"fitting"},
     {"dual"},
