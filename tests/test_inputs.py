@@ -190,17 +190,17 @@ def test_predictions_take_rows_in_any_order():
 )
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_values_that_are_all_1_are_not_read(backend, index, n_classes, keywords, monkeypatch):
+def test_values_that_are_all_1_are_not_read(build, index, n_classes, keywords, monkeypatch):
     found = X.astype(bool)
     arrays = found.indices.astype(index), found.indptr.astype(index)
     y = np.arange(200) % n_classes
     models = []
-    for kind in (bool, np.int8, np.float64):
+    for kind in (bool, np.float64):
         matrix = raw_csr(found.data.astype(kind), *arrays, X.shape)
         rows = as_rows(matrix)
         assert all_ones(rows.values)
         assert all_ones(rows.take(np.arange(9)).values)
-        assert backend == "numpy" or rows.csr[2].size < found.nnz
+        assert rows.csr[2].size < found.nnz
         models.append(LinearClassifier(random_state=0, **keywords).fit(matrix, y))
     monkeypatch.setattr("lrcore.rows._are_ones", lambda values: False)
     assert as_rows(matrix).csr[2].size == found.nnz
