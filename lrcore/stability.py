@@ -80,8 +80,8 @@ def max_stable_lr(rule: Rule, L: float) -> float:
 
     *Nesterov's form*: ``m' = b m + a w`` and ``w' = w - a w - b m'``, so trace = (1 + b) (1 - a)
     and det = b (1 - a). The first condition is ``a > 0``, the second
-    ``2 (1 + b) - (1 + 2 b) a > 0``; ``|det| < 1`` asks for ``a < 1 + 1 / b``, which is more. The limit is
-    ``2 (1 + b) / ((1 + 2 b) L)``: *below* the one of gradient descent.
+    ``2 (1 + b) - (1 + 2 b) a > 0``; ``|det| < 1`` asks for ``a < 1 + 1 / b``, which is more. The
+    limit is ``2 (1 + b) / ((1 + 2 b) L)``: *below* the one of gradient descent.
 
     *Weight decay* d in the gradient puts L + d in the place of L. Decoupled, w is multiplied by
     s = 1 - lr d: the second conditions become ``(1 + s) (1 + b) > c a`` with c = 1 - dampening, or
