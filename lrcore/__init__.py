@@ -31,6 +31,7 @@ from lrcore.rules import (
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor
     from lrcore.model_file import load, save
+    from lrcore.range_test import lr_range_test
     from lrcore.stability import check_stable, estimate_lipschitz, max_stable_lr
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ __all__ = [
     "estimate_lipschitz",
     "get_num_threads",
     "load",
+    "lr_range_test",
     "max_stable_lr",
     "num_threads",
     "save",
@@ -69,6 +71,7 @@ _LATER = {
     "check_stable": "lrcore.stability",
     "estimate_lipschitz": "lrcore.stability",
     "load": "lrcore.model_file",
+    "lr_range_test": "lrcore.range_test",
     "max_stable_lr": "lrcore.stability",
     "save": "lrcore.model_file",
 }
