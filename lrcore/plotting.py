@@ -107,6 +107,8 @@ class RangeTestDisplay:
 
     def plot(self, ax: Any = None, **line: Any) -> Self:
         """Draw it, on axes of its own unless some are given; `line` goes to ``ax.plot``."""
+        if not len(self.lrs):
+            raise ValueError("there is nothing to draw: the first loss was not finite")
         plt = pyplot()
         if ax is None:
             _, ax = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -115,7 +117,7 @@ class RangeTestDisplay:
             ax.fill_between(
                 self.lrs, self.low, self.high, color=self.line_.get_color(), alpha=0.2, linewidth=0
             )
-        ax.axhline(self.initial, color="0.6", linewidth=0.8, linestyle=":")
+        ax.axhline(self.initial, color="0.5", linewidth=0.8, linestyle=":", label="initial loss")
         for (name, rate), color in zip(self.suggestions.items(), ("C1", "C2", "C3")):
             if rate is not None:
                 at = np.interp(np.log(rate), np.log(self.lrs), self.smoothed)
@@ -127,8 +129,7 @@ class RangeTestDisplay:
         ax.set_xlabel("learning rate")
         ax.set_ylabel("loss before the update")
         ax.grid(alpha=0.3)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend()
+        ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

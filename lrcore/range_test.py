@@ -22,7 +22,7 @@ from lrcore.rated import check_has_rate, rate_parameters
 from lrcore.rows import as_rows
 
 #: Rows of a step, if nobody says how many: a share of all rows within these.
-FEWEST, MOST = 8, 1 << 13
+FEWEST, MOST = 32, 1 << 13
 #: The mean loss of this share of the steps, the first ones, is the initial loss.
 BEGINNING = 0.05
 
@@ -88,13 +88,17 @@ class RangeTest:
 
     def table(self) -> str:
         """Some of the rates, their losses, a line of bars, and the suggestions, as text."""
-        lines = [f"{'rate':>10}  {'loss':>10}  {'lowest':>10}  {'highest':>10}"]
-        for i in np.unique(np.linspace(0, len(self.lrs) - 1, 13).round().astype(int)):
-            row = (self.lrs[i], self.smoothed[i], self.low[i], self.high[i])
-            lines.append("  ".join(f"{value:>10.4g}" for value in row))
-        shown = np.linspace(0, len(self.lrs) - 1, min(60, len(self.lrs))).astype(int)
-        height = np.minimum(self.smoothed[shown], 1.2 * self.initial)
-        lines += [sparkline.of(height - height.min()), f"ended: {self.end}", ""]
+        lines = []
+        if len(self.lrs):
+            lines.append(f"{'rate':>10}  {'loss':>10}  {'lowest':>10}  {'highest':>10}")
+            for i in np.unique(np.linspace(0, len(self.lrs) - 1, 13).round().astype(int)):
+                row = (self.lrs[i], self.smoothed[i], self.low[i], self.high[i])
+                lines.append("  ".join(f"{value:>10.4g}" for value in row))
+            shown = np.linspace(0, len(self.lrs) - 1, min(60, len(self.lrs))).astype(int)
+            top = self.initial + 0.2 * abs(self.initial)
+            height = np.minimum(self.smoothed[shown], top)
+            lines.append(sparkline.of(height - height.min()))
+        lines += [f"ended: {self.end}", ""]
         for name, rate in self.suggestions.items():
             lines.append(f"{name:<11} {self.reasons[name] if rate is None else f'{rate:.4g}'}")
         return "\n".join(lines)
@@ -132,7 +136,7 @@ def lr_range_test(
     n_steps : int >= 8
         Rates, each the same multiple of the one before.
     rows_per_step : int, optional
-        By default `n_steps` steps are a pass over X, but that a step has 8 to 8,192 rows; always a
+        By default `n_steps` steps are a pass over X, but that a step has 32 to 8,192 rows; always a
         multiple of the model's `batch_size`.
     n_seeds : int, optional
         Sweeps, each in an order of its own, from the start; 3 by default. With a function there is
@@ -172,8 +176,10 @@ def lr_range_test(
     Where the descent is no more than the noise of the curve, all are None, and the reason is said;
     a single one is None where the range of rates cuts off what it looks for.
 
-    The test tells what is fast within one pass. A rule whose steps shrink with the gradients (SGD)
-    may bear more in a run of many epochs; those that divide by them (AdaGrad, Adam) hardly do.
+    The test tells what is fast within about one pass at rates that do not fall. So for AdaGrad,
+    whose rate is the distance to go, "valley" is the rate for a whole fit; for Adam and more so
+    for SGD it is a safe one, and longer fits, whose rates fall to 0, may gain by two to ten times
+    as much: see `lr_search`.
 
     References
     ----------
