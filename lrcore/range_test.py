@@ -15,8 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
 from lrcore import plotting, rate_curve, sparkline
-from lrcore.arguments import check_count, check_labels, check_lengths, check_number
+from lrcore.arguments import check_count, check_labels, check_lengths, check_number, check_targets
 from lrcore.linear_base import LinearModel
+from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.numerics import Floats
 from lrcore.rated import check_has_rate, rate_parameters
 from lrcore.rows import as_rows
@@ -25,6 +26,8 @@ from lrcore.rows import as_rows
 FEWEST, MOST = 32, 1 << 13
 #: The mean loss of this share of the steps, the first ones, is the initial loss.
 BEGINNING = 0.05
+#: Of the smoothing, in natural logarithms of the rate: weights fall by 1 / e over so much.
+REACH = 0.83
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def lr_range_test(
     rows_per_step: int | None = None,
     n_seeds: int | None = None,
     random_state: Any = 0,
-    smoothing: float = 0.8,
+    smoothing: float | None = None,
     stop_factor: float = 2.0,
 ) -> RangeTest:
     """Learn while the rate rises, and suggest rates by the losses on the way.
@@ -143,10 +146,11 @@ def lr_range_test(
         one, since only its caller could take it back to the start.
     random_state : int, RandomState or None
         Of the orders. The same one gives the same bits.
-    smoothing : float in [0, 1)
+    smoothing : float in [0, 1), optional
         A point of the smoothed curve is the mean of all, with the weight ``smoothing ** k`` for
         those k steps away, in both directions: the curve does not lag. Its bias at the ends is
-        corrected.
+        corrected. By default a rate 2.3 times as high has the weight 1 / e, which is 0.8 where no
+        other argument is given. Losses above what ends a sweep count as much as that.
     stop_factor : float > 1
         A sweep ends once its loss, exponentially smoothed and bias-corrected, is above the
         *initial* loss by ``(stop_factor - 1) * |initial|``, or is not finite.
@@ -218,6 +222,8 @@ def lr_range_test(
     check_count("n_steps", n_steps)
     if n_steps < rate_curve.POINTS:
         raise ValueError(f"n_steps must be >= {rate_curve.POINTS}, got {n_steps!r}")
+    if smoothing is None:
+        smoothing = math.exp(-math.log(lr_max / lr_min) / (n_steps - 1) / REACH)
     check_number("smoothing", smoothing, 0, 1)
     if smoothing == 1:
         raise ValueError("smoothing must be < 1, got 1, which would make all points one")
@@ -274,11 +280,15 @@ class _Chunks:
     ) -> _Chunks:
         check_has_rate("model", given)
         rows = as_rows(X)
-        y = check_labels(y) if hasattr(given, "class_weight") else np.asarray(y)
+        if isinstance(given, LinearRegressor):
+            given._targets(y)  # all of them, so that an error names the row
+            y = check_targets(y)
+        else:
+            y = check_labels(y)
         check_lengths(rows, y)
         model = clone(given).set_params(average=False, verbose=0)
         first: dict[str, Any] = {}
-        if hasattr(model, "class_weight"):
+        if isinstance(model, LinearClassifier):
             first["classes"] = classes = np.unique(y)
             if len(classes) < 2:
                 raise ValueError(f"y must have at least 2 classes, got {classes.tolist()!r}")
@@ -330,9 +340,14 @@ def _sweep(
         mean = beta * mean + (1.0 - beta) * float(loss)
         if i < n_first:
             initial = sum(losses) / len(losses)
-        elif mean / (1.0 - beta ** (i + 1)) > initial + (stop_factor - 1.0) * abs(initial):
+        elif mean / (1.0 - beta ** (i + 1)) > _limit(initial, stop_factor):
             return np.array(losses), f"the loss rises {stop_factor:g}-fold by lr = {lr:.3g}"
     return np.array(losses), ""
+
+
+def _limit(initial: float, stop_factor: float) -> float:
+    """The loss that ends a sweep."""
+    return initial + (stop_factor - 1.0) * abs(initial)
 
 
 def _result(
@@ -342,11 +357,12 @@ def _result(
     length, end = min((len(losses), end) for losses, end in sweeps)
     n_first = max(1, int(BEGINNING * len(lrs)))
     lrs, losses = lrs[:length], np.stack([losses[:length] for losses, _ in sweeps])
-    mean = losses.mean(axis=0)
-    initial = float(mean[:n_first].mean()) if length else math.nan
+    initial = float(losses[:, :n_first].mean()) if length else math.nan
+    # What is far above would be felt in the descent, since smoothing spreads it.
+    bounded = np.minimum(losses, _limit(initial, stop_factor))
+    mean = bounded.mean(axis=0)
     found = rate_curve.suggest(lrs, mean, beta, initial, rose=bool(end))
-    each = rate_curve.smooth(losses, beta)
-    smoothed = rate_curve.smooth(mean, beta)
+    each, smoothed = rate_curve.smooth(bounded, beta), rate_curve.smooth(mean, beta)
     return RangeTest(
         lrs,
         losses,

@@ -15,6 +15,8 @@ DEEP = 0.9
 AT_REST = 0.1
 #: A descent counts if it is this many times the standard error of a point of the smoothed curve.
 CLEAR = 6.0
+#: And this share of the initial loss.
+ROUNDING = 1e-6
 #: Points that a curve needs at least.
 POINTS = 8
 
@@ -91,7 +93,7 @@ def suggest(lrs: Floats, mean: Floats, beta: float, initial: float, rose: bool) 
     lowest = int(smoothed.argmin())
     drop = initial - float(smoothed[lowest])
     error = standard_error(mean, beta)
-    if not drop > CLEAR * error:
+    if not drop > max(CLEAR * error, ROUNDING * abs(initial)):
         return Suggestions.none(
             f"the curve is flat: the loss is {initial:.4g} at first and {smoothed[lowest]:.4g} at "
             f"best, which is no more than its noise (standard error {error:.2g}); give a wider "
