@@ -163,10 +163,10 @@ def test_smoothing_reaches_as_far_in_rates_whatever_the_number_of_steps():
 
 
 def test_how_high_the_last_losses_are_does_not_matter():
-    runs = [
-        lrcore.lr_range_test(lambda lr: top if lr > 30 else hill(math.log(lr)), lr_max=100)
-        for top in (1e9, 1e3)
-    ]
+    def run(top):
+        return lrcore.lr_range_test(lambda lr: top if lr > 30 else hill(math.log(lr)), lr_max=100)
+
+    runs = [run(1e9), run(1e3)]
     assert runs[0].suggestions == runs[1].suggestions
     assert runs[0].smoothed.tolist() == runs[1].smoothed.tolist()
     assert runs[0].smoothed.max() < 2
