@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor
     from lrcore.model_file import load, save
     from lrcore.range_test import lr_range_test
+    from lrcore.search import lr_search
     from lrcore.stability import check_stable, estimate_lipschitz, max_stable_lr
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ __all__ = [
     "get_num_threads",
     "load",
     "lr_range_test",
+    "lr_search",
     "max_stable_lr",
     "num_threads",
     "save",
@@ -72,6 +74,7 @@ _LATER = {
     "estimate_lipschitz": "lrcore.stability",
     "load": "lrcore.model_file",
     "lr_range_test": "lrcore.range_test",
+    "lr_search": "lrcore.search",
     "max_stable_lr": "lrcore.stability",
     "save": "lrcore.model_file",
 }

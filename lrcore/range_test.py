@@ -15,12 +15,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
 from lrcore import plotting, rate_curve, sparkline
-from lrcore.arguments import check_count, check_labels, check_lengths, check_number, check_targets
+from lrcore.arguments import check_count, check_number
 from lrcore.linear_base import LinearModel
-from lrcore.linear_model import LinearClassifier, LinearRegressor
+from lrcore.linear_model import LinearClassifier
 from lrcore.numerics import Floats
-from lrcore.rated import check_has_rate, rate_parameters
-from lrcore.rows import as_rows
+from lrcore.rated import check_has_rate, check_range, checked_data, rate_parameters
 
 #: Rows of a step, if nobody says how many: a share of all rows within these.
 FEWEST, MOST = 32, 1 << 13
@@ -213,12 +212,7 @@ def lr_range_test(
     >>> 0.01 < found.suggestion < 2  # it diverges at 2
     True
     """
-    check_number("lr_min", lr_min, 0)
-    if lr_min == 0:
-        raise ValueError("lr_min must be > 0, got 0; the rate rises by factors")
-    check_number("lr_max", lr_max, 0)
-    if lr_max <= lr_min:
-        raise ValueError(f"lr_max must be > lr_min = {lr_min!r}, got {lr_max!r}")
+    check_range(lr_min, lr_max)
     check_count("n_steps", n_steps)
     if n_steps < rate_curve.POINTS:
         raise ValueError(f"n_steps must be >= {rate_curve.POINTS}, got {n_steps!r}")
@@ -279,19 +273,11 @@ class _Chunks:
         cls, given: LinearModel, X: Any, y: Any, n_steps: int, rows_per_step: int | None
     ) -> _Chunks:
         check_has_rate("model", given)
-        rows = as_rows(X)
-        if isinstance(given, LinearRegressor):
-            given._targets(y)  # all of them, so that an error names the row
-            y = check_targets(y)
-        else:
-            y = check_labels(y)
-        check_lengths(rows, y)
+        rows, y = checked_data(given, X, y)
         model = clone(given).set_params(average=False, verbose=0)
         first: dict[str, Any] = {}
         if isinstance(model, LinearClassifier):
             first["classes"] = classes = np.unique(y)
-            if len(classes) < 2:
-                raise ValueError(f"y must have at least 2 classes, got {classes.tolist()!r}")
             if isinstance(model.class_weight, str) and model.class_weight == "balanced":
                 balanced = compute_class_weight("balanced", classes=classes, y=y)
                 model.set_params(class_weight=dict(zip(classes.tolist(), balanced.tolist())))

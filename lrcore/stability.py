@@ -21,6 +21,7 @@ from lrcore.losses import ALL, Loss
 from lrcore.numerics import Floats
 from lrcore.rows import Rows, as_rows
 from lrcore.rules import SGD, Rule
+from lrcore.rules.base import check_flag
 from lrcore.schedules import Schedule
 
 #: Random vectors that are iterated together, and how likely they are to miss the top eigenvector.
@@ -254,8 +255,7 @@ def estimate_lipschitz(
     check_number("margin", margin, 0)
     if margin == 0:
         raise ValueError("margin must be > 0, got 0; 0.05 is a common choice")
-    if not isinstance(fit_intercept, (bool, np.bool_)):
-        raise TypeError(f"fit_intercept must be True or False, got {fit_intercept!r}")
+    check_flag("fit_intercept", fit_intercept)
     random = check_random_state(random_state)
     rows = as_rows(X)
     weight = check_weight(sample_weight, rows.shape[0])
