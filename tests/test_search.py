@@ -92,9 +92,9 @@ def test_bayes_looks_where_scores_are_good():
     X, y = load_breast_cancer(return_X_y=True)
     model, X = lrcore.LinearClassifier(max_iter=2), scale(X)
     found = lrcore.lr_search(model, X, y, "bayes", cv=3, n_points=20, lr_min=1e-6, lr_max=1e6)
-    rates = np.log10(found.cv_results_["param_lr"].astype(float))
-    away = np.abs(rates[5:] - math.log10(found.best_lr_))
-    assert np.median(away) < 1.5  # by chance it would be 3
+    rates = np.log10([params["lr"] for params in found.cv_results_["params"]])
+    near = np.abs(rates[5:] - math.log10(found.best_lr_)) < 1
+    assert near.sum() >= 5  # of 15; by chance it would be 2 or 3
     grid = lrcore.lr_search(model, X, y, cv=3, refit=False)
     assert found.best_score_ > 1.1 * grid.best_score_
 

@@ -103,8 +103,21 @@ def test_a_rate_above_one_alone_is_none():
         warnings.simplefilter("error")
         lrcore.check_stable(lrcore.SGD(lr=150.0), L=0.01)
         lrcore.check_stable(lrcore.SGD(lr=Cosine(2.5, steps=100).warmup(10)), L=1.0, steps=5)
-    with pytest.raises(ValueError, match="steps must be >= 1, got 0"):
-        lrcore.check_stable(lrcore.SGD(), L=1.0, steps=0)
+
+
+@pytest.mark.parametrize(
+    "changes, error, words",
+    [
+        ({"steps": 0}, ValueError, "steps must be >= 1, got 0"),
+        ({"steps": 1.5}, TypeError, "steps must be an integer, got 1.5"),
+        ({"steps": "10ep"}, TypeError, "steps must be an integer, got '10ep'"),
+        ({"rule": lrcore.SGD(lr=Cosine(0.1, "10ep"))}, ValueError, "'10ep' is not a number of"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_checked_is_named(changes, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        lrcore.check_stable(**{"rule": lrcore.SGD(), "L": 1.0, **changes})
 
 
 # ---- curvature ----------------------------------------------------------------------------------
