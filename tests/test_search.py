@@ -108,6 +108,8 @@ def test_rates_at_which_a_fit_diverges_score_nan():
         assert np.isnan(scores).any()
         assert math.isfinite(found.best_score_)
         assert found.best_score_ == np.nanmax(scores) or method == "halving"
+    found = lrcore.lr_search(model, X, y, "bayes", cv=3, n_points=20, refit=False)
+    assert np.isfinite(found.cv_results_["mean_test_score"][5:]).sum() >= 8  # not where it diverges
     with pytest.raises(ValueError, match=r"no rate from 100 to 1e\+03 has a finite score"):
         lrcore.lr_search(model, X, y, cv=3, n_points=3, lr_min=100)
 
@@ -163,8 +165,11 @@ def test_without_optuna_it_says_what_to_install(monkeypatch):
 def test_optuna_s_messages_are_as_loud_afterwards_as_before(capsys):
     optuna = pytest.importorskip("optuna")
     before = optuna.logging.get_verbosity()
-    lrcore.lr_search(lrcore.LinearClassifier(), X, LABELS, "bayes", **QUICK)
-    assert optuna.logging.get_verbosity() == before
+    for level in (optuna.logging.INFO, optuna.logging.ERROR):
+        optuna.logging.set_verbosity(level)
+        lrcore.lr_search(lrcore.LinearClassifier(), X, LABELS, "bayes", **QUICK)
+        assert optuna.logging.get_verbosity() == level
+    optuna.logging.set_verbosity(before)
     assert capsys.readouterr() == ("", "")
 
 
