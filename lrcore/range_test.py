@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,8 +181,8 @@ def lr_range_test(
 
     The test tells what is fast within about one pass at rates that do not fall. So for AdaGrad,
     whose rate is the distance to go, "valley" is the rate for a whole fit; for Adam and more so
-    for SGD it is a safe one, and longer fits, whose rates fall to 0, may gain by two to ten times
-    as much: see `lr_search`.
+    for SGD it is a safe one, and fits whose rate falls to 0 may be better at two to thirty times as
+    much: see `lr_search`.
 
     References
     ----------
@@ -228,12 +228,14 @@ def lr_range_test(
         if count is not None:
             check_count(name, count)
     random = check_random_state(random_state)
+    # Sweeps one after another, as each has an order of all rows.
+    steps: Iterator[Callable[[float], Any]]
     if isinstance(model, LinearModel):
         chunks = _Chunks.of(model, X, y, int(n_steps), rows_per_step)
-        steps = [chunks.shuffled(random) for _ in range(3 if n_seeds is None else n_seeds)]
+        steps = (chunks.shuffled(random) for _ in range(3 if n_seeds is None else n_seeds))
     else:
         _check_function(model, X, y, rows_per_step, n_seeds)
-        steps = [model]
+        steps = iter([model])
     lrs = np.geomspace(lr_min, lr_max, int(n_steps))
     sweeps = [_sweep(step, lrs, smoothing, stop_factor) for step in steps]
     return _result(lrs, sweeps, smoothing, stop_factor)
@@ -294,7 +296,7 @@ class _Chunks:
         """The same from the start, over rows in another order, again and again if they are few."""
         n_rows, needed = len(self.y), self.rows * self.n_steps
         orders = [random.permutation(n_rows) for _ in range(-(-needed // n_rows))]
-        order = np.concatenate(orders)[:needed]
+        order = np.concatenate(orders)[:needed].copy()
         return _Chunks(
             clone(self.model), self.X, self.y, self.rows, self.n_steps, self.first, order
         )
