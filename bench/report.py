@@ -3,10 +3,11 @@ libraries; fits of sparse and dense rows, and predictions, against those of othe
 
     python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION]
 
-Sections: rules,peers,call,low,small,memory of steps; epochs,optimum,softmax,dense,far,predict
-of linear models.
-FOLDER is where 20news.tsv.gz is: lines of split, label and text. Other libraries take part where
-they are installed: torch, deepspeed, numba, optax, vowpalwabbit, liblinear-official.
+Sections: rules,peers,call,low,small,memory of steps; epochs,optimum,softmax,dense,far,rates,
+predict of linear models.
+FOLDER is where 20news.tsv.gz is: lines of split, label and text; rates also takes a9a.svm.gz.
+Other libraries take part where they are installed: torch, deepspeed, numba, optax, vowpalwabbit,
+liblinear-official.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import linear
 import linear_peers
 import numpy as np
 import peers
+import rates
 import scale
 import scipy
 import sklearn
@@ -70,6 +72,7 @@ def main():
         "softmax": lambda: softmax.report_softmax(args.data, fit_rounds),
         "dense": lambda: dense.report_dense(rows, counts, fit_rounds, fitters),
         "far": lambda: scale.report_far(rows, (near, far), counts, fit_rounds),
+        "rates": lambda: rates.report_rates(args.data),
         "predict": lambda: scale.report_predict(rows, (near, far - 2), counts, 3 * fit_rounds),
     }
     wanted = args.only.split(",") if args.only else list(sections)

@@ -33,6 +33,9 @@ from lrcore.rules import (
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor
     from lrcore.model_file import load, save
+    from lrcore.range_test import lr_range_test
+    from lrcore.search import lr_search
+    from lrcore.stability import check_stable, estimate_lipschitz, max_stable_lr
 
 __version__ = "0.1.0"
 
@@ -54,8 +57,13 @@ __all__ = [
     "RAdam",
     "RMSProp",
     "ScheduleFreeAdamW",
+    "check_stable",
+    "estimate_lipschitz",
     "get_num_threads",
     "load",
+    "lr_range_test",
+    "lr_search",
+    "max_stable_lr",
     "num_threads",
     "save",
     "schedules",
@@ -66,7 +74,12 @@ __all__ = [
 _LATER = {
     "LinearClassifier": "lrcore.linear_model",
     "LinearRegressor": "lrcore.linear_model",
+    "check_stable": "lrcore.stability",
+    "estimate_lipschitz": "lrcore.stability",
     "load": "lrcore.model_file",
+    "lr_range_test": "lrcore.range_test",
+    "lr_search": "lrcore.search",
+    "max_stable_lr": "lrcore.stability",
     "save": "lrcore.model_file",
 }
 

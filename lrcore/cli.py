@@ -1,4 +1,4 @@
-"""The lrcore command: fit, predict, evaluate, schedule, demo.
+"""The lrcore command: fit, lr-find, predict, evaluate, schedule, demo.
 
 Results go to stdout, progress and errors to stderr. The exit status is 0, 1 for data that cannot
 be used, 2 for wrong usage.
@@ -61,16 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="fit a model to a data file")
     add_data(fit)
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="model file to write")
-    known = ", ".join(losses.LOSSES)
-    fit.add_argument(
-        "--loss", default="log_loss", choices=losses.LOSSES, metavar="LOSS", help=f"one of {known}"
-    )
-    fit.add_argument(
-        "--optimizer",
-        default="adagrad",
-        choices=[name.lower() for name in LINEAR_RULES],
-        help="update rule",
-    )
+    add_model(fit)
     fit.add_argument(
         "--lr",
         type=rate,
@@ -80,19 +71,19 @@ def build_parser() -> argparse.ArgumentParser:
         "is taken, a schedule such as 'cosine(0.5, 95%%).warmup(5%%)', or auto, which looks "
         "for one (default: auto)",
     )
-    fit.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
-    fit.add_argument("--alpha", type=not_negative, default=1e-6, help="weight of the penalty")
-    fit.add_argument("--l1-ratio", type=share, default=0.15, help="share of l1 in elasticnet")
-    for name, (default, whose) in LOSS_NUMBERS.items():
-        fit.add_argument(f"--{name}", type=float, default=default, help=f"of {whose}")
     fit.add_argument("--epochs", type=count, default=5)
-    fit.add_argument("--batch-size", type=count, default=1, help="1: online updates")
-    fit.add_argument("--block-size", type=count, default=256, help="rows that may share margins")
-    fit.add_argument("--no-intercept", action="store_true")
-    fit.add_argument("--seed", type=int, default=0, help="of the shuffling")
-    fit.add_argument("--threads", type=count, help="default: what the machine grants")
-    fit.add_argument("--float64", action="store_true", help="instead of float32")
     fit.set_defaults(run=run_fit)
+
+    find = commands.add_parser("lr-find", help="learn while the rate rises, and suggest rates")
+    add_data(find)
+    add_model(find)
+    find.add_argument("--lr-min", type=not_negative, default=1e-5, help="the first rate")
+    find.add_argument("--lr-max", type=not_negative, default=1e3, help="the last rate")
+    find.add_argument("--steps", type=count, default=100, help="rates in between")
+    find.add_argument("--rows-per-step", type=count, help="default: one pass, but 32 to 8,192")
+    find.add_argument("--seeds", type=count, default=3, help="sweeps")
+    find.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg, .pdf)")
+    find.set_defaults(run=run_lr_find)
 
     predict = commands.add_parser("predict", help="print a prediction for each row")
     predict.add_argument("model", metavar="MODEL")
@@ -132,6 +123,30 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="whether svmlight indices start at 0 (default: if one is 0)",
     )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    known = ", ".join(losses.LOSSES)
+    parser.add_argument(
+        "--loss", default="log_loss", choices=losses.LOSSES, metavar="LOSS", help=f"one of {known}"
+    )
+    parser.add_argument(
+        "--optimizer",
+        default="adagrad",
+        choices=[name.lower() for name in LINEAR_RULES],
+        help="update rule",
+    )
+    parser.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
+    parser.add_argument("--alpha", type=not_negative, default=1e-6, help="weight of the penalty")
+    parser.add_argument("--l1-ratio", type=share, default=0.15, help="share of l1 in elasticnet")
+    for name, (default, whose) in LOSS_NUMBERS.items():
+        parser.add_argument(f"--{name}", type=float, default=default, help=f"of {whose}")
+    parser.add_argument("--batch-size", type=count, default=1, help="1: online updates")
+    parser.add_argument("--block-size", type=count, default=256, help="rows that may share margins")
+    parser.add_argument("--no-intercept", action="store_true")
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffling")
+    parser.add_argument("--threads", type=count, help="default: what the machine grants")
+    parser.add_argument("--float64", action="store_true", help="instead of float32")
 
 
 def number(text: str) -> float:
@@ -176,33 +191,43 @@ def count(text: str) -> int:
     return value
 
 
-def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    folder = os.path.dirname(args.output) or "."
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: no such folder for the model file")
+def read_labelled(args: argparse.Namespace) -> tuple[Any, np.ndarray, bool]:
+    """Rows, labels, and whether indices start at 0."""
     dtype = np.float64 if args.float64 else np.float32
-    start = time.perf_counter()
     X, y, zero_based = datafile.read(args.data, zero_based=args.zero_based, dtype=dtype)
-    read_seconds = time.perf_counter() - start
     if y is None:
         raise datafile.DataError(f"{args.data}: no labels; put them in an array named y")
+    return X, y, zero_based
+
+
+def made_model(args: argparse.Namespace) -> LinearClassifier | LinearRegressor:
+    """The estimator that the options of `add_model` describe."""
     classifies = losses.LOSSES[args.loss].classifies
     cls = LinearClassifier if classifies else LinearRegressor
-    model = cls(
+    return cls(
         **({} if classifies else {name: getattr(args, name) for name in LOSS_NUMBERS}),
         loss=args.loss,
         optimizer=args.optimizer,
-        lr=args.lr,
+        lr=getattr(args, "lr", "auto"),
         penalty=None if args.penalty == "none" else args.penalty,
         alpha=args.alpha,
         l1_ratio=args.l1_ratio,
         fit_intercept=not args.no_intercept,
-        max_iter=args.epochs,
         batch_size=args.batch_size,
         block_size=args.block_size,
         random_state=args.seed,
         n_threads=args.threads,
     )
+
+
+def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    folder = os.path.dirname(args.output) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder for the model file")
+    start = time.perf_counter()
+    X, y, zero_based = read_labelled(args)
+    read_seconds = time.perf_counter() - start
+    model = made_model(args).set_params(max_iter=args.epochs)
     start = time.perf_counter()
     with Bar(X.shape[0] * args.epochs) as bar:
         model.fit(X, y, callback=bar.update)
@@ -233,6 +258,30 @@ def run_fit(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         curve[4:-3] = ["..."]
     print(f"loss    {' '.join(curve)}  (each epoch, before each update)")
     print(f"model   {args.output}")
+
+
+def run_lr_find(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    model = made_model(args)
+    X, y, _ = read_labelled(args)
+    found = lrcore.lr_range_test(
+        model,
+        X,
+        y,
+        lr_min=args.lr_min,
+        lr_max=args.lr_max,
+        n_steps=args.steps,
+        rows_per_step=args.rows_per_step,
+        n_seeds=args.seeds,
+        random_state=args.seed,
+    )
+    if args.plot:
+        found.plot().figure_.savefig(args.plot, dpi=150)
+    if args.json:
+        curve = {"lrs": found.lrs.tolist(), "losses": found.smoothed.tolist()}
+        kept = {"suggestion": found.suggestion, "suggestions": found.suggestions}
+        print(json.dumps({**kept, "reasons": found.reasons, "end": found.end, **curve}))
+        return
+    print(found.table())
 
 
 def read_for(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarray | None]:

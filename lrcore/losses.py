@@ -24,6 +24,8 @@ class Loss:
     classifies: ClassVar[bool] = False
     #: Bound of the second derivative with respect to the margin; of the slope where it has none.
     curvature: ClassVar[float] = 1.0
+    #: Whether it has one: whether the slope is Lipschitz.
+    smooth: ClassVar[bool] = False
     #: Whether predictions are exp(z), the link being the logarithm.
     log_link: ClassVar[bool] = False
     #: Whether there are probabilities.
@@ -62,6 +64,7 @@ class LogLoss(Loss):
 
     classifies = True
     probabilistic = True
+    smooth = True
     curvature = 0.25
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -93,6 +96,7 @@ class SquaredHinge(Loss):
     """``max(0, 1 - y z)**2``."""
 
     classifies = True
+    smooth = True
     curvature = 2.0
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -110,6 +114,7 @@ class ModifiedHuber(Loss):
 
     classifies = True
     probabilistic = True
+    smooth = True
     curvature = 2.0
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -138,6 +143,8 @@ class Perceptron(Loss):
 class SquaredError(Loss):
     """``(z - y)**2 / 2``."""
 
+    smooth = True
+
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         return 0.5 * (m * m), m
@@ -148,6 +155,7 @@ class Huber(Loss):
     """``(z - y)**2 / 2`` up to a distance of epsilon, a straight line beyond (Huber 1964)."""
 
     epsilon: float = 0.1
+    smooth = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
@@ -196,6 +204,7 @@ class SquaredEpsilonInsensitive(Loss):
     """``max(0, |z - y| - epsilon)**2``."""
 
     epsilon: float = 0.1
+    smooth = True
     curvature = 2.0
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -269,6 +278,7 @@ class Softmax(Loss):
     n_outputs: int = 3
     classifies = True
     probabilistic = True
+    smooth = True
     curvature = 0.5
     joint = True
 

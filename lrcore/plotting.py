@@ -161,6 +161,63 @@ class HistoryDisplay:
         ax.grid(alpha=0.3)
 
 
+class RangeTestDisplay:
+    """Losses against rates, on a logarithmic axis, with the rates that they suggest.
+
+    Parameters
+    ----------
+    lrs, smoothed, low, high : array of shape (n_points,)
+        Rates, the smoothed loss, and the band of the seeds.
+    initial : float
+        The loss before anything was learnt; the axis ends not far above it.
+    suggestions : dict of str to float or None
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib axes and figure
+    line_ : matplotlib line
+    """
+
+    def __init__(
+        self, lrs: np.ndarray, smoothed: np.ndarray, low: np.ndarray, high: np.ndarray,
+        initial: float, suggestions: dict[str, float | None],
+    ) -> None:  # fmt: skip
+        self.lrs = lrs
+        self.smoothed = smoothed
+        self.low = low
+        self.high = high
+        self.initial = initial
+        self.suggestions = suggestions
+
+    def plot(self, ax: Any = None, **line: Any) -> Self:
+        """Draw it, on axes of its own unless some are given; `line` goes to ``ax.plot``."""
+        if not len(self.lrs):
+            raise ValueError("there is nothing to draw: the first loss was not finite")
+        plt = pyplot()
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+        (self.line_,) = ax.plot(self.lrs, self.smoothed, **line)
+        if not np.array_equal(self.low, self.high):
+            ax.fill_between(
+                self.lrs, self.low, self.high, color=self.line_.get_color(), alpha=0.2, linewidth=0
+            )
+        ax.axhline(self.initial, color="0.5", linewidth=0.8, linestyle=":", label="initial loss")
+        for (name, rate), color in zip(self.suggestions.items(), ("C1", "C2", "C3")):
+            if rate is not None:
+                at = np.interp(np.log(rate), np.log(self.lrs), self.smoothed)
+                ax.plot(rate, at, "o", color=color, label=f"{name}: {rate:.2g}", zorder=3)
+        lowest = float(self.low.min())
+        room = 0.2 * (self.initial - lowest) or 0.1 * abs(self.initial) or 0.1
+        ax.set_ylim(lowest - room / 2, self.initial + room)
+        ax.set_xscale("log")
+        ax.set_xlabel("learning rate")
+        ax.set_ylabel("loss before the update")
+        ax.grid(alpha=0.3)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
 def drawn(schedule: Callable[[Any], Any], steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Steps and rates to draw of the first so many steps: all, or some spread evenly."""
     t = np.arange(steps) if steps <= POINTS else np.linspace(0, steps - 1, POINTS).astype(np.int64)

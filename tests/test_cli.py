@@ -71,6 +71,39 @@ def test_regression(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["r2"] > 0.9
 
 
+def test_lr_find_prints_a_table_and_draws(data, tmp_path, capsys):
+    pytest.importorskip("matplotlib").use("agg")
+    path = tmp_path / "curve.png"
+    words = ["lr-find", data, "--optimizer", "sgd", "--steps", "30", "--plot", str(path)]
+    assert cli.main(words) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0].split() == ["rate", "loss", "lowest", "highest"]
+    assert float(lines[1].split()[0]) == 1e-5
+    found = lrcore.lr_range_test(
+        lrcore.LinearClassifier(optimizer="sgd"), X, LABELS, n_steps=30
+    )  # the defaults of the command are those of the function
+    assert lines[-2].split() == ["valley", f"{found.suggestion:.4g}"]
+    assert found.end in out
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert cli.main([*words[:4], "--json", "--seeds", "2", "--rows-per-step", "40"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["suggestion"] == result["suggestions"]["valley"]
+    assert len(result["lrs"]) == len(result["losses"])
+
+
+def test_lr_find_says_what_is_wrong(data, tmp_path, capsys):
+    for words, message in (
+        (["--lr-min", "0"], "lr_min must be > 0, got 0"),
+        (["--lr-max", "1e-6"], "lr_max must be > lr_min"),
+        (["--steps", "3"], "n_steps must be >= 8, got 3"),
+        (["--loss", "gamma"], "y must be"),
+    ):
+        assert cli.main(["lr-find", data, *words]) == 1
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -3,7 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from lrcore.plotting import POINTS, ScheduleDisplay
+import lrcore
+from lrcore.plotting import POINTS, RangeTestDisplay, ScheduleDisplay
 from lrcore.schedules import Constant, Cosine, Step
 
 
@@ -52,3 +53,32 @@ def test_what_cannot_be_drawn_is_named(plt, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'lrcore\[plot\]'"):
         Constant(0.1).plot()
+
+
+def test_a_range_test_is_drawn(plt):
+    test = lrcore.lr_range_test(lambda lr: 1 / (1 + lr) + (lr / 50) ** 2)
+    display = test.plot()
+    assert isinstance(display, RangeTestDisplay)
+    x, y = display.line_.get_data()
+    assert np.array_equal(x, test.lrs)
+    assert np.array_equal(y, test.smoothed)
+    assert display.figure_ is display.ax_.figure
+    assert display.ax_.get_xscale() == "log"
+    assert display.ax_.get_xlabel() == "learning rate"
+    assert display.ax_.get_ylim()[1] < test.smoothed[-1]  # the rise does not hide the descent
+    words = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert words[0] == "initial loss"
+    assert words[1:] == [f"{name}: {lr:.2g}" for name, lr in test.suggestions.items()]
+    assert not display.ax_.collections  # one sweep has no band
+
+
+def test_a_range_test_of_several_seeds_has_a_band_and_a_flat_one_no_points(plt):
+    X = np.random.default_rng(0).standard_normal((200, 3))
+    band = lrcore.lr_range_test(lrcore.LinearClassifier(), X, X[:, 0] > 0, n_steps=20).plot()
+    assert len(band.ax_.collections) == 1
+    _, ax = plt.subplots()
+    flat = lrcore.lr_range_test(lambda lr: 0.5).plot(ax=ax)
+    assert flat.ax_ is ax
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["initial loss"]
+    with pytest.raises(ValueError, match="there is nothing to draw"):
+        lrcore.lr_range_test(lambda lr: np.nan).plot()
