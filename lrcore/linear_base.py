@@ -294,12 +294,13 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             )
         last = None if first else self._fitted
         given = rates.as_lr(self.lr)
-        if isinstance(given, np.ndarray):
+        if isinstance(given, np.ndarray) and first:
             raise ValueError(
                 f"partial_fit needs one lr, got {len(given)}; fit finds the best of them"
             )
-        lr = None if isinstance(given, str) else given
-        if lr is None and not first and not isinstance(self.optimizer, Rule):
+        lr = None if isinstance(given, (str, np.ndarray)) else given
+        chosen = isinstance(given, np.ndarray) or not isinstance(self.optimizer, Rule)
+        if lr is None and not first and chosen:
             lr = self.lr_ if isinstance(self.lr_, float) else None
         method = self._method(None, data, last, lr)
         if isinstance(method.rule.lr, Plateau):
