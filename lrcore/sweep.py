@@ -19,6 +19,9 @@ from lrcore.states import Average, Debt, Method, State
 #: The method for a rate.
 MethodOf = Callable[[float], Method]
 
+#: What came of the fit at a rate, by its place among them.
+OutcomeAt = Callable[[int], Outcome]
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -54,28 +57,24 @@ def sweep(
     Raises FloatingPointError if all diverge.
     """
     if len(rates) > 1 and len(data.targets) == 1 and side_by_side(method_of(1.0)):
-        outcomes, losses = _in_one_pass(how, method_of, data, rates)
+        outcome_at, losses = _in_one_pass(how, method_of, data, rates)
     else:
-        outcomes, losses = _one_by_one(how, method_of, data, rates)
+        outcome_at, losses = _one_by_one(how, method_of, data, rates)
     if held_out is not None:
-        losses = np.array(
-            [
-                held_out.mean_loss(outcome.fitted, how.n_threads) if np.isfinite(loss) else np.inf
-                for outcome, loss in zip(outcomes, losses)
-            ]
-        )
+        for k in np.flatnonzero(np.isfinite(losses)):
+            losses[k] = held_out.mean_loss(outcome_at(int(k)).fitted, how.n_threads)
     losses = np.where(np.isfinite(losses), losses, np.inf)
     if not np.isfinite(losses).any():
         raise FloatingPointError(
             f"the fit diverged at every rate from {min(rates):.3g} to {max(rates):.3g}; give "
             f"smaller ones, from lr={min(rates) / 1000:.3g}, or scale='auto'"
         )
-    return Sweep(np.asarray(rates), losses, outcomes[int(np.argmin(losses))])
+    return Sweep(np.asarray(rates), losses, outcome_at(int(np.argmin(losses))))
 
 
 def _one_by_one(
     how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray
-) -> tuple[list[Outcome], np.ndarray]:
+) -> tuple[OutcomeAt, np.ndarray]:
     outcomes, losses = [], np.full(len(rates), np.inf)
     for k, rate in enumerate(rates):
         method = method_of(float(rate))
@@ -84,26 +83,26 @@ def _one_by_one(
             losses[k] = outcomes[-1].curve[-1]
         except FloatingPointError:
             outcomes.append(Outcome(Fitted([], method), [], []))
-    return outcomes, losses
+    return outcomes.__getitem__, losses
 
 
 def _in_one_pass(
     how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray
-) -> tuple[list[Outcome], np.ndarray]:
+) -> tuple[OutcomeAt, np.ndarray]:
     method = together(method_of, rates)
     whole = how.run(method, data, None, None)
     assert whole.lane_curves is not None
     weight = data.rows.shape[0] if data.weight is None else float(np.sum(data.weight))
     curves = whole.lane_curves[:, : len(rates)] / weight
-    outcomes = []
-    for k, rate in enumerate(rates):
-        one = method_of(float(rate))
+
+    def outcome_at(k: int) -> Outcome:
+        # Not before it is asked for: of a large model a copy takes as long as an epoch.
+        one = method_of(float(rates[k]))
         states = [lane(state, method, k, one, data.rows) for state in whole.fitted.states]
         fitted = Fitted(states, one, whole.fitted.scale)
-        outcomes.append(
-            replace(whole, fitted=fitted, curve=curves[:, k].tolist(), lane_curves=None)
-        )
-    return outcomes, curves[-1]
+        return replace(whole, fitted=fitted, curve=curves[:, k].tolist(), lane_curves=None)
+
+    return outcome_at, curves[-1].copy()
 
 
 def lane(state: State, method: Method, k: int, one: Method, rows: Rows) -> State:
