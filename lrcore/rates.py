@@ -100,7 +100,8 @@ def find_lr(
                 return made
             return replace(made, factors=made.factors[features])
 
-        trial = Fit(passes, how.shuffle, seed, how.n_threads, verbose=0, names_trouble=False)
+        # At the largest rates blocks are single rows, for which threads would only wait.
+        trial = Fit(passes, how.shuffle, seed, n_threads=1, verbose=0, names_trouble=False)
         try:
             found = sweep(trial, method_at, training, guess * spacing, part.span(0, n_held_out))
         except FloatingPointError:
