@@ -10,6 +10,7 @@ from strategies import BUILDS, DTYPES, equal_bits
 import lrcore
 from lrcore import _core, losses, staging
 from lrcore.rows import as_rows
+from lrcore.rules import rule_class
 from lrcore.states import Debt, Method, State
 
 
@@ -113,7 +114,8 @@ def test_a_staged_fit_has_the_same_bits_for_every_build_and_thread_count(
         monkeypatch.setattr(_core, "kernels", _core.load(build))
         for n_threads in (1, 2, 3, 7):
             clf = lrcore.LinearClassifier(
-                optimizer=rule, penalty=penalty, alpha=1e-4, n_threads=n_threads, random_state=0,
+                optimizer=rule, lr=rule_class(rule).linear_lr, penalty=penalty, alpha=1e-4,
+                n_threads=n_threads, random_state=0,
                 max_iter=staging.MIN_EPOCHS,
             ).fit(X, y)  # fmt: skip
             results.append(np.append(clf.coef_, clf.intercept_))
