@@ -144,9 +144,9 @@ def test_penalties_go_on_after_a_staged_fit(monkeypatch):
     shrunk = []
     for cache in (1024, 1 << 30):
         monkeypatch.setattr(staging, "CACHE_BYTES", cache)
-        clf = lrcore.LinearClassifier(alpha=0.01, random_state=0, max_iter=staging.MIN_EPOCHS).fit(
-            X, y
-        )
+        clf = lrcore.LinearClassifier(
+            lr=0.5, alpha=0.01, random_state=0, max_iter=staging.MIN_EPOCHS
+        ).fit(X, y)
         before = np.abs(clf.coef_).sum()
         for _ in range(3):
             clf.partial_fit(X[:100] * 0.0, y[:100])
