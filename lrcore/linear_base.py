@@ -253,8 +253,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         def method_of(rate: float, steps: int) -> Method:
             return self._method(1, data, None, rate, steps)
 
-        random = check_random_state(self.random_state)
-        return rates.find_lr(how, method_of, data, guess, int(random.randint(2**31 - 1)))
+        return rates.find_lr(how, method_of, data, guess)
 
     def _fit_at_each(
         self, how: Fit, several: np.ndarray, steps: int, data: Data, held_out: Data | None
