@@ -104,11 +104,11 @@ def test_hinge_separates():
 
 def test_three_classes_one_against_the_rest():
     labels = np.array(["low", "mid", "top"])[np.digitize(TARGET, np.quantile(TARGET, [0.3, 0.7]))]
-    clf = LinearClassifier(multi_class="ovr", random_state=0, max_iter=20).fit(X, labels)
+    clf = LinearClassifier(multi_class="ovr", lr=0.5, random_state=0, max_iter=20).fit(X, labels)
     assert clf.coef_.shape == (3, 40)
     assert clf.intercept_.shape == (3,)
     assert clf.classes_.tolist() == ["low", "mid", "top"]
-    top = LinearClassifier(random_state=0, max_iter=20).fit(X, labels == "top")
+    top = LinearClassifier(lr=0.5, random_state=0, max_iter=20).fit(X, labels == "top")
     assert equal_bits(clf.coef_[2], top.coef_[0])
     p = clf.predict_proba(X)
     assert p.shape == (600, 3)
