@@ -79,7 +79,6 @@ cdef class LinearFit:
         self.rows.features = &features[0]
         self.rows.values = &values[0]
 
-
     def give_rates(self, const double[::1] factors, double[::1] losses):
         """Outputs with a rate each: factors of the rule's rate, and sums of their losses, which
         grow from call to call; both of as many numbers as there are lanes."""
