@@ -141,16 +141,23 @@ class Data:
             return self
         return self.take(np.flatnonzero(self.weight))
 
-    def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
-        """Mean over rows and targets of the loss, with nothing learnt meanwhile."""
-        total, counts = 0.0, self.weight is not None and bool(self.weight.any())
-        loss, n_outputs = fitted.method.loss, self.n_outputs
-        margins = fitted.margins(self.rows, n_threads)
+    def row_losses(self, fitted: Fitted, n_threads: int | None) -> np.ndarray:
+        """(n_rows,): the mean over targets of each row's loss, with nothing learnt meanwhile."""
+        margins = fitted.margins(self.rows, n_threads).astype(np.float64)
+        loss, total, n_outputs = fitted.method.loss, np.zeros(len(margins)), self.n_outputs
         for k, y in enumerate(self.targets):
-            z = margins[:, k * n_outputs : (k + 1) * n_outputs].astype(np.float64)
-            value, _ = loss.evaluate(z if loss.joint else z[:, 0], y)
-            total += float(np.average(value, weights=self.weight if counts else None))
+            z = margins[:, k * n_outputs : (k + 1) * n_outputs]
+            total += loss.evaluate(z if loss.joint else z[:, 0], y)[0]
         return total / len(self.targets)
+
+    def mean(self, of_rows: np.ndarray) -> float:
+        """The mean of a number for each row, as the rows weigh."""
+        counts = self.weight is not None and bool(self.weight.any())
+        return float(np.average(of_rows, weights=self.weight if counts else None))
+
+    def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
+        """Mean over rows and targets of the loss."""
+        return self.mean(self.row_losses(fitted, n_threads))
 
     def objective(self, fitted: Fitted, n_threads: int | None) -> float:
         """What is minimised: the mean loss and the penalty, of the weights of scaled columns where

@@ -268,7 +268,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         found = sweep.sweep(
             how, lambda rate: self._method(steps, data, None, rate), data, several, held_out
         )
-        return replace(found.outcome, lr=found.best, losses=found.losses)
+        outcome = found.outcome_at(found.best)
+        return replace(outcome, lr=float(several[found.best]), losses=found.losses)
 
     def _split(self, data: Data, eval_data: Data | None) -> tuple[Data, Data | None]:
         """Rows to learn from, and rows to stop by."""

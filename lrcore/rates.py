@@ -13,7 +13,7 @@ from lrcore.arguments import check_number
 from lrcore.fitting import Data, Fit
 from lrcore.schedules import Schedule, spec
 from lrcore.states import Method
-from lrcore.sweep import side_by_side, sweep
+from lrcore.sweep import Sweep, side_by_side, sweep
 
 #: What `lr` comes to: "auto", a rate, a schedule, or an array of rates.
 Rates = str | float | Schedule | np.ndarray
@@ -26,6 +26,12 @@ COST = 3.0
 
 #: How many rates are tried at once; the first ones are so far apart, the second ones so close.
 TRIED, COARSE, FINE = 8, 8.0, 2.0
+
+#: Share of the rows that the first ones are tried on.
+COARSE_SHARE = 0.2
+
+#: How many standard errors a rate may be behind the best and be counted as good.
+CAUTION = 1.0
 
 #: Share of the rows tried on that the rates are judged by, and rows that say nothing about a rate.
 HELD_OUT, FEWEST_ROWS = 0.25, 100
@@ -82,20 +88,22 @@ def find_lr(how: Fit, method_of: Callable[[float, int], Method], data: Data, gue
         return guess
     together = side_by_side(method) and len(data.targets) == 1
     budget = SHARE * n_rows * how.max_iter / (COST if together else TRIED)
-    order = epochs.shuffled(n_rows, SEED)
-    coarse, fine = COARSE ** np.arange(3.0 - TRIED, 3.0), FINE ** np.arange(-4.0, TRIED - 4.0)
-    for share, spacing in ((0.2, coarse), (0.8, fine)):
-        room = share * min(max(budget, LEAST_ROWS), MOST_ROWS)
-        part, features = compact(data.take(order[: int(room) + FEWEST_ROWS]), method)
-        n_held_out = int(HELD_OUT * part.rows.shape[0])
-        training = part.span(n_held_out, part.rows.shape[0])
-        n_training = training.rows.shape[0]
-        passes = min(how.max_iter, max(1, int(room / n_training)))
-        steps = passes * -(-n_training // method.batch_size)
+    budget = int(min(max(budget, LEAST_ROWS), MOST_ROWS))
+    chosen = epochs.shuffled(n_rows, SEED)[: budget + FEWEST_ROWS]
+    part, features = compact(data.take(chosen), method)
+    center = guess
+    for share, spacing in (
+        (COARSE_SHARE, COARSE ** np.arange(3.0 - TRIED, 3.0)),
+        (1.0 - COARSE_SHARE, FINE ** np.arange(-4.0, TRIED - 4.0)),
+    ):
+        room = int(share * budget)
+        n_part = min(room + FEWEST_ROWS, part.rows.shape[0])
+        n_held_out = int(HELD_OUT * n_part)
+        training = part.span(n_held_out, n_part)
+        passes = min(how.max_iter, max(1, room // (n_part - n_held_out)))
+        steps = passes * -(-(n_part - n_held_out) // method.batch_size)
 
-        def method_at(
-            rate: float, features: np.ndarray | None = features, steps: int = steps
-        ) -> Method:
+        def method_at(rate: float, steps: int = steps) -> Method:
             made = method_of(rate, steps)
             if features is None or made.factors is None:
                 return made
@@ -103,14 +111,31 @@ def find_lr(how: Fit, method_of: Callable[[float, int], Method], data: Data, gue
 
         # At the largest rates blocks are single rows, for which threads would only wait.
         trial = Fit(passes, how.shuffle, SEED, n_threads=1, verbose=0, names_trouble=False)
+        held_out = part.span(0, n_held_out)
         try:
-            found = sweep(trial, method_at, training, guess * spacing, part.span(0, n_held_out))
+            found = sweep(trial, method_at, training, center * spacing, held_out)
         except FloatingPointError:
             return guess
-        if found.outcome.interrupted:
+        if found.interrupted:
             raise KeyboardInterrupt("stopped while it looked for a rate; nothing has been learnt")
-        guess = found.best
-    return guess
+        best = float(found.rates[found.best])
+        center = cautious(found, held_out, guess) if center == guess else best
+    return best
+
+
+def cautious(found: Sweep, held_out: Data, guess: float) -> float:
+    """The rate nearest to the guess among those that the held-out rows cannot tell from the best:
+    where nothing can be learnt from so few rows, the best is as likely as not a rate that learns
+    nothing."""
+    assert found.of_rows is not None
+    weight = np.ones(len(found.of_rows[0])) if held_out.weight is None else held_out.weight
+    with np.errstate(invalid="ignore"):
+        more = (found.of_rows - found.of_rows[found.best]) * (weight / weight.mean())
+        error = more.std(axis=1) / np.sqrt(len(weight))
+    as_good = np.isfinite(found.losses) & (more.mean(axis=1) <= CAUTION * error)
+    as_good[found.best] = True
+    distance = np.where(as_good, np.abs(np.log(found.rates / guess)), np.inf)
+    return float(found.rates[int(np.argmin(distance))])
 
 
 def compact(data: Data, method: Method) -> tuple[Data, np.ndarray | None]:

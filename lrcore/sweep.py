@@ -25,15 +25,19 @@ OutcomeAt = Callable[[int], Outcome]
 
 @dataclass(frozen=True)
 class Sweep:
-    """Fits at several rates: what each lost, held out or else in its last epoch, and the best."""
+    """Fits at several rates: what each lost, held out or else in its last epoch, the outcome by
+    place, and what each held-out row lost at each rate, (n_rates, n_rows)."""
 
     rates: np.ndarray
     losses: np.ndarray
-    outcome: Outcome
+    outcome_at: OutcomeAt
+    of_rows: np.ndarray | None
+    interrupted: bool
 
     @property
-    def best(self) -> float:
-        return float(self.rates[int(np.argmin(self.losses))])
+    def best(self) -> int:
+        """The place of the rate that lost least."""
+        return int(np.argmin(self.losses))
 
 
 def side_by_side(method: Method) -> bool:
@@ -52,43 +56,47 @@ def together(method_of: MethodOf, rates: np.ndarray) -> Method:
 def sweep(
     how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray, held_out: Data | None
 ) -> Sweep:
-    """Fit at each rate; the model is the one that lost least.
+    """Fit at each rate.
 
     Raises FloatingPointError if all diverge.
     """
-    if len(rates) > 1 and len(data.targets) == 1 and side_by_side(method_of(1.0)):
-        outcome_at, losses = _in_one_pass(how, method_of, data, rates)
-    else:
-        outcome_at, losses = _one_by_one(how, method_of, data, rates)
-    if held_out is not None:
-        for k in np.flatnonzero(np.isfinite(losses)):
-            losses[k] = held_out.mean_loss(outcome_at(int(k)).fitted, how.n_threads)
+    one_pass = len(rates) > 1 and len(data.targets) == 1 and side_by_side(method_of(1.0))
+    fits = _in_one_pass if one_pass else _one_by_one
+    found = fits(how, method_of, data, rates, held_out)
+    losses = found.losses
+    if held_out is not None and found.of_rows is not None:
+        losses = np.array([held_out.mean(lost) for lost in found.of_rows])
     losses = np.where(np.isfinite(losses), losses, np.inf)
     if not np.isfinite(losses).any():
         raise FloatingPointError(
             f"the fit diverged at every rate from {min(rates):.3g} to {max(rates):.3g}; give "
             f"smaller ones, from lr={min(rates) / 1000:.3g}, or scale='auto'"
         )
-    return Sweep(np.asarray(rates), losses, outcome_at(int(np.argmin(losses))))
+    return replace(found, losses=losses)
 
 
 def _one_by_one(
-    how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray
-) -> tuple[OutcomeAt, np.ndarray]:
+    how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray, held_out: Data | None
+) -> Sweep:
     outcomes, losses = [], np.full(len(rates), np.inf)
+    of_rows = None if held_out is None else np.full((len(rates), held_out.rows.shape[0]), np.inf)
     for k, rate in enumerate(rates):
         method = method_of(float(rate))
         try:
             outcomes.append(how.run(method, data, None, None))
-            losses[k] = outcomes[-1].curve[-1]
         except FloatingPointError:
             outcomes.append(Outcome(Fitted([], method), [], []))
-    return outcomes.__getitem__, losses
+            continue
+        losses[k] = outcomes[-1].curve[-1]
+        if held_out is not None and of_rows is not None:
+            of_rows[k] = held_out.row_losses(outcomes[-1].fitted, how.n_threads)
+    stopped = any(outcome.interrupted for outcome in outcomes)
+    return Sweep(rates, losses, outcomes.__getitem__, of_rows, stopped)
 
 
 def _in_one_pass(
-    how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray
-) -> tuple[OutcomeAt, np.ndarray]:
+    how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray, held_out: Data | None
+) -> Sweep:
     method = together(method_of, rates)
     whole = how.run(method, data, None, None)
     assert whole.lane_curves is not None
@@ -102,7 +110,13 @@ def _in_one_pass(
         fitted = Fitted(states, one, whole.fitted.scale)
         return replace(whole, fitted=fitted, curve=curves[:, k].tolist(), lane_curves=None)
 
-    return outcome_at, curves[-1].copy()
+    of_rows = None
+    if held_out is not None:
+        margins = whole.fitted.margins(held_out.rows, how.n_threads).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lost = [method.loss.evaluate(z, held_out.targets[0])[0] for z in margins.T]
+        of_rows = np.stack(lost)
+    return Sweep(rates, curves[-1].copy(), outcome_at, of_rows, whole.interrupted)
 
 
 def lane(state: State, method: Method, k: int, one: Method, rows: Rows) -> State:
