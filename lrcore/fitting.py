@@ -73,23 +73,23 @@ class Fitted:
 
     def margins(self, rows: Rows, n_threads: int | None) -> np.ndarray:
         """X @ weights.T + intercepts, (n_rows, n_outputs), in X's dtype."""
+        if self.n_outputs > 1 and rows.one_pass:
+            return rows.margins_of_several(*self._by_feature(rows.dtype), n_threads)
         weights, intercepts = (part.astype(rows.dtype, copy=False) for part in self.weights)
-        if len(weights) > 1 and rows.one_pass:
-            return rows.margins_of_several(self._by_feature(rows.dtype), intercepts, n_threads)
         columns = [rows.margins(w, float(b), n_threads) for w, b in zip(weights, intercepts)]
         return np.stack(columns, axis=1)
 
-    def _by_feature(self, dtype: np.dtype[Any]) -> np.ndarray:
-        """The weights as `Rows.margins_of_several` takes them: those of the state, if they are
-        what they should be, else a copy, made anew each time to save its memory."""
+    def _by_feature(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and intercepts as `Rows.margins_of_several` takes them: those of the state, if
+        they are what they should be, else a copy, made anew each time to save its memory."""
         state, n = self.states[0], self.n_outputs
         paid = not state.debt.owed.any() and state.average is None and self.scale is None
         if len(self.states) == 1 and paid and state.array.dtype == dtype:
-            return state.array[:-1, :n]
-        weights = self.weights[0]
+            return state.array[:-1, :n], state.array[-1, :n].copy()
+        weights, intercepts = (part.astype(dtype, copy=False) for part in self.weights)
         padded = np.zeros((weights.shape[1], -(-n // 8) * 8), dtype)
         padded[:, :n] = weights.T
-        return padded[:, :n]
+        return padded[:, :n], intercepts
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def sweep(
     found = fits(how, method_of, data, rates, held_out)
     losses = found.losses
     if held_out is not None and found.of_rows is not None:
-        losses = np.array([held_out.mean(lost) for lost in found.of_rows])
+        with np.errstate(over="ignore"):
+            losses = np.array([held_out.mean(lost) for lost in found.of_rows])
     losses = np.where(np.isfinite(losses), losses, np.inf)
     if not np.isfinite(losses).any():
         raise FloatingPointError(

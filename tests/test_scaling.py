@@ -284,7 +284,7 @@ def test_magnitudes_at_the_ends_of_the_range_give_finite_weights(dtype):
     tiny, most = np.finfo(dtype).tiny, np.finfo(dtype).max
     rows = (DENSE[:, :3] / np.abs(DENSE[:, :3]).max(axis=0)).astype(dtype)
     for unit in (tiny / 1e3, tiny, most):
-        reg = LinearRegressor(scale="auto", penalty=None, max_iter=20, random_state=0)
+        reg = LinearRegressor(scale="auto", penalty=None, lr=0.5, max_iter=20, random_state=0)
         reg.fit(rows * dtype(unit), 100 * TARGET)
         assert np.abs(reg._fitted.states[0].weights).max() > 8
         assert np.isfinite(reg.coef_).all()

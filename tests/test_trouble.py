@@ -136,7 +136,7 @@ def test_several_outputs_stagnate_together():
 
 def test_a_penalty_that_holds_weights_back_is_no_stagnation():
     for keywords in ({"alpha": 30.0}, {"penalty": "l1", "alpha": 1.0}):
-        clf = LinearClassifier(max_iter=20, random_state=0, **keywords)
+        clf = LinearClassifier(max_iter=20, lr=0.5, random_state=0, **keywords)
         assert warned(clf, X, LABELS) == []
         assert clf.loss_curve_[-1] > 0.6
 
