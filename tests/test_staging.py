@@ -107,7 +107,7 @@ def test_a_staged_fit_has_the_same_bits_for_every_build_and_thread_count(
     rule, penalty, monkeypatch
 ):
     monkeypatch.setattr(staging, "CACHE_BYTES", 1024)
-    X = text_like(n_rows=400)
+    X = text_like(n_rows=200)
     y = np.asarray(X[:, X.getnnz(axis=0).argmax()].toarray()[:, 0] > 0.4)
     results = []
     for build in BUILDS:

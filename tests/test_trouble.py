@@ -264,12 +264,12 @@ def test_recovery_keeps_nothing_unless_asked(monkeypatch):
 @pytest.mark.parametrize("batch_size", [1, 32])
 def test_recovery_has_the_same_bits_for_builds_and_threads(monkeypatch, batch_size):
     found = []
-    rule = SGD(lr=Constant(0.02).then(Constant(50.0), at=900 // batch_size))
+    rule = SGD(lr=Constant(0.02).then(Constant(50.0), at=450 // batch_size))
     for build in BUILDS:
         monkeypatch.setattr(_core, "kernels", _core.load(build))
         for n_threads in THREADS:
             reg = LinearRegressor(
-                optimizer=rule, on_divergence="recover", random_state=0, max_iter=8,
+                optimizer=rule, on_divergence="recover", random_state=0, max_iter=4,
                 n_threads=n_threads, batch_size=batch_size, penalty="l1", average=True,
             ).fit(X, np.stack([TARGET, -TARGET], axis=1))  # fmt: skip
             found.append((reg.coef_, reg.loss_curve_, reg.history_["rate"]))
