@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from benchmarks.workloads import power_law
 from scipy import sparse
+from sklearn.datasets import load_svmlight_file
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from lrcore import demo
@@ -52,6 +53,18 @@ def read_tsv(path):
         rows = [line.rstrip("\n").split("\t", 2) for line in file]
     split, label, text = zip(*(row for row in rows if row[0] in ("train", "test")))
     return np.array(split), np.array(label), list(text)
+
+
+def a9a(folder):
+    """The matrix of a9a.svm.gz, of two classes, if there is a folder with it.
+
+    A fifth of the rows, drawn, is held out.
+    """
+    if folder:
+        path = str(Path(folder) / "a9a.svm.gz")
+        X, y = load_svmlight_file(path, n_features=123, dtype=np.float32)
+        held_out = np.random.RandomState(0).permutation(len(y)) % 5 == 0
+        yield Matrix.split("a9a", X, (y > 0).astype(int), held_out)
 
 
 def hashed_words(texts, bits):

@@ -1,32 +1,20 @@
 """Fits without a rate against the best of a grid of rates, by the log loss of rows held out.
 
-python bench/rate_free.py --data FOLDER [--svmlight FILE]
+python bench/rate_free.py --data FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import time
 
 import matrices
 import numpy as np
-from sklearn.datasets import load_svmlight_file
 
-import lrcore
 from lrcore import AdaGrad, DoG, LinearClassifier
 
 #: What AdaGrad is given: four a decade.
 RATES = np.logspace(-2, 1, 13)
-
-
-def from_svmlight(path):
-    """A data file of two classes; a tenth of the rows, drawn, is held out."""
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rb") as file:
-        X, y = load_svmlight_file(file, dtype=np.float32)
-    held_out = np.random.RandomState(0).permutation(len(y)) % 10 == 0
-    return matrices.Matrix.split(str(path), X, (y > 0).astype(int), held_out)
 
 
 def held_out_loss(clf, matrix):
@@ -66,22 +54,17 @@ def compare(matrix, epochs):
         print(f"    {name:34s} {loss:.5f}  {loss / best - 1:+.2%}  {seconds:.2f} s", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="a folder with 20news.tsv.gz")
-    parser.add_argument("--svmlight", help="a data file of two classes")
-    parser.add_argument("--quick", action="store_true", help="small matrices")
-    options = parser.parse_args()
-    print(f"lrcore {lrcore.__version__}")
-    if options.svmlight:
-        matrix = from_svmlight(options.svmlight)
-        print(matrix)
-        for epochs in (1, 5, 20):
-            compare(matrix, epochs)
-    for matrix in matrices.fits(options.data, options.quick):
+def report_rate_free(folder, quick=False):
+    """After few epochs and many."""
+    for matrix in [*matrices.a9a(folder), *matrices.fits(folder, quick)]:
+        print(f"\nwithout a rate, {matrix}")
         for epochs in (1, 5, 20):
             compare(matrix, epochs)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="a folder with 20news.tsv.gz and a9a.svm.gz")
+    parser.add_argument("--quick", action="store_true", help="small matrices")
+    options = parser.parse_args()
+    report_rate_free(options.data, options.quick)

@@ -24,7 +24,6 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
 import lrcore
-from lrcore import datafile
 from lrcore.rules import rule_class
 
 GRID = np.logspace(-3, 3, 13)
@@ -75,10 +74,7 @@ def large(matrix):
 
 def problems(folder):
     """What there is, one at a time."""
-    if folder and (Path(folder) / "a9a.svm.gz").is_file():
-        X, y, _ = datafile.read(Path(folder) / "a9a.svm.gz")
-        held_out = np.random.RandomState(0).permutation(len(y)) % 5 == 0
-        yield large(matrices.Matrix.split("a9a", X, y, held_out))
+    yield from map(large, matrices.a9a(folder))
     if folder and (Path(folder) / "20news.tsv.gz").is_file():
         yield large(matrices.news(folder, BITS))
     try:

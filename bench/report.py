@@ -4,7 +4,7 @@ libraries; fits of sparse and dense rows, and predictions, against those of othe
     python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION]
 
 Sections: rules,peers,call,low,small,memory of steps; epochs,optimum,softmax,dense,far,rates,
-predict of linear models.
+auto,rate_free,predict of linear models.
 FOLDER is where 20news.tsv.gz is: lines of split, label and text; rates also takes a9a.svm.gz.
 Other libraries take part where they are installed: torch, deepspeed, numba, optax, vowpalwabbit,
 liblinear-official.
@@ -17,11 +17,13 @@ import platform
 import time
 import warnings
 
+import auto
 import dense
 import linear
 import linear_peers
 import numpy as np
 import peers
+import rate_free
 import rates
 import scale
 import scipy
@@ -73,6 +75,8 @@ def main():
         "dense": lambda: dense.report_dense(rows, counts, fit_rounds, fitters),
         "far": lambda: scale.report_far(rows, (near, far), counts, fit_rounds),
         "rates": lambda: rates.report_rates(args.data),
+        "auto": lambda: auto.report_auto(args.data, rounds=fit_rounds),
+        "rate_free": lambda: rate_free.report_rate_free(args.data, args.quick),
         "predict": lambda: scale.report_predict(rows, (near, far - 2), counts, 3 * fit_rounds),
     }
     wanted = args.only.split(",") if args.only else list(sections)

@@ -48,6 +48,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "DivergenceError",
     "DoG",
     "LinearClassifier",
     "LinearRegressor",
@@ -56,6 +57,7 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSProp",
+    "RateWarning",
     "ScheduleFreeAdamW",
     "check_stable",
     "estimate_lipschitz",
@@ -72,8 +74,10 @@ __all__ = [
 ]
 
 _LATER = {
+    "DivergenceError": "lrcore.trouble",
     "LinearClassifier": "lrcore.linear_model",
     "LinearRegressor": "lrcore.linear_model",
+    "RateWarning": "lrcore.trouble",
     "check_stable": "lrcore.stability",
     "estimate_lipschitz": "lrcore.stability",
     "load": "lrcore.model_file",

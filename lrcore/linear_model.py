@@ -103,7 +103,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     lr : "auto", float, Schedule, str, or list of floats
         The learning rate. ``"auto"`` keeps the rate of a rule that was given as an object; of one
         that was named ``fit`` looks for the best, on some of the rows, in a tenth of its time or
-        that of 2,000 rows: the rate that loses least on a quarter of them after a fit on the
+        that of 2,000 rows: the rate that loses least on half of them after a fit on the
         others. ``partial_fit`` then goes on with what ``fit`` found, else with the rule's default.
         A number falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio
         et al. 2023) and stays as it is in ``partial_fit``; give a schedule, such as
