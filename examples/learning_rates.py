@@ -152,10 +152,10 @@ def steps_needed(rate, share=0.01):
     return optimizer.t
 
 
-shares = np.append(np.logspace(-3, -0.2, 15), [0.8, 0.9, 0.95, 0.98, 0.99, 0.995])
-needed = np.array([steps_needed(share * 2 / L) for share in shares])
+shares_tried = np.append(np.logspace(-3, -0.2, 15), [0.8, 0.9, 0.95, 0.98, 0.99, 0.995])
+needed = np.array([steps_needed(share * 2 / L) for share in shares_tried])
 slow = lrcore.LinearRegressor(
-    optimizer=lrcore.SGD(lr=Constant(shares[0] * 2 / L)), penalty=None, fit_intercept=False,
+    optimizer=lrcore.SGD(lr=Constant(shares_tried[0] * 2 / L)), penalty=None, fit_intercept=False,
     batch_size=len(y), max_iter=100,
 )  # fmt: skip
 with warnings.catch_warnings(record=True) as caught:
@@ -164,29 +164,29 @@ with warnings.catch_warnings(record=True) as caught:
 range_test = lrcore.lr_range_test(slow, X, y, lr_min=1e-3, lr_max=100)
 
 fig, (left, right) = plt.subplots(1, 2, num="2_too_low")
-left.loglog(shares, needed, "o-")
+left.loglog(shares_tried, needed, "o-")
 left.axvline(1, color=BAD, linestyle=":")
 label(left, 1, needed[0], "2 / L", BAD, dx=-7, ha="right")
-label(left, shares[0], needed[0], f"{needed[0]:,} steps", GOOD, dx=9)
+label(left, shares_tried[0], needed[0], f"{needed[0]:,} steps", GOOD, dx=9)
 at = needed.argmin()
-label(left, shares[at], needed[at], f"{needed[at]} steps", GOOD, dx=-9, ha="right")
+label(left, shares_tried[at], needed[at], f"{needed[at]} steps", GOOD, dx=-9, ha="right")
 left.set(xlabel="rate, as a share of 2 / L", ylabel="steps to 1 % of the first loss")
 left.set_title("A tenth of the rate takes ten times the steps")
 range_test.plot(ax=right)
 right.set_title("A range test sees both ends")
-print(f"{needed[0]:,} steps at {shares[0]:g} of 2 / L, {needed[at]} at {shares[at]:g}")
+print(f"{needed[0]:,} steps at {shares_tried[0]:g} of 2 / L, {needed[at]} at {shares_tried[at]:g}")
 print(f"{caught[0].category.__name__}: {caught[0].message}")
 
 # %%
 # Decay beats a fixed rate, where gradients are noisy
 # ---------------------------------------------------
 #
-# A fixed rate :math:`\eta` never settles. With batches of :math:`b` rows and labels of variance
-# :math:`\sigma^2`, each step adds :math:`\eta^2 \sigma^2 H / b` to the variance of the weights and
-# takes the share :math:`2 \eta H` off what there is; the two balance at a loss of :math:`\eta
-# \sigma^2 \, \mathrm{tr}(H) / (4 b)` above the minimum. A high rate has a high floor, a low one
-# does not come down to its own in time; one that falls has the pace of the first and the floor of
-# the second.
+# A fixed rate :math:`\eta` never settles. With batches of :math:`b` rows and noise of variance
+# :math:`\sigma^2` in the labels, each step adds :math:`\eta^2 \sigma^2 H / b` to the variance of
+# the weights and takes the share :math:`2 \eta H` off what there is; the two balance at a loss of
+# :math:`\eta \sigma^2 \, \mathrm{tr}(H) / (4 b)` above the minimum. A high rate has a high floor, a
+# low one does not come down to its own in time; one that falls has the pace of the first and the
+# floor of the second.
 #
 # This is one pass over 20,000 rows in batches of 10, so the noise is always fresh; eight targets
 # are eight runs. Without noise there would be no floor, and nothing to gain. Nor is decay the only
@@ -200,7 +200,7 @@ truth = rng.normal(size=(TARGETS, 20))
 targets = stream @ truth.T + rng.normal(size=(N_ROWS, TARGETS))
 
 
-def one_pass(schedule, average=False, parts=50):
+def one_pass(schedule, average=False, parts=25):
     """Expected loss above its minimum after each part of a pass, the mean over the targets."""
     model = lrcore.LinearRegressor(
         optimizer=lrcore.SGD(lr=schedule), penalty=None, fit_intercept=False,
@@ -214,7 +214,7 @@ def one_pass(schedule, average=False, parts=50):
 
 
 def floor(rate):
-    """Where a fixed rate settles, by the formula above; the variance of the labels is 1."""
+    """Where a fixed rate settles, by the formula above; the noise has variance 1."""
     return rate * np.sum(scales**2) / (4 * BATCH)
 
 
@@ -231,7 +231,7 @@ colors = dict(zip(runs, (BAD, GOOD, OTHER)))
 fig, (left, right) = plt.subplots(1, 2, num="3_decay")
 high = best["falling to 0"]
 for name, at in (("fixed", high), ("fixed", best["fixed"]), ("falling to 0", high)):
-    left.semilogy(np.linspace(0, N_ROWS, 51)[1:], runs[name][at], color=colors[name])
+    left.semilogy(np.linspace(0, N_ROWS, 26)[1:], runs[name][at], color=colors[name])
     label(left, N_ROWS, ends[name][at], f"{RATES[at]:.2g}, {name}", colors[name])
 left.set(xlabel="rows seen", ylabel="expected loss above its minimum")
 left.xaxis.set_major_formatter("{x:,.0f}")
@@ -390,7 +390,7 @@ print(f"cycles, depths exchanged: {np.mean(exchanged[-1] > 0):.0%} have left the
 # the rate.
 #
 # This is logistic regression on 2,000 rows with noisy labels. The minimum is that of the dual
-# solver, which certifies how far from it it is at most.
+# solver, which certifies how close it has come.
 
 ALPHA = 1e-3
 rng = np.random.default_rng(3)
