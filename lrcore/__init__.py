@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lrcore import schedules
 from lrcore._core.threads import get_num_threads, num_threads, set_num_threads
 from lrcore.config import show_config
+from lrcore.minimize import minimize as _minimize
 from lrcore.optimizer import Optimizer
 from lrcore.rules import (
     FTRL,
@@ -27,8 +28,11 @@ from lrcore.rules import (
     Nadam,
     RAdam,
     RMSProp,
+    Rule,
     ScheduleFreeAdamW,
 )
+
+Rule.minimize = _minimize
 
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor

@@ -40,6 +40,11 @@ FLOORS = [
     {"rated"},
     {"range_test", "search"},
     {"model_file", "datafile", "demo"},
+    {"minimize.arguments", "minimize.box"},
+    {"minimize.objective", "minimize.stepper"},
+    {"minimize.outcome", "minimize.search"},
+    {"minimize.descent"},
+    {"minimize"},
     {""},
     {"cli"},
 ]

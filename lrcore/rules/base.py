@@ -8,6 +8,7 @@ table and arrays reach the compiled core.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -87,6 +88,10 @@ class Rule:
     maximize : bool
         Step up the gradient instead of down; decay still shrinks.
     """
+
+    #: Defined in `lrcore.minimize`, above the rules, and put here when the package is put together.
+    minimize: ClassVar[Callable[..., Any]]
+    minimize_stochastic: ClassVar[Callable[..., Any]]
 
     lr: float | Schedule | Plateau
     weight_decay: float = field(default=0.0, kw_only=True)
