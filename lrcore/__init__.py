@@ -9,10 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lrcore import minimize as _minimize
 from lrcore import schedules
 from lrcore._core.threads import get_num_threads, num_threads, set_num_threads
 from lrcore.config import show_config
-from lrcore.minimize import minimize as _minimize
 from lrcore.optimizer import Optimizer
 from lrcore.rules import (
     FTRL,
@@ -32,7 +32,8 @@ from lrcore.rules import (
     ScheduleFreeAdamW,
 )
 
-Rule.minimize = _minimize
+Rule.minimize = _minimize.minimize
+Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor

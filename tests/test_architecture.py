@@ -43,6 +43,7 @@ FLOORS = [
     {"minimize.arguments", "minimize.box"},
     {"minimize.objective", "minimize.stepper"},
     {"minimize.outcome", "minimize.search"},
+    {"minimize.polish", "minimize.stochastic"},
     {"minimize.descent"},
     {"minimize"},
     {""},

@@ -19,7 +19,7 @@ from lrcore.schedules import check_rate
 DIFFERENCES = ("2-point", "3-point", "cs")
 
 #: What is told of each step: the point and its value; True ends the run.
-Tell = Callable[[np.ndarray, float], bool]
+Tell = Callable[[np.ndarray, float | None], bool]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Options:
     n_threads: int | None = None
     line_search: str | None = None
     averaging: float | str | None = None
+    polish: str | None = None
 
     def __post_init__(self) -> None:
         check_count("maxiter", self.maxiter, 0)
@@ -42,15 +43,22 @@ class Options:
         threads.check(self.n_threads)
         if self.line_search not in (None, "armijo"):
             raise ValueError(f"line_search must be None or 'armijo', got {self.line_search!r}")
-        try:
-            check_ema(self.averaging)
-        except (TypeError, ValueError) as error:
-            raise type(error)(str(error).replace("ema", "averaging", 1)) from None
+        if self.polish not in (None, "lbfgs"):
+            raise ValueError(f"polish must be None or 'lbfgs', got {self.polish!r}")
+        check_averaging(self.averaging)
         if self.line_search is not None and self.averaging is not None:
             raise ValueError(
                 f"averaging={self.averaging!r} is of the rule's own steps, which "
                 f"line_search={self.line_search!r} shortens: leave one of them out"
             )
+
+
+def check_averaging(averaging: float | str | None) -> None:
+    """Raise unless it is what an Optimizer takes as its `ema`."""
+    try:
+        check_ema(averaging)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("ema", "averaging", 1)) from None
 
 
 def check_count(name: str, value: object, least: int) -> None:
@@ -157,7 +165,7 @@ def teller(callback: Any) -> Tell:
         names = set()
     by_keyword = names == {"intermediate_result"}
 
-    def tell(point: np.ndarray, value: float) -> bool:
+    def tell(point: np.ndarray, value: float | None) -> bool:
         try:
             if by_keyword:
                 callback(intermediate_result=OptimizeResult(x=point.copy(), fun=value))

@@ -8,10 +8,11 @@ import numpy as np
 
 from lrcore.minimize.arguments import Options, Tell
 from lrcore.minimize.box import Box
-from lrcore.minimize.objective import Objective, frozen
+from lrcore.minimize.objective import Objective, frozen, magnitude, surely_above
 from lrcore.minimize.outcome import (
     CONVERGED,
     HALTED,
+    HALTED_MESSAGE,
     NO_DECREASE,
     NOT_FINITE,
     OUT_OF_STEPS,
@@ -58,7 +59,7 @@ def descend(objective: Objective, stepper: Stepper, box: Box, how: Options, tell
         run.take(point, value)
         stepper.heed(value)
         if tell(point, value):
-            run.end(HALTED, "`callback` raised `StopIteration`.")
+            run.end(HALTED, HALTED_MESSAGE)
             if how.return_all:
                 run.points.append(point)
             break
@@ -119,18 +120,3 @@ class Stops:
                 run.end(CONVERGED, f"{what} has changed by {name} or less in {PATIENCE} steps.")
                 return True
         return False
-
-
-def surely_above(g: np.ndarray, limit: float) -> bool:
-    """Whether all of g is finite and its largest magnitude is above the limit, as far as the sum of
-    squares can tell: one pass over g, where that magnitude takes two.
-
-    The mean square is at most the square of the largest; a factor of 4 is ample for rounding.
-    """
-    flat = g.reshape(-1)
-    return 4.0 * limit * limit * flat.size < float(flat.dot(flat)) < math.inf
-
-
-def magnitude(x: np.ndarray) -> float:
-    """The largest absolute value; NaN if there is one."""
-    return float(max(x.max(), -x.min()))

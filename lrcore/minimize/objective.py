@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,21 +69,13 @@ class Objective:
     def value(self, point: np.ndarray) -> float:
         """The function there; it may be NaN or infinite."""
         returned = self._returned(point)
-        return number(returned[0] if self._paired else returned)
+        return number("fun", returned[0] if self._paired else returned)
 
     def gradient(self, point: np.ndarray) -> np.ndarray:
         """The gradient there, in the points' shape and dtype; valid until the next call."""
         g = self._slopes(point)
         self.njev += 1
-        if (
-            type(g) is np.ndarray
-            and g.dtype == self._dtype
-            and g.shape == self._shape
-            and g.flags.c_contiguous
-            and g.flags.aligned
-        ):
-            return g
-        return self._converted(g)
+        return converted("jac", g, self._shape, self._dtype)
 
     def _returned(self, point: np.ndarray) -> Any:
         """What fun returns there; called once for a point, which is told by its identity."""
@@ -116,26 +109,52 @@ class Objective:
 
         return slopes
 
-    def _converted(self, g: Any) -> np.ndarray:
-        array = np.asarray(g)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"jac must return real numbers, got {type(g).__name__} ({array.dtype})")
-        if array.shape != self._shape and not array.size == 1 == np.prod(self._shape):
-            raise ValueError(f"jac must return the shape of x, {self._shape}, got {array.shape}")
-        with np.errstate(over="ignore"):  # an infinity is noticed where it is used
-            made = np.array(array, dtype=self._dtype, order="C", subok=False)
-        return made.reshape(self._shape)
 
-
-def number(value: Any) -> float:
-    """What fun returned, as a float: a number, or an array of one."""
+def number(name: str, value: Any) -> float:
+    """What the function of this name returned, as a float: a number, or an array of one."""
     if type(value) is float or type(value) is np.float64:
         return float(value)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"fun must return a real number, got {value!r}")
+        raise TypeError(f"{name} must return a real number, got {value!r}")
     if array.size != 1:
         raise ValueError(
-            f"fun must return a single number, got an array of shape {array.shape}; its sum is one"
+            f"{name} must return a single number, got an array of shape {array.shape}; "
+            "its sum is one"
         )
     return float(array.item())
+
+
+def converted(name: str, g: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The gradient that the function of this name returned, as an array in one piece: itself if
+    it is one."""
+    if (
+        type(g) is np.ndarray
+        and g.dtype == dtype
+        and g.shape == shape
+        and g.flags.c_contiguous
+        and g.flags.aligned
+    ):
+        return g
+    array = np.asarray(g)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must return real numbers, got {type(g).__name__} ({array.dtype})")
+    if array.shape != shape and not array.size == 1 == math.prod(shape):
+        raise ValueError(f"{name} must return the shape of x, {shape}, got {array.shape}")
+    with np.errstate(over="ignore"):  # an infinity is noticed where it is used
+        return np.array(array, dtype=dtype, order="C", subok=False).reshape(shape)
+
+
+def surely_above(g: np.ndarray, limit: float) -> bool:
+    """Whether all of g is finite and its largest magnitude is above the limit, as far as the sum of
+    squares can tell: one pass over g, where that magnitude takes two.
+
+    The mean square is at most the square of the largest; a factor of 4 is ample for rounding.
+    """
+    flat = g.reshape(-1)
+    return 4.0 * limit * limit * flat.size < float(flat.dot(flat)) < math.inf
+
+
+def magnitude(x: np.ndarray) -> float:
+    """The largest absolute value; NaN if there is one."""
+    return float(max(x.max(), -x.min()))

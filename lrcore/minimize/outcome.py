@@ -13,13 +13,19 @@ from lrcore.minimize.stepper import Stepper
 #: Statuses, numbered as scipy's methods do.
 CONVERGED, OUT_OF_STEPS, NO_DECREASE, NOT_FINITE, HALTED = 0, 1, 2, 3, 99
 
+#: What scipy's methods say then.
+HALTED_MESSAGE = "`callback` raised `StopIteration`."
+
 
 @dataclass
 class Run:
-    """A run so far: the best point, the last gradient, and how it ends."""
+    """A run so far: the best point and its value, the last gradient and where it is, how it ends.
+
+    The value is None where nobody knows it; the last point is then the best.
+    """
 
     best: np.ndarray
-    value: float
+    value: float | None
     last: tuple[np.ndarray, np.ndarray]
     best_step: int = 0
     nit: int = 0
@@ -27,56 +33,61 @@ class Run:
     status: int = OUT_OF_STEPS
     message: str = ""
 
-    def take(self, point: np.ndarray, value: float) -> None:
-        """Remember a point if it is the best one, or as good as that."""
-        if value <= self.value:
+    def take(self, point: np.ndarray, value: float | None) -> bool:
+        """Remember a point, reached by step `nit`, if it is the best one or as good as that."""
+        better = value is None or self.value is None or value <= self.value
+        if better:
             self.best, self.value, self.best_step = point, value, self.nit
+        return better
 
     def gradient(self, objective: Objective) -> np.ndarray:
-        """The gradient at the best point, a copy; evaluated again unless that is the last point."""
-        at, g = self.last
-        return (g if at is self.best else objective.gradient(self.best)).copy()
+        """The gradient at the best point; evaluated again if that is not the last one."""
+        if self.last[0] is not self.best:
+            self.last = self.best, objective.gradient(self.best)
+        return self.last[1]
 
     def end(self, status: int, message: str) -> None:
         """Say how it ends."""
         self.status, self.message = status, message
 
 
-def result(run: Run, objective: Objective, stepper: Stepper) -> Any:
-    """The OptimizeResult of a run that has ended."""
+def settle(run: Run, stepper: Stepper, value_of: Any) -> None:
+    """Let an average of x, if one is kept, be the best point if it is; `value_of` a point."""
+    average = stepper.average()
+    if average is None or run.nit == 0 or run.status == NOT_FINITE:
+        return
+    point = frozen(average)
+    value = value_of(point)
+    if run.take(point, value):
+        run.message += " x is the average."
+    else:
+        run.message += f" The average, where fun is {value:.6g}, is not the best."
+
+
+def result(run: Run, stepper: Stepper, jac: np.ndarray, calls: Any) -> Any:
+    """The OptimizeResult of a run that has ended; `calls` has the numbers of evaluations."""
     from scipy.optimize import OptimizeResult
 
-    nit, rates = run.nit, stepper.rates[: run.nit]
-    average = stepper.average() if run.status != NOT_FINITE else None
     message = run.message
-    if average is not None:
-        point = frozen(average)
-        value = objective.value(point)
-        if value <= run.value:
-            run.take(point, value)
-            message += " x is the average."
-        else:
-            message += f" The average, where fun is {value:.6g}, is not the best."
-    if run.best_step < nit:
+    if run.best_step < run.nit:
         message += f" x is the best point, which step {run.best_step} reached."
     found = OptimizeResult(
-        x=run.best.copy(), fun=run.value, jac=run.gradient(objective),
-        nit=nit, nfev=objective.nfev, njev=objective.njev, status=run.status,
-        success=run.status == CONVERGED, message=message, lr_history=rates,
-        best_nit=run.best_step,
+        x=run.best.copy(), fun=run.value, jac=jac.copy(), nit=run.nit, nfev=calls.nfev, njev=calls.njev,
+        status=run.status, success=run.status == CONVERGED, message=message,
+        lr_history=stepper.rates[: run.nit], best_nit=run.best_step,
     )  # fmt: skip
     if run.points:
         found.allvecs = [point.copy() for point in run.points]
     return found
 
 
-def show(result: Any, name: str) -> None:
+def show(found: Any, name: str) -> None:
     """Print what `disp` asks for."""
-    print(f"{name}: {result.message}")
+    print(f"{name}: {found.message}")
     for label, key in (
         ("function value", "fun"),
         ("steps", "nit"),
         ("function evaluations", "nfev"),
         ("gradient evaluations", "njev"),
     ):
-        print(f"    {label}: {result[key]}")
+        print(f"    {label}: {found[key]}")
