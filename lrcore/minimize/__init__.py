@@ -173,10 +173,10 @@ def minimize(
 
     run = descend(objective, stepper, box, how, tell)
     outcome.settle(run, stepper, objective.value)
-    result = outcome.result(run, stepper, run.gradient(objective), objective)
+    result = outcome.result(run, run.gradient(objective), objective)
     if polish is not None and run.status != outcome.HALTED:
         phases = (result, polished(run, objective, box, how, tell))
-        result = outcome.result(run, stepper, run.gradient(objective), objective)
+        result = outcome.result(run, run.gradient(objective), objective)
         result.phases = phases
     if disp:
         outcome.show(result, type(rule).__name__)
@@ -276,7 +276,7 @@ def minimize_stochastic(
 
     run = stochastic.pass_over(rows, stepper, n, batch_size, epochs, seed, return_all, tell)
     outcome.settle(run, stepper, rows.value)
-    result = outcome.result(run, stepper, run.last[1], rows)
+    result = outcome.result(run, run.last[1], rows)
     if disp:
         outcome.show(result, type(rule).__name__)
     return result

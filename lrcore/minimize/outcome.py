@@ -9,6 +9,7 @@ import numpy as np
 
 from lrcore.minimize.objective import Objective, frozen
 from lrcore.minimize.stepper import Stepper
+from lrcore.numerics import Floats
 
 #: Statuses, numbered as scipy's methods do.
 CONVERGED, OUT_OF_STEPS, NO_DECREASE, NOT_FINITE, HALTED = 0, 1, 2, 3, 99
@@ -29,6 +30,7 @@ class Run:
     last: tuple[np.ndarray, np.ndarray]
     best_step: int = 0
     nit: int = 0
+    rates: Floats = field(default_factory=lambda: np.empty(0))
     points: list[np.ndarray] = field(default_factory=list)
     status: int = OUT_OF_STEPS
     message: str = ""
@@ -52,7 +54,9 @@ class Run:
 
 
 def settle(run: Run, stepper: Stepper, value_of: Any) -> None:
-    """Let an average of x, if one is kept, be the best point if it is; `value_of` a point."""
+    """Close a run of steps: note their rates, and let an average of x, if one is kept, be the best
+    point if it is; `value_of` a point."""
+    run.rates = stepper.rates[: run.nit]
     average = stepper.average()
     if average is None or run.nit == 0 or run.status == NOT_FINITE:
         return
@@ -64,7 +68,7 @@ def settle(run: Run, stepper: Stepper, value_of: Any) -> None:
         run.message += f" The average, where fun is {value:.6g}, is not the best."
 
 
-def result(run: Run, stepper: Stepper, jac: np.ndarray, calls: Any) -> Any:
+def result(run: Run, jac: np.ndarray, calls: Any) -> Any:
     """The OptimizeResult of a run that has ended; `calls` has the numbers of evaluations."""
     from scipy.optimize import OptimizeResult
 
@@ -72,9 +76,10 @@ def result(run: Run, stepper: Stepper, jac: np.ndarray, calls: Any) -> Any:
     if run.best_step < run.nit:
         message += f" x is the best point, which step {run.best_step} reached."
     found = OptimizeResult(
-        x=run.best.copy(), fun=run.value, jac=jac.copy(), nit=run.nit, nfev=calls.nfev, njev=calls.njev,
-        status=run.status, success=run.status == CONVERGED, message=message,
-        lr_history=stepper.rates[: run.nit], best_nit=run.best_step,
+        x=run.best.copy(), fun=run.value, jac=jac.copy(),
+        nit=run.nit, nfev=calls.nfev, njev=calls.njev, status=run.status,
+        success=run.status == CONVERGED, message=message, lr_history=run.rates,
+        best_nit=run.best_step,
     )  # fmt: skip
     if run.points:
         found.allvecs = [point.copy() for point in run.points]
