@@ -161,8 +161,7 @@ def minimize(
     refuse_constraints(self, constraints)
     x = check_start(x0)
     box = Box(bounds, x)
-    moved = {"bounds": bounds if box.bounded else None, "line_search": line_search}
-    rule = check_rule(self, 1, maxiter, moved)
+    rule = check_rule(self, 1, maxiter, box, line_search, averaging)
     tell = teller(callback)
     objective = Objective(
         fun, finite_differences if jac is None or jac is False else jac, args, x, box
@@ -265,8 +264,7 @@ def minimize_stochastic(
     x = check_start(x0)
     box = Box(bounds, x)
     steps = -(-n // batch_size)
-    moved = {"bounds": bounds if box.bounded else None}
-    rule = check_rule(self, steps, steps * epochs, moved)
+    rule = check_rule(self, steps, steps * epochs, box, None, averaging)
     if fun is None and isinstance(rule.lr, Plateau):
         raise ValueError(f"{rule!r} goes by the function: give fun, its mean over all rows")
     tell = teller(callback)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrcore._core import threads
+from lrcore.minimize.box import Box
 from lrcore.options import check_ema
 from lrcore.rules import Rule
 from lrcore.schedules import check_rate
@@ -69,27 +70,33 @@ def check_count(name: str, value: object, least: int) -> None:
         raise ValueError(f"{name} must be >= {least}, got {value}")
 
 
-def check_rule(rule: Rule, steps_per_epoch: int, total_steps: int, ways: Mapping[str, Any]) -> Rule:
+def check_rule(
+    rule: Rule, steps_per_epoch: int, total_steps: int, box: Box, line_search: str | None,
+    averaging: float | str | None,
+) -> Rule:  # fmt: skip
     """The rule with its schedule in steps.
-
-    `ways` are the arguments at hand that move the parameters from outside the rule.
 
     Raises
     ------
     ValueError
-        If the rule maximises, or does not bear to have its parameters moved.
+        If the rule maximises, or keeps an average that what is asked for would spoil.
     """
     if rule.maximize:
         raise ValueError(
             f"{rule!r} steps up the gradient: give a rule without maximize=True, and -fun for a "
             "maximum"
         )
-    given = [f"{name}={value!r}" for name, value in ways.items() if value is not None]
-    if given and rule.averages:
-        raise ValueError(
-            f"{type(rule).__name__} keeps an average that it could not go on with if its "
-            f"parameters were moved by {given[0]}: use another rule, such as lrcore.AdamW"
-        )
+    given = {
+        "bounds": True if box.bounded else None,
+        "line_search": line_search,
+        "averaging": averaging,
+    }
+    for name, value in given.items():
+        if value is not None and rule.averages:
+            raise ValueError(
+                f"{type(rule).__name__} keeps an average of its own steps, which goes with neither "
+                f"bounds, a line search nor another average: leave out {name}, or use another rule"
+            )
     return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=max(total_steps, 1))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrcore.minimize.arguments import Options, Tell
 from lrcore.minimize.box import Box
-from lrcore.minimize.objective import Objective, frozen, magnitude, surely_above
+from lrcore.minimize.objective import Objective, all_finite, frozen, magnitude, surely_above
 from lrcore.minimize.outcome import (
     CONVERGED,
     HALTED,
@@ -81,17 +81,16 @@ class Stops:
             run.end(NOT_FINITE, f"fun is {value} after {run.nit} steps.")
             return True
         steep = self._box.reduced(point, g)
-        if not surely_above(steep, self._how.gtol):
-            # A gradient that is not finite need not show in what the box leaves of it.
-            largest = magnitude(steep)
-            if not math.isfinite(largest):
+        if (steep is not g and not all_finite(g)) or not surely_above(steep, self._how.gtol):
+            if not all_finite(g):
                 run.end(NOT_FINITE, f"jac has a {magnitude(g)} after {run.nit} steps.")
                 return True
+            largest = magnitude(steep)
             if largest <= self._how.gtol:
                 run.end(
-                    CONVERGED, f"The gradient's largest element is {largest:.3g}, gtol is "
-                    f"{self._how.gtol:.3g}.",
-                )  # fmt: skip
+                    CONVERGED,
+                    f"The gradient's largest element is {largest:.3g}, gtol is {self._how.gtol:.3g}.",
+                )
                 return True
         if self._settled(run, point, value):
             return True

@@ -152,7 +152,14 @@ def surely_above(g: np.ndarray, limit: float) -> bool:
     The mean square is at most the square of the largest; a factor of 4 is ample for rounding.
     """
     flat = g.reshape(-1)
-    return 4.0 * limit * limit * flat.size < float(flat.dot(flat)) < math.inf
+    with np.errstate(over="ignore"):
+        squares = float(flat.dot(flat))
+    return 4.0 * limit * limit * flat.size < squares < math.inf
+
+
+def all_finite(g: np.ndarray) -> bool:
+    """Whether g has neither NaN nor infinity."""
+    return surely_above(g, 0.0) or math.isfinite(magnitude(g))
 
 
 def magnitude(x: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,8 +37,11 @@ class Run:
     message: str = ""
 
     def take(self, point: np.ndarray, value: float | None) -> bool:
-        """Remember a point, reached by step `nit`, if it is the best one or as good as that."""
-        better = value is None or self.value is None or value <= self.value
+        """Remember a point, reached by step `nit`, if it is the best one or as good as that.
+
+        One where the function is -inf is none.
+        """
+        better = value is None or self.value is None or -math.inf < value <= self.value
         if better:
             self.best, self.value, self.best_step = point, value, self.nit
         return better

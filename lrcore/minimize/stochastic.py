@@ -9,7 +9,7 @@ import numpy as np
 
 from lrcore import numerics
 from lrcore.minimize.arguments import Tell
-from lrcore.minimize.objective import converted, frozen, magnitude, number, surely_above
+from lrcore.minimize.objective import all_finite, converted, frozen, magnitude, number
 from lrcore.minimize.outcome import CONVERGED, HALTED, HALTED_MESSAGE, NOT_FINITE, Run
 from lrcore.minimize.stepper import Stepper
 
@@ -68,7 +68,7 @@ def pass_over(
         for batch in batches(n, batch_size, seed, epoch):
             g = rows.gradient(point, batch)
             run.last = (point, g)
-            if not (surely_above(g, 0.0) or math.isfinite(magnitude(g))):
+            if not all_finite(g):
                 run.end(NOT_FINITE, f"grad_batch has a {magnitude(g)} after {run.nit} steps.")
                 return run
             try:
