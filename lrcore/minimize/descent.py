@@ -89,7 +89,7 @@ class Stops:
             if largest <= self._how.gtol:
                 run.end(
                     CONVERGED,
-                    f"The gradient's largest element is {largest:.3g}, gtol is {self._how.gtol:.3g}.",
+                    f"The gradient's largest element is {largest:.3g}, within gtol.",
                 )
                 return True
         if self._settled(run, point, value):
