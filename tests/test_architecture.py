@@ -40,7 +40,7 @@ FLOORS = [
     {"rated"},
     {"range_test", "search"},
     {"model_file", "datafile", "demo"},
-    {"minimize.box"},
+    {"minimize.box", "minimize.points"},
     {"minimize.arguments"},
     {"minimize.objective", "minimize.stepper"},
     {"minimize.outcome", "minimize.search"},

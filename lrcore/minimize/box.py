@@ -48,7 +48,7 @@ class Box:
     def project(self, x: np.ndarray) -> None:
         """Move x into the box, in place."""
         if self.bounded:
-            np.clip(x, self.low, self.high, out=x)
+            np.minimum(np.maximum(x, self.low, out=x), self.high, out=x)
 
     def reduced(self, point: np.ndarray, g: np.ndarray) -> np.ndarray:
         """What a unit step along -g, projected, changes: the gradient where nothing is bounded,
@@ -56,7 +56,9 @@ class Box:
         if not self.bounded:
             return g
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(point - np.clip(point - g, self.low, self.high))
+            way = point - g
+            self.project(way)
+            return np.subtract(point, way, out=way)
 
 
 def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

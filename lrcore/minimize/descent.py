@@ -8,7 +8,7 @@ import numpy as np
 
 from lrcore.minimize.arguments import Options, Tell
 from lrcore.minimize.box import Box
-from lrcore.minimize.objective import Objective, all_finite, frozen, magnitude, surely_above
+from lrcore.minimize.objective import Objective, all_finite, magnitude, surely_above
 from lrcore.minimize.outcome import (
     CONVERGED,
     HALTED,
@@ -18,6 +18,7 @@ from lrcore.minimize.outcome import (
     OUT_OF_STEPS,
     Run,
 )
+from lrcore.minimize.points import Points
 from lrcore.minimize.search import backtrack
 from lrcore.minimize.stepper import Stepper
 
@@ -28,7 +29,8 @@ PATIENCE = 10
 
 def descend(objective: Objective, stepper: Stepper, box: Box, how: Options, tell: Tell) -> Run:
     """Step until something says stop; see `lrcore.minimize.minimize`."""
-    point = frozen(stepper.x)
+    points = Points()
+    point = points.frozen(stepper.x)
     value, g = objective.value(point), objective.gradient(point)
     run = Run(point, value, (point, g))
     stops = Stops(how, box)
@@ -44,7 +46,7 @@ def descend(objective: Objective, stepper: Stepper, box: Box, how: Options, tell
             break
         before = point
         if how.line_search is None:
-            point = frozen(stepper.x)
+            point = points.frozen(stepper.x)
             value = objective.value(point)
         else:
             found = backtrack(objective, box, before, value, g, stepper.x)

@@ -12,13 +12,6 @@ from lrcore.minimize.arguments import DIFFERENCES
 from lrcore.minimize.box import Box
 
 
-def frozen(x: np.ndarray) -> np.ndarray:
-    """A copy that nobody changes: `fun` may keep it, and so may we."""
-    point = x.copy()
-    point.setflags(write=False)
-    return point
-
-
 class Objective:
     """`fun` and `jac` as scipy takes them, at frozen points of one shape and dtype.
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lrcore.minimize.objective import Objective, frozen
+from lrcore.minimize.objective import Objective
+from lrcore.minimize.points import frozen
 from lrcore.minimize.stepper import Stepper
 from lrcore.numerics import Floats
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from lrcore.minimize.arguments import Options, Tell
 from lrcore.minimize.box import Box
-from lrcore.minimize.objective import Objective, frozen
+from lrcore.minimize.objective import Objective
 from lrcore.minimize.outcome import HALTED, HALTED_MESSAGE, Run
+from lrcore.minimize.points import frozen
 
 
 class Halted(Exception):  # noqa: N818

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from lrcore.minimize.box import Box
-from lrcore.minimize.objective import Objective, frozen
+from lrcore.minimize.objective import Objective
+from lrcore.minimize.points import frozen
 
 #: The share of the fall that the slope promises which is enough, and how often a step is halved.
 SUFFICIENT, HALVINGS = 1e-4, 40

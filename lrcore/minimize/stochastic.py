@@ -9,8 +9,9 @@ import numpy as np
 
 from lrcore import numerics
 from lrcore.minimize.arguments import Tell
-from lrcore.minimize.objective import all_finite, converted, frozen, magnitude, number
+from lrcore.minimize.objective import all_finite, converted, magnitude, number
 from lrcore.minimize.outcome import CONVERGED, HALTED, HALTED_MESSAGE, NOT_FINITE, Run
+from lrcore.minimize.points import Points
 from lrcore.minimize.stepper import Stepper
 
 
@@ -60,7 +61,8 @@ def pass_over(
     return_all: bool, tell: Tell,
 ) -> Run:  # fmt: skip
     """Step by every batch of every epoch; see `lrcore.minimize.minimize_stochastic`."""
-    point = frozen(stepper.x)
+    points = Points()
+    point = points.frozen(stepper.x)
     run = Run(point, rows.value(point), (point, np.zeros_like(point)))
     if return_all:
         run.points.append(point)
@@ -77,7 +79,7 @@ def pass_over(
                 run.end(NOT_FINITE, f"No step from here: {error}.")
                 return run
             run.nit += 1
-            point = frozen(stepper.x)
+            point = points.frozen(stepper.x)
         value = rows.value(point)
         run.take(point, value)
         if return_all:
