@@ -135,6 +135,24 @@ def test_points_are_read_only_and_the_result_is_not():
         assert array.flags.writeable
 
 
+def test_memory_of_points_is_used_again_unless_somebody_looks_at_it():
+    views, ends, places = [], [], set()
+
+    def fun(x):
+        places.add(x.__array_interface__["data"][0])
+        if len(views) < 5:
+            views.append(x[1:])
+            ends.append(x[1])
+        return BOOTH.fun(x)
+
+    problem = functions.Problem(fun, BOOTH.jac, BOOTH.x0, BOOTH.minima, 0.0)
+    found = run(lrcore.SGD(lr=0.02), problem, maxiter=60, gtol=0.0)
+    assert found.nfev == 61
+    assert len(places) < 12
+    assert len(set(ends)) == 5
+    np.testing.assert_array_equal(np.concatenate(views), ends)
+
+
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 6, 1)])
 @pytest.mark.parametrize("jac", ["own", True, "3-point"])
 @pytest.mark.parametrize("bounds", [None, [(-1.0, 2.0)] * 5 + [(None, None)]], ids=["free", "box"])
