@@ -301,6 +301,7 @@ def test_polish_reports_both_phases(bounds):
     assert found.message.startswith("The 30 steps of maxiter are done. Then L-BFGS-B: ")
     assert len(found.lr_history) == 30
     assert equal_bits(found.x, second.x)
+    assert np.abs(second.jac[int(bounds is not None) :]).max() <= 1e-8
     expected = [1.0, 1.0] if bounds is None else [0.5, 0.25]
     np.testing.assert_allclose(found.x, expected, atol=1e-7)
     np.testing.assert_array_equal(seen[-1], found.x)
