@@ -201,6 +201,41 @@ def test_differences_of_every_kind(method):
     np.testing.assert_allclose(by_jac.x, BOOTH.minima[0], atol=1e-5)
 
 
+EXTRAS = {
+    "plain": {},
+    "best before last": {"maxiter": 7},
+    "average": {"averaging": "polyak"},
+    "armijo": {"line_search": "armijo"},
+    "polish": {"polish": "lbfgs"},
+    "bounds": {"bounds": Bounds(-3.0, 2.0)},
+}
+
+
+@pytest.mark.parametrize("case", EXTRAS)
+@pytest.mark.parametrize("paired", [False, True])
+def test_gradients_may_share_one_array(case, paired):
+    room = np.empty(2)
+
+    def jac(x):
+        room[:] = BOOTH.jac(x)
+        return room
+
+    rule = lrcore.SGD(lr=0.02, momentum=0.95)
+    fun = (lambda x: (BOOTH.fun(x), jac(x))) if paired else BOOTH.fun
+    keywords = {"maxiter": 40, **EXTRAS[case]}
+    shared = rule.minimize(fun, BOOTH.x0, jac=paired or jac, **keywords)
+    apart = rule.minimize(BOOTH.fun, BOOTH.x0, jac=BOOTH.jac, **keywords)
+    assert equal_bits(shared.x, apart.x)
+    assert equal_bits(shared.jac, BOOTH.jac(shared.x))
+    assert not np.shares_memory(shared.jac, room)
+
+
+def test_a_gradient_may_be_the_point_itself():
+    found = lrcore.SGD(lr=0.5).minimize(lambda x: 0.5 * x @ x, [3.0, 4.0], jac=lambda x: x)
+    assert found.success
+    assert equal_bits(found.x, found.jac)
+
+
 # ---- when it stops ----------------------------------------------------------------------------
 
 

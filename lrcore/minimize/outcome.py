@@ -65,6 +65,7 @@ def settle(run: Run, stepper: Stepper, value_of: Any) -> None:
     average = stepper.average()
     if average is None or run.nit == 0 or run.status == NOT_FINITE:
         return
+    run.last = run.last[0], run.last[1].copy()  # fun may have one array for all its gradients
     point = frozen(average)
     value = value_of(point)
     if run.take(point, value):
