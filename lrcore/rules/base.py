@@ -78,7 +78,7 @@ class Rule:
     ----------
     lr : float >= 0, Schedule, Plateau, or function of the step
         A function (see `lrcore.schedules.Custom`) cannot be saved. A `lrcore.schedules.Plateau` is
-        for ``fit`` of the linear models, which feeds it.
+        for ``fit`` of the linear models and for `minimize`, which feed it.
     weight_decay : float >= 0
         With ``decoupled=False`` it is L2 regularisation: ``weight_decay * w`` is added to the
         gradient, and goes through the rule as the gradient does. With ``decoupled=True``
