@@ -6,11 +6,17 @@ import sys
 
 import numpy as np
 
-#: What Python counts for an array that is in a list and nowhere else.
-_ALONE = sys.getrefcount([np.empty(0)][0])
-
 #: Arrays to look through: the best point, the last two, and one to fill.
 _POOL = 4
+
+
+def _count_alone() -> int:
+    """What Python counts for an array that is in a list and nowhere else."""
+    pool = [np.empty(0)]
+    return sys.getrefcount(pool[0])
+
+
+_ALONE = _count_alone()
 
 
 def frozen(x: np.ndarray) -> np.ndarray:
@@ -24,8 +30,8 @@ class Points:
     """Read-only copies of one array, step after step.
 
     A copy that nobody refers to any more, neither to itself nor to a view of it, is filled again:
-    fresh memory of this size comes from the system page by page, which takes several times as long
-    as the copy.
+    fresh memory of this size may come from the system page by page, which takes longer than the
+    copy.
     """
 
     def __init__(self) -> None:
