@@ -44,7 +44,7 @@ examples: $(VENV)/installed-plot
 
 # Idle threads sleep, so that tests side by side do not wait for each other's: half of the time.
 test: $(VENV)/installed-test
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

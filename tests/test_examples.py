@@ -17,10 +17,6 @@ PICTURES = [
 ]  # fmt: skip
 
 
-#: The script runs once, whatever the number of processes.
-pytestmark = pytest.mark.xdist_group("examples")
-
-
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """The script, run once as a person runs it: its names, and the folder of its pictures."""
