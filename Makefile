@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench report soak stream fuzz sanitize sanitized clean
+.PHONY: help demo examples test lint bench report soak stream fuzz sanitize sanitized clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
+	@echo "make examples  what learning rates do, in seven pictures, written to examples/pictures"
 	@echo "make test      run the tests"
 	@echo "make lint      ruff, mypy, cython-lint"
 	@echo "make bench     the asv suite on this checkout"
@@ -37,6 +38,9 @@ $(VENV)/installed-%: $(VENV)/built
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/lrcore demo
+
+examples: $(VENV)/installed-plot
+	$(BIN)/python examples/learning_rates.py --out examples/pictures
 
 # Idle threads sleep, so that tests side by side do not wait for each other's: half of the time.
 test: $(VENV)/installed-test
