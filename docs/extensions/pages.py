@@ -8,10 +8,12 @@ added to its registry has its page.
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pictures
 from numpydoc.docscrape import ClassDoc
 from sphinx.application import Sphinx
 
+import lrcore
 from lrcore import rules, schedules
 
 #: Where `make report` leaves its page and its pictures.
@@ -97,11 +99,42 @@ def write_list(folder: Path, classes: list[type]) -> None:
     write(folder / "list.txt", "\n".join(lines))
 
 
+def write_table(path: Path, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table with a line of headings."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (head, *rows):
+        lines += [f"   {'  -' if i else '* -'} {cell}" for i, cell in enumerate(row)]
+    write(path, "\n".join(lines) + "\n")
+
+
+def idle(rule: rules.Rule) -> str:
+    """What becomes of a feature while its gradients are 0, in the words of the guide."""
+    if rule.linear_formula is None:
+        return "not for linear models"
+    if rule.linear_formula.decay:
+        return "caught up"
+    w = np.ones(1)
+    optimizer = lrcore.Optimizer(w, rule)
+    optimizer.step(np.ones(1))
+    before = w[0]
+    optimizer.step(np.zeros(1))
+    return "nothing moves" if w[0] == before else "lazy"
+
+
 def write_rules(folder: Path) -> None:
-    """A page for each rule, and their list."""
+    """A page for each rule, their list, and tables of what they do."""
     for name in rules.RULES:
         write(folder / f"{name}.rst", RULE_PAGE.format(name=name, title=heading(name)))
     write_list(folder, list(rules.RULES.values()))
+    plain = {f"`lrcore.{name}`": cls() for name, cls in rules.RULES.items()}
+    rows = [(name, idle(rule)) for name, rule in plain.items()]
+    write_table(folder / "idle.txt", ("rule", "features that no row touches"), rows)
+    rows = [
+        (name, f"{rule.lr:g}", f"{rule.linear_lr:g}" if rule.linear_formula else "none")
+        for name, rule in plain.items()
+    ]
+    head = ("rule", "``lr`` unless you name one", "where linear models begin to look for one")
+    write_table(folder / "rates.txt", head, rows)
 
 
 def write_schedules(folder: Path) -> None:
