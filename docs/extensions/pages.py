@@ -5,6 +5,7 @@ the first lines, the equations of the Notes, the example that draws. So a rule o
 added to its registry has its page.
 """
 
+import re
 import shutil
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def write_rules(folder: Path) -> None:
     for name in rules.RULES:
         write(folder / f"{name}.rst", RULE_PAGE.format(name=name, title=heading(name)))
     write_list(folder, list(rules.RULES.values()))
-    plain = {f"`lrcore.{name}`": cls() for name, cls in rules.RULES.items()}
+    plain = {f"`{name}`": cls() for name, cls in rules.RULES.items()}
     rows = [(name, idle(rule)) for name, rule in plain.items()]
     write_table(folder / "idle.txt", ("rule", "features that no row touches"), rows)
     rows = [
@@ -144,7 +145,9 @@ def write_schedules(folder: Path) -> None:
         if cls is schedules.Plateau:  # whose rates are no function of the step
             code, members = "import pictures\n   pictures.plateau()", ":members:"
         else:
-            code = f"from lrcore.schedules import *\n\n   {pictures.example(cls)}.plot()"
+            drawn = pictures.example(cls)
+            names = ", ".join(sorted(set(re.findall(r"[A-Z]\w+", drawn))))
+            code = f"from lrcore.schedules import {names}\n\n   {drawn}.plot()"
             members = ""
         title = heading(cls.__name__)
         page = SCHEDULE_PAGE.format(name=cls.__name__, title=title, code=code, members=members)

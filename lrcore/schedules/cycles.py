@@ -140,8 +140,8 @@ class Cyclic(Schedule):
         \eta_t = \eta + (p - \eta)\, c_t \begin{cases} a / u & \text{if } a \le u \\
             (u + d - a) / d & \text{otherwise} \end{cases}
 
-    with `p` the peak, `u` and `d` the steps up and down, `a` the step within the cycle, and
-    :math:`c_t` 1, :math:`2^{-k}` in cycle `k`, or :math:`\gamma^t`, by the mode.
+    with `p` the peak, `u` and `d` the steps up and down, and `a` the step within the cycle;
+    :math:`c_t` is 1, or :math:`2^{-k}` in cycle `k`, or :math:`\gamma^t`, by the mode.
 
     Examples
     --------
