@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo examples test lint bench report soak stream fuzz sanitize sanitized clean
+.PHONY: help demo examples docs test lint bench report soak stream fuzz sanitize sanitized clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
 	@echo "make examples  what learning rates do, in seven pictures, written to examples/pictures"
+	@echo "make docs      the site, in docs/build/index.html, every example of it executed"
 	@echo "make test      run the tests"
 	@echo "make lint      ruff, mypy, cython-lint"
 	@echo "make bench     the asv suite on this checkout"
@@ -41,6 +42,12 @@ demo: $(VENV)/installed-demo
 
 examples: $(VENV)/installed-plot
 	$(BIN)/python examples/learning_rates.py --out examples/pictures
+
+# Warnings are errors. Examples: those of pages and docstrings as doctests, scripts by the gallery.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m pytest -rs --doctest-glob="*.rst" docs lrcore README.md
+	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/build
+	@echo "the site is docs/build/index.html"
 
 # Idle threads sleep, so that tests side by side do not wait for each other's: half of the time.
 test: $(VENV)/installed-test
@@ -92,5 +99,5 @@ sanitized:
 	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q $(TESTS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/.asv
+	rm -rf $(VENV) build docs/build docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/.asv
 	rm -f lrcore/_core/*.so lrcore/_core/*.c

@@ -180,7 +180,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         A CSR matrix after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     classes_ : ndarray
-    loss_curve_ : ndarray of shape (n_iter_,)
+    loss_curve_ : ndarray of shape (n_epochs,)
         Mean loss of each epoch, of each row just before it was learnt from.
     stopping_curve_ : ndarray
         What `tol` or early stopping went by, after each epoch; empty without either.
@@ -196,8 +196,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         The rate that the fit began with.
     lr_losses_ : ndarray or None
         What the model lost at each of several `lr`; infinite where it diverged.
-    n_iter_, n_features_in_, t_ : int
-        Epochs, features, steps done.
+    n_iter_ : int
+        Epochs.
+    n_features_in_ : int
+    t_ : int
+        Steps done.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from lrcore.schedules import Schedule
 
 @dataclass(frozen=True, repr=False)
 class Adam(Rule):
-    """Adaptive moments (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980).
+    r"""Adaptive moments (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980).
 
     ``m = beta1 * m + (1 - beta1) * g``, ``v = beta2 * v + (1 - beta2) * g * g``, and at step
     ``t = 1, 2, ...`` ``w -= lr * mhat / (sqrt(vhat) + eps)`` with ``mhat = m / (1 - beta1**t)``
@@ -32,6 +32,13 @@ class Adam(Rule):
     eps : float > 0
     weight_decay, decoupled, maximize
         See `Rule`; `AdamW` is Adam with ``decoupled=True``.
+
+    Notes
+    -----
+    .. math::
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \\
+        v &\leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
+        w &\leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 
     Examples
     --------
@@ -73,7 +80,7 @@ class Adam(Rule):
 
 @dataclass(frozen=True, repr=False)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101).
+    r"""Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101).
 
     ``w *= 1 - lr * weight_decay``, then Adam's step, which does not see the decay. The same as
     ``Adam(decoupled=True)``, under the name that people look for, with PyTorch's decay of 0.01.
@@ -84,6 +91,16 @@ class AdamW(Adam):
     ----------
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize
         As for `Adam`.
+
+    Notes
+    -----
+    .. math::
+        w &\leftarrow (1 - \eta \lambda)\, w \\
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \\
+        v &\leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
+        w &\leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    with :math:`\lambda` the weight decay.
 
     Examples
     --------
@@ -100,7 +117,7 @@ class AdamW(Adam):
 
 @dataclass(frozen=True, repr=False)
 class AMSGrad(Adam):
-    """Adam over the largest mean square so far (Reddi, Kale and Kumar 2018, arXiv:1904.09237).
+    r"""Adam over the largest mean square so far (Reddi, Kale and Kumar 2018, arXiv:1904.09237).
 
     ``v`` as in Adam, ``u = max(u, v)``, ``w -= lr * mhat / (sqrt(u / (1 - beta2**t)) + eps)``.
 
@@ -111,6 +128,14 @@ class AMSGrad(Adam):
     ----------
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize
         As for `Adam`.
+
+    Notes
+    -----
+    .. math::
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \\
+        v &\leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
+        u &\leftarrow \max(u, v) \\
+        w &\leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{u / (1 - \beta_2^t)} + \epsilon}
 
     Examples
     --------
@@ -128,7 +153,7 @@ class AMSGrad(Adam):
 
 @dataclass(frozen=True, repr=False)
 class Adamax(Adam):
-    """Adam with the infinity norm (Kingma and Ba 2015, section 7.1).
+    r"""Adam with the infinity norm (Kingma and Ba 2015, section 7.1).
 
     ``m`` as in Adam, ``u = max(beta2 * u, |g| + eps)``, ``w -= lr / (1 - beta1**t) * m / u``.
 
@@ -138,6 +163,13 @@ class Adamax(Adam):
     ----------
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize
         As for `Adam`.
+
+    Notes
+    -----
+    .. math::
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \\
+        u &\leftarrow \max(\beta_2 u, |g| + \epsilon) \\
+        w &\leftarrow w - \frac{\eta}{1 - \beta_1^t} \, \frac{m}{u}
 
     Examples
     --------
@@ -161,7 +193,7 @@ class Adamax(Adam):
 
 @dataclass(frozen=True, repr=False)
 class Nadam(Adam):
-    """Adam with Nesterov momentum (Dozat 2016).
+    r"""Adam with Nesterov momentum (Dozat 2016).
 
     With ``mu_t = beta1 * (1 - 0.96**(t * momentum_decay) / 2)`` and ``p_t = mu_1 ... mu_t``, the
     mixture ``d = (1 - mu_t) / (1 - p_t) * g + mu_{t+1} / (1 - p_{t+1}) * m`` takes the place of
@@ -177,6 +209,17 @@ class Nadam(Adam):
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize
         As for `Adam`.
     momentum_decay : float >= 0
+
+    Notes
+    -----
+    .. math::
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \\
+        v &\leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
+        d &= \frac{1 - \mu_t}{1 - p_t} \, g + \frac{\mu_{t+1}}{1 - p_{t+1}} \, m \\
+        w &\leftarrow w - \eta \, \frac{d}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    with :math:`\mu_t = \beta_1 (1 - 0.96^{t \psi} / 2)`, :math:`p_t = \mu_1 \cdots \mu_t`, and
+    :math:`\psi` the `momentum_decay`.
 
     Examples
     --------
@@ -225,7 +268,7 @@ class Nadam(Adam):
 
 @dataclass(frozen=True, repr=False)
 class RAdam(Adam):
-    """Rectified Adam (Liu et al. 2020, https://arxiv.org/abs/1908.03265).
+    r"""Rectified Adam (Liu et al. 2020, https://arxiv.org/abs/1908.03265).
 
     With ``rho = 2 / (1 - beta2) - 1`` and ``rho_t = rho - 2 t beta2**t / (1 - beta2**t)``: while
     ``rho_t <= 5`` the step is ``lr * mhat``; afterwards Adam's, times
@@ -238,6 +281,22 @@ class RAdam(Adam):
     ----------
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize
         As for `Adam`.
+
+    Notes
+    -----
+    .. math::
+        m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \\
+        v &\leftarrow \beta_2 v + (1 - \beta_2)\, g^2 \\
+        w &\leftarrow w - \eta \, \frac{m}{1 - \beta_1^t} \begin{cases}
+            \displaystyle r_t \, \frac{\sqrt{1 - \beta_2^t}}{\sqrt{v} + \epsilon}
+            & \text{if } \rho_t > 5 \\
+            1 & \text{otherwise} \end{cases}
+
+    with :math:`\rho = 2 / (1 - \beta_2) - 1`,
+    :math:`\rho_t = \rho - 2 t \beta_2^t / (1 - \beta_2^t)` and
+
+    .. math::
+        r_t = \sqrt{\frac{(\rho_t - 4)(\rho_t - 2)\, \rho}{(\rho - 4)(\rho - 2)\, \rho_t}}.
 
     Examples
     --------

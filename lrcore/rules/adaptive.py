@@ -17,7 +17,7 @@ from lrcore.schedules import Schedule
 
 @dataclass(frozen=True, repr=False)
 class AdaGrad(Rule):
-    """Adaptive gradients (Duchi, Hazan and Singer 2011).
+    r"""Adaptive gradients (Duchi, Hazan and Singer 2011).
 
     ``s += g * g`` and ``w -= lr_t * g / (sqrt(s) + eps)`` with ``lr_t = lr / (1 + t * lr_decay)``,
     ``t = 0`` first. Each element has a rate of its own that falls with the gradients it has seen:
@@ -33,6 +33,14 @@ class AdaGrad(Rule):
     initial_accumulator : float >= 0
     weight_decay, decoupled, maximize
         See `Rule`.
+
+    Notes
+    -----
+    .. math::
+        s &\leftarrow s + g^2 \\
+        w &\leftarrow w - \frac{\eta}{1 + t\, \delta} \, \frac{g}{\sqrt{s} + \epsilon}
+
+    with :math:`\delta` the `lr_decay` and :math:`t = 0` at the first step.
 
     Examples
     --------
@@ -67,7 +75,7 @@ class AdaGrad(Rule):
 
 @dataclass(frozen=True, repr=False)
 class RMSProp(Rule):
-    """Root mean square propagation (Tieleman and Hinton 2012; centered: Graves 2013).
+    r"""Root mean square propagation (Tieleman and Hinton 2012; centered: Graves 2013).
 
     ``v = rho * v + (1 - rho) * g * g``, then ``u = g / (sqrt(v) + eps)``; ``centered`` takes
     ``v - m * m`` under the root, with ``m`` the running mean of ``g``. The step is
@@ -86,6 +94,16 @@ class RMSProp(Rule):
     eps : float > 0
     weight_decay, decoupled, maximize
         See `Rule`.
+
+    Notes
+    -----
+    .. math::
+        v &\leftarrow \rho\, v + (1 - \rho)\, g^2 \\
+        m &\leftarrow \rho\, m + (1 - \rho)\, g \text{ if centered, else } 0 \\
+        b &\leftarrow \mu\, b + \frac{g}{\sqrt{\max(v - m^2, 0)} + \epsilon} \\
+        w &\leftarrow w - \eta\, b
+
+    with :math:`\mu` momentum.
 
     Examples
     --------
@@ -123,7 +141,7 @@ class RMSProp(Rule):
 
 @dataclass(frozen=True, repr=False)
 class AdaDelta(Rule):
-    """AdaDelta (Zeiler 2012, https://arxiv.org/abs/1212.5701).
+    r"""AdaDelta (Zeiler 2012, https://arxiv.org/abs/1212.5701).
 
     ``v = rho * v + (1 - rho) * g * g``; ``d = g * sqrt(u + eps) / sqrt(v + eps)``;
     ``u = rho * u + (1 - rho) * d * d``; ``w -= lr * d``. The steps have the units of the weights,
@@ -138,6 +156,14 @@ class AdaDelta(Rule):
     eps : float > 0
     weight_decay, decoupled, maximize
         See `Rule`.
+
+    Notes
+    -----
+    .. math::
+        v &\leftarrow \rho\, v + (1 - \rho)\, g^2 \\
+        d &= \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}} \, g \\
+        u &\leftarrow \rho\, u + (1 - \rho)\, d^2 \\
+        w &\leftarrow w - \eta\, d
 
     Examples
     --------

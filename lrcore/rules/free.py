@@ -18,7 +18,7 @@ from lrcore.schedules import Schedule
 
 @dataclass(frozen=True, repr=False)
 class DoG(Rule):
-    """Distance over gradients (Ivgi, Hinder and Carmon 2023, https://arxiv.org/abs/2302.12022).
+    r"""Distance over gradients (Ivgi, Hinder and Carmon 2023, https://arxiv.org/abs/2302.12022).
 
     Gradient descent whose rate at step ``t`` is ``r / sqrt(G + eps)``: ``r`` is the largest
     distance, so far, of all parameters together from where they started, and ``G`` the sum of the
@@ -56,6 +56,16 @@ class DoG(Rule):
     eps : float > 0
     weight_decay, decoupled, maximize
         See `Rule`. L2 decay is part of the gradients whose norms count.
+
+    Notes
+    -----
+    .. math::
+        r &\leftarrow \max(r, \lVert w - w_0 \rVert) \\
+        G &\leftarrow G + \lVert g \rVert^2 \\
+        w &\leftarrow w - \eta \, \frac{r}{\sqrt{G + \epsilon}} \, g
+
+    with :math:`w_0` where the parameters started and :math:`\eta` the factor `lr`. Norms are of all
+    parameters together.
 
     Examples
     --------
@@ -103,7 +113,7 @@ SPAN = 1 << 14
 
 @dataclass(frozen=True, repr=False)
 class ScheduleFreeAdamW(Rule):
-    """AdamW without a schedule (Defazio et al. 2024, arXiv:2405.15682, algorithm 1).
+    r"""AdamW without a schedule (Defazio et al. 2024, arXiv:2405.15682, algorithm 1).
 
     Three points: ``z`` takes the steps, ``x`` is an average of all ``z``, and gradients are taken
     between them, at ``y = (1 - beta1) * z + beta1 * x``. At step ``t = 1, 2, ...``, with
@@ -131,6 +141,17 @@ class ScheduleFreeAdamW(Rule):
     eps : float > 0
     weight_decay, decoupled, maximize
         See `Rule`; decoupled decay goes by ``y`` and moves ``z``, as above.
+
+    Notes
+    -----
+    .. math::
+        v &\leftarrow \beta_2 v + (1 - \beta_2)\, g^2, \qquad
+            \gamma_t = \eta \sqrt{1 - \beta_2^t} \\
+        z &\leftarrow z - \gamma_t \left( \frac{g}{\sqrt{v} + \epsilon} + \lambda\, y \right) \\
+        x &\leftarrow x + \frac{\gamma_t^2}{\gamma_1^2 + \ldots + \gamma_t^2} \, (z - x) \\
+        y &= (1 - \beta_1)\, z + \beta_1 x
+
+    with `g` the gradient at `y`, where the parameters are, and :math:`\lambda` the weight decay.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from lrcore.schedules import Schedule
 
 @dataclass(frozen=True, repr=False)
 class FTRL(Rule):
-    """FTRL-Proximal (McMahan et al. 2013, "Ad click prediction", algorithm 1).
+    r"""FTRL-Proximal (McMahan et al. 2013, "Ad click prediction", algorithm 1).
 
     With ``n`` the sum of squares: ``sigma = (sqrt(n + g * g) - sqrt(n)) / lr``,
     ``z += g - sigma * w``, ``n += g * g``, and then in closed form ``w = 0`` where ``|z| <= l1``,
@@ -40,6 +40,17 @@ class FTRL(Rule):
     l1, l2 : float >= 0
     weight_decay, decoupled, maximize
         See `Rule`; l2 is usually what is wanted.
+
+    Notes
+    -----
+    .. math::
+        z &\leftarrow z + g - \frac{\sqrt{n + g^2} - \sqrt{n}}{\eta} \, w \\
+        n &\leftarrow n + g^2 \\
+        w &= \begin{cases} 0 & \text{if } |z| \le \lambda_1 \\
+            \displaystyle - \frac{z - \operatorname{sign}(z)\, \lambda_1}
+            {(\beta + \sqrt{n}) / \eta + \lambda_2} & \text{otherwise} \end{cases}
+
+    with :math:`\lambda_1` and :math:`\lambda_2` for `l1` and `l2`, at a rate that stays.
 
     Examples
     --------

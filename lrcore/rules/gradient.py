@@ -16,7 +16,7 @@ from lrcore.schedules import Schedule
 
 @dataclass(frozen=True, repr=False)
 class SGD(Rule):
-    """Stochastic gradient descent, with momentum if asked for.
+    r"""Stochastic gradient descent, with momentum if asked for.
 
     With ``momentum = 0``, ``w -= lr * g``. Else ``b = momentum * b + (1 - dampening) * g``, at the
     first step ``b = g``, and ``w -= lr * b``, or ``w -= lr * (g + momentum * b)`` with ``nesterov``
@@ -34,6 +34,15 @@ class SGD(Rule):
     dampening : float in [0, 1)
     weight_decay, decoupled, maximize
         See `Rule`.
+
+    Notes
+    -----
+    .. math::
+        b &\leftarrow \mu\, b + (1 - d)\, g, \qquad b = g \text{ at the first step} \\
+        w &\leftarrow w - \eta\, b, \qquad\qquad\; \text{or } w - \eta\, (g + \mu\, b)
+            \text{ with nesterov}
+
+    with :math:`\mu` momentum and `d` dampening; without momentum :math:`b = g`.
 
     Examples
     --------
@@ -77,7 +86,7 @@ class SGD(Rule):
 
 @dataclass(frozen=True, repr=False)
 class Lion(Rule):
-    """Evolved sign momentum (Chen et al. 2023, https://arxiv.org/abs/2302.06675).
+    r"""Evolved sign momentum (Chen et al. 2023, https://arxiv.org/abs/2302.06675).
 
     ``w -= lr * sign(beta1 * m + (1 - beta1) * g)``, then ``m = beta2 * m + (1 - beta2) * g``. Every
     weight moves by the rate, so rates are 3 to 10 times smaller than Adam's and decays larger.
@@ -91,6 +100,12 @@ class Lion(Rule):
     beta1, beta2 : float in [0, 1)
     weight_decay, decoupled, maximize
         See `Rule`.
+
+    Notes
+    -----
+    .. math::
+        w &\leftarrow w - \eta \, \operatorname{sign}(\beta_1 m + (1 - \beta_1)\, g) \\
+        m &\leftarrow \beta_2 m + (1 - \beta_2)\, g
 
     Examples
     --------

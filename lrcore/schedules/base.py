@@ -322,13 +322,29 @@ def _word(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """``after(0) * (t + 1) / (steps + 1)`` for ``t < steps``, then ``after(t - steps)``.
+    r"""``after(0) * (t + 1) / (steps + 1)`` for ``t < steps``, then ``after(t - steps)``.
 
     The first update already has a rate above zero, and ``t = steps`` has the full one.
 
-    >>> from lrcore.schedules import Constant
+    Parameters
+    ----------
+    after : Schedule
+    steps : length
+
+    Notes
+    -----
+    .. math::
+        \eta_t = \begin{cases} s(0)\, (t + 1) / (n + 1) & \text{if } t < n \\
+            s(t - n) & \text{otherwise} \end{cases}
+
+    with `s` the schedule after it and `n` the steps.
+
+    Examples
+    --------
+    >>> from lrcore.schedules import Constant, Cosine
     >>> Constant(1.0).warmup(3)([0, 1, 2, 3])
     array([0.25, 0.5 , 0.75, 1.  ])
+    >>> display = Cosine(0.1, steps=900).warmup(100).plot()  # doctest: +SKIP
     """
 
     after: Schedule
@@ -350,11 +366,27 @@ class Warmup(Schedule):
 
 @dataclass(frozen=True)
 class Then(Schedule):
-    """``before(t)`` for ``t < at``, then ``after(t - at)``.
+    r"""``before(t)`` for ``t < at``, then ``after(t - at)``.
 
-    >>> from lrcore.schedules import Constant
+    Parameters
+    ----------
+    before, after : Schedule
+    at : length
+
+    Notes
+    -----
+    .. math::
+        \eta_t = \begin{cases} s_1(t) & \text{if } t < b \\
+            s_2(t - b) & \text{otherwise} \end{cases}
+
+    with :math:`s_1` and :math:`s_2` the schedules and `b` the step at which they change.
+
+    Examples
+    --------
+    >>> from lrcore.schedules import Constant, Cosine
     >>> Constant(1.0).then(Constant(0.5), at=2)([1, 2])
     array([1. , 0.5])
+    >>> display = Constant(0.1).then(Cosine(0.05, steps=500), at=500).plot()  # doctest: +SKIP
     """
 
     before: Schedule
@@ -373,11 +405,22 @@ class Then(Schedule):
 
 @dataclass(frozen=True)
 class Product(Schedule):
-    """``first(t) * second(t)``: the factor of two rates is a rate and a share.
+    r"""``first(t) * second(t)``: the factor of two rates is a rate and a share.
 
-    >>> from lrcore.schedules import Constant, Step
+    Parameters
+    ----------
+    first, second : Schedule
+
+    Notes
+    -----
+    .. math:: \eta_t = s_1(t)\, s_2(t)
+
+    Examples
+    --------
+    >>> from lrcore.schedules import Constant, Cosine, Step
     >>> (Constant(0.3) * Step(1.0, every=2, gamma=0.5))([1, 2])
     array([0.3 , 0.15])
+    >>> display = (Cosine(0.1, 1000) * Step(1.0, every=250, gamma=0.7)).plot()  # doctest: +SKIP
     """
 
     first: Schedule
@@ -399,11 +442,25 @@ class Product(Schedule):
 
 @dataclass(frozen=True)
 class Scale(Schedule):
-    """``factor * inner(t)``.
+    r"""``factor * inner(t)``.
 
-    >>> from lrcore.schedules import Constant
+    Parameters
+    ----------
+    inner : Schedule
+    factor : float >= 0
+
+    Notes
+    -----
+    .. math:: \eta_t = c\, s(t)
+
+    with `c` the factor.
+
+    Examples
+    --------
+    >>> from lrcore.schedules import Constant, Cosine
     >>> Constant(0.5).scale(0.5)(0), (2 * Constant(0.5))(0)
     (0.25, 1.0)
+    >>> display = Cosine(0.1, steps=1000).scale(0.5).plot()  # doctest: +SKIP
     """
 
     inner: Schedule
@@ -419,11 +476,26 @@ class Scale(Schedule):
 
 @dataclass(frozen=True)
 class Clip(Schedule):
-    """``inner(t)``, but at least `low` and, unless it is None, at most `high`.
+    r"""``inner(t)``, but at least `low` and, unless it is None, at most `high`.
 
-    >>> from lrcore.schedules import Linear
+    Parameters
+    ----------
+    inner : Schedule
+    low : float >= 0
+    high : float >= low, optional
+
+    Notes
+    -----
+    .. math:: \eta_t = \min(\max(s(t), a), b)
+
+    with `a` and `b` for `low` and `high`.
+
+    Examples
+    --------
+    >>> from lrcore.schedules import Cosine, Linear
     >>> Linear(1.0, steps=4).clip(0.25, 0.75)([0, 2, 4])
     array([0.75, 0.5 , 0.25])
+    >>> display = Cosine(0.1, steps=1000).clip(low=0.02, high=0.08).plot()  # doctest: +SKIP
     """
 
     inner: Schedule
@@ -445,11 +517,26 @@ class Clip(Schedule):
 
 @dataclass(frozen=True)
 class Shift(Schedule):
-    """``inner(t - by)``, and ``inner(0)`` before that; by < 0 begins within the schedule.
+    r"""``inner(t - by)``, and ``inner(0)`` before that; by < 0 begins within the schedule.
 
-    >>> from lrcore.schedules import Linear
+    Parameters
+    ----------
+    inner : Schedule
+    by : length
+        Also negative, in steps.
+
+    Notes
+    -----
+    .. math:: \eta_t = s(\max(t - b, 0))
+
+    with `b` the steps of `by`.
+
+    Examples
+    --------
+    >>> from lrcore.schedules import Cosine, Linear
     >>> Linear(1.0, steps=4).shift(2)([0, 2, 3]), Linear(1.0, steps=4).shift(-2)(0)
     (array([1.  , 1.  , 0.75]), 0.5)
+    >>> display = Cosine(0.1, steps=700).shift(300).plot()  # doctest: +SKIP
     """
 
     inner: Schedule
@@ -465,11 +552,26 @@ class Shift(Schedule):
 
 @dataclass(frozen=True)
 class Repeat(Schedule):
-    """``inner(t % every)``; with `times`, the last repetition goes on past its end.
+    r"""``inner(t % every)``; with `times`, the last repetition goes on past its end.
 
+    Parameters
+    ----------
+    inner : Schedule
+    every : length
+    times : int >= 1, optional
+
+    Notes
+    -----
+    .. math:: \eta_t = s(t - k \min(\lfloor t / k \rfloor, n - 1))
+
+    with `k` the steps of `every` and `n` the times.
+
+    Examples
+    --------
     >>> from lrcore.schedules import Linear
     >>> Linear(1.0, steps=2).repeat(2, times=2)([0, 1, 2, 3, 4, 5])
     array([1. , 0.5, 1. , 0.5, 0. , 0. ])
+    >>> display = Linear(0.1, steps=200).repeat(200, times=5).plot()  # doctest: +SKIP
     """
 
     inner: Schedule

@@ -14,7 +14,7 @@ from lrcore.schedules.base import Schedule
 
 @dataclass(frozen=True)
 class Custom(Schedule):
-    """The rates that a function of the step gives.
+    r"""The rates that a function of the step gives.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ class Custom(Schedule):
 
     Notes
     -----
+    .. math:: \eta_t = f(t)
+
     It composes as any schedule does, but cannot be written to a file or a spec string: only the
     name of the function would be, not what it does. It is pickled if its function can be.
 
@@ -32,6 +34,7 @@ class Custom(Schedule):
     --------
     >>> Custom(lambda t: 0.1 if t < 5 else 0.01)([4, 5])
     array([0.1 , 0.01])
+    >>> display = Custom(lambda t: 0.1 if t < 50 else 0.02).plot()  # doctest: +SKIP
     """
 
     function: Callable[[Any], Any]

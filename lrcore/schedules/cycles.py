@@ -35,7 +35,7 @@ def check_within(name: str, part: Length, whole: Length) -> None:
 
 @dataclass(frozen=True)
 class CosineRestarts(Schedule):
-    """Half cosines from ``lr`` to ``end``, one after another (SGDR, Loshchilov and Hutter 2017,
+    r"""Half cosines from ``lr`` to ``end``, one after another (SGDR, Loshchilov and Hutter 2017,
     https://arxiv.org/abs/1608.03983).
 
     Parameters
@@ -51,10 +51,20 @@ class CosineRestarts(Schedule):
     gamma : float in [0, 1]
         Peak k is at ``end + (lr - end) * gamma ** k``.
 
+    Notes
+    -----
+    .. math::
+        \eta_t = e + \frac{(\eta - e)\, \gamma^k}{2}
+            \left( 1 + \cos \frac{\pi (t - s_k)}{l_k} \right)
+
+    with `e` the end and cycle `k`, from 0 on, beginning at step :math:`s_k` with a length of
+    :math:`l_k`.
+
     Examples
     --------
     >>> CosineRestarts(1.0, steps=2, multiplier=2, gamma=0.5)([0, 1, 2, 4, 5, 6])
     array([1.        , 0.5       , 0.5       , 0.25      , 0.0732..., 0.25      ])
+    >>> display = CosineRestarts(0.1, steps=200, multiplier=2, gamma=0.8).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -106,7 +116,7 @@ class CosineRestarts(Schedule):
 
 @dataclass(frozen=True)
 class Cyclic(Schedule):
-    """From ``lr`` up to ``peak`` and down again, over and over (Smith 2017,
+    r"""From ``lr`` up to ``peak`` and down again, over and over (Smith 2017,
     https://arxiv.org/abs/1506.01186).
 
     Parameters
@@ -124,10 +134,20 @@ class Cyclic(Schedule):
     gamma : float in [0, 1]
         For ``mode="exp_range"`` alone.
 
+    Notes
+    -----
+    .. math::
+        \eta_t = \eta + (p - \eta)\, c_t \begin{cases} a / u & \text{if } a \le u \\
+            (u + d - a) / d & \text{otherwise} \end{cases}
+
+    with `p` the peak, `u` and `d` the steps up and down, and `a` the step within the cycle;
+    :math:`c_t` is 1, or :math:`2^{-k}` in cycle `k`, or :math:`\gamma^t`, by the mode.
+
     Examples
     --------
     >>> Cyclic(0.0, peak=1.0, up=2, mode="triangular2")([0, 1, 2, 3, 4, 6])
     array([0. , 0.5, 1. , 0.5, 0. , 0.5])
+    >>> display = Cyclic(0.02, peak=0.1, up=100, mode="triangular2").plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -166,7 +186,7 @@ class Cyclic(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """From ``start`` up to ``lr``, then down to ``end`` (Smith and Topin 2019,
+    r"""From ``start`` up to ``lr``, then down to ``end`` (Smith and Topin 2019,
     https://arxiv.org/abs/1708.07120); ``end`` from ``t = steps`` on.
 
     Parameters
@@ -183,10 +203,21 @@ class OneCycle(Schedule):
     shape : {"cosine", "linear"}
         Of both ways.
 
+    Notes
+    -----
+    .. math::
+        \eta_t = \begin{cases} s + (\eta - s)\, f(t / u) & \text{if } t < u \\
+            e + (\eta - e)\, f\left( \frac{T - \min(t, T)}{T - u} \right) & \text{otherwise}
+            \end{cases}
+
+    with `s` the start, `e` the end, `T` the steps, `u` those up, and :math:`f(x) = x` or
+    :math:`(1 - \cos \pi x) / 2`, by the shape.
+
     Examples
     --------
     >>> OneCycle(1.0, steps=10, up=4, start=0.5, end=0.0)([0, 2, 4, 7, 10])
     array([0.5 , 0.75, 1.  , 0.5 , 0.  ])
+    >>> display = OneCycle(0.1, steps=1000).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -227,7 +258,7 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True)
 class WarmupStableDecay(Schedule):
-    """A warmup, ``lr`` for most of the run, a short way down to ``end`` (Hu et al. 2024,
+    r"""A warmup, ``lr`` for most of the run, a short way down to ``end`` (Hu et al. 2024,
     https://arxiv.org/abs/2404.06395); ``end`` from ``t = steps`` on.
 
     Parameters
@@ -243,10 +274,22 @@ class WarmupStableDecay(Schedule):
         Of the decay; "sqrt" is ``1 - sqrt(x)``, found best by Hägele et al. 2024
         (https://arxiv.org/abs/2405.18392).
 
+    Notes
+    -----
+    .. math::
+        \eta_t = \begin{cases} \eta\, (t + 1) / (n + 1) & \text{if } t < n \\
+            e + (\eta - e)\, f\left( \frac{\max(t - T + d, 0)}{d} \right) & \text{otherwise}
+            \end{cases}
+
+    with `n` the steps of the warmup, `d` those of the decay, `T` all of them, `e` the end, `t` no
+    more than `T`, and :math:`f(x) = 1 - x`, :math:`(1 + \cos \pi x) / 2` or :math:`1 - \sqrt{x}`,
+    by the shape.
+
     Examples
     --------
     >>> WarmupStableDecay(1.0, steps=10, warmup_steps=1, decay_steps=4)([0, 1, 6, 7, 10])
     array([0.5 , 1.  , 1.  , 0.75, 0.  ])
+    >>> display = WarmupStableDecay(0.1, 1000, 100, 200).plot()  # doctest: +SKIP
     """
 
     lr: float

@@ -30,10 +30,21 @@ def half_cosine(x: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """``lr`` at every step.
+    r"""``lr`` at every step.
 
+    Parameters
+    ----------
+    lr : float >= 0
+
+    Notes
+    -----
+    .. math:: \eta_t = \eta
+
+    Examples
+    --------
     >>> Constant(0.1)(7)
     0.1
+    >>> display = Constant(0.1).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -48,10 +59,25 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """``lr * gamma ** (t // every)``.
+    r"""``lr * gamma ** (t // every)``.
 
+    Parameters
+    ----------
+    lr : float >= 0
+    every : length
+    gamma : float >= 0
+
+    Notes
+    -----
+    .. math:: \eta_t = \eta\, \gamma^{\lfloor t / k \rfloor}
+
+    with `k` the steps of `every`.
+
+    Examples
+    --------
     >>> Step(1.0, every=10, gamma=0.5)([9, 10, 20])
     array([1.  , 0.5 , 0.25])
+    >>> display = Step(0.1, every=100, gamma=0.5).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -68,10 +94,26 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class MultiStep(Schedule):
-    """``lr * gamma ** n``, where n is how many of the milestones are at most t.
+    r"""``lr * gamma ** n``, where n is how many of the milestones are at most t.
 
+    Parameters
+    ----------
+    lr : float >= 0
+    milestones : sequence of lengths
+        They rise.
+    gamma : float >= 0
+
+    Notes
+    -----
+    .. math:: \eta_t = \eta\, \gamma^{n_t}, \qquad n_t = \sum_i [b_i \le t]
+
+    with :math:`b_i` the milestones.
+
+    Examples
+    --------
     >>> MultiStep(1.0, milestones=[10, 30], gamma=0.5)([9, 10, 29, 30])
     array([1.  , 0.5 , 0.5 , 0.25])
+    >>> display = MultiStep(0.1, milestones=[300, 600, 800], gamma=0.5).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -90,14 +132,30 @@ class MultiStep(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """``lr * gamma ** (t / every)``; with ``staircase`` the exponent is rounded down.
+    r"""``lr * gamma ** (t / every)``; with ``staircase`` the exponent is rounded down.
 
+    Parameters
+    ----------
+    lr : float >= 0
+    gamma : float >= 0
+    every : length
+    staircase : bool
+
+    Notes
+    -----
+    .. math:: \eta_t = \eta\, \gamma^{t / k}
+
+    with `k` the steps of `every`.
+
+    Examples
+    --------
     >>> Exponential(1.0, gamma=0.5)([0, 1, 2])
     array([1.  , 0.5 , 0.25])
     >>> Exponential(1.0, gamma=0.25, every=2)([0, 1, 2, 3])
     array([1.   , 0.5  , 0.25 , 0.125])
     >>> Exponential(1.0, gamma=0.25, every=2, staircase=True)([0, 1, 2, 3])
     array([1.  , 1.  , 0.25, 0.25])
+    >>> display = Exponential(0.1, gamma=0.5, every=100).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -126,12 +184,28 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class InverseTime(Schedule):
-    """``lr / (1 + gamma * t / every)`` (Robbins and Monro 1951).
+    r"""``lr / (1 + gamma * t / every)`` (Robbins and Monro 1951).
 
     With ``staircase`` it is ``t // every``.
 
+    Parameters
+    ----------
+    lr : float >= 0
+    gamma : float >= 0
+    every : length
+    staircase : bool
+
+    Notes
+    -----
+    .. math:: \eta_t = \frac{\eta}{1 + \gamma\, t / k}
+
+    with `k` the steps of `every`.
+
+    Examples
+    --------
     >>> InverseTime(1.0, gamma=0.5)([0, 2, 6])
     array([1.  , 0.5 , 0.25])
+    >>> display = InverseTime(0.1, gamma=0.01).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -153,13 +227,27 @@ class InverseTime(Schedule):
 
 @dataclass(frozen=True)
 class InverseSqrt(Schedule):
-    """``lr / sqrt(1 + t / timescale)``, half of `lr` after three timescales.
+    r"""``lr / sqrt(1 + t / timescale)``, half of `lr` after three timescales.
 
     With ``.warmup(timescale)`` it is, but for the first steps, the schedule of the Transformer
     (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
+    Parameters
+    ----------
+    lr : float >= 0
+    timescale : length
+
+    Notes
+    -----
+    .. math:: \eta_t = \frac{\eta}{\sqrt{1 + t / \tau}}
+
+    with :math:`\tau` the timescale.
+
+    Examples
+    --------
     >>> InverseSqrt(1.0, timescale=10)([0, 30, 150])
     array([1.  , 0.5 , 0.25])
+    >>> display = InverseSqrt(0.1, timescale=20).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -175,13 +263,29 @@ class InverseSqrt(Schedule):
 
 @dataclass(frozen=True)
 class Polynomial(Schedule):
-    """From ``lr`` to ``end`` as ``(1 - t / steps) ** power``; ``end`` from ``t = steps`` on.
+    r"""From ``lr`` to ``end`` as ``(1 - t / steps) ** power``; ``end`` from ``t = steps`` on.
 
     With ``power=1`` and ``end=0`` it is the linear decay that is worst-case optimal for the last
     iterate (Defazio et al. 2023, https://arxiv.org/abs/2310.07831).
 
+    Parameters
+    ----------
+    lr : float >= 0
+    steps : length
+    power : float > 0
+    end : float >= 0
+
+    Notes
+    -----
+    .. math:: \eta_t = e + (\eta - e) \left( 1 - \frac{\min(t, T)}{T} \right)^p
+
+    with `T` the steps, `p` the power and `e` the end.
+
+    Examples
+    --------
     >>> Polynomial(1.0, steps=4)([0, 1, 4, 9])
     array([1.  , 0.75, 0.  , 0.  ])
+    >>> display = Polynomial(0.1, steps=1000, power=2).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -205,12 +309,27 @@ class Polynomial(Schedule):
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """From ``lr`` to ``end`` in a straight line; ``end`` from ``t = steps`` on.
+    r"""From ``lr`` to ``end`` in a straight line; ``end`` from ``t = steps`` on.
 
     It may rise: ``Linear(0.0, steps=100, end=0.1).then(..., at=100)`` is a warmup from 0.
 
+    Parameters
+    ----------
+    lr : float >= 0
+    steps : length
+    end : float >= 0
+
+    Notes
+    -----
+    .. math:: \eta_t = e + (\eta - e) \left( 1 - \frac{\min(t, T)}{T} \right)
+
+    with `T` the steps and `e` the end.
+
+    Examples
+    --------
     >>> Linear(1.0, steps=4, end=0.5)([0, 1, 4, 9])
     array([1.   , 0.875, 0.5  , 0.5  ])
+    >>> display = Linear(0.1, steps=1000).plot()  # doctest: +SKIP
     """
 
     lr: float
@@ -227,11 +346,26 @@ class Linear(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From ``lr`` to ``end`` along half a cosine (Loshchilov and Hutter 2017,
+    r"""From ``lr`` to ``end`` along half a cosine (Loshchilov and Hutter 2017,
     https://arxiv.org/abs/1608.03983); ``end`` from ``t = steps`` on.
 
+    Parameters
+    ----------
+    lr : float >= 0
+    steps : length
+    end : float >= 0
+
+    Notes
+    -----
+    .. math:: \eta_t = e + \frac{\eta - e}{2} \left( 1 + \cos \frac{\pi \min(t, T)}{T} \right)
+
+    with `T` the steps and `e` the end.
+
+    Examples
+    --------
     >>> Cosine(1.0, steps=4)([0, 2, 4])
     array([1. , 0.5, 0. ])
+    >>> display = Cosine(0.1, steps=1000).plot()  # doctest: +SKIP
     """
 
     lr: float

@@ -21,7 +21,7 @@ STATE = ("scale", "best", "bad", "waiting", "checks")
 
 
 class Plateau:
-    """Multiplies a schedule by a number that falls when a metric gets no better.
+    r"""Multiplies a schedule by a number that falls when a metric gets no better.
 
     The one schedule with a state, which `update` alone changes. A metric is better than the best
     one so far if it is by more than ``atol + rtol * abs(best)``, whatever their signs; NaN and
@@ -64,6 +64,10 @@ class Plateau:
 
     Notes
     -----
+    .. math:: \eta_t = c\, s(t), \qquad c \leftarrow \max(c f, c_0) \text{ at each cut}
+
+    with `s` the schedule, `f` the factor, :math:`c_0` the floor, and :math:`c = 1` at first.
+
     torch's ReduceLROnPlateau cuts at the bad check after the patience-th, and its relative
     threshold ``best * (1 - threshold)`` takes a worse metric for a better one where metrics are
     negative.

@@ -1,0 +1,77 @@
+"""How the site is built; ``make docs`` calls it. Nothing here needs the network."""
+
+import sys
+from pathlib import Path
+
+import lrcore
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "extensions"), str(HERE)]
+
+project = "lrcore"
+author = "the lrcore developers"
+release = version = lrcore.__version__
+html_title = "lrcore"
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "matplotlib.sphinxext.plot_directive",
+    "sphinx_gallery.gen_gallery",
+    "myst_parser",
+    # Ours: pages made from the registries, names in backticks, equations without JavaScript.
+    "pages",
+    "names",
+    "mathml",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["build", "**/GALLERY_HEADER.rst"]
+default_role = "name"
+nitpicky = True
+# A report may have any headings.
+suppress_warnings = ["myst.header", "config.cache"]
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autosummary_generate = True
+autosummary_ignore_module_all = False
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+plot_include_source = True
+plot_html_show_source_link = False
+plot_html_show_formats = False
+plot_formats = [("png", 130)]
+plot_rcparams = {"figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3}
+plot_apply_rcparams = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(HERE.parent / "examples"),
+    "gallery_dirs": "generated/examples",
+    "filename_pattern": r"\.py$",
+    "abort_on_example_error": True,
+    "write_computation_times": False,
+    "show_memory": False,
+    "min_reported_time": 10**6,
+    "download_all_examples": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "navbar_end": ["theme-switcher"],
+    "show_prev_next": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 6,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+copyright = "the lrcore developers, BSD-3-Clause"  # noqa: A001

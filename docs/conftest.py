@@ -1,0 +1,18 @@
+"""The examples of these pages are doctests. Those of other libraries need the libraries."""
+
+from importlib.util import find_spec
+
+import pytest
+
+collect_ignore_glob = ["*.py", "build", "generated"]
+
+#: What a page's examples compare with.
+COMPARES_WITH = {"torch.rst": "torch", "vowpal_wabbit.rst": "vowpalwabbit"}
+
+
+def pytest_collection_modifyitems(items):
+    """Skip, and say so, the pages whose library is not installed."""
+    for item in items:
+        library = COMPARES_WITH.get(item.path.name)
+        if library and find_spec(library) is None:
+            item.add_marker(pytest.mark.skip(reason=f"{library} is not installed"))

@@ -1,0 +1,54 @@
+"""Names in single backticks: links where the site documents them, code otherwise."""
+
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.util.nodes import make_refnode
+
+
+def name_role(
+    role: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None,
+    content: Any = None,
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # fmt: skip
+    """A reference to a Python object of this name, which may turn out to be none."""
+    env = inliner.document.settings.env
+    reference = addnodes.pending_xref(
+        rawtext,
+        nodes.literal(rawtext, text, classes=["py", "py-obj"]),
+        refdomain="py",
+        reftype="obj",
+        reftarget=text.removesuffix("()"),
+        refexplicit=False,
+        may_be_none=True,
+        **{"py:module": env.ref_context.get("py:module", "lrcore")},
+        **{"py:class": env.ref_context.get("py:class")},
+    )
+    reference.line = lineno
+    return [reference], []
+
+
+def elsewhere(
+    app: Sphinx, env: Any, node: addnodes.pending_xref, shown: nodes.TextElement
+) -> nodes.Element | None:
+    """A link to the one class or function of that name in any module, else the name as code."""
+    if not node.get("may_be_none"):
+        return None
+    found = {
+        (entry.docname, entry.node_id)
+        for name, entry in env.domains["py"].objects.items()
+        if name.endswith("." + node["reftarget"])
+        and entry.objtype in ("class", "exception", "function")
+    }
+    if len(found) != 1:
+        return shown
+    page, anchor = found.pop()
+    return make_refnode(app.builder, node["refdoc"], page, anchor, shown)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    app.add_role("name", name_role)
+    app.connect("missing-reference", elsewhere)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

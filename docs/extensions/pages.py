@@ -1,0 +1,191 @@
+"""Pages made from lrcore itself: of each rule and schedule, lists of them all, and the report.
+
+They are written to ``generated/`` before Sphinx reads anything. What they say is in the docstrings:
+the first lines, the equations of the Notes, the example that draws. So a rule or a schedule that is
+added to its registry has its page.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pictures
+from numpydoc.docscrape import ClassDoc
+from sphinx.application import Sphinx
+
+import lrcore
+from lrcore import rules, schedules
+
+#: Where `make report` leaves its page and its pictures.
+REPORT = Path(__file__).parents[2] / "bench" / "results"
+
+NO_REPORT = """\
+The report
+==========
+
+This copy of the site was built where no report had been made. In a clone of lrcore, ``make report``
+measures everything on the machine at hand and writes a page with its pictures to ``bench/results``;
+``make docs`` then puts it here.
+"""
+
+RULE_PAGE = """\
+{title}
+
+.. plot::
+   :include-source: false
+   :alt: {name} in a long valley: its way to the minimum, and losses by steps at three rates.
+
+   import pictures
+   pictures.rule("{name}")
+
+:ref:`What is drawn <rule-pictures>`.
+
+.. currentmodule:: lrcore
+
+.. autoclass:: {name}
+"""
+
+SCHEDULE_PAGE = """\
+{title}
+
+.. plot::
+   :alt: Rates of {name} by steps.
+
+   {code}
+
+.. currentmodule:: lrcore.schedules
+
+.. autoclass:: {name}
+   {members}
+"""
+
+
+def heading(text: str) -> str:
+    """The heading of a page."""
+    return f"{text}\n{'=' * len(text)}"
+
+
+def summary(cls: type) -> str:
+    """The first lines of a class's docstring."""
+    return " ".join(ClassDoc(cls)["Summary"])
+
+
+def equations(cls: type) -> list[str]:
+    """The lines of the first equations in the Notes of a class, the directive among them."""
+    notes = ClassDoc(cls)["Notes"]
+    starts = [i for i, line in enumerate(notes) if line.startswith(".. math::")]
+    if not starts:
+        raise ValueError(f"the docstring of {cls.__name__} must have a .. math:: in its Notes")
+    rest = notes[starts[0] + 1 :]
+    ends = [i for i, line in enumerate(rest) if line and not line.startswith(" ")]
+    return [notes[starts[0]], *rest[: ends[0] if ends else None]]
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file unless it is as it should be, so that Sphinx reads only what has changed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def write_list(folder: Path, classes: list[type]) -> None:
+    """All of them, each with its first lines and equations, and their pages behind that list."""
+    lines = [".. rst-class:: registry", ""]
+    for cls in classes:
+        lines += [f"`{cls.__name__}`", f"   {summary(cls)}", ""]
+        lines += [f"   {line}".rstrip() for line in equations(cls)] + [""]
+    pages = [f"   generated/{folder.name}/{cls.__name__}" for cls in classes]
+    lines += [".. toctree::", "   :hidden:", "", *pages, ""]
+    write(folder / "list.txt", "\n".join(lines))
+
+
+def write_table(path: Path, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table with a line of headings."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (head, *rows):
+        lines += [f"   {'  -' if i else '* -'} {cell}" for i, cell in enumerate(row)]
+    write(path, "\n".join(lines) + "\n")
+
+
+def idle(rule: rules.Rule) -> str:
+    """What becomes of a feature while its gradients are 0, in the words of the guide."""
+    if rule.linear_formula is None:
+        return "not for linear models"
+    if rule.linear_formula.decay:
+        return "caught up"
+    w = np.ones(1)
+    optimizer = lrcore.Optimizer(w, rule)
+    optimizer.step(np.ones(1))
+    before = w[0]
+    optimizer.step(np.zeros(1))
+    return "nothing moves" if w[0] == before else "lazy"
+
+
+def write_rules(folder: Path) -> None:
+    """A page for each rule, their list, and tables of what they do."""
+    for name in rules.RULES:
+        write(folder / f"{name}.rst", RULE_PAGE.format(name=name, title=heading(name)))
+    write_list(folder, list(rules.RULES.values()))
+    plain = {f"`{name}`": cls() for name, cls in rules.RULES.items()}
+    rows = [(name, idle(rule)) for name, rule in plain.items()]
+    write_table(folder / "idle.txt", ("rule", "features that no row touches"), rows)
+    rows = [
+        (name, f"{rule.lr:g}", f"{rule.linear_lr:g}" if rule.linear_formula else "none")
+        for name, rule in plain.items()
+    ]
+    head = ("rule", "``lr`` unless you name one", "where linear models begin to look for one")
+    write_table(folder / "rates.txt", head, rows)
+
+
+def write_schedules(folder: Path) -> None:
+    """A page for each schedule, and their list."""
+    classes = [*schedules.SCHEDULES.values(), schedules.Custom, schedules.Plateau]
+    for cls in classes:
+        if cls is schedules.Plateau:  # whose rates are no function of the step
+            code, members = "import pictures\n   pictures.plateau()", ":members:"
+        else:
+            drawn = pictures.example(cls)
+            names = ", ".join(sorted(set(re.findall(r"[A-Z]\w+", drawn))))
+            code = f"from lrcore.schedules import {names}\n\n   {drawn}.plot()"
+            members = ""
+        title = heading(cls.__name__)
+        page = SCHEDULE_PAGE.format(name=cls.__name__, title=title, code=code, members=members)
+        write(folder / f"{cls.__name__}.rst", page)
+    write_list(folder, classes)
+
+
+def write_report(folder: Path) -> None:
+    """The report and its pictures, or how to make it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if not (REPORT / "report.md").exists():
+        write(folder / "report.rst", NO_REPORT)
+        return
+    for path in REPORT.iterdir():
+        if path.name == "report.md" or path.suffix in (".png", ".svg"):
+            shutil.copy(path, folder)
+
+
+def write_pages(app: Sphinx) -> None:
+    """All of them."""
+    generated = Path(app.srcdir) / "generated"
+    write_rules(generated / "rules")
+    write_schedules(generated / "schedules")
+    write_report(generated / "report")
+
+
+def own_members(
+    app: Sphinx, what: str, name: str, member: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out what a class has from scikit-learn and from dict, documented by those."""
+    function = getattr(member, "fget", member)
+    module = getattr(function, "__module__", None) or ""
+    return None if module.startswith("lrcore") else True
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    app.connect("builder-inited", write_pages, priority=100)
+    app.connect("autodoc-skip-member", own_members)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

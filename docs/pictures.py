@@ -1,0 +1,97 @@
+"""What the pages of rules and schedules draw."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from numpydoc.docscrape import ClassDoc
+
+from lrcore import Optimizer, schedules
+from lrcore.rules import RULES
+
+GOOD, LOW, HIGH = "#0072B2", "#6B6B6B", "#D55E00"
+
+#: A valley 30 times as long as it is wide, across both axes, so that no rule has it easy.
+TURN = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+CURVATURE = TURN @ np.diag([1.0, 1 / 30]) @ TURN.T
+START, STEPS = TURN @ [1.5, 4.0], 200
+RATES = np.logspace(-3, 1.5, 10)
+
+
+def valley(w):
+    """The loss at a point, or at each of several."""
+    return np.sum((w @ CURVATURE) * w, axis=-1) / 2
+
+
+def path(rule):
+    """The model at the start and after each step: the parameters, or the rule's own average."""
+    w = START.copy()
+    optimizer, points = Optimizer(w, rule), [w.copy()]
+    for _ in range(STEPS):
+        optimizer.step(CURVATURE @ w)
+        points.append(np.array(optimizer.averages if rule.averages else w))
+        if not valley(points[-1]) < 1e6:
+            break
+    return np.array(points)
+
+
+def rule(name):
+    """Its way down the valley at the best of the rates, and losses at that rate and two others."""
+    plain = RULES[name]()
+    ends = [valley(path(plain.with_lr(float(rate)))[-1]) for rate in RATES]
+    best = float(RATES[np.argmin(ends)])
+    _, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1), width_ratios=(1, 1.15))
+    x, y = np.meshgrid(np.linspace(-4.2, 2.6, 200), np.linspace(-2.2, 5.2, 200))
+    heights = valley(np.stack([x, y], axis=-1))
+    left.contour(x, y, heights, np.geomspace(0.01, 10, 12), colors="0.8", linewidths=0.8)
+    way = path(plain.with_lr(best))
+    left.plot(*way.T, ".-", color=GOOD, markersize=3, linewidth=1)
+    left.plot(*START, "o", color=GOOD)
+    left.plot(0, 0, "k*", markersize=9)
+    left.set(xlim=(-4.2, 2.6), ylim=(-2.2, 5.2), xticks=[], yticks=[], aspect="equal")
+    left.set_title(f"{name}, lr={best:.2g}, {STEPS} steps", loc="left", fontsize=10)
+    for factor, color in ((0.1, LOW), (1, GOOD), (10, HIGH)):
+        losses = valley(path(plain.with_lr(best * factor)))
+        losses = np.maximum(losses, 1e-12)
+        right.semilogy(losses, color=color, label=f"lr={best * factor:.2g}")
+    right.set(xlabel="step", ylabel="loss", xlim=(0, STEPS), ylim=(1e-9, 1e3))
+    right.legend(frameon=False)
+
+
+def example(cls):
+    """What the last example of a schedule's docstring draws, as its text."""
+    drawn = [line.strip() for line in ClassDoc(cls)["Examples"] if ".plot()" in line]
+    if not drawn:
+        raise ValueError(f"the docstring of {cls.__name__} must have an example with .plot()")
+    return drawn[-1].removeprefix(">>> display = ").split(".plot()")[0]
+
+
+def all_schedules():
+    """Small pictures of all of them."""
+    classes = list(schedules.SCHEDULES.values())
+    rows = -(-len(classes) // 4)
+    _, axes = plt.subplots(rows, 4, figsize=(9, 1.5 * rows))
+    for ax in axes.flat[len(classes) :]:
+        ax.set_axis_off()
+    for ax, cls in zip(axes.flat, classes):
+        schedule = eval(example(cls), dict(vars(schedules)))  # from our own docstrings
+        t = np.unique(np.linspace(0, schedule.span - 1, 800).astype(int))
+        ax.plot(t, schedule(t), color=GOOD)
+        ax.set(xticks=[], yticks=[])
+        ax.set_ylim(0, 1.08 * schedule(t).max())
+        ax.set_title(cls.__name__, fontsize=9, loc="left")
+        ax.grid(visible=False)
+
+
+def plateau():
+    """A loss that stalls twice, and what a Plateau makes of the rate."""
+    watched = schedules.Plateau(schedules.Constant(0.1), factor=0.3, patience=4)
+    losses = [max(0.7 * 0.8**k, floor) for floor in (0.3, 0.12, 0.11) for k in range(14)]
+    losses = np.minimum.accumulate(losses)
+    rates = []
+    for loss in losses:
+        watched.update(float(loss))
+        rates.append(watched.current.factor * 0.1)
+    _, (top, bottom) = plt.subplots(2, 1, figsize=(7, 3.6), sharex=True)
+    top.plot(losses, ".-", color=LOW)
+    top.set(ylabel="metric")
+    bottom.step(range(len(rates)), rates, color=GOOD, where="post")
+    bottom.set(xlabel="check", ylabel="learning rate", ylim=(0, 0.11))
