@@ -40,6 +40,13 @@ FLOORS = [
     {"rated"},
     {"range_test", "search"},
     {"model_file", "datafile", "demo"},
+    {"minimize.box", "minimize.points"},
+    {"minimize.arguments"},
+    {"minimize.objective", "minimize.stepper"},
+    {"minimize.outcome", "minimize.search"},
+    {"minimize.polish", "minimize.stochastic"},
+    {"minimize.descent"},
+    {"minimize"},
     {""},
     {"cli"},
 ]
