@@ -1,0 +1,83 @@
+"""What is drawn and not timed: the paths of rules to a minimum, and every schedule."""
+
+from __future__ import annotations
+
+import numpy as np
+from benchmarks.functions import FUNCTIONS
+from record import LABEL, VALUE
+
+import lrcore
+from lrcore import rules, schedules
+
+#: Functions of two variables, and how many steps are taken.
+STEPS = {"rosenbrock": 500, "beale": 200}
+RATES = np.geomspace(1e-4, 10, 26)
+POINTS = 250
+SPAN = 100
+
+#: One of each schedule of the registry.
+EXAMPLES = [
+    schedules.Constant(1.0),
+    schedules.Step(1.0, every=25, gamma=0.5),
+    schedules.MultiStep(1.0, milestones=(30, 60, 80), gamma=0.4),
+    schedules.Exponential(1.0, gamma=0.97),
+    schedules.InverseTime(1.0, gamma=0.08),
+    schedules.InverseSqrt(1.0, timescale=5),
+    schedules.Polynomial(1.0, steps=SPAN, power=2.0),
+    schedules.Linear(1.0, steps=SPAN),
+    schedules.Cosine(1.0, steps=SPAN),
+    schedules.CosineRestarts(1.0, steps=14, multiplier=2.0, gamma=0.8),
+    schedules.Cyclic(0.1, peak=1.0, up=12, down=12, mode="triangular2"),
+    schedules.OneCycle(1.0, steps=SPAN),
+    schedules.WarmupStableDecay(1.0, steps=SPAN, warmup_steps=10, decay_steps=30),
+    schedules.Cosine(1.0, steps=85).warmup(15),
+    schedules.Linear(1.0, steps=50, end=0.4).then(schedules.Exponential(0.4, 0.95), at=50),
+    schedules.Cosine(1.0, steps=SPAN) * schedules.Step(1.0, every=20, gamma=0.7),
+    schedules.InverseSqrt(1.0, timescale=5).scale(0.5),
+    schedules.InverseTime(1.0, gamma=0.08).clip(0.2, 0.7),
+    schedules.Cosine(1.0, steps=SPAN).shift(30),
+    schedules.Exponential(1.0, gamma=0.93).repeat(every=33),
+]
+
+
+def path(rule, problem, steps):
+    """The points of a run, (steps + 1, 2); None if it leaves the numbers."""
+    x = problem.x0.copy()
+    points, optimizer = [x.copy()], lrcore.Optimizer(x, rule, n_threads=1)
+    with np.errstate(all="ignore"):
+        for _ in range(steps):
+            try:
+                optimizer.step(problem.jac(x))
+            except (FloatingPointError, ValueError):
+                return None
+            points.append(x.copy())
+    return np.array(points)
+
+
+def report_paths(section):
+    """Each rule at the rate, of some, by which it ends lowest."""
+    for name, steps in STEPS.items():
+        problem = FUNCTIONS[name]()
+        table = section.table(
+            f"{name.capitalize()}, {steps} steps",
+            {"rule": LABEL, "rate": LABEL, "value": VALUE, "distance to the minimum": VALUE},
+            f"At the best of {len(RATES)} rates from {RATES[0]:g} to {RATES[-1]:g}; other "
+            "hyperparameters as they are by default.",
+        )
+        for label, cls in rules.RULES.items():
+            runs = ((path(cls(float(lr)), problem, steps), lr) for lr in RATES)
+            ended = [(problem.fun(run[-1]), lr, run) for run, lr in runs if run is not None]
+            value, lr, run = min((e for e in ended if np.isfinite(e[0])), key=lambda e: e[0])
+            away = np.linalg.norm(problem.minima - run[-1], axis=1).min()
+            table.add(label, float(f"{lr:.2g}"), float(value), float(away))
+            some = np.unique(np.geomspace(1, len(run), POINTS).astype(int)) - 1
+            section.curve(name, label, *run[some].T.tolist())
+
+
+def report_schedules(section):
+    """Curves alone; fails if one of the registry is missing."""
+    assert {type(each) for each in EXAMPLES} == {*schedules.SCHEDULES.values()}
+    t = np.arange(SPAN + 1)
+    for schedule in EXAMPLES:
+        section.curve("", type(schedule).__name__, t.tolist(), schedule(t).tolist())
+    section.note(f"{len(EXAMPLES)} schedules, those that others are composed of among them")
