@@ -15,6 +15,8 @@ ABOUT = (
     "ratio is the median of the rounds' ratios, so that a slow spell of the machine hits both "
     "sides. Ratios come first; absolute times, which are those of one machine, second."
 )
+#: Rows of a table that is long.
+LONG = 20
 FIRST, SECOND = (LABEL, RATIO, VALUE), (LABEL, SECONDS, SPEED, DETAIL)
 
 STYLE = """
@@ -33,8 +35,8 @@ p, ul { margin: .5rem 0; overflow-wrap: anywhere }
 .dim { color: var(--dim); font-size: .875rem }
 nav { columns: 15rem; margin: 1rem 0 }
 nav a { display: block; padding: .15rem 0 }
-picture, img { display: block; max-width: 100%; height: auto }
-figure { margin: 1rem 0 }
+figure { margin: 1rem 0; overflow-x: auto }
+img { display: block; width: 100%; min-width: 40rem; height: auto }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0 }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums;
   width: 100% }
@@ -158,16 +160,16 @@ def cells_of(table, kinds):
     return [names[k] for k in chosen], rows
 
 
-def tables(form, table):
-    """Ratios, and below them, folded, what they are ratios of."""
-    first, second = (cells_of(table, kinds) for kinds in (FIRST, SECOND))
+def tables(form, table, *, drawn):
+    """Ratios, and below them, folded, what they are ratios of; long ones that are drawn folded."""
     yield form.heading(table["title"])
     if table["note"]:
         yield form.dim(table["note"])
-    if first:
-        yield form.table(*first)
-    if second:
-        yield form.folded("absolute figures", form.table(*second)) if first else form.table(*second)
+    parts = [cells_of(table, kinds) for kinds in (FIRST, SECOND)]
+    folded = [drawn and len(table["rows"]) > LONG, parts[0] is not None]
+    for part, fold, name in zip(parts, folded, ("ratios", "absolute figures")):
+        if part:
+            yield form.folded(name, form.table(*part)) if fold else form.table(*part)
 
 
 def conditions(section):
@@ -195,7 +197,7 @@ def parts(form, sections, drawn):
         for picture in drawn.get(name, ()):
             yield form.picture(picture)
         for table in section["tables"]:
-            yield from tables(form, table)
+            yield from tables(form, table, drawn=name in drawn)
         lines = [f"{who}: {how}" for who, how in section["settings"].items()]
         lines += [f"{who}: {version}" for who, version in section["peers"].items()]
         lines += section["left_out"] + section["notes"]

@@ -13,7 +13,7 @@ import lrcore
 from lrcore import _core
 
 RULES = ("SGD", "AdaGrad", "Adam")
-NUMPY, FLOOR = "Adam in NumPy with out=", "floor"
+NUMPY, FLOOR = "Adam in NumPy", "floor"
 SMALLEST = 1 << 12
 
 
@@ -45,7 +45,7 @@ def report_sweep(section, largest, counts, rounds):
             **{f"{name} GB/s": SPEED for name in (*RULES, NUMPY, FLOOR)},
         },
         "KB: of weights, states and gradient. The bytes of a step count as the rule has to move "
-        "them, also for NumPy, which moves more. The floor is a loop that reads, modifies and "
+        "them, also for NumPy (with an array for each result), which moves more. The floor is a loop that reads, modifies and "
         "writes. Optimizer.step with nonfinite='propagate'.",
     )  # fmt: skip
     sizes = SMALLEST * 2 ** np.arange(0, largest + 5 - 12 + 0.5, 0.5)
