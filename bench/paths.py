@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from benchmarks.functions import FUNCTIONS
+from benchmarks.schedule import EXAMPLES, SPAN
 from record import LABEL, VALUE
 
 import lrcore
@@ -14,31 +15,6 @@ STEPS = {"rosenbrock": 500, "beale": 200}
 WINDOWS = {"rosenbrock": ((-2.0, 2.0), (-1.0, 3.0)), "beale": ((0.0, 4.5), (-1.5, 2.0))}
 RATES = np.geomspace(1e-4, 10, 26)
 POINTS = 250
-SPAN = 100
-
-#: One of each schedule of the registry.
-EXAMPLES = [
-    schedules.Constant(1.0),
-    schedules.Step(1.0, every=25, gamma=0.5),
-    schedules.MultiStep(1.0, milestones=(30, 60, 80), gamma=0.4),
-    schedules.Exponential(1.0, gamma=0.97),
-    schedules.InverseTime(1.0, gamma=0.08),
-    schedules.InverseSqrt(1.0, timescale=5),
-    schedules.Polynomial(1.0, steps=SPAN, power=2.0),
-    schedules.Linear(1.0, steps=SPAN),
-    schedules.Cosine(1.0, steps=SPAN),
-    schedules.CosineRestarts(1.0, steps=14, multiplier=2.0, gamma=0.8),
-    schedules.Cyclic(0.1, peak=1.0, up=12, down=12, mode="triangular2"),
-    schedules.OneCycle(1.0, steps=SPAN),
-    schedules.WarmupStableDecay(1.0, steps=SPAN, warmup_steps=10, decay_steps=30),
-    schedules.Cosine(1.0, steps=85).warmup(15),
-    schedules.Linear(1.0, steps=50, end=0.4).then(schedules.Exponential(0.4, 0.95), at=50),
-    schedules.Cosine(1.0, steps=SPAN) * schedules.Step(1.0, every=20, gamma=0.7),
-    schedules.InverseSqrt(1.0, timescale=5).scale(0.5),
-    schedules.InverseTime(1.0, gamma=0.08).clip(0.2, 0.7),
-    schedules.Cosine(1.0, steps=SPAN).shift(30),
-    schedules.Exponential(1.0, gamma=0.93).repeat(every=33),
-]
 
 
 def path(rule, problem, window, steps):

@@ -141,7 +141,9 @@ def report_call(section):
         },
         25,
     )
-    table = section.table("What a call costs", {"Adam": LABEL, "x": RATIO, "time": SECONDS})
+    table = section.table(
+        "What a call costs", {"Adam": LABEL, "over the first": RATIO, "time": SECONDS}
+    )
     names = list(t)
     for name, seconds in t.items():
         base = names[0] if name in few else names[-1]

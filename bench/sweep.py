@@ -45,8 +45,8 @@ def report_sweep(section, largest, counts, rounds):
             **{f"{name} GB/s": SPEED for name in (*RULES, NUMPY, FLOOR)},
         },
         "KB: of weights, states and gradient. The bytes of a step count as the rule has to move "
-        "them, also for NumPy (with an array for each result), which moves more. The floor is a loop that reads, modifies and "
-        "writes. Optimizer.step with nonfinite='propagate'.",
+        "them, also for NumPy (with an array for each result), which moves more. The floor is a "
+        "loop that reads, modifies and writes. Optimizer.step with nonfinite='propagate'.",
     )  # fmt: skip
     sizes = SMALLEST * 2 ** np.arange(0, largest + 5 - 12 + 0.5, 0.5)
     for n in counts:

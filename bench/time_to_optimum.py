@@ -169,7 +169,7 @@ def compare(section, title, X, y, c, rounds, quick):
         for accuracy in ACCURACIES:
             there = [(took, k) for k, (took, apart) in enumerate(points) if apart <= accuracy]
             fastest[name, accuracy] = min(there, default=(None, None))
-    goals = [f"{accuracy:.3%}" for accuracy in ACCURACIES]
+    goals = [f"{100 * accuracy:g}%" for accuracy in ACCURACIES]
     table = section.table(
         f"{title}: time to an accuracy over that of {OURS}",
         {

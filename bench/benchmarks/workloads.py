@@ -17,6 +17,9 @@ EVERY_RULE = {
     "RMSProp centered momentum": lrcore.RMSProp(lr=1e-3, momentum=0.9, centered=True),
 }
 SIZES = (10_000, 1_000_000, 20_000_000)
+THREADS = [1, 2]
+#: Of the data that the suite fits.
+ROWS, FEATURES = 100_000, 1 << 20
 
 
 def vectors(n, dtype=np.float32, count=2):
