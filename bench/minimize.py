@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 
 import numpy as np
 from benchmarks.functions import rosenbrock
 from benchmarks.workloads import bytes_moved
+from measure import Measured
+from record import LABEL, RATIO, SECONDS, SPEED, Section
 from scipy.optimize import Bounds
 
 import lrcore
@@ -55,19 +56,21 @@ def spent(fun, jac, x0, steps, **keywords):
 
 
 def a_step(rounds, fun, jac, x0, steps, **keywords):
-    """The same of a step: what a longer run takes more than a shorter one; medians."""
+    """The same of a step: what a longer run takes more than a shorter one."""
     differences = [
         spent(fun, jac, x0, 3 * steps, **keywords) - spent(fun, jac, x0, steps, **keywords)
         for _ in range(rounds)
     ]
-    return np.median(differences, axis=0) / (2 * steps)
+    return [Measured(each) for each in np.transpose(differences) / (2 * steps)]
 
 
-def report_small(rounds):
-    """Microseconds of a step beside fun and jac, the clock's own among them."""
+def report_small(section, rounds):
+    """What a step takes beside fun and jac, the clock's own among it."""
     sizes = (2, 100, 1_000, 10_000)
-    print("Beside fun and jac, microseconds a step (Adam, float64, one thread)")
-    print(f"{'with':<12}" + "".join(f"{size:>9,}" for size in sizes))
+    table = section.table(
+        "A step beside fun and jac: Adam, float64, one thread",
+        {"with": LABEL, **{f"{size:,}": SECONDS for size in sizes}},
+    )
     for name, keywords in EXTRAS.items():
         row = []
         for size in sizes:
@@ -75,13 +78,13 @@ def report_small(rounds):
             rest, _ = a_step(
                 rounds, lambda x: float(x[0]), lambda x, g=g: g, x0, 1000, n_threads=1, **keywords
             )
-            row.append(f"{1e6 * rest:9.1f}")
-        print(f"{name:<12}" + "".join(row))
+            row.append(rest)
+        table.add(name, *row)
 
 
 def parts(problem, x0, rounds):
-    """Milliseconds of what a step does beside fun and jac, each where they have just run, so that
-    caches hold what they leave; medians."""
+    """Seconds of what a step does beside fun and jac, each where they have just run, so that
+    caches hold what they leave."""
     touch = _core.kernels.read_modify_write["float" if x0.dtype == np.float32 else "double"]
     words = np.ones(bytes_moved(ADAM, x0.itemsize) * x0.size // (2 * x0.itemsize), x0.dtype)
     x, kept = x0.copy(), x0.copy()
@@ -103,45 +106,48 @@ def parts(problem, x0, rounds):
         start = time.perf_counter()
         del g
         times["release"].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
+    return {name: Measured(values) for name, values in times.items()}
 
 
-def report_rosenbrock(sizes, dtypes, rounds):
+def report_rosenbrock(section, sizes, dtypes, rounds):
     """A step against its parts, and against a loop over the bytes that the rule moves."""
-    print("\nRosenbrock's function, milliseconds a step of Adam, one thread")
-    names = ("fun+jac", "beside", "kernel", "copy", "look", "release", "floor", "GB/s", "ratio")
-    print(f"{'size':>10} {'dtype':>8}" + "".join(f"{name:>10}" for name in names))
+    names = ("kernel", "copy", "look", "release", "floor")
+    table = section.table(
+        "Rosenbrock's function: a step of Adam, one thread",
+        {
+            "dtype": LABEL, "size": LABEL, "kernel / floor": RATIO, "beside / floor": RATIO,
+            "fun and jac": SECONDS, "beside": SECONDS, **dict.fromkeys(names, SECONDS),
+            "floor GB/s": SPEED,
+        },
+        "beside: all but fun and jac. kernel: the rule's step. copy: the point that fun gets, and "
+        "that is kept if it is the best. look: one pass over the gradient. release: of the "
+        "gradient's memory, which jac took. floor: a loop that reads, modifies and writes as many "
+        "bytes as the rule moves, after fun and jac as well.",
+    )  # fmt: skip
     for size in sizes:
         for dtype in dtypes:
             problem = rosenbrock(size)
             x0 = problem.x0.astype(dtype)
             steps = max(5, min(50, 8_000_000 // size))
-            both = a_step(rounds, problem.fun, problem.jac, x0, steps, n_threads=1)
+            rest, inside = a_step(rounds, problem.fun, problem.jac, x0, steps, n_threads=1)
             t = parts(problem, x0, 3 * rounds)
-            values = (*(1e3 * both[::-1]), *(t[name] for name in names[2:7]))
-            moved = bytes_moved(ADAM, x0.itemsize) * size / t["floor"] / 1e6
-            print(
-                f"{size:>10,} {np.dtype(dtype).name:>8}"
-                + "".join(f"{value:10.3f}" for value in values)
-                + f"{moved:10.1f}{t['kernel'] / t['floor']:10.2f}",
-                flush=True,
-            )
-    print(
-        "beside: all but fun and jac. kernel: the rule's step. copy: the point that fun gets, and "
-        "that is kept\nif it is the best. look: one pass over the gradient. release: of the "
-        "gradient's memory, which jac took.\nfloor: a loop that reads, modifies and writes as many "
-        "bytes as the rule moves, after fun and jac as well."
-    )
+            speed = bytes_moved(ADAM, x0.itemsize) * size / 1e9 / t["floor"]
+            ratios = t["kernel"] / t["floor"], rest / t["floor"]
+            name = np.dtype(dtype).name
+            table.add(name, size, *ratios, inside, rest, *(t[part] for part in names), speed)
+
+
+def report_minimize(section, quick, rounds):
+    report_small(section, rounds)
+    sizes = (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000, 4_000_000)
+    report_rosenbrock(section, sizes, (np.float32, np.float64), rounds)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    report_small(options.rounds)
-    report_rosenbrock(
-        (10_000, 100_000, 1_000_000, 4_000_000), (np.float32, np.float64), options.rounds
-    )
+    report_minimize(Section("Minimising functions"), quick=False, rounds=options.rounds)
 
 
 if __name__ == "__main__":
