@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo examples docs test lint bench report soak stream fuzz sanitize sanitized clean
+.PHONY: help demo examples docs test lint bench bench-compare report soak stream fuzz sanitize sanitized clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
@@ -14,8 +14,10 @@ help:
 	@echo "make docs      the site, in docs/build/index.html, every example of it executed"
 	@echo "make test      run the tests"
 	@echo "make lint      ruff, mypy, cython-lint"
-	@echo "make bench     the asv suite on this checkout"
-	@echo "make report    tables of figures, measured side by side (DATA=folder of 20news.tsv.gz)"
+	@echo "make bench     the asv suite on this checkout, a part of it (BENCH=. for all, or a pattern)"
+	@echo "make bench-compare REF=main~5   what got slower since that commit (BENCH=pattern)"
+	@echo "make report    figures measured side by side, as one page with pictures in bench/results"
+	@echo "               (DATA=folder of 20news.tsv.gz, ONLY=sections, OUT=folder, QUICK=1)"
 	@echo "make soak      what takes too long for make test, make stream among it"
 	@echo "make stream    a thousand million values through partial_fit, and the memory it takes"
 	@echo "make fuzz      a hundred thousand bad calls at random"
@@ -59,13 +61,28 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lrcore/_core
 
+# A pattern of names with parameters: every rule, loss and schedule once, on one thread and little data.
+QUICK_BENCH := 10000, ('float32', )?1\b|Epoch.*'sparse', ('log_loss', .*|.*, 'AdaGrad'), 1\)|fit\.[ODP]
+QUICK_BENCH := $(QUICK_BENCH)|schedule|rosenbrock|Large|ingestion|startup
+BENCH ?= $(QUICK_BENCH)
+ASV = cd bench && ../$(BIN)/asv
+
 bench: $(VENV)/installed-bench
-	cd bench && ../$(BIN)/asv machine --machine local --yes
-	cd bench && ../$(BIN)/asv check --python=same
-	cd bench && ../$(BIN)/asv run --python=same --quick --show-stderr --machine local
+	$(ASV) machine --machine local --yes
+	$(ASV) check --python=same
+	$(ASV) run --python=same --quick --show-stderr --machine local --bench "$(BENCH)"
+
+# Both commits are built, each into a virtualenv of asv's; what differs by less than a tenth is noise.
+bench-compare: $(VENV)/installed-bench
+	@test -n "$(REF)" || { echo "REF=commit says with what to compare, as in REF=main~5"; exit 2; }
+	$(ASV) machine --machine local --yes
+	@$(ASV) continuous --machine local --factor 1.1 --split --show-stderr --bench "$(BENCH)" \
+	  $(REF) HEAD && echo "Nothing is slower than in $(REF) by a tenth or more." \
+	  || { echo "Slower than in $(REF), or not measured: see above."; exit 1; }
 
 report: $(VENV)/installed-bench
-	$(BIN)/python bench/report.py $(if $(DATA),--data $(DATA))
+	$(BIN)/python bench/report.py $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(OUT),--out $(OUT)) $(if $(QUICK),--quick)
 
 soak: $(VENV)/installed-test stream
 	$(BIN)/python tests/soak.py

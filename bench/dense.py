@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from measure import read_bandwidth, side_by_side
 from optimum import objective
+from record import DETAIL, LABEL, RATIO, SECONDS, SPEED, VALUE
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -27,16 +28,17 @@ def drawn(n_rows, n_features=100, seed=0):
     return X, (X @ truth + rng.logistic(size=n_rows) > 0).astype(int)
 
 
-def report_passes(X, y, counts, rounds):
+def report_passes(section, X, y, counts, rounds):
     """What a further epoch takes, and what reading X once does."""
     reading = read_bandwidth(X.size, counts, rounds)
-    print(
-        f"Dense logistic regression, {X.shape[0]:,} x {X.shape[1]} float32, AdaGrad; read "
-        "bandwidth "
-        + ", ".join(f"{b / 1e9:.1f} GB/s on {n}" for n, b in reading.items())
-        + f"\n{'order':<17} threads   fit of 1 epoch ms   further epoch ms    GB/s   "
-        "share of the bandwidth"
-    )
+    table = section.table(
+        "Passes, and the share of the bandwidth that reading X alone has",
+        {
+            "order": LABEL, "threads": LABEL, "share": RATIO, "fit of 1 epoch": SECONDS,
+            "further epoch": SECONDS, "GB/s": SPEED, "reading GB/s": SPEED,
+        },
+        "AdaGrad. A further epoch is a quarter of what a fit of five takes more than one of one.",
+    )  # fmt: skip
     calls = {}
     for batch in BATCHES:
         for n in counts:
@@ -50,12 +52,9 @@ def report_passes(X, y, counts, rounds):
         for n in counts:
             first, further = t[batch, n, 1], (t[batch, n, 5] - t[batch, n, 1]) / 4
             name = "online" if batch == 1 else f"batches of {batch}"
-            speed = X.nbytes / further if further > 0 else np.nan
-            print(
-                f"{name:<17} {n:>7} {first * 1e3:>19.1f} {further * 1e3:>18.1f} "
-                f"{speed / 1e9:>7.1f} {speed / reading[n]:>24.2f}"
-            )
-    print(flush=True)
+            speed = X.nbytes / 1e9 / further if further > 0 else None
+            most = reading[n] / 1e9
+            table.add(name, n, speed and speed / most, first, further, speed, most)
 
 
 def ours(X, y, alpha, batch, lr, n_threads):
@@ -117,7 +116,7 @@ def reach(fit, budgets, gap):
     return None
 
 
-def report_goal(X, y, counts, rounds, others):
+def report_goal(section, X, y, counts, rounds, others):
     """Settings of each are searched first; then the fastest of each family take turns."""
     alpha, n = 1 / len(y), counts[-1]
     sign = np.where(y, 1.0, -1.0)
@@ -142,7 +141,12 @@ def report_goal(X, y, counts, rounds, others):
             for batch in BATCHES[1:]
             for lr in (0.05, 0.15)
         }
-    print(f"To {GOAL:.1%} of the optimum of L2 logistic regression (C = 1), {best:.6f} by lbfgs")
+    table = section.table(
+        f"To {GOAL:.1%} of the optimum",
+        {"fit": LABEL, "x lbfgs": RATIO, "off by": VALUE, "time": SECONDS, "settings": DETAIL},
+        f"L2 logistic regression, C = 1, whose optimum is {best:.6f} by lbfgs. Of each the fastest "
+        "of the settings that come there.",
+    )
     chosen, words = {}, {}
     for family, settings in families.items():
         found = {
@@ -151,20 +155,21 @@ def report_goal(X, y, counts, rounds, others):
             if (done := reach(fit, budgets, gap))
         }
         if not found:
-            print(f"  {family}: not reached by any of {', '.join(settings)}")
+            section.note(f"{family}: not reached by any of {', '.join(settings)}")
             continue
         words[family] = min(found, key=lambda name: found[name][0])
         _, budget, fit = found[words[family]]
         chosen[family] = partial(fit, budget)
-        words[family] += f", max_iter={budget}; {gap(fit(budget)):.2e} off"
+        words[family] += f", max_iter={budget}"
     t = side_by_side(chosen, rounds)
     for family, seconds in t.items():
-        print(f"  {family:<20} {seconds * 1e3:8.1f} ms   {t['lbfgs'] / seconds:6.2f} x lbfgs   "
-              f"{words[family]}")  # fmt: skip
-    print(flush=True)
+        off = gap(chosen[family]())
+        table.add(family, t["lbfgs"] / seconds, off, seconds, words[family])
 
 
-def report_dense(n_rows, counts, rounds, others):
+def report_dense(section, n_rows, counts, rounds, others):
+    section.take_part(others)
     X, y = drawn(n_rows)
-    report_passes(X, y, counts, rounds)
-    report_goal(X, y, counts, rounds, others)
+    section.note(f"{X.shape[0]:,} rows of {X.shape[1]} float32, normal columns")
+    report_passes(section, X, y, counts, rounds)
+    report_goal(section, X, y, counts, rounds, others.here)

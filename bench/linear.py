@@ -7,10 +7,13 @@ from functools import partial
 import matrices
 import numpy as np
 from measure import side_by_side, with_results
+from record import LABEL, RATIO, SECONDS, SPEED, VALUE
 
 from lrcore import LinearClassifier
 
 ALPHA = 1e-6
+#: A fit that ends by a rule of its own, so that epochs mean nothing.
+WHOLE = "liblinear -s 7"
 
 
 def ours(matrix, batch, n_threads):
@@ -40,14 +43,14 @@ def fits_of(matrix, counts, others):
     return fits
 
 
-def report_matrix(matrix, counts, rounds, others):
-    """One and five epochs: values a second, ratios, loss of the rows held out."""
+def report_matrix(section, matrix, counts, rounds, others):
+    """One and five epochs: ratios, loss of the rows held out, values a second."""
     fits = fits_of(matrix, counts, others)
     calls = {
         (name, epochs): partial(fit, epochs)
         for name, fit in fits.items()
         for epochs in (1, 5)
-        if epochs == 5 or name != "liblinear -s 7"
+        if epochs == 5 or name != WHOLE
     }
     calls, margins = with_results(calls)
     seconds = side_by_side(calls, rounds)
@@ -55,34 +58,31 @@ def report_matrix(matrix, counts, rounds, others):
         cached = (seconds["VW", 5] - seconds["VW", 1]) / 4
         seconds["VW", 1], seconds["VW", 5] = cached, 5 * cached
     X_test, y_test = matrix.held_out
+    table = section.table(
+        f"{matrix.name}: times as fast as others",
+        {
+            "fit": LABEL, "epochs": LABEL, "x SGDClassifier": RATIO, "x VW": RATIO,
+            "x one thread": RATIO, "held-out log loss": VALUE, "time": SECONDS, "Mnnz/s": SPEED,
+        },
+    )  # fmt: skip
     for epochs in (1, 5):
-        base, vw = seconds["SGDClassifier", epochs], seconds.get(("VW", epochs))
-        print(f"{f'{epochs} epoch' + 's' * (epochs > 1):<34} seconds   Mnnz/s  "
-              "x SGDClassifier    x VW   held-out log loss")  # fmt: skip
         for name in fits:
-            if (name, epochs) not in seconds:
+            s = seconds.get((name, epochs))
+            if s is None:
                 continue
-            s = seconds[name, epochs]
-            whole = name == "liblinear -s 7"
-            speed = "       -" if whole else f"{matrix.X.nnz * epochs / s / 1e6:8.1f}"
-            against = f"{vw / s:6.1f}" if vw else "     -"
+            others = (seconds.get((other, epochs)) for other in ("SGDClassifier", "VW"))
+            one = seconds.get((f"{name.split(', ')[0]}, 1 threads", epochs))
+            ratios = [other and other / s for other in (*others, one)]
+            speed = None if name == WHOLE else matrix.X.nnz * epochs / 1e6 / s
             loss = log_loss(margins[name, epochs](X_test), y_test)
-            print(f"  {name:<31} {s:8.3f} {speed}  {base / s:15.2f}  {against}   {loss:.5f}")
-        if len(counts) > 1:
-            for order in ("online", "batches of 256"):
-                one, more = (
-                    seconds[f"lrcore {order}, {n} threads", epochs] for n in (1, counts[-1])
-                )
-                print(f"  {order}, {counts[-1]} threads against 1: {one / more:.2f}")
-    print(flush=True)
+            table.add(name, epochs, *ratios, loss, s, speed)
 
 
-def report_epochs(folder, quick, counts, rounds, others):
+def report_epochs(section, folder, quick, counts, rounds, others):
     """On every matrix that is here."""
-    print(f"Epochs of sparse logistic regression, float32, l2, alpha = {ALPHA}, set-up included")
-    print("  lrcore: AdaGrad at its usual rate, 0.5 falling to 0")
-    for name, (_, settings) in others.items():
-        print(f"  {name}: {settings}")
-    print()
-    for matrix in matrices.fits(folder, quick):
-        report_matrix(matrix, counts, rounds, others)
+    section.take_part(others)
+    section.set("lrcore", "AdaGrad at its usual rate, 0.5 falling to 0")
+    for name, (_, settings) in others.here.items():
+        section.set(name, settings)
+    for matrix in matrices.fits(section, folder, quick):
+        report_matrix(section, matrix, counts, rounds, others.here)

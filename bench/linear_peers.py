@@ -5,6 +5,7 @@ Each is made for a matrix and returns a function: epochs -> (X -> margins).
 
 from __future__ import annotations
 
+import re
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -57,37 +58,55 @@ def torch_adagrad(matrix, alpha):
     return fit
 
 
-def vowpal_wabbit(matrix, alpha):
+class VowpalWabbit:
     """Text is written, in a random order, and its cache made once; a fit reads the cache alone."""
-    from vowpalwabbit import Workspace
 
-    folder = tempfile.TemporaryDirectory()
-    cache = Path(folder.name) / "cache"
-    bits = (matrix.X.shape[1] - 1).bit_length()
+    def __init__(self, X, y, alpha, options=""):
+        self.folder = tempfile.TemporaryDirectory()  # it stays as long as this
+        self.n_features = X.shape[1]
+        cache, bits = self.path("cache"), (self.n_features - 1).bit_length()
+        self.learn = (
+            f"-d {self.path('text')} --cache_file {cache} --loss_function logistic -b {bits} "
+            f"--l2 {alpha} --holdout_off {options}"
+        )
+        order = np.random.default_rng(0).permutation(len(y))
+        write_text(self.path("text"), X[order], y[order])
+        self.run(self.learn)
+        self.path("text").unlink()
 
-    def run(options):
+    def path(self, name):
+        return Path(self.folder.name) / name
+
+    def run(self, options):
+        from vowpalwabbit import Workspace
+
         Workspace(f"--quiet --no_stdin {options}").finish()
 
-    text = Path(folder.name) / "text"
-    order = np.random.default_rng(0).permutation(len(matrix.y))
-    write_text(text, matrix.X[order], matrix.y[order])
-    learn = f"--loss_function logistic -b {bits} --l2 {alpha} --holdout_off --cache_file {cache}"
-    run(f"-d {text} {learn}")
-    text.unlink()
+    def fit(self, epochs):
+        """The file of the model."""
+        model = self.path(f"model{epochs}")
+        self.run(f"{self.learn} --passes {epochs} -f {model}")
+        return model
 
-    def fit(epochs):
-        model = Path(folder.name) / f"model{epochs}"
-        run(f"{learn} -d {text} --passes {epochs} -f {model}")
-        return partial(margins, model)
-
-    def margins(model, X):
-        text, found = Path(folder.name) / "rows", Path(folder.name) / "margins"
+    def margins(self, model, X):
+        text, found = self.path("rows"), self.path("margins")
         write_text(text, X, np.ones(X.shape[0], int))
-        run(f"-t -i {model} -d {text} -r {found}")
+        self.run(f"-t -i {model} -d {text} -r {found}")
         return np.array([float(line.split()[0]) for line in found.read_text().splitlines()])
 
-    fit.folder = folder  # the files stay as long as the function
-    return fit
+    def weights(self, model):
+        """Of all features, from the lines `feature:weight` of a readable model."""
+        readable = self.path("readable")
+        self.run(f"-t -i {model} --readable_model {readable}")
+        w = np.zeros(1 << (self.n_features - 1).bit_length())
+        for feature, weight in re.findall(r"^(\d+):(\S+)", readable.read_text(), re.MULTILINE):
+            w[int(feature)] = float(weight)
+        return w[: self.n_features]
+
+
+def vowpal_wabbit(matrix, alpha):
+    peer = VowpalWabbit(matrix.X, matrix.y, alpha)
+    return lambda epochs: partial(peer.margins, peer.fit(epochs))
 
 
 def write_text(path, X, y):
@@ -123,13 +142,13 @@ PEERS = {
     "VW": (
         "vowpalwabbit", vowpal_wabbit,
         "--loss_function logistic --l2 as alpha; else its defaults (adaptive, normalized, "
-        "invariant)\n    from its cache, parsed by a thread of its own; a pass is a quarter of "
+        "invariant); from its cache, parsed by a thread of its own; a pass is a quarter of "
         "what 5 passes take more than 1",
     ),
     "torch": (
         "torch", torch_adagrad,
         f"EmbeddingBag(mode='sum', sparse=True), Adagrad(lr={RATE}), batches of {BATCH}, no "
-        "penalty;\n    one thread: a second gained nothing",
+        "penalty; one thread: a second gained nothing",
     ),
     "liblinear -s 7": (
         "liblinear-official", liblinear, "C as alpha says, a whole fit at its own tolerance"

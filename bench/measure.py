@@ -1,17 +1,23 @@
-"""Fair timing: calls take turns, medians, and what the machine is."""
+"""Fair timing: calls take turns, medians with their spread, and what the machine is."""
 
 from __future__ import annotations
 
+import operator
+import os
 import platform
 import statistics
+import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import scipy
+import sklearn
 from threadpoolctl import threadpool_limits
 
+import lrcore
 from lrcore import _core
 
 
@@ -24,8 +30,89 @@ def processor():
         return platform.processor() or platform.machine()
 
 
+def caches():
+    """Bytes of the first processor's data caches by level, as the system gives them."""
+    units, found = {"K": 1 << 10, "M": 1 << 20}, {}
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        level, kind, size = (
+            (index / name).read_text().strip() for name in ("level", "type", "size")
+        )
+        if kind != "Instruction":
+            found[f"L{level}"] = int(size[:-1]) * units[size[-1]]
+    return dict(sorted(found.items()))
+
+
+def commit():
+    """The checkout's commit, with a plus if files differ from it; None outside of one."""
+    here = Path(__file__).parent
+    try:
+        name, changed = (
+            subprocess.run(
+                ["git", *words], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (("rev-parse", "--short", "HEAD"), ("status", "-s", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return name + "+" * bool(changed)
+
+
+def surroundings(n_threads):
+    """What figures depend on besides the code: the machine and the libraries."""
+    versions = {
+        "lrcore": f"{lrcore.__version__} ({_core.isa})", "commit": commit(),
+        "Python": platform.python_version(), "NumPy": np.__version__, "SciPy": scipy.__version__,
+        "scikit-learn": sklearn.__version__,
+    }  # fmt: skip
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+    machine = {
+        "processor": processor(), "threads": n_threads, "caches": caches(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }  # fmt: skip
+    return {"versions": versions, "machine": machine, "load": load}
+
+
+class Measured(float):
+    """The median of a figure's rounds.
+
+    Arithmetic with another that took turns with it goes round by round, so that a slow spell,
+    which hits both, is gone from their ratio; with anything else it is arithmetic with a number.
+    """
+
+    def __new__(cls, rounds):
+        self = super().__new__(cls, statistics.median(rounds))
+        self.rounds = tuple(rounds)
+        return self
+
+    def quartiles(self):
+        return tuple(map(float, np.percentile(self.rounds, (25, 75))))
+
+    def _by_round(self, other, operation):
+        others = getattr(other, "rounds", ())
+        if len(others) != len(self.rounds):
+            others = [float(other)] * len(self.rounds)
+        return Measured([operation(a, b) for a, b in zip(self.rounds, others)])
+
+    def __add__(self, other):
+        return self._by_round(other, operator.add)
+
+    def __sub__(self, other):
+        return self._by_round(other, operator.sub)
+
+    def __mul__(self, other):
+        return self._by_round(other, operator.mul)
+
+    def __truediv__(self, other):
+        return self._by_round(other, operator.truediv)
+
+    def __rtruediv__(self, other):
+        return self._by_round(other, lambda mine, number: number / mine)
+
+    __rmul__ = __mul__
+
+
 def side_by_side(calls, rounds):
-    """Median seconds of each call; the calls take turns, so that a slow spell hits all."""
+    """Seconds of each call; the calls take turns, so that a slow spell hits all."""
     times = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -34,7 +121,7 @@ def side_by_side(calls, rounds):
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: Measured(values) for name, values in times.items()}
 
 
 def repeated(call, times):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -91,17 +92,23 @@ PEERS = {
 }
 
 
+@dataclass(frozen=True)
+class Found:
+    """Peers that are here, as their table has them but without the package; versions; and the
+    packages of those that are not."""
+
+    here: dict[str, tuple]
+    versions: dict[str, str]
+    missing: dict[str, str]
+
+
 def installed(table):
-    """The rows of a table of peers, each `name: (package, ...)`, that are here, without their
-    package; and a line that says which, with versions, and which are not."""
-    here, words, missing = {}, [], []
+    """What is here of a table of peers, each `name: (package, ...)`."""
+    found = Found({}, {}, {})
     for name, (package, *rest) in table.items():
         try:
-            words.append(f"{name} {version(package)}")
-            here[name] = tuple(rest)
+            found.versions[name] = f"{package} {version(package)}"
+            found.here[name] = tuple(rest)
         except PackageNotFoundError:
-            missing.append(package)
-    line = ", ".join(words) or "none"
-    if missing:
-        line += f"; not here: {', '.join(missing)} (pip install {' '.join(missing)})"
-    return here, line
+            found.missing[name] = package
+    return found

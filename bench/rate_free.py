@@ -10,6 +10,7 @@ import time
 
 import matrices
 import numpy as np
+from record import LABEL, RATIO, SECONDS, VALUE, Section
 
 from lrcore import AdaGrad, DoG, LinearClassifier
 
@@ -35,31 +36,40 @@ def fitted(matrix, max_iter, **keywords):
     return held_out_loss(clf, matrix), time.perf_counter() - start
 
 
-def compare(matrix, epochs):
-    """A line for each way, with how far it is from the best of the grid."""
+def compare(table, matrix, epochs):
+    """A row for each way, with how far it is from the best of the grid."""
     grid = [(*fitted(matrix, epochs, optimizer=AdaGrad(lr=float(lr))), lr) for lr in RATES]
     best, seconds, lr = min(grid)
-    print(f"  {epochs} epochs: best of the grid {best:.5f}, lr={lr:.3g}, {seconds:.2f} s a fit")
+    table.add(f"AdaGrad, lr={lr:.3g}", epochs, 1.0, best, seconds)
     ways = {
         "AdaGrad, default": {"optimizer": "adagrad"},
         "DoG": {"optimizer": DoG()},
         "DoG, average=True": {"optimizer": DoG(), "average": True},
-        "DoG, average of the second half": {
+        "DoG, average of 2nd half": {
             "optimizer": DoG(), "average": matrix.X.shape[0] * epochs // 2,
         },
         "DoG, batches of 64": {"optimizer": DoG(), "batch_size": 64},
     }  # fmt: skip
     for name, keywords in ways.items():
         loss, seconds = fitted(matrix, epochs, **keywords)
-        print(f"    {name:34s} {loss:.5f}  {loss / best - 1:+.2%}  {seconds:.2f} s", flush=True)
+        table.add(name, epochs, loss / best, loss, seconds)
 
 
-def report_rate_free(folder, quick=False):
+def report_rate_free(section, folder, quick=False):
     """After few epochs and many."""
-    for matrix in [*matrices.a9a(folder), *matrices.fits(folder, quick)]:
-        print(f"\nwithout a rate, {matrix}")
+    for matrix in [*matrices.a9a(folder), *matrices.fits(section, folder, quick)]:
+        table = section.table(
+            f"{matrix.name}: held-out log loss over the best of {len(RATES)} rates of AdaGrad",
+            {
+                "fit": LABEL,
+                "epochs": LABEL,
+                "loss over best": RATIO,
+                "loss": VALUE,
+                "time": SECONDS,
+            },
+        )
         for epochs in (1, 5, 20):
-            compare(matrix, epochs)
+            compare(table, matrix, epochs)
 
 
 if __name__ == "__main__":
@@ -67,4 +77,4 @@ if __name__ == "__main__":
     parser.add_argument("--data", help="a folder with 20news.tsv.gz and a9a.svm.gz")
     parser.add_argument("--quick", action="store_true", help="small matrices")
     options = parser.parse_args()
-    report_rate_free(options.data, options.quick)
+    report_rate_free(Section("Without a rate"), options.data, options.quick)

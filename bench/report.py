@@ -1,90 +1,265 @@
 """Everything measured side by side in one run: steps against NumPy, the machine's floor and other
-libraries; fits of sparse and dense rows, and predictions, against those of others. Medians.
+libraries; fits of sparse and dense rows, and predictions, against those of others.
 
-    python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION]
+    python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION] [--out FOLDER]
 
-Sections: rules,peers,call,low,small,memory of steps; epochs,optimum,softmax,dense,far,rates,
-auto,rate_free,predict of linear models.
-FOLDER is where 20news.tsv.gz is: lines of split, label and text; rates also takes a9a.svm.gz.
-Other libraries take part where they are installed: torch, deepspeed, numba, optax, vowpalwabbit,
+Figures are printed as they come and kept in FOLDER/report.json (bench/results), from which
+pictures, report.md and report.html are made. A section that is measured again takes the place of
+what was there, so a long report can be made in pieces; --pages only makes the pages anew.
+
+FOLDER of --data is where 20news.tsv.gz (lines of split, label and text) and a9a.svm.gz are. Other
+libraries take part where they are installed: torch, deepspeed, numba, optax, vowpalwabbit,
 liblinear-official.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import json
+import os
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import auto
 import dense
 import linear
 import linear_peers
-import numpy as np
+import minimize
+import page
+import paths
 import peers
+import pictures
 import rate_free
 import rates
 import scale
-import scipy
-import sklearn
+import scaling
 import softmax
 import steps
+import sweep
 import time_to_optimum
 from benchmarks.workloads import SIZES
-from measure import processor
+from measure import surroundings
+from record import Section
 
-import lrcore
 from lrcore import _core
 from lrcore._core import threads
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large, how often, on what."""
+
+    quick: bool
+    data: str | None
+    counts: list[int]
+
+    @property
+    def sizes(self):
+        return SIZES[:2] if self.quick else SIZES
+
+    @property
+    def rounds(self):
+        """Of what takes milliseconds."""
+        return 3 if self.quick else 7
+
+    @property
+    def fit_rounds(self):
+        return 1 if self.quick else 5
+
+    @property
+    def rows(self):
+        return 50_000 if self.quick else 1_000_000
+
+    @property
+    def bits(self):
+        """Of the features of a small and of a large model."""
+        return (12, 22) if self.quick else (16, 26)
+
+
+class Entry(NamedTuple):
+    """A section's title, what it is about, and what fills it."""
+
+    title: str
+    about: str
+    fill: Callable[[Section, Plan], None]
+
+
+SECTIONS = {
+    "rules": Entry(
+        "Steps of every rule",
+        "Against the same formula in NumPy, and against the bandwidth of the machine. float32.",
+        lambda s, p: steps.report_rules(s, p.sizes[::-1], p.counts, p.rounds),
+    ),
+    "sweep": Entry(
+        "Bandwidth against size",
+        "Steps of vectors from those that the first cache holds to those that none does.",
+        lambda s, p: sweep.report_sweep(s, 22 if p.quick else 25, p.counts, p.rounds),
+    ),
+    "peers": Entry(
+        "Adam beside others",
+        "Steps of one float32 vector.",
+        lambda s, p: steps.report_peers(
+            s, p.sizes, p.counts, p.rounds, peers.installed(peers.PEERS)
+        ),
+    ),
+    "call": Entry("Small steps", "What Python and checks cost.", lambda s, p: steps.report_call(s)),
+    "low": Entry(
+        "States as bfloat16",
+        "Half the bytes of the state.",
+        lambda s, p: steps.report_low(s, p.sizes[-1], p.counts, p.rounds),
+    ),
+    "small": Entry(
+        "Numbers below the normal range",
+        "They count as 0, and cost nothing.",
+        lambda s, p: steps.report_small_numbers(s, 20_000),
+    ),
+    "memory": Entry(
+        "Memory of steps",
+        "In a process of its own.",
+        lambda s, p: steps.report_memory(s, p.sizes[-1]),
+    ),
+    "minimize": Entry(
+        "Minimising functions",
+        "What a step of rule.minimize costs beside the function and its gradient.",
+        lambda s, p: minimize.report_minimize(s, p.quick, p.rounds),
+    ),
+    "epochs": Entry(
+        "Epochs of sparse logistic regression",
+        f"float32, L2 with alpha = {linear.ALPHA:g}, set-up included.",
+        lambda s, p: linear.report_epochs(
+            s, p.data, p.quick, p.counts, p.fit_rounds, peers.installed(linear_peers.PEERS)
+        ),
+    ),
+    "optimum": Entry(
+        "Time to the optimum",
+        "L2 logistic regression, one class against the rest, no intercept. Each solver is run with "
+        "a series of settings, each fit from scratch and timed as a whole; the time to an accuracy "
+        "is that of its fastest setting that ends so close to the optimum.",
+        lambda s, p: time_to_optimum.report_optimum(s, p.data, p.quick, 1 if p.quick else 3),
+    ),
+    "softmax": Entry(
+        "Softmax of twenty classes",
+        "Text, words and pairs of them; each side with epochs and alpha at which it is about as "
+        "accurate as the other.",
+        lambda s, p: softmax.report_softmax(s, p.data, p.fit_rounds),
+    ),
+    "dense": Entry(
+        "Dense logistic regression",
+        "Rows of 100 values.",
+        lambda s, p: dense.report_dense(
+            s, p.rows, p.counts, p.fit_rounds, peers.installed(linear_peers.PEERS)
+        ),
+    ),
+    "threads": Entry(
+        "Scaling with threads",
+        "The same bits for any number of them.",
+        lambda s, p: scaling.report_threads(s, p.quick, p.counts, p.fit_rounds),
+    ),
+    "features": Entry(
+        "Scaling with features",
+        "Epochs of rows of 20 values, from models that caches hold to those that none does.",
+        lambda s, p: scaling.report_features(s, p.quick, p.counts, p.fit_rounds),
+    ),
+    "far": Entry(
+        "Models past the cache",
+        "Features by a power law, and all alike.",
+        lambda s, p: scale.report_far(s, p.rows, p.bits, p.counts, p.fit_rounds),
+    ),
+    "predict": Entry(
+        "Predictions",
+        "decision_function against SciPy's product.",
+        lambda s, p: scale.report_predict(
+            s, p.rows, (p.bits[0], p.bits[1] - 2), p.counts, 3 * p.fit_rounds
+        ),
+    ),
+    "auto": Entry(
+        'What lr="auto" finds',
+        "Beside the best of a grid of rates.",
+        lambda s, p: auto.report_auto(s, p.data, rounds=p.fit_rounds),
+    ),
+    "rates": Entry(
+        "What the range test suggests",
+        "Beside the best of a grid of rates; fits of five epochs.",
+        lambda s, p: rates.report_rates(s, p.data),
+    ),
+    "rate_free": Entry(
+        "Fits without a rate",
+        "Beside the best of a grid of rates.",
+        lambda s, p: rate_free.report_rate_free(s, p.data, p.quick),
+    ),
+    "paths": Entry(
+        "Paths of the rules",
+        "On two functions of two variables, at the best of some rates each; nothing is timed.",
+        lambda s, p: paths.report_paths(s),
+    ),
+    "schedules": Entry(
+        "Schedules",
+        "Every schedule of the registry; nothing is timed.",
+        lambda s, p: paths.report_schedules(s),
+    ),
+}
+
+
+def measured(name, plan):
+    """A section as plain values, with when and where it was measured."""
+    entry = SECTIONS[name]
+    begun = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "quick": plan.quick,
+        **surroundings(plan.counts[-1]),
+    }
+    start = time.perf_counter()
+    section = Section(entry.title, entry.about)
+    entry.fill(section, plan)
+    took = round(time.perf_counter() - start, 1)
+    print(f"  ({took:.0f} s)", flush=True)
+    return {**begun, "took": took, **section.as_plain()}
+
+
+def read(folder):
+    """What was measured before, by section."""
+    path = folder / "report.json"
+    return json.loads(path.read_text())["sections"] if path.is_file() else {}
+
+
+def write(folder, found):
+    """Sections in the order of the report; the file is replaced in one piece."""
+    ordered = {name: found[name] for name in SECTIONS if name in found}
+    temporary = folder / "report.json.new"
+    temporary.write_text(json.dumps({"format": 1, "sections": ordered}, indent=1) + "\n")
+    os.replace(temporary, folder / "report.json")
+    return ordered
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
     parser.add_argument("--only", help="sections, with commas between")
-    parser.add_argument("--data", help="the folder of 20news.tsv.gz")
+    parser.add_argument("--data", help="the folder of 20news.tsv.gz and a9a.svm.gz")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the results")
+    parser.add_argument("--pages", action="store_true", help="measure nothing, draw and write")
     args = parser.parse_args()
+    wanted = args.only.split(",") if args.only else list(SECTIONS)
+    for name in wanted:
+        if name not in SECTIONS:
+            parser.error(f"--only knows {', '.join(SECTIONS)}, got {name!r}")
     if _core.kernels is None:
         raise SystemExit("the report measures the compiled core; unset LRCORE_ISA=numpy")
     warnings.simplefilter("ignore")
-    counts = sorted({1, min(threads.limits().values())})
-    steppers, line = peers.installed(peers.PEERS)
-    fitters, fitters_line = peers.installed(linear_peers.PEERS)
-    print(
-        f"lrcore {lrcore.__version__} ({_core.isa}), NumPy {np.__version__}, SciPy "
-        f"{scipy.__version__}, scikit-learn {sklearn.__version__}, Python "
-        f"{platform.python_version()}\n{processor()}, up to {counts[-1]} threads, "
-        f"{time.strftime('%Y-%m-%d')}, float32, medians\nAdam of others: {line}\n"
-        f"Fits of others: {fitters_line}\n"
-    )
-    sizes, rounds = (SIZES[:2], 3) if args.quick else (SIZES, 7)
-    rows = 50_000 if args.quick else 1_000_000
-    near, far = (12, 22) if args.quick else (16, 26)
-    fit_rounds = 1 if args.quick else 5
-    sections = {
-        "rules": lambda: steps.report_rules(sizes[::-1], counts, rounds),
-        "peers": lambda: steps.report_peers(sizes, counts, rounds, steppers),
-        "call": steps.report_call,
-        "low": lambda: steps.report_low(sizes[-1], counts, rounds),
-        "small": lambda: steps.report_small_numbers(20_000),
-        "memory": lambda: steps.report_memory(sizes[-1]),
-        "epochs": lambda: linear.report_epochs(args.data, args.quick, counts, fit_rounds, fitters),
-        "optimum": lambda: time_to_optimum.report_optimum(args.data, args.quick, fit_rounds),
-        "softmax": lambda: softmax.report_softmax(args.data, fit_rounds),
-        "dense": lambda: dense.report_dense(rows, counts, fit_rounds, fitters),
-        "far": lambda: scale.report_far(rows, (near, far), counts, fit_rounds),
-        "rates": lambda: rates.report_rates(args.data),
-        "auto": lambda: auto.report_auto(args.data, rounds=fit_rounds),
-        "rate_free": lambda: rate_free.report_rate_free(args.data, args.quick),
-        "predict": lambda: scale.report_predict(rows, (near, far - 2), counts, 3 * fit_rounds),
-    }
-    wanted = args.only.split(",") if args.only else list(sections)
-    for name in wanted:
-        if name not in sections:
-            parser.error(f"--only knows {', '.join(sections)}, got {name!r}")
-    for name in wanted:
-        sections[name]()
+    plan = Plan(args.quick, args.data, sorted({1, min(threads.limits().values())}))
+    args.out.mkdir(parents=True, exist_ok=True)
+    found = read(args.out)
+    for name in [] if args.pages else wanted:
+        found[name] = measured(name, plan)
+        found = write(args.out, found)
+    drawn = pictures.draw(found, args.out)
+    print(*page.write(found, drawn, args.out), sep="\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from benchmarks.workloads import power_law
 from measure import in_child, memory, side_by_side
+from record import LABEL, RATIO, SECONDS, SPEED
 from scipy import sparse
 
 from lrcore import LinearClassifier
@@ -17,15 +18,19 @@ EXPONENTS = {1.1: "power law", 0.0: "uniform"}
 ORDERS = {1: "online", 256: "batches of 256"}
 
 
-def report_far(n_rows, bits, counts, rounds):
+def report_far(section, n_rows, bits, counts, rounds):
     """Values a second with a model far larger than the cache, relative to one within it."""
     near, far = bits
-    print(
-        f"A model of 2^{far} features against one of 2^{near}: {n_rows:,} rows of 20 values, fits "
-        f"of 1 and of 5 epochs, Mnnz/s\n{'':<37}   fit of 1 epoch, set-up included   "
-        f"a further epoch\n{'features':<11} order            threads   {f'2^{near}':>15} "
-        f"{f'2^{far}':>8}   ratio   {f'2^{near}':>6} {f'2^{far}':>6}  ratio"
-    )
+    table = section.table(
+        f"Speed with 2^{far} features over that with 2^{near}",
+        {
+            "features": LABEL, "order": LABEL, "threads": LABEL, "first epoch": RATIO,
+            "further epoch": RATIO,
+            **{f"{which} Mnnz/s 2^{b}": SPEED for which in ("first", "further") for b in bits},
+        },
+        f"{n_rows:,} rows of 20 values. First: a fit of one epoch, set-up included. Further: a "
+        "quarter of what a fit of five takes more.",
+    )  # fmt: skip
     for exponent, law in EXPONENTS.items():
         drawn = {b: power_law(n_rows, 1 << b, exponent=exponent) for b in bits}
         calls = {
@@ -47,14 +52,9 @@ def report_far(n_rows, bits, counts, rounds):
                 first = [million / t[b, batch, n, 1] for b in bits]
                 extra = [t[b, batch, n, 5] - t[b, batch, n, 1] for b in bits]
                 further = [4 * million / s if s > 0 else np.nan for s in extra]
-                print(
-                    f"{law:<11} {order:<16} {n:>7}   {first[0]:>15.1f} {first[1]:>8.1f} "
-                    f"{first[1] / first[0]:>7.2f}   {further[0]:>6.1f} {further[1]:>6.1f} "
-                    f"{further[1] / further[0]:>6.2f}",
-                    flush=True,
-                )
-    print()
-    report_memory(n_rows, far)
+                ratios = [speeds[1] / speeds[0] for speeds in (first, further)]
+                table.add(law, order, n, *ratios, *first, *further)
+    report_memory(section, n_rows, far)
 
 
 def grown(folder, shape, batch, calls):
@@ -72,10 +72,14 @@ def grown(folder, shape, batch, calls):
     return model._fitted.states[0].array.nbytes, after - before
 
 
-def report_memory(n_rows, bits):
+def report_memory(section, n_rows, bits):
     """What fits take beyond the matrix, against the bytes of weights and states."""
     X, y = power_law(n_rows, 1 << bits)
-    print(f"Peak memory beyond X, {n_rows:,} x 2^{bits}, as a share of the slots' bytes")
+    table = section.table(
+        "Peak memory beyond X over the bytes of weights and states",
+        {"order": LABEL, "calls": LABEL, "peak": RATIO, "slots MB": SPEED},
+        f"{n_rows:,} rows of 20 of 2^{bits} features, in a process of its own.",
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name in ("data", "indices", "indptr"):
             np.save(Path(folder) / f"{name}.npy", getattr(X, name))
@@ -87,15 +91,19 @@ def report_memory(n_rows, bits):
                 "partial_fit twice": ["partial_fit", "partial_fit"],
             }.items():
                 slots, peak = in_child(grown, folder, X.shape, batch, calls)
-                print(f"  {order:<16} {what:<18} slots {slots / 1e6:8,.1f} MB   peak "
-                      f"{peak / slots:6.1%}", flush=True)  # fmt: skip
-    print()
+                table.add(order, what, peak / slots, slots / 1e6)
 
 
-def report_predict(n_rows, bits, counts, rounds):
+def report_predict(section, n_rows, bits, counts, rounds):
     """decision_function and the core's margins alone against SciPy's product."""
-    print(f"Margins of {n_rows:,} rows of 20 values, times as fast as SciPy's X @ w (float32)")
-    print("features     SciPy ms" + "".join(f"   decision_function {n}T" for n in counts))
+    table = section.table(
+        "Margins: times as fast as SciPy's X @ w",
+        {
+            "features": LABEL, **{f"x SciPy {n}T": RATIO for n in counts}, "SciPy": SECONDS,
+            **{f"decision_function {n}T": SECONDS for n in counts},
+        },
+        f"{n_rows:,} rows of 20 values, float32.",
+    )  # fmt: skip
     for b in bits:
         X, y = power_law(n_rows, 1 << b)
         models = {
@@ -104,9 +112,4 @@ def report_predict(n_rows, bits, counts, rounds):
         w = models[1].coef_[0]
         calls = {n: partial(model.decision_function, X) for n, model in models.items()}
         t = side_by_side({"SciPy": lambda X=X, w=w: X @ w, **calls}, rounds)
-        print(
-            f"2^{b:<9} {t['SciPy'] * 1e3:>9.1f}"
-            + "".join(f"{t['SciPy'] / t[n]:>23.2f}" for n in counts),
-            flush=True,
-        )
-    print()
+        table.add(f"2^{b}", *(t["SciPy"] / t[n] for n in counts), *t.values())

@@ -12,16 +12,17 @@ epochs and the alpha at which it is about as accurate as the other.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matrices
 import numpy as np
-from measure import processor
+from measure import processor, side_by_side
+from record import LABEL, RATIO, SECONDS, VALUE, Section
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from lrcore import AdaGrad, LinearClassifier, _core
@@ -69,20 +70,6 @@ def models(*, n_rows, epochs=5, alpha=0.0, peer_epochs=10, peer_alpha=1e-6, lbfg
     return found
 
 
-def compare(split, candidates, rounds, clock=time.perf_counter):
-    """(median seconds, held-out accuracy) of each; they take turns."""
-    seconds = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, model in candidates.items():
-            start = clock()
-            model.fit(split.X, split.y)
-            seconds[name].append(clock() - start)
-    return {
-        name: (statistics.median(seconds[name]), model.score(split.X_test, split.y_test))
-        for name, model in candidates.items()
-    }
-
-
 def floor(model, dtype=np.float32, n=1 << 25):
     """Seconds a value that moving a slot's weights and states takes, there and back, were they
     in order; from a read-modify-write loop past the cache."""
@@ -97,29 +84,35 @@ def floor(model, dtype=np.float32, n=1 << 25):
     return min(times) / array.nbytes * slot_bytes
 
 
-def report_softmax(folder, rounds, *, bits=20, lbfgs=0, **settings):
+def report_softmax(section, folder, rounds, *, bits=20, lbfgs=0, **settings):
     """Twenty classes of text, where it is; settings as in `models`."""
-    path = folder and Path(folder) / "20news.tsv.gz"
-    print("--- Softmax of twenty classes ---\n")
-    if not path or not path.is_file():
-        print("20news: left out, give its folder by --data\n")
+    if not matrices.has(folder, "20news.tsv.gz"):
+        section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
         return
-    split = read(path, bits)
+    split = read(Path(folder) / "20news.tsv.gz", bits)
     n_classes = len(np.unique(split.y))
     candidates = models(n_rows=len(split.y), lbfgs=lbfgs, **settings)
-    results = compare(split, candidates, rounds)
-    print(
+    calls = {name: partial(model.fit, split.X, split.y) for name, model in candidates.items()}
+    t = side_by_side(calls, rounds)
+    section.note(
         f"{split.X.shape[0]:,} x {split.X.shape[1]:,}, {split.X.nnz:,} values, {n_classes} classes"
     )
-    peer = results["SGDClassifier"][0]
-    for name, (seconds, accuracy) in results.items():
-        value = seconds / candidates[name].max_iter / split.X.nnz * 1e9
-        print(
-            f"{name:<26} {seconds:7.2f} s   x {peer / seconds:5.2f}   {value:6.1f} ns a value and "
-            f"epoch, {value / n_classes:5.2f} a class   accuracy {accuracy:.4f}"
-        )
-    least = floor(candidates["lrcore softmax"]) * 1e9
-    print(f"moving a slot there and back, in order: {least:.1f} ns a value\n")
+    least = floor(candidates["lrcore softmax"])
+    table = section.table(
+        "Times as fast as SGDClassifier",
+        {
+            "fit": LABEL, "x SGDClassifier": RATIO, "held-out accuracy": VALUE, "x floor": RATIO,
+            "time": SECONDS, "a value and epoch": SECONDS, "a class of it": SECONDS,
+        },
+        "floor: moving a slot, which is a feature's weights and states, there and back, in order: "
+        f"{least * 1e9:.1f} ns a value.",
+    )  # fmt: skip
+    for name, model in candidates.items():
+        value = t[name] / (model.max_iter * split.X.nnz)
+        accuracy = model.score(split.X_test, split.y_test)
+        over = value / least if name.startswith(("lrcore softmax", "the same, an")) else None
+        ratio = t["SGDClassifier"] / t[name]
+        table.add(name, ratio, accuracy, over, t[name], value, value / n_classes)
 
 
 def main():
@@ -135,7 +128,8 @@ def main():
     settings = vars(parser.parse_args())
     warnings.simplefilter("ignore")
     print(processor())
-    report_softmax(settings.pop("folder"), settings.pop("rounds"), **settings)
+    section = Section("Softmax of twenty classes")
+    report_softmax(section, settings.pop("folder"), settings.pop("rounds"), **settings)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from functools import partial
 
 import numpy as np
 from benchmarks.workloads import EVERY_RULE, bytes_moved, step_out, vectors
-from measure import in_child, memory, repeated, side_by_side
+from measure import Measured, in_child, memory, repeated, side_by_side
+from record import LABEL, RATIO, SECONDS, VALUE
+from threadpoolctl import threadpool_limits
 
 import lrcore
 from lrcore import _core
@@ -28,7 +29,8 @@ def rule_calls(name, size, counts):
     state = np.ones((len(formula.state), size), np.float32)
     row = rule.coefficients(np.array([5]))[0]
     named = formula.row(row, np.float32)
-    calls["formula"] = repeated(lambda: formula.update(named, w, g, *state), repeat)
+    if not rule.travels:  # else the formula is not all of the rule
+        calls["formula"] = repeated(lambda: formula.update(named, w, g, *state), repeat)
     out = step_out(name)
     if out:
         tmp = np.empty((2, size), np.float32)
@@ -47,36 +49,50 @@ def rule_calls(name, size, counts):
     return calls, repeat
 
 
-def report_rules(sizes, counts, rounds):
+def report_rules(section, sizes, counts, rounds):
     """Ratios: how much faster than NumPy, and the share of the floor's bandwidth reached."""
-    print("Rules: shares of the floor, and times as fast as NumPy")
-    head = f"{'rule':<24} {'size':>10} {'us/step':>9}  x NumPy  x NumPy out="
-    print(head + "".join(f"  kernel {n}T  step {n}T" for n in counts))
+    table = section.table(
+        "Every rule",
+        {
+            "rule": LABEL, "size": LABEL, "x NumPy": RATIO, "x NumPy out=": RATIO,
+            **{f"{what}/floor {n}T": RATIO for n in counts for what in ("kernel", "step")},
+            **{f"{what} {n}T": SECONDS for n in counts for what in ("step", "floor")},
+            "NumPy": SECONDS, "NumPy out=": SECONDS,
+        },
+        "x NumPy: the formula's time over that of the step with the best number of threads; out=: "
+        "with an array for each result, nothing allocated. The floor is a loop that reads, "
+        "modifies and writes as many bytes on the same threads, and kernel/floor the share of its "
+        "bandwidth that the rule reaches. step is the whole Optimizer.step, whose check of the "
+        "gradient reads it once more; its floor counts that.",
+    )  # fmt: skip
     for size in sizes:
         for name in EVERY_RULE:
             calls, repeat = rule_calls(name, size, counts)
             t = side_by_side(calls, rounds if size > 100_000 else 4 * rounds)
+            t = {what: seconds / repeat for what, seconds in t.items()}
             best = min(t[f"step {n}"] for n in counts)
-            out = f"{t['out'] / best:7.1f}" if "out" in t else "      -"
-            line = f"{name:<24} {size:>10,} {best / repeat * 1e6:9.1f}  {t['formula'] / best:7.1f}"
-            line += f"      {out}"
+            by_numpy = [t.get("formula"), t.get("out")]
+            shares, times = [], []
             for n in counts:
-                line += f"  {t[f'floor {n}'] / t[f'kernel {n}']:9.2f}"
-                line += f"  {t[f'checked floor {n}'] / t[f'step {n}']:7.2f}"
-            print(line, flush=True)
-    print(
-        "floor: read-modify-write over as many bytes, same threads, same run. step: the whole "
-        "Optimizer.step,\nwhose check of the gradient reads it once more; its floor counts that.\n"
-    )
+                shares += [t[f"floor {n}"] / t[f"kernel {n}"]]
+                shares += [t[f"checked floor {n}"] / t[f"step {n}"]]
+                times += [t[f"step {n}"], t[f"checked floor {n}"]]
+            fast = [seconds and seconds / best for seconds in by_numpy]
+            table.add(name, size, *fast, *shares, *times, *by_numpy)
 
 
-def report_peers(sizes, counts, rounds, peers):
+def report_peers(section, sizes, counts, rounds, peers):
     """Adam by others, side by side."""
-    from threadpoolctl import threadpool_limits
-
-    print("Adam: peer's time / ours")
-    head = f"{'size':>10} threads {'ours us':>9}  checked" + "".join(f"  {p:>11}" for p in peers)
-    print(head)
+    section.take_part(peers)
+    table = section.table(
+        "Adam: peer's time over ours",
+        {
+            "size": LABEL, "threads": LABEL, "checked": RATIO, **dict.fromkeys(peers.here, RATIO),
+            "ours": SECONDS, **{f"{name} takes": SECONDS for name in peers.here},
+        },
+        "ours: Optimizer.step with nonfinite='propagate', since none of the others looks at the "
+        "gradient before it steps; checked: the default, which does, against it.",
+    )  # fmt: skip
     for size in sizes:
         for n in counts:
             w, g = vectors(size)
@@ -89,23 +105,18 @@ def report_peers(sizes, counts, rounds, peers):
                 "ours": repeated(partial(ours.step, g), repeat),
                 "checked": repeated(partial(checked.step, g), repeat),
             }
-            for name, (make, counted) in peers.items():
+            for name, (make, counted) in peers.here.items():
                 if counted or n == max(counts):
                     calls[name] = repeated(make(w.copy(), g, n), repeat)
             with threadpool_limits(n):
                 t = side_by_side(calls, rounds if size > 100_000 else 4 * rounds)
-            line = f"{size:>10,} {n:>7} {t['ours'] / repeat * 1e6:9.1f}"
-            line += f"  {t['checked'] / t['ours']:7.2f}"
-            for name in peers:
-                line += f"  {t[name] / t['ours']:11.2f}" if name in t else f"  {'-':>11}"
-            print(line, flush=True)
-    print(
-        "ours: Optimizer.step with nonfinite='propagate', since none of the others looks at the "
-        "gradient before\nit steps; checked: the default, which does, against it.\n"
-    )
+            t = {name: seconds / repeat for name, seconds in t.items()}
+            theirs = [t.get(name) for name in peers.here]
+            ratios = [seconds and seconds / t["ours"] for seconds in theirs]
+            table.add(size, n, t["checked"] / t["ours"], *ratios, t["ours"], *theirs)
 
 
-def report_call():
+def report_call(section):
     """A step of few parameters, and what of it is the call."""
     w, g = vectors(1000)
     row, state = ADAM.coefficients(np.array([5]))[0], np.ones((2, 1000), np.float32)
@@ -116,62 +127,70 @@ def report_call():
     many = [np.ones(100, np.float32) for _ in range(10_000)]
     listed, one = lrcore.Optimizer(many, ADAM), lrcore.Optimizer(np.ones(10**6, np.float32), ADAM)
     some, whole = [each.copy() for each in many], np.ones(10**6, np.float32)
+    few = {
+        "a step of 1,000 parameters": lambda: optimizer.step(g),
+        "the same in a dict": lambda: named.step(grads),
+        "the call alone": lambda: empty.step(nothing),
+        "the kernel alone": lambda: step(index, row, own, g, state, 1),
+    }
     t = side_by_side(
         {
-            "alone": repeated(lambda: optimizer.step(g), 1000),
-            "dict": repeated(lambda: named.step(grads), 1000),
-            "call": repeated(lambda: empty.step(nothing), 1000),
-            "kernel": repeated(lambda: step(index, row, own, g, state, 1), 1000),
-            "many": lambda: listed.step(some),
-            "one": lambda: one.step(whole),
+            **{name: repeated(call, 1000) for name, call in few.items()},
+            "a step of 10,000 arrays of 100": lambda: listed.step(some),
+            "of one array of the same size": lambda: one.step(whole),
         },
         25,
     )
-    print(
-        f"Adam, 1,000 parameters: {t['alone'] * 1e3:.2f} us a step, {t['dict'] * 1e3:.2f} in a "
-        f"dict, of which the call is {t['call'] * 1e3:.2f}; the kernel alone "
-        f"{t['kernel'] * 1e3:.2f}"
+    table = section.table(
+        "What a call costs", {"Adam": LABEL, "over the first": RATIO, "time": SECONDS}
     )
-    print(
-        f"Adam, 10,000 arrays of 100: {t['many'] * 1e3:.2f} ms, {t['many'] / t['one']:.2f} times "
-        f"an array of the same size\n"
-    )
+    names = list(t)
+    for name, seconds in t.items():
+        base = names[0] if name in few else names[-1]
+        table.add(name, seconds / t[base], seconds / (1000 if name in few else 1))
 
 
-def report_low(size, counts, rounds):
+def report_low(section, size, counts, rounds):
     """States as bfloat16 against float32."""
-    print("States as bfloat16: times as fast as with float32 states")
+    table = section.table(
+        "Times as fast as with float32 states",
+        {
+            "rule": LABEL, "size": LABEL, **{f"{n}T": RATIO for n in counts},
+            **{f"bfloat16 {n}T": SECONDS for n in counts},
+        },
+    )  # fmt: skip
     _, g = vectors(size)
-    for name, rule in (
-        ("Adam", ADAM),
-        ("RMSProp", lrcore.RMSProp()),
-        ("AdaGrad", lrcore.AdaGrad()),
-    ):
-        line = f"{name:<24} {size:>10,}"
+    for name in ("Adam", "RMSProp", "AdaGrad"):
         wide, low = (
-            lrcore.Optimizer(np.zeros(size, np.float32), rule, state_dtype=d, nonfinite="propagate")
+            lrcore.Optimizer(
+                np.zeros(size, np.float32), EVERY_RULE[name], state_dtype=d, nonfinite="propagate"
+            )
             for d in (None, "bfloat16")
         )
-        for n in counts:
-            t = side_by_side(
-                {
-                    "wide": lambda o=wide, n=n: o.step(g, n_threads=n),
-                    "low": lambda o=low, n=n: o.step(g, n_threads=n),
-                },
-                2 * rounds,
-            )
-            line += f"   {n}T {t['wide'] / t['low']:.2f}"
-        print(line, flush=True)
-    print()
+        t = side_by_side(
+            {
+                (which, n): partial(each.step, g, n_threads=n)
+                for n in counts
+                for which, each in (("wide", wide), ("low", low))
+            },
+            2 * rounds,
+        )
+        ratios = [t["wide", n] / t["low", n] for n in counts]
+        table.add(name, size, *ratios, *(t["low", n] for n in counts))
 
 
-def report_small_numbers(size):
+def report_small_numbers(section, size):
     """A mean square that decays through the numbers below the normal range, and past them."""
-    print("Below the normal range: time of a step, relative to ordinary numbers")
+    table = section.table(
+        "Time of 300 steps over that with ordinary numbers",
+        {
+            "rule": LABEL, "size": LABEL, "decaying": RATIO, "tiny gradients": RATIO,
+            "decaying takes": SECONDS, "tiny gradients take": SECONDS,
+        },
+    )  # fmt: skip
     for name in ("Adam", "RMSProp", "AdaDelta"):
-        rule = EVERY_RULE[name].with_lr(1e-3)
-        line = f"{name:<24} {size:>10,}"
-        for what, g in (("decaying", 0.0), ("tiny gradients", 1e-21)):
+        rule, found = EVERY_RULE[name], []
+        for g in (0.0, 1e-21):
             times = {True: [], False: []}
             for small in (False, True) * 5:
                 w = np.ones(size, np.float32)
@@ -182,11 +201,9 @@ def report_small_numbers(size):
                 for _ in range(300):
                     optimizer.step(grad)
                 times[small].append(time.perf_counter() - start)
-            line += (
-                f"   {what} {statistics.median(times[True]) / statistics.median(times[False]):.2f}"
-            )
-        print(line, flush=True)
-    print()
+            found.append((Measured(times[True]), Measured(times[False])))
+        ratios = [small / usual for small, usual in found]
+        table.add(name, size, *ratios, *(small for small, _ in found))
 
 
 def grown(size, new, options):
@@ -200,16 +217,15 @@ def grown(size, new, options):
     return after - before
 
 
-def report_memory(size):
+def report_memory(section, size):
     """What the resident memory's peak grows by, once parameters, gradients and states are there."""
-    words = []
+    table = section.table(
+        "Peak memory beyond parameters, gradient and state",
+        {"Adam": LABEL, "size": LABEL, "share of the parameters": VALUE},
+    )
     for name, new, options in (
         ("a step", {}, {}),
         ("with clipping by norm", {}, {"clip_norm": 1.0}),
         ("with averages", {"ema": 0.9}, {"clip_value": 0.5}),
     ):
-        words.append(f"{name} {in_child(grown, size, new, options) / (4 * size):.2%}")
-    print(
-        f"Peak memory of Adam beyond parameters, gradient and state, {size:,} float32, as a share "
-        f"of the parameters:\n  {', '.join(words)}\n"
-    )
+        table.add(name, size, in_child(grown, size, new, options) / (4 * size))

@@ -7,29 +7,35 @@ follow a power law. One class against the rest, no intercept. Each solver is run
 settings (iterations or tolerances), each fit from scratch and timed as a whole, all in turns; the
 time to an accuracy is that of its fastest setting that ends so close to the optimum.
 
-liblinear's own package (pip install liblinear-official) runs if it is there; the time to build its
-problem from X is left out. lrcore ends each fit by working out the duality gap; that is counted.
+liblinear's own package and VW run if they are there (pip install liblinear-official vowpalwabbit);
+the time to build a problem from X, or to parse text into a cache, is left out. lrcore ends each
+dual fit by working out the duality gap; that is counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import statistics
 import time
 import warnings
 from pathlib import Path
 
+import linear_peers
+import matrices
 import measure
 import numpy as np
 import optimum
+import record
 import sklearn
 from benchmarks.workloads import power_law
+from record import DETAIL, LABEL, RATIO, SECONDS
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from lrcore import LinearClassifier
 
 ACCURACIES = (1e-2, 1e-3, 1e-4, 1e-5)
+#: What others are measured by.
+OURS = "lrcore dual, 1 thread"
 
 
 def scikit_learn(cls, settings, **keywords):
@@ -59,24 +65,41 @@ def liblinear(solver, c):
     return fit, [{"e": e} for e in (10.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.001)]
 
 
-def solvers(n_rows, c, slow):
+def vowpal_wabbit(X, y, c):
+    """Fits of VW from its cache, by a number of passes; the weights are read afterwards."""
+    peer = linear_peers.VowpalWabbit(X, y, 1.0 / (c * X.shape[0]), "--noconstant")
+
+    def fit(X, y, passes):
+        start = time.perf_counter()
+        model = peer.fit(passes)
+        seconds = time.perf_counter() - start
+        return peer.weights(model), seconds
+
+    return fit, [{"passes": k} for k in (1, 2, 4, 8, 16)]
+
+
+def solvers(X, y, c, slow):
     """Name: how to fit, and the settings to try."""
-    alpha = 1.0 / (c * n_rows)
+    alpha = 1.0 / (c * X.shape[0])
 
     def iterations(*counts):
         return [{"max_iter": k} for k in counts]
 
-    dual = {"solver": "dual", "alpha": alpha, "random_state": 0}
-    sgd = {"loss": "log_loss", "alpha": alpha, "tol": None, "random_state": 0}
+    common = {"alpha": alpha, "random_state": 0}
+    sgd = {"loss": "log_loss", "tol": None, **common}
     exact = {"C": c, "tol": 1e-12, "random_state": 0}
     found = {
         f"lrcore dual, {n} thread{'s' * (n > 1)}": scikit_learn(
-            LinearClassifier, iterations(1, 2, 3, 4, 5, 6, 8), n_threads=n, **dual
+            LinearClassifier, iterations(1, 2, 3, 4, 5, 6, 8), n_threads=n, solver="dual", **common
         )
         for n in (1, 2)
     }
     found["lrcore dual, by tol"] = scikit_learn(
-        LinearClassifier, [{"tol": tol} for tol in ACCURACIES], max_iter=100, n_threads=1, **dual
+        LinearClassifier, [{"tol": tol} for tol in ACCURACIES],
+        max_iter=100, n_threads=1, solver="dual", **common,
+    )  # fmt: skip
+    found["lrcore AdaGrad"] = scikit_learn(
+        LinearClassifier, iterations(1, 2, 3, 5, 8, 12, 20), n_threads=1, **common
     )
     found["SGDClassifier"] = scikit_learn(SGDClassifier, iterations(1, 2, 3, 5, 8, 12, 20), **sgd)
     found["liblinear dual"] = scikit_learn(
@@ -85,6 +108,9 @@ def solvers(n_rows, c, slow):
     found["saga"] = scikit_learn(
         LogisticRegression, iterations(1, 3, 5, 8, 12), solver="saga", **exact
     )
+    found["lbfgs"] = scikit_learn(
+        LogisticRegression, iterations(5, 10, 15, 25, 40), solver="lbfgs", **exact
+    )
     if slow:
         found["SGDClassifier averaged"] = scikit_learn(
             SGDClassifier, iterations(1, 2, 3, 5, 10, 20), average=True, **sgd
@@ -92,12 +118,11 @@ def solvers(n_rows, c, slow):
         found["liblinear primal"] = scikit_learn(
             LogisticRegression, iterations(3, 5, 7, 9), solver="liblinear", **exact
         )
-        found["lbfgs"] = scikit_learn(
-            LogisticRegression, iterations(10, 15, 25, 40), solver="lbfgs", **exact
-        )
         found["newton-cg"] = scikit_learn(
             LogisticRegression, iterations(2, 4, 6, 8), solver="newton-cg", **exact
         )
+    if importlib.util.find_spec("vowpalwabbit"):
+        found["VW"] = vowpal_wabbit(X, y, c)
     if importlib.util.find_spec("liblinear"):
         found["liblinear-official -s 7"] = liblinear(7, c)
         if slow:
@@ -105,17 +130,9 @@ def solvers(n_rows, c, slow):
     return found
 
 
-def compare(X, y, c, rounds, quick):
-    """Seconds of each solver to each accuracy, and the ratios."""
-    sign, alpha = np.where(y, 1.0, -1.0), 1.0 / (c * X.shape[0])
-    print(f"{X.shape[0]:,} x {X.shape[1]:,}, {X.nnz:,} values, C = {c:g}, medians of {rounds}")
-    exact = LinearClassifier(
-        solver="dual", alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=2000, random_state=0
-    ).fit(X.astype(np.float64), y)
-    best = optimum.objective(X, sign, exact.coef_[0], 0.0, alpha)
-    print(f"optimum {best:.9f}, duality gap {exact.dual_gap_:.1e} of it")
-    found = solvers(X.shape[0], c, not quick)
-    seconds, apart = {}, {}
+def measured(X, y, found, rounds, gap):
+    """(name, number of the setting): seconds, and how far from the optimum the fit ends."""
+    times, apart = {}, {}
     for _ in range(rounds):
         for name, (fit, settings) in found.items():
             for k, setting in enumerate(settings):
@@ -124,45 +141,68 @@ def compare(X, y, c, rounds, quick):
                 took = time.perf_counter() - start
                 if isinstance(w, tuple):
                     w, took = w
-                seconds.setdefault((name, k), []).append(took)
+                times.setdefault((name, k), []).append(took)
                 if (name, k) not in apart:
-                    apart[name, k] = optimum.objective(X, sign, w, 0.0, alpha) / best - 1
-    table = {}
-    for name, (_, settings) in found.items():
-        for accuracy in ACCURACIES:
-            times = [
-                (statistics.median(seconds[name, k]), k)
-                for k in range(len(settings))
-                if apart[name, k] <= accuracy
-            ]
-            table[name, accuracy] = min(times, default=(float("inf"), -1))
-    print(f"{'seconds to':<26}" + "".join(f"{accuracy:>22.3%}" for accuracy in ACCURACIES))
-    for name, (_, settings) in found.items():
-        cells = []
-        for accuracy in ACCURACIES:
-            took, k = table[name, accuracy]
-            how = ", ".join(f"{v:g}" for v in settings[k].values()) if k >= 0 else ""
-            cells.append(f"{took:>13.3f} ({how:>6})" if k >= 0 else f"{'-':>22}")
-        print(f"{name:<26}" + "".join(cells))
-    ours = [name for name in found if name.startswith("lrcore")]
-    for name in ours:
-        ratios = []
-        for accuracy in ACCURACIES:
-            peer = min(table[other, accuracy][0] for other in found if other not in ours)
-            ratios.append(f"{peer / table[name, accuracy][0]:>22.2f}")
-        print(f"{'best peer / ' + name[7:]:<26}" + "".join(ratios))
-    print()
+                    apart[name, k] = gap(w)
+    return {key: (measure.Measured(taken), apart[key]) for key, taken in times.items()}
 
 
-def report_optimum(folder, quick, rounds):
+def compare(section, title, X, y, c, rounds, quick):
+    """Seconds of each solver to each accuracy, and the ratios."""
+    sign, alpha = np.where(y, 1.0, -1.0), 1.0 / (c * X.shape[0])
+    exact = LinearClassifier(
+        solver="dual", alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=2000, random_state=0
+    ).fit(X.astype(np.float64), y)
+    best = optimum.objective(X, sign, exact.coef_[0], 0.0, alpha)
+    section.note(
+        f"{title}: {X.shape[0]:,} x {X.shape[1]:,}, {X.nnz:,} values, C = {c:g}; optimum "
+        f"{best:.9f}, duality gap {exact.dual_gap_:.1e} of it"
+    )
+    found = solvers(X, y, c, not quick)
+    results = measured(
+        X, y, found, rounds, lambda w: optimum.objective(X, sign, w, 0.0, alpha) / best - 1
+    )
+    fastest = {}
+    for name, (_, settings) in found.items():
+        points = [results[name, k] for k in range(len(settings))]
+        section.curve(title, name, *zip(*points))
+        for accuracy in ACCURACIES:
+            there = [(took, k) for k, (took, apart) in enumerate(points) if apart <= accuracy]
+            fastest[name, accuracy] = min(there, default=(None, None))
+    goals = [f"{100 * accuracy:g}%" for accuracy in ACCURACIES]
+    table = section.table(
+        f"{title}: time to an accuracy over that of {OURS}",
+        {
+            "solver": LABEL,
+            **{f"to {goal}": RATIO for goal in goals},
+            **{f"{goal} takes": SECONDS for goal in goals},
+            **{f"{goal} by": DETAIL for goal in goals},
+        },
+    )  # fmt: skip
+    for name, (_, settings) in found.items():
+        ratios, times, words = [], [], []
+        for accuracy in ACCURACIES:
+            (took, k), ours = fastest[name, accuracy], fastest[OURS, accuracy][0]
+            times.append(took)
+            ratios.append(took / ours if took and ours else None)
+            words.append(took and ", ".join(f"{k}={v:g}" for k, v in settings[k].items()))
+        table.add(name, *ratios, *times, *words)
+
+
+def report_optimum(section, folder, quick, rounds):
     """Text, where it is, and a power law."""
-    print("--- Seconds to the optimum of L2 logistic regression, one class against the rest ---\n")
-    path = folder and Path(folder) / "20news.tsv.gz"
-    if path and path.is_file():
-        X, labels = optimum.read(str(path), 22)
-        compare(X, labels == np.unique(labels)[1], 1.0, rounds, quick)
+    for name in ("vowpalwabbit", "liblinear-official"):
+        if not importlib.util.find_spec(name.split("-")[0]):
+            section.leave_out(name, f"pip install {name}")
+    section.set("VW", "its defaults with --l2 and --noconstant, from its cache")
+    section.set("lrcore AdaGrad, SGDClassifier", "defaults but for alpha; epochs as max_iter says")
+    if matrices.has(folder, "20news.tsv.gz"):
+        X, labels = optimum.read(str(Path(folder) / "20news.tsv.gz"), 22)
+        compare(section, "20news", X, labels == np.unique(labels)[1], 1.0, rounds, quick)
+    else:
+        section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
     X, y = power_law(50_000 if quick else 300_000, 1 << 22)
-    compare(X, y, 1.0, rounds, quick)
+    compare(section, "power law", X, y, 1.0, rounds, quick)
 
 
 def main():
@@ -183,7 +223,8 @@ def main():
     else:
         X, y = power_law(args.rows, 1 << args.bits)
     print(f"{measure.processor()}, scikit-learn {sklearn.__version__}")
-    compare(X, y, args.c, args.rounds, args.quick)
+    section = record.Section("Time to the optimum")
+    compare(section, args.data or "power law", X, y, args.c, args.rounds, args.quick)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lrcore import minimize as _minimize
 from lrcore import schedules
 from lrcore._core.threads import get_num_threads, num_threads, set_num_threads
 from lrcore.config import show_config
@@ -27,8 +28,12 @@ from lrcore.rules import (
     Nadam,
     RAdam,
     RMSProp,
+    Rule,
     ScheduleFreeAdamW,
 )
+
+Rule.minimize = _minimize.minimize
+Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor

@@ -27,8 +27,10 @@ from sklearn.utils import check_random_state
 
 from lrcore import _core, conjugates, epochs, numerics, reference, staging
 from lrcore._core import threads
+from lrcore.data import Data
 from lrcore.epochs import CHUNK_ROWS, LONG_ROW
-from lrcore.fitting import Data, Fitted, Outcome, begun_scale, interrupts
+from lrcore.fitted import Fitted
+from lrcore.fitting import Outcome, begun_scale, interrupts
 from lrcore.losses import LOSSES
 from lrcore.rows import CACHE_BYTES, Rows
 from lrcore.rules import SGD

@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from lrcore import epochs, scaling, staging, throttle
+from lrcore.data import Data
 from lrcore.epochs import Pass
+from lrcore.fitted import Fitted
 from lrcore.history import History
 from lrcore.rows import Rows
 from lrcore.schedules import Plateau, Schedule
@@ -26,148 +27,8 @@ from lrcore.throttle import Recovery, Throttle
 from lrcore.trouble import Diagnosis, DivergenceError, diverged
 from lrcore.watching import Event, Hooks, Watch
 
-if TYPE_CHECKING:
-    from lrcore.streams import Pending
-
 #: Features whose weights are looked at together.
 PART = 1 << 20
-
-
-class Fitted:
-    """The states of a fit, each with the outputs that move together, the method that made them,
-    the scale of X's columns, (n_features,), if they were divided by it, and the rows that a stream
-    goes over again, if there are any."""
-
-    def __init__(
-        self, states: list[State], method: Method, scale: np.ndarray | None = None,
-        pending: Pending | None = None,
-    ) -> None:  # fmt: skip
-        self.states = states
-        self.method = method
-        self.scale = scale
-        self.pending = pending
-
-    @property
-    def t(self) -> int:
-        """Steps done."""
-        return self.states[0].base + self.states[0].step
-
-    @property
-    def n_outputs(self) -> int:
-        """Outputs of all states."""
-        return len(self.states) * self.method.n_outputs
-
-    @cached_property
-    def weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n_outputs, n_features), of X as it is, and (n_outputs,): every penalty paid, on copies
-        of the states where any is owed."""
-        settled = []
-        for state in self.states:
-            if state.debt.owed.any():
-                state = state.copy()
-                epochs.settle(state, self.method)
-            settled.append(state.averaged_weights)
-        both = settled[0] if len(settled) == 1 else np.concatenate(settled)
-        of_columns = both[:, :-1] if self.scale is None else both[:, :-1] / self.scale
-        return np.ascontiguousarray(of_columns), both[:, -1].copy()
-
-    def margins(self, rows: Rows, n_threads: int | None) -> np.ndarray:
-        """X @ weights.T + intercepts, (n_rows, n_outputs), in X's dtype."""
-        if self.n_outputs > 1 and rows.one_pass:
-            return rows.margins_of_several(*self._by_feature(rows.dtype), n_threads)
-        weights, intercepts = (part.astype(rows.dtype, copy=False) for part in self.weights)
-        columns = [rows.margins(w, float(b), n_threads) for w, b in zip(weights, intercepts)]
-        return np.stack(columns, axis=1)
-
-    def _by_feature(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Weights and intercepts as `Rows.margins_of_several` takes them: those of the state, if
-        they are what they should be, else a copy, made anew each time to save its memory."""
-        state, n = self.states[0], self.n_outputs
-        paid = not state.debt.owed.any() and state.average is None and self.scale is None
-        if len(self.states) == 1 and paid and state.array.dtype == dtype:
-            return state.array[:-1, :n], state.array[-1, :n].copy()
-        weights, intercepts = (part.astype(dtype, copy=False) for part in self.weights)
-        padded = np.zeros((weights.shape[1], -(-n // 8) * 8), dtype)
-        padded[:, :n] = weights.T
-        return padded[:, :n], intercepts
-
-
-@dataclass(frozen=True)
-class Data:
-    """Rows, targets, and weights of the rows.
-
-    Targets are (n_rows,), with one output each, or all n_outputs of a joint loss together: classes
-    by their numbers.
-    """
-
-    rows: Rows
-    targets: list[np.ndarray]
-    weight: np.ndarray | None
-    n_outputs: int = 1
-
-    def take(self, chosen: np.ndarray) -> Data:
-        """Some of the rows."""
-        weight = None if self.weight is None else self.weight[chosen]
-        targets = [y[chosen] for y in self.targets]
-        return Data(self.rows.take(chosen), targets, weight, self.n_outputs)
-
-    def staged(self, staged: Staged) -> Data:
-        """The same in the order of a copy of the rows."""
-        weight = None if self.weight is None else self.weight[staged.order]
-        return Data(staged.rows, [y[staged.order] for y in self.targets], weight, self.n_outputs)
-
-    def bundled(self, method: Method) -> Data:
-        """The same with the targets of a state's outputs side by side, (n_rows, n_outputs)."""
-        if method.n_losses == 1 or method.rate_factors:
-            return self
-        return replace(self, targets=[np.stack(self.targets, axis=1)])
-
-    def scaled(self, scale: np.ndarray | None, offset: int, block: int) -> Data:
-        """The same with columns divided by the scale, if there is one; see `scaling.scaled`."""
-        if scale is None:
-            return self
-        return replace(self, rows=scaling.scaled(self.rows, scale, offset, block))
-
-    def span(self, start: int, stop: int) -> Data:
-        """Rows start to stop, not copied."""
-        weight = None if self.weight is None else self.weight[start:stop]
-        targets = [y[start:stop] for y in self.targets]
-        return Data(self.rows.span(start, stop), targets, weight, self.n_outputs)
-
-    def counted(self) -> Data:
-        """Without the rows of weight 0, so that a fit is what it would be had they been left out:
-        its order, batches, steps and rates."""
-        if self.weight is None or self.weight.all():
-            return self
-        return self.take(np.flatnonzero(self.weight))
-
-    def row_losses(self, fitted: Fitted, n_threads: int | None) -> np.ndarray:
-        """(n_rows,): the mean over targets of each row's loss, with nothing learnt meanwhile."""
-        margins = fitted.margins(self.rows, n_threads).astype(np.float64)
-        loss, total, n_outputs = fitted.method.loss, np.zeros(len(margins)), self.n_outputs
-        for k, y in enumerate(self.targets):
-            z = margins[:, k * n_outputs : (k + 1) * n_outputs]
-            total += loss.evaluate(z if loss.joint else z[:, 0], y)[0]
-        return total / len(self.targets)
-
-    def mean(self, of_rows: np.ndarray) -> float:
-        """The mean of a number for each row, as the rows weigh."""
-        counts = self.weight is not None and bool(self.weight.any())
-        return float(np.average(of_rows, weights=self.weight if counts else None))
-
-    def mean_loss(self, fitted: Fitted, n_threads: int | None) -> float:
-        """Mean over rows and targets of the loss."""
-        return self.mean(self.row_losses(fitted, n_threads))
-
-    def objective(self, fitted: Fitted, n_threads: int | None) -> float:
-        """What is minimised: the mean loss and the penalty, of the weights of scaled columns where
-        they are, over targets."""
-        w, method = fitted.weights[0].astype(np.float64), fitted.method
-        w = w if fitted.scale is None else w * fitted.scale
-        factors = 1.0 if method.factors is None else method.factors
-        penalty = method.l1 * (factors * np.abs(w)).sum()
-        penalty += method.l2 / 2 * (factors * np.square(w)).sum()
-        return self.mean_loss(fitted, n_threads) + float(penalty) / len(self.targets)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ from lrcore.arguments import (
     check_lengths,
     check_number,
 )
-from lrcore.fitting import Data, Fit, Fitted, Outcome, Stopping
+from lrcore.data import Data
+from lrcore.fitted import Fitted
+from lrcore.fitting import Fit, Outcome, Stopping
 from lrcore.losses import LOSSES, Loss, Softmax
 from lrcore.rows import Rows, as_rows, checked, formed
 from lrcore.rules import LINEAR_RULES, Rule, rule_class
@@ -231,9 +233,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         stopping = None
         fed = isinstance(method.rule.lr, Plateau)
         if held_out is not None or self.tol is not None or fed:
-            rows, goal = (held_out, Data.mean_loss) if held_out else (training, Data.objective)
+            goal = Fitted.mean_loss if held_out else Fitted.objective
             stopping = Stopping(
-                lambda fitted: goal(rows, fitted, self.n_threads),
+                lambda fitted: goal(fitted, held_out or training, self.n_threads),
                 0.0 if self.tol is None else self.tol,
                 math.inf if held_out is None and self.tol is None else self.n_iter_no_change,
                 "held_out_loss" if held_out else "objective",

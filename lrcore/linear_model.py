@@ -62,7 +62,7 @@ from lrcore.arguments import (
     encode,
     weigh_classes,
 )
-from lrcore.fitting import Data
+from lrcore.data import Data
 from lrcore.linear_base import LinearModel
 from lrcore.losses import LOSSES, Loss
 from lrcore.rows import as_rows

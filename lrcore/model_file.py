@@ -11,14 +11,16 @@ from scipy import sparse
 
 from lrcore import archive, losses, rules, schedules
 from lrcore.archive import ArchiveError
-from lrcore.fitting import Data, Fitted, Outcome
+from lrcore.data import Data
+from lrcore.fitted import Fitted
+from lrcore.fitting import Outcome
 from lrcore.history import COLUMNS, History
 from lrcore.linear_model import LinearClassifier, LinearRegressor
+from lrcore.pending import Pending, features_of
 from lrcore.rows import as_rows
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau, Schedule
 from lrcore.states import Average, Debt, Method, Pace, State
-from lrcore.streams import Pending, features_of
 
 FORMAT = 1
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}

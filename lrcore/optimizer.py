@@ -171,6 +171,24 @@ class Optimizer:
             group.use([chosen[i] for i in group.indices])
         self._rule = rule
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step, NaN before the first; that of the rule, without
+        overrides, with what a rule such as `DoG` makes of it.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> opt = lrcore.Optimizer(np.ones(2), lrcore.SGD(lr=lrcore.schedules.Linear(0.5, steps=4)))
+        >>> opt.step(np.ones(2)); opt.step(np.ones(2))
+        >>> opt.rate
+        0.375
+        """
+        if self.t == 0:
+            return math.nan
+        rate = float(self._rule.rates(np.array([self.t - 1], dtype=np.int64))[0])
+        return rate if self._travel is None else self._rule.pace(self._travel) * rate
+
     # ---- stepping ---------------------------------------------------------------------------
 
     def step(

@@ -11,7 +11,8 @@ import numpy as np
 
 from lrcore import _core, epochs
 from lrcore.arguments import check_number
-from lrcore.fitting import Data, Fit
+from lrcore.data import Data
+from lrcore.fitting import Fit
 from lrcore.rows import Rows
 from lrcore.schedules import Schedule, spec
 from lrcore.states import Method

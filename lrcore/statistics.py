@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrcore.data import Data
+from lrcore.epochs import Pass
 from lrcore.numerics import Floats
 from lrcore.states import Method, State
-
-if TYPE_CHECKING:
-    from lrcore.epochs import Pass
-    from lrcore.fitting import Data
 
 #: Slopes of a loss for classes below this count as none.
 FLAT = 0.01

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lrcore import _core
-from lrcore.fitting import Data, Fit, Fitted, Outcome
+from lrcore.data import Data
+from lrcore.fitted import Fitted
+from lrcore.fitting import Fit, Outcome
 from lrcore.rows import Rows
 from lrcore.states import Average, Debt, Method, State
 
@@ -90,7 +92,7 @@ def _one_by_one(
             continue
         losses[k] = outcomes[-1].curve[-1]
         if held_out is not None and of_rows is not None:
-            of_rows[k] = held_out.row_losses(outcomes[-1].fitted, how.n_threads)
+            of_rows[k] = outcomes[-1].fitted.row_losses(held_out, how.n_threads)
     stopped = any(outcome.interrupted for outcome in outcomes)
     return Sweep(rates, losses, outcomes.__getitem__, of_rows, stopped)
 

@@ -6,20 +6,18 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from lrcore import losses
+from lrcore.data import Data
 from lrcore.epochs import Pass
 from lrcore.losses import Loss
 from lrcore.rules import SGD
 from lrcore.states import State
 from lrcore.statistics import Statistics
-
-if TYPE_CHECKING:
-    from lrcore.fitting import Data
 
 #: A loss this many times that of weights of 0 runs away if it is twice what it was an epoch ago, or
 #: has risen for some epochs. Adaptive rules were seen to come back from a rise of 10,000.

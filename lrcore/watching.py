@@ -6,17 +6,15 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lrcore.arguments import check_number
 from lrcore.history import History
+from lrcore.statistics import Look
 
-if TYPE_CHECKING:
-    from lrcore.statistics import Look
-
-    Callback = Callable[["Event"], Any]
+Callback = Callable[["Event"], Any]
 
 
 class Control:

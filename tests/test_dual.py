@@ -13,7 +13,7 @@ from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targe
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, _core, conjugates, dual, epochs, staging
-from lrcore.fitting import Data
+from lrcore.data import Data
 from lrcore.rows import as_rows
 from lrcore.rules import SGD
 from lrcore.states import Method

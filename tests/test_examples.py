@@ -10,7 +10,6 @@ import pytest
 
 import lrcore
 from lrcore.schedules import Constant, Cyclic, Linear
-from lrcore.trouble import RateWarning
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "learning_rates.py"
 PICTURES = [
@@ -80,7 +79,7 @@ def test_a_rate_too_low_takes_so_many_more_steps(ran):
         assert needed == np.argmax(left <= 0.01 * left[0])
     assert ran.needed[0] / ran.needed.min() > 500
     (warning,) = ran.caught
-    assert warning.category is RateWarning
+    assert warning.category is lrcore.RateWarning
     assert "stagnates" in str(warning.message)
     assert 0.1 < ran.range_test.suggestion < 2 / ran.L
     assert "rises" in ran.range_test.end

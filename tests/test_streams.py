@@ -25,8 +25,8 @@ from lrcore import (
     LinearRegressor,
     RMSProp,
     epochs,
+    pending,
     schedules,
-    streams,
 )
 from lrcore.epochs import Pass
 
@@ -132,7 +132,7 @@ def test_any_calls_are_one_long_stream(data):
     if data.draw(st.booleans()):
         y = np.where(np.arange(700) % 3 == 0, 2, y)
     cuts = sorted(data.draw(st.lists(st.integers(1, 699), max_size=12, unique=True)))
-    with mock.patch.object(streams, "SMALL", data.draw(st.sampled_from([0, streams.SMALL]))):
+    with mock.patch.object(pending, "SMALL", data.draw(st.sampled_from([0, pending.SMALL]))):
         whole = streamed(rows[:700], y, [], **keywords)
         parts = streamed(rows[:700], y, cuts, **keywords)
     assert_same_stream(parts, whole)

@@ -1,47 +1,116 @@
-"""One epoch of sparse and dense logistic regression."""
+"""Fits of linear models: data, losses, rules, threads."""
+
+from dataclasses import replace
 
 import numpy as np
 from sklearn.linear_model import SGDClassifier
 
-from lrcore import LinearClassifier
+from lrcore import LinearClassifier, LinearRegressor, losses, rules
 
-from .workloads import power_law
+from . import workloads
+from .workloads import THREADS
 
 
-class SparseEpoch:
-    params = [["adagrad", "sgd", "rmsprop", "adam"], [1, 256], [1, 2]]
-    param_names = ["rule", "batch_size", "threads"]
+def data():
+    """Name -> (X, a score of each row from which the targets of all losses follow)."""
+    X, y = workloads.power_law(workloads.ROWS, workloads.FEATURES)
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((workloads.ROWS // 5, 100), np.float32)
+    noise = rng.standard_normal(len(dense))
+    return {"sparse": (X, y - 0.5), "dense": (dense, dense[:, 0] + noise)}
+
+
+def targets(loss, score):
+    """What the loss takes: classes, counts, numbers."""
+    if loss == "softmax":
+        return np.digitize(score, np.quantile(score, (0.3, 0.7)))
+    if losses.ALL[loss].classifies:
+        return (score > 0).astype(int)
+    return np.exp(np.clip(score, -2, 2)) if losses.make(loss, **OWN).domain != "any" else score
+
+
+#: The losses' own numbers.
+OWN = {"epsilon": 0.1, "quantile": 0.5, "power": 1.5}
+LOSSES = [*losses.LOSSES, "softmax"]
+
+
+def model(loss, **keywords):
+    """The estimator that has the loss, for one epoch."""
+    classifies = loss == "softmax" or losses.ALL[loss].classifies
+    estimator = LinearClassifier if classifies else LinearRegressor
+    named = {} if loss == "softmax" else {"loss": loss}
+    return estimator(max_iter=1, random_state=0, **named, **keywords)
+
+
+class Epoch:
+    params = [["sparse", "dense"], LOSSES, list(rules.LINEAR_RULES), THREADS]
+    param_names = ["data", "loss", "rule", "threads"]
 
     def setup_cache(self):
-        return power_law()
+        return data()
 
-    def time_fit(self, data, rule, batch_size, threads):
-        LinearClassifier(
-            optimizer=rule, batch_size=batch_size, n_threads=threads, max_iter=1, random_state=0
-        ).fit(*data)
+    def setup(self, cached, kind, loss, rule, threads):
+        self.X, score = cached[kind]
+        self.y = targets(loss, score)
+        kind = rules.RULES[rule]
+        plain = replace(kind(lr=kind.linear_lr), weight_decay=0.0)  # penalties are the model's
+        penalty = "l2" if plain.linear_formula.metric else None
+        self.model = model(loss, optimizer=plain, penalty=penalty, n_threads=threads)
 
-    def peakmem_fit(self, data, rule, batch_size, threads):
-        self.time_fit(data, rule, batch_size, threads)
+    def time_fit(self, cached, kind, loss, rule, threads):
+        self.model.fit(self.X, self.y)
 
 
-class SparsePeer:
+class Order:
+    """Online and in batches, in time and memory."""
+
+    params = [["sparse", "dense"], [1, 256], THREADS]
+    param_names = ["data", "batch_size", "threads"]
+
     def setup_cache(self):
-        return power_law()
+        return data()
 
-    def time_sgd_classifier(self, data):
-        SGDClassifier(loss="log_loss", max_iter=1, tol=None, random_state=0).fit(*data)
+    def setup(self, cached, kind, batch_size, threads):
+        self.X, score = cached[kind]
+        self.y = targets("log_loss", score)
+        self.model = model("log_loss", batch_size=batch_size, n_threads=threads)
+
+    def time_fit(self, cached, kind, batch_size, threads):
+        self.model.fit(self.X, self.y)
+
+    def peakmem_fit(self, cached, kind, batch_size, threads):
+        self.model.fit(self.X, self.y)
 
 
-class DenseEpoch:
-    params = [[1, 256], [1, 2]]
-    param_names = ["batch_size", "threads"]
+class Dual:
+    """Five epochs of dual ascent, and the certificate."""
 
-    def setup(self, batch_size, threads):
-        rng = np.random.default_rng(0)
-        self.X = rng.standard_normal((100_000, 100), np.float32)
-        self.y = (self.X[:, 0] + rng.standard_normal(100_000) > 0).astype(int)
+    params = [["sparse", "dense"], THREADS]
+    param_names = ["data", "threads"]
 
-    def time_fit(self, batch_size, threads):
-        LinearClassifier(batch_size=batch_size, n_threads=threads, max_iter=1, random_state=0).fit(
-            self.X, self.y
+    def setup_cache(self):
+        return data()
+
+    def setup(self, cached, kind, threads):
+        self.X, score = cached[kind]
+        self.y = targets("log_loss", score)
+        self.model = LinearClassifier(
+            solver="dual", alpha=1e-5, tol=None, max_iter=5, n_threads=threads, random_state=0
         )
+
+    def time_fit(self, cached, kind, threads):
+        self.model.fit(self.X, self.y)
+
+
+class Peer:
+    """An epoch of SGDClassifier on the same data."""
+
+    params = [["sparse", "dense"]]
+    param_names = ["data"]
+
+    def setup_cache(self):
+        return data()
+
+    def time_sgd_classifier(self, cached, kind):
+        X, score = cached[kind]
+        SGDClassifier(loss="log_loss", max_iter=1, tol=None, random_state=0).fit(X, score > 0)

@@ -1,55 +1,91 @@
-"""One step of every rule."""
+"""One step of every rule: by lrcore, by its formula in NumPy, by torch; and the machine's floor."""
+
+from importlib.util import find_spec
 
 import numpy as np
 
 import lrcore
 from lrcore import _core
 
-from .workloads import RULES, SIZES, bytes_moved, vectors
+from .workloads import EVERY_RULE, SIZES, THREADS, bytes_moved, vectors
+
+RATE = 1e-3
+#: torch's name, and what else it is told.
+TORCH = {
+    "SGD": ("SGD", {}),
+    "SGD momentum": ("SGD", {"momentum": 0.9}),
+    "AdaGrad": ("Adagrad", {}),
+    "RMSProp": ("RMSprop", {}),
+    "RMSProp momentum": ("RMSprop", {"momentum": 0.9}),
+    "RMSProp centered": ("RMSprop", {"centered": True}),
+    "RMSProp centered momentum": ("RMSprop", {"centered": True, "momentum": 0.9}),
+    "AdaDelta": ("Adadelta", {}),
+    "Adam": ("Adam", {}),
+    "AdamW": ("AdamW", {}),
+    "AMSGrad": ("Adam", {"amsgrad": True}),
+    "Adamax": ("Adamax", {}),
+    "Nadam": ("NAdam", {}),
+    "RAdam": ("RAdam", {}),
+}
+FUSED = {"SGD", "Adagrad", "Adam", "AdamW"}
+
+
+def by_lrcore(name, w, g, threads):
+    """Optimizer.step, its check of the gradient included."""
+    optimizer = lrcore.Optimizer(w, EVERY_RULE[name], n_threads=threads)
+    return lambda: optimizer.step(g)
+
+
+def by_numpy(name, w, g, threads):
+    rule = EVERY_RULE[name]
+    if threads > 1 or rule.travels:
+        raise NotImplementedError("the formula is one thread's, and not all of rules that travel")
+    formula = rule.formula
+    state = np.ones((len(formula.state), w.size), w.dtype)
+    row = formula.row(rule.coefficients(np.array([5]))[0], w.dtype)
+    return lambda: formula.update(row, w, g, *state)
+
+
+def by_torch(name, w, g, threads):
+    if name not in TORCH or not find_spec("torch"):
+        raise NotImplementedError("torch is not here, or has no such rule")
+    import torch
+
+    cls, keywords = TORCH[name]
+    torch.set_num_threads(threads)
+    parameter = torch.nn.Parameter(torch.from_numpy(w))
+    parameter.grad = torch.from_numpy(g)
+    if cls in FUSED:
+        keywords = {**keywords, "fused": True}
+    return getattr(torch.optim, cls)([parameter], lr=RATE, **keywords).step
+
+
+LIBRARIES = {"lrcore": by_lrcore, "numpy": by_numpy, "torch": by_torch}
 
 
 class Step:
-    """lrcore's Optimizer, gradient check included."""
+    params = [list(EVERY_RULE), list(SIZES), ["float32", "float64"], THREADS, list(LIBRARIES)]
+    param_names = ["rule", "size", "dtype", "threads", "library"]
 
-    params = [list(RULES), list(SIZES), ["float32", "float64"], [1, 2]]
-    param_names = ["rule", "size", "dtype", "threads"]
+    def setup(self, rule, size, dtype, threads, library):
+        self.step = LIBRARIES[library](rule, *vectors(size, np.dtype(dtype)), threads)
+        self.step()
 
-    def setup(self, rule, size, dtype, threads):
-        self.w, self.g = vectors(size, np.dtype(dtype))
-        self.optimizer = lrcore.Optimizer(self.w, RULES[rule], n_threads=threads)
-        self.optimizer.step(self.g)
-
-    def time_step(self, rule, size, dtype, threads):
-        self.optimizer.step(self.g)
-
-
-class Formula:
-    """The same step by the NumPy formula."""
-
-    params = [list(RULES), list(SIZES)]
-    param_names = ["rule", "size"]
-
-    def setup(self, rule, size):
-        self.w, self.g = vectors(size)
-        self.formula = RULES[rule].formula
-        self.state = np.ones((len(self.formula.state), size), np.float32)
-        row = RULES[rule].coefficients(np.array([5]))[0]
-        self.row = self.formula.row(row, np.float32)
-
-    def time_step(self, rule, size):
-        self.formula.update(self.row, self.w, self.g, *self.state)
+    def time_step(self, rule, size, dtype, threads, library):
+        self.step()
 
 
 class Floor:
     """Read, modify, write over the bytes that a step of the rule moves."""
 
-    params = [list(RULES), list(SIZES), [1, 2]]
+    params = [list(EVERY_RULE), list(SIZES), THREADS]
     param_names = ["rule", "size", "threads"]
 
     def setup(self, rule, size, threads):
         if _core.kernels is None:
             raise NotImplementedError("the floor is measured by the compiled core")
-        self.buffer = np.ones(size * bytes_moved(RULES[rule]) // 8, np.float32)
+        self.touch = _core.kernels.read_modify_write["float"]
+        self.buffer = np.ones(size * bytes_moved(EVERY_RULE[rule]) // 8, np.float32)
 
     def time_floor(self, rule, size, threads):
-        _core.kernels.read_modify_write(self.buffer, threads)
+        self.touch(self.buffer, threads)

@@ -6,29 +6,20 @@ import numpy as np
 from scipy import sparse
 
 import lrcore
+from lrcore import rules
 
-RULES = {
-    "SGD": lrcore.SGD(lr=1e-3),
-    "SGD momentum": lrcore.SGD(lr=1e-3, momentum=0.9),
-    "AdaGrad": lrcore.AdaGrad(lr=1e-3),
-    "RMSProp": lrcore.RMSProp(lr=1e-3),
-    "RMSProp centered": lrcore.RMSProp(lr=1e-3, centered=True),
-    "Adam": lrcore.Adam(lr=1e-3),
-}
-#: One of every formula.
+#: Every rule of the registry, and those that hyperparameters make another formula of.
 EVERY_RULE = {
-    **RULES,
+    **{name: cls(1e-3) for name, cls in rules.RULES.items()},
+    "SGD momentum": lrcore.SGD(lr=1e-3, momentum=0.9),
+    "RMSProp centered": lrcore.RMSProp(lr=1e-3, centered=True),
     "RMSProp momentum": lrcore.RMSProp(lr=1e-3, momentum=0.9),
     "RMSProp centered momentum": lrcore.RMSProp(lr=1e-3, momentum=0.9, centered=True),
-    "AdaDelta": lrcore.AdaDelta(lr=1e-3),
-    "AMSGrad": lrcore.AMSGrad(lr=1e-3),
-    "Adamax": lrcore.Adamax(lr=1e-3),
-    "Nadam": lrcore.Nadam(lr=1e-3),
-    "RAdam": lrcore.RAdam(lr=1e-3),
-    "Lion": lrcore.Lion(lr=1e-3),
-    "FTRL": lrcore.FTRL(lr=1e-3),
 }
 SIZES = (10_000, 1_000_000, 20_000_000)
+THREADS = [1, 2]
+#: Of the data that the suite fits.
+ROWS, FEATURES = 100_000, 1 << 20
 
 
 def vectors(n, dtype=np.float32, count=2):

@@ -8,6 +8,7 @@ table and arrays reach the compiled core.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -77,7 +78,7 @@ class Rule:
     ----------
     lr : float >= 0, Schedule, Plateau, or function of the step
         A function (see `lrcore.schedules.Custom`) cannot be saved. A `lrcore.schedules.Plateau` is
-        for ``fit`` of the linear models, which feeds it.
+        for ``fit`` of the linear models and for `minimize`, which feed it.
     weight_decay : float >= 0
         With ``decoupled=False`` it is L2 regularisation: ``weight_decay * w`` is added to the
         gradient, and goes through the rule as the gradient does. With ``decoupled=True``
@@ -87,6 +88,10 @@ class Rule:
     maximize : bool
         Step up the gradient instead of down; decay still shrinks.
     """
+
+    #: Defined in `lrcore.minimize`, above the rules, and put here when the package is put together.
+    minimize: ClassVar[Callable[..., Any]]
+    minimize_stochastic: ClassVar[Callable[..., Any]]
 
     lr: float | Schedule | Plateau
     weight_decay: float = field(default=0.0, kw_only=True)

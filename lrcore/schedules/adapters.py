@@ -18,7 +18,7 @@ def to_torch(schedule: Rates, optimizer: Any, last_epoch: int = -1) -> Any:
     class ScheduleLR(LRScheduler):
         """The rates of an lrcore schedule."""
 
-        def get_lr(self) -> list[float]:
+        def get_lr(self) -> list[Any]:
             return [schedule(self.last_epoch)] * len(self.optimizer.param_groups)
 
     return ScheduleLR(optimizer, last_epoch)

@@ -45,8 +45,9 @@ class Plateau:
 
     As the ``lr`` of a rule it is for ``fit`` of the linear models, which feeds a copy of it after
     each epoch: with the held-out loss where rows are held out, else with the objective over all
-    rows. The copy, with its state, is ``plateau_`` of the fitted model. An `Optimizer` has no
-    metric; hand it on what `update` has changed::
+    rows. The copy, with its state, is ``plateau_`` of the fitted model. ``rule.minimize`` feeds a
+    copy with the function after each step. An `Optimizer` has no metric; hand it on what `update`
+    has changed::
 
         if plateau.update(loss):
             opt.rule = opt.rule.with_lr(plateau.current)

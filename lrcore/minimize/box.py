@@ -1,0 +1,91 @@
+"""Bounds: read in scipy's forms, kept by projection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Box:
+    """Lower and upper bounds of the elements of x.
+
+    Parameters
+    ----------
+    bounds : None, scipy.optimize.Bounds, or sequence of pairs
+        A pair (lowest, highest) for each element in C order, None for no bound.
+    like : ndarray
+        Has the shape and dtype of x; bounds are rounded to its dtype.
+
+    Attributes
+    ----------
+    bounded : bool
+        Whether anything is bounded.
+    low, high : ndarray
+        In the shape of x, or of no dimension.
+    """
+
+    def __init__(self, bounds: Any, like: np.ndarray) -> None:
+        low, high = (-np.inf, np.inf) if bounds is None else _sides(bounds, like)
+        with np.errstate(over="ignore"):
+            self.low, self.high = (np.asarray(side, like.dtype) for side in (low, high))
+        if np.isnan(self.low).any() or np.isnan(self.high).any():
+            raise ValueError("bounds must not be NaN; None or an infinity is no bound")
+        crossed = np.flatnonzero(self.low > self.high)
+        if crossed.size:
+            i = crossed[0]
+            low, high = (
+                np.broadcast_to(side, like.shape).flat[i] for side in (self.low, self.high)
+            )
+            raise ValueError(
+                f"the lower bound of element {i} of x must not be above the upper one, got "
+                f"{low} and {high}"
+            )
+        if (self.low == np.inf).any() or (self.high == -np.inf).any():
+            raise ValueError("bounds must leave room: a lower one of inf or an upper one of -inf")
+        self.bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
+
+    def project(self, x: np.ndarray) -> None:
+        """Move x into the box, in place."""
+        if self.bounded:
+            np.minimum(np.maximum(x, self.low, out=x), self.high, out=x)
+
+    def reduced(self, point: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """What a unit step along -g, projected, changes: the gradient where nothing is bounded,
+        and 0 where it points out of the box."""
+        if not self.bounded:
+            return g
+        with np.errstate(over="ignore", invalid="ignore"):
+            way = point - g
+            self.project(way)
+            return np.subtract(point, way, out=way)
+
+
+def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        low, high = (np.asarray(side, np.float64) for side in (bounds.lb, bounds.ub))
+    else:
+        try:
+            pairs = [(low, high) for low, high in bounds]
+        except (TypeError, ValueError):
+            raise ValueError(
+                "bounds must be a scipy.optimize.Bounds or a pair (lowest, highest) for each "
+                f"element of x, got {bounds!r}"
+            ) from None
+        if len(pairs) != like.size:
+            raise ValueError(
+                f"bounds must have a pair for each of the {like.size} elements of x, got "
+                f"{len(pairs)}"
+            )
+        low, high = (
+            np.array([none if p[i] is None else p[i] for p in pairs], np.float64).reshape(
+                like.shape
+            )
+            for i, none in enumerate((-np.inf, np.inf))
+        )
+    try:
+        return np.broadcast_to(low, like.shape), np.broadcast_to(high, like.shape)
+    except ValueError:
+        raise ValueError(
+            f"bounds must fit x, whose shape is {like.shape}, got {low.shape} and {high.shape}"
+        ) from None
