@@ -61,9 +61,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lrcore/_core
 
-# A pattern of names with parameters: every rule, loss and schedule once, on one thread and little data.
-QUICK_BENCH := 10000, ('float32', )?1\b|Epoch.*'sparse', ('log_loss', .*|.*, 'AdaGrad'), 1\)|fit\.[ODP]
-QUICK_BENCH := $(QUICK_BENCH)|schedule|rosenbrock|Large|ingestion|startup
+# A pattern of names with parameters: every rule and loss once, on one thread and little data.
+QUICK_BENCH := 10000, 'float32', 1, '[ln]|'Adam', 10000, ('float32', )?1\b|fit\.[ODP]
+QUICK_BENCH := $(QUICK_BENCH)|Epoch.*'sparse', ('log_loss', .*|.*, 'AdaGrad'), 1\)
+QUICK_BENCH := $(QUICK_BENCH)|schedule.*Cosine|descent.*rosenbrock|Large|ingestion|startup
 BENCH ?= $(QUICK_BENCH)
 ASV = cd bench && ../$(BIN)/asv
 
