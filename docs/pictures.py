@@ -12,13 +12,14 @@ GOOD, LOW, HIGH = "#0072B2", "#6B6B6B", "#D55E00"
 #: A valley 30 times as long as it is wide, across both axes, so that no rule has it easy.
 TURN = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
 CURVATURE = TURN @ np.diag([1.0, 1 / 30]) @ TURN.T
-START, STEPS = TURN @ [1.5, 4.0], 200
+CENTRE = np.array([1.0, -0.5])
+START, STEPS = CENTRE + TURN @ [1.5, 4.0], 200
 RATES = np.logspace(-3, 1.5, 10)
 
 
 def valley(w):
     """The loss at a point, or at each of several."""
-    return np.sum((w @ CURVATURE) * w, axis=-1) / 2
+    return np.sum(((w - CENTRE) @ CURVATURE) * (w - CENTRE), axis=-1) / 2
 
 
 def path(rule):
@@ -26,32 +27,38 @@ def path(rule):
     w = START.copy()
     optimizer, points = Optimizer(w, rule), [w.copy()]
     for _ in range(STEPS):
-        optimizer.step(CURVATURE @ w)
+        optimizer.step(CURVATURE @ (w - CENTRE))
         points.append(np.array(optimizer.averages if rule.averages else w))
-        if not valley(points[-1]) < 1e6:
+        if valley(points[-1]) > 1e6:
             break
     return np.array(points)
+
+
+def plain_number(x):
+    """Two digits, without an exponent."""
+    return np.format_float_positional(x, 2, fractional=False, trim="-")
 
 
 def rule(name):
     """Its way down the valley at the best of the rates, and losses at that rate and two others."""
     plain = RULES[name]()
-    ends = [valley(path(plain.with_lr(float(rate)))[-1]) for rate in RATES]
-    best = float(RATES[np.argmin(ends)])
+    totals = [valley(path(plain.with_lr(float(rate)))).sum() for rate in RATES]
+    best = float(RATES[np.argmin(totals)])
     _, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1), width_ratios=(1, 1.15))
-    x, y = np.meshgrid(np.linspace(-4.2, 2.6, 200), np.linspace(-2.2, 5.2, 200))
-    heights = valley(np.stack([x, y], axis=-1))
-    left.contour(x, y, heights, np.geomspace(0.01, 10, 12), colors="0.8", linewidths=0.8)
     way = path(plain.with_lr(best))
+    low, high = np.clip([way.min() - 0.5, way.max() + 0.5], -8, 8)
+    points = np.linspace(low, high, 200)
+    heights = valley(np.stack(np.meshgrid(points, points), axis=-1))
+    left.contour(points, points, heights, np.geomspace(0.01, 40, 14), colors="0.8", linewidths=0.8)
     left.plot(*way.T, ".-", color=GOOD, markersize=3, linewidth=1)
     left.plot(*START, "o", color=GOOD)
-    left.plot(0, 0, "k*", markersize=9)
-    left.set(xlim=(-4.2, 2.6), ylim=(-2.2, 5.2), xticks=[], yticks=[], aspect="equal")
-    left.set_title(f"{name}, lr={best:.2g}, {STEPS} steps", loc="left", fontsize=10)
+    left.plot(*CENTRE, "k*", markersize=9)
+    left.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[], aspect="equal")
+    left.set_title(f"{name}, lr={plain_number(best)}, {STEPS} steps", loc="left", fontsize=10)
     for factor, color in ((0.1, LOW), (1, GOOD), (10, HIGH)):
         losses = valley(path(plain.with_lr(best * factor)))
         losses = np.maximum(losses, 1e-12)
-        right.semilogy(losses, color=color, label=f"lr={best * factor:.2g}")
+        right.semilogy(losses, color=color, label=f"lr={plain_number(best * factor)}")
     right.set(xlabel="step", ylabel="loss", xlim=(0, STEPS), ylim=(1e-9, 1e3))
     right.legend(frameon=False)
 

@@ -5,6 +5,7 @@ the first lines, the equations of the Notes, the example that draws. So a rule o
 added to its registry has its page.
 """
 
+import html
 import re
 import shutil
 from pathlib import Path
@@ -19,6 +20,11 @@ from lrcore import rules, schedules
 
 #: Where `make report` leaves its page and its pictures.
 REPORT = Path(__file__).parents[2] / "bench" / "results"
+
+#: How the report has a picture that is there for light and dark pages.
+PICTURE = re.compile(
+    r'<picture><source [^>]*srcset="(.*?)"><img alt="(.*?)" src="(.*?)"></picture>'
+)
 
 NO_REPORT = """\
 The report
@@ -155,6 +161,17 @@ def write_schedules(folder: Path) -> None:
     write_list(folder, classes)
 
 
+def themed(picture: re.Match[str]) -> str:
+    """A picture that is there twice, chosen by the theme of the site and not by the system."""
+    dark, title, light = picture.groups()
+    title = html.unescape(title)
+    images = [
+        f"```{{image}} {name}\n:alt: {title}\n:class: only-{theme}\n```"
+        for name, theme in ((light, "light"), (dark, "dark"))
+    ]
+    return "\n".join(["````{container} wide", *images, "````"])
+
+
 def write_report(folder: Path) -> None:
     """The report and its pictures, or how to make it."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -162,9 +179,12 @@ def write_report(folder: Path) -> None:
     if not (REPORT / "report.md").exists():
         write(folder / "report.rst", NO_REPORT)
         return
-    for path in REPORT.iterdir():
-        if path.name == "report.md" or path.suffix in (".png", ".svg"):
-            shutil.copy(path, folder)
+    text = PICTURE.sub(themed, (REPORT / "report.md").read_text())
+    if "<img" in text:
+        raise ValueError(f"{REPORT / 'report.md'} has a picture that is not a plain <picture>")
+    write(folder / "report.md", text)
+    for path in [*REPORT.glob("*.png"), *REPORT.glob("*.svg")]:
+        shutil.copy(path, folder)
 
 
 def write_pages(app: Sphinx) -> None:
