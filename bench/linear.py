@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import matrices
 import numpy as np
 from measure import LR, side_by_side, with_results
 from record import LABEL, RATIO, SECONDS, SPEED, VALUE
@@ -78,11 +77,11 @@ def report_matrix(section, matrix, counts, rounds, others):
             table.add(name, epochs, *ratios, loss, s, speed)
 
 
-def report_epochs(section, folder, quick, counts, rounds, others):
-    """On every matrix that is here."""
+def report_epochs(section, of, counts, rounds, others):
+    """On every matrix of `of`, a function of the section."""
     section.take_part(others)
     section.set("lrcore", "AdaGrad at its usual rate, 0.5 falling to 0")
     for name, (_, settings) in others.here.items():
         section.set(name, settings)
-    for matrix in matrices.fits(section, folder, quick):
+    for matrix in of(section):
         report_matrix(section, matrix, counts, rounds, others.here)

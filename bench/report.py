@@ -28,6 +28,7 @@ import auto
 import dense
 import linear
 import linear_peers
+import matrices
 import minimize
 import page
 import paths
@@ -39,6 +40,7 @@ import scale
 import scaling
 import softmax
 import steps
+import summary
 import sweep
 import time_to_optimum
 from benchmarks.workloads import SIZES
@@ -133,7 +135,22 @@ SECTIONS = {
         "Epochs of sparse logistic regression",
         f"float32, L2 with alpha = {linear.ALPHA:g}, set-up included.",
         lambda s, p: linear.report_epochs(
-            s, p.data, p.quick, p.counts, p.fit_rounds, peers.installed(linear_peers.PEERS)
+            s,
+            lambda section: matrices.real(section, p.data),
+            p.counts,
+            p.fit_rounds,
+            peers.installed(linear_peers.PEERS),
+        ),
+    ),
+    "power_law": Entry(
+        "Epochs of a large power law",
+        f"float32, L2 with alpha = {linear.ALPHA:g}, set-up included.",
+        lambda s, p: linear.report_epochs(
+            s,
+            lambda section: matrices.generated(section, p.quick),
+            p.counts,
+            1 if p.quick else 3,
+            peers.installed(linear_peers.PEERS),
         ),
     ),
     "optimum": Entry(
@@ -191,7 +208,7 @@ SECTIONS = {
     "rate_free": Entry(
         "Fits without a rate",
         "Beside the best of a grid of rates.",
-        lambda s, p: rate_free.report_rate_free(s, p.data, p.quick),
+        lambda s, p: rate_free.report_rate_free(s, p.data),
     ),
     "paths": Entry(
         "Paths of the rules",
@@ -259,7 +276,7 @@ def main():
         found[name] = measured(name, plan)
         found = write(args.out, found)
     drawn = pictures.draw(found, args.out)
-    print(*page.write(found, drawn, args.out), sep="\n")
+    print(*page.write(found, drawn, args.out), summary.write(found, args.out), sep="\n")
 
 
 if __name__ == "__main__":
