@@ -52,6 +52,18 @@ RULE_PAGE = """\
 .. autoclass:: {name}
 """
 
+#: What the page of Plateau draws, whose rates are no function of the step.
+WATCHED = """\
+import numpy as np, lrcore
+   from lrcore.schedules import Constant, Plateau
+
+   rng = np.random.default_rng(0)
+   X = rng.normal(size=(2000, 20))
+   y = rng.random(2000) < 1 / (1 + np.exp(-X @ rng.normal(size=20) / 2))
+   rule = lrcore.SGD(lr=Plateau(Constant(0.1), factor=0.1, patience=4, floor=0.01))
+   clf = lrcore.LinearClassifier(optimizer=rule, batch_size=10, max_iter=30, random_state=0)
+   clf.fit(X, y).history_.plot()"""
+
 SCHEDULE_PAGE = """\
 {title}
 
@@ -148,8 +160,8 @@ def write_schedules(folder: Path) -> None:
     """A page for each schedule, and their list."""
     classes = [*schedules.SCHEDULES.values(), schedules.Custom, schedules.Plateau]
     for cls in classes:
-        if cls is schedules.Plateau:  # whose rates are no function of the step
-            code, members = "import pictures\n   pictures.plateau()", ":members:"
+        if cls is schedules.Plateau:
+            code, members = WATCHED, ":members:"
         else:
             drawn = pictures.example(cls)
             names = ", ".join(sorted(set(re.findall(r"[A-Z]\w+", drawn))))
