@@ -8,6 +8,7 @@ added to its registry has its page.
 import html
 import re
 import shutil
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -90,14 +91,12 @@ def summary(cls: type) -> str:
 
 
 def equations(cls: type) -> list[str]:
-    """The lines of the first equations in the Notes of a class, the directive among them."""
-    notes = ClassDoc(cls)["Notes"]
-    starts = [i for i, line in enumerate(notes) if line.startswith(".. math::")]
-    if not starts:
-        raise ValueError(f"the docstring of {cls.__name__} must have a .. math:: in its Notes")
-    rest = notes[starts[0] + 1 :]
-    ends = [i for i, line in enumerate(rest) if line and not line.startswith(" ")]
-    return [notes[starts[0]], *rest[: ends[0] if ends else None]]
+    """The lines with which the Notes of a class begin: equations, and what their letters mean."""
+    blocks = re.split(r"\n\n(?! )", "\n".join(ClassDoc(cls)["Notes"]))
+    if not blocks[0].startswith(".. math::"):
+        raise ValueError(f"the Notes of {cls.__name__} must begin with a .. math::")
+    own = takewhile(lambda block: block.startswith((".. math::", "with ")), blocks)
+    return "\n\n".join(own).splitlines()
 
 
 def write(path: Path, text: str) -> None:
