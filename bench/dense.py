@@ -7,7 +7,7 @@ import time
 from functools import partial
 
 import numpy as np
-from measure import read_bandwidth, side_by_side
+from measure import LR, read_bandwidth, side_by_side
 from optimum import objective
 from record import DETAIL, LABEL, RATIO, SECONDS, SPEED, VALUE
 from sklearn.linear_model import LogisticRegression
@@ -44,7 +44,7 @@ def report_passes(section, X, y, counts, rounds):
         for n in counts:
             for epochs in (1, 5):
                 model = LinearClassifier(
-                    batch_size=batch, n_threads=n, max_iter=epochs, random_state=0
+                    batch_size=batch, lr=LR, n_threads=n, max_iter=epochs, random_state=0
                 )
                 calls[batch, n, epochs] = partial(model.fit, X, y)
     t = side_by_side(calls, rounds)

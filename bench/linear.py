@@ -6,7 +6,7 @@ from functools import partial
 
 import matrices
 import numpy as np
-from measure import side_by_side, with_results
+from measure import LR, side_by_side, with_results
 from record import LABEL, RATIO, SECONDS, SPEED, VALUE
 
 from lrcore import LinearClassifier
@@ -21,7 +21,7 @@ def ours(matrix, batch, n_threads):
 
     def fit(epochs):
         model = LinearClassifier(
-            optimizer="adagrad", alpha=ALPHA, max_iter=epochs, batch_size=batch,
+            optimizer="adagrad", lr=LR, alpha=ALPHA, max_iter=epochs, batch_size=batch,
             n_threads=n_threads, random_state=0,
         )  # fmt: skip
         return model.fit(matrix.X, matrix.y).decision_function

@@ -20,6 +20,9 @@ from threadpoolctl import threadpool_limits
 import lrcore
 from lrcore import _core
 
+#: The rate where passes are timed, the rule's own: nothing is looked for.
+LR = lrcore.AdaGrad.linear_lr
+
 
 def processor():
     """The processor's name, as the system gives it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.workloads import power_law
-from measure import in_child, memory, side_by_side
+from measure import LR, in_child, memory, side_by_side
 from record import LABEL, RATIO, SECONDS, SPEED
 from scipy import sparse
 
@@ -36,7 +36,7 @@ def report_far(section, n_rows, bits, counts, rounds):
         calls = {
             (b, batch, n, epochs): partial(
                 LinearClassifier(
-                    batch_size=batch, n_threads=n, max_iter=epochs, random_state=0
+                    lr=LR, batch_size=batch, n_threads=n, max_iter=epochs, random_state=0
                 ).fit,
                 *drawn[b],
             )
@@ -61,10 +61,10 @@ def grown(folder, shape, batch, calls):
     """In a process of its own: bytes of the slots, and by how much memory's peak grew."""
     parts = [np.load(Path(folder) / f"{name}.npy") for name in ("data", "indices", "indptr")]
     X, y = sparse.csr_matrix(tuple(parts), shape=shape), np.load(Path(folder) / "y.npy")
-    model = LinearClassifier(batch_size=batch, n_threads=1, max_iter=1, random_state=0)
+    model = LinearClassifier(lr=LR, batch_size=batch, n_threads=1, max_iter=1, random_state=0)
     small = np.arange(40) % 2
     model.fit(sparse.csr_matrix(small[:, None].astype(np.float32)), small)
-    model = LinearClassifier(batch_size=batch, n_threads=1, max_iter=1, random_state=0)
+    model = LinearClassifier(lr=LR, batch_size=batch, n_threads=1, max_iter=1, random_state=0)
     _, before = memory()
     for call in calls:
         getattr(model, call)(X, y, **({"classes": [0, 1]} if call == "partial_fit" else {}))
@@ -107,7 +107,8 @@ def report_predict(section, n_rows, bits, counts, rounds):
     for b in bits:
         X, y = power_law(n_rows, 1 << b)
         models = {
-            n: LinearClassifier(max_iter=1, n_threads=n, random_state=0).fit(X, y) for n in counts
+            n: LinearClassifier(lr=LR, max_iter=1, n_threads=n, random_state=0).fit(X, y)
+            for n in counts
         }
         w = models[1].coef_[0]
         calls = {n: partial(model.decision_function, X) for n, model in models.items()}

@@ -7,7 +7,7 @@ from functools import partial
 import dense
 import numpy as np
 from benchmarks.workloads import power_law, vectors
-from measure import side_by_side
+from measure import LR, side_by_side
 from record import LABEL, RATIO, SECONDS, SPEED
 from sklearn.linear_model import SGDClassifier
 
@@ -18,7 +18,7 @@ EPOCHS = 5
 
 
 def fits(X, y, **keywords):
-    return LinearClassifier(max_iter=EPOCHS, random_state=0, **keywords).fit(X, y)
+    return LinearClassifier(lr=LR, max_iter=EPOCHS, random_state=0, **keywords).fit(X, y)
 
 
 def workloads(quick):
@@ -40,7 +40,7 @@ def workloads(quick):
             )
 
     def predict(n, X=X):
-        ready = LinearClassifier(max_iter=1, n_threads=n, random_state=0).fit(X, y)
+        ready = LinearClassifier(lr=LR, max_iter=1, n_threads=n, random_state=0).fit(X, y)
         return partial(ready.decision_function, X)
 
     yield f"predictions, 2^{bits} features", predict

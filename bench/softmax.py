@@ -21,7 +21,7 @@ from typing import Any
 
 import matrices
 import numpy as np
-from measure import processor, side_by_side
+from measure import LR, processor, side_by_side
 from record import LABEL, RATIO, SECONDS, VALUE, Section
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
@@ -59,9 +59,9 @@ def models(*, n_rows, epochs=5, alpha=0.0, peer_epochs=10, peer_alpha=1e-6, lbfg
         "the same, an epoch more": LinearClassifier(
             n_threads=2, optimizer=slower, **{**common, "max_iter": epochs + 1}
         ),
-        "lrcore one-vs-rest": LinearClassifier(n_threads=1, multi_class="ovr", **common),
+        "lrcore one-vs-rest": LinearClassifier(lr=LR, n_threads=1, multi_class="ovr", **common),
         "the same, 2 epochs": LinearClassifier(
-            n_threads=1, multi_class="ovr", **{**common, "max_iter": 2}
+            lr=LR, n_threads=1, multi_class="ovr", **{**common, "max_iter": 2}
         ),
     }
     if lbfgs:

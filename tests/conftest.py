@@ -1,9 +1,14 @@
 import signal
 
 import pytest
+from hypothesis import settings
 from strategies import BUILDS
 
 from lrcore import _core
+
+# Under sanitizers and on busy machines an example may take long, which is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(params=BUILDS)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from lrcore import schedules
 from lrcore.schedules import Constant, Cosine, Custom, MultiStep, Product, SpecError, Step, parse
 
-settings.register_profile("text", max_examples=150, deadline=None)
+settings.register_profile("text", max_examples=150)
 
 
 @settings(settings.get_profile("text"))

@@ -290,7 +290,7 @@ def test_growth_beyond_float64_stays_finite():
     assert (Constant(1e300) * Constant(1e300) * Constant(0.0))(0) == 0.0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     drawn_schedules.resolved,
     st.lists(st.one_of(st.integers(0, 100), st.integers(0, 2**62)), min_size=1, max_size=20),
@@ -341,7 +341,7 @@ def test_fractions_are_rounded_to_the_nearest_step(length, total, steps):
     assert Cosine(1.0, length).resolve(total_steps=total).steps == steps
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(drawn_schedules.unresolved)
 def test_whatever_is_resolved_can_be_called(schedule):
     if schedule.unresolved:

@@ -156,7 +156,7 @@ def exact(X, loss, alpha, weight, intercept):
     return ALL[loss].curvature, np.linalg.eigvalsh(gram)[-1], alpha
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**31 - 1),
     n_rows=st.integers(1, 40),

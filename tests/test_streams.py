@@ -117,7 +117,7 @@ KINDS = {
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_calls_are_one_long_stream(data):
     rows = KINDS[data.draw(st.sampled_from(sorted(KINDS)))]
     keywords = STREAMS[data.draw(st.sampled_from(sorted(STREAMS)))]
