@@ -86,19 +86,3 @@ def all_schedules():
         ax.set_ylim(0, 1.08 * schedule(t).max())
         ax.set_title(cls.__name__, fontsize=9, loc="left")
         ax.grid(visible=False)
-
-
-def plateau():
-    """A loss that stalls twice, and what a Plateau makes of the rate."""
-    watched = schedules.Plateau(schedules.Constant(0.1), factor=0.3, patience=4)
-    losses = [max(0.7 * 0.8**k, floor) for floor in (0.3, 0.12, 0.11) for k in range(14)]
-    losses = np.minimum.accumulate(losses)
-    rates = []
-    for loss in losses:
-        watched.update(float(loss))
-        rates.append(watched.current.factor * 0.1)
-    _, (top, bottom) = plt.subplots(2, 1, figsize=(7, 3.6), sharex=True)
-    top.plot(losses, ".-", color=LOW)
-    top.set(ylabel="metric")
-    bottom.step(range(len(rates)), rates, color=GOOD, where="post")
-    bottom.set(xlabel="check", ylabel="learning rate", ylim=(0, 0.11))

@@ -8,6 +8,7 @@ added to its registry has its page.
 import html
 import re
 import shutil
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,18 @@ RULE_PAGE = """\
 .. autoclass:: {name}
 """
 
+#: What the page of Plateau draws, whose rates are no function of the step.
+WATCHED = """\
+import numpy as np, lrcore
+   from lrcore.schedules import Constant, Plateau
+
+   rng = np.random.default_rng(0)
+   X = rng.normal(size=(2000, 20))
+   y = rng.random(2000) < 1 / (1 + np.exp(-X @ rng.normal(size=20) / 2))
+   rule = lrcore.SGD(lr=Plateau(Constant(0.1), factor=0.1, patience=4, floor=0.01))
+   clf = lrcore.LinearClassifier(optimizer=rule, batch_size=10, max_iter=30, random_state=0)
+   clf.fit(X, y).history_.plot()"""
+
 SCHEDULE_PAGE = """\
 {title}
 
@@ -78,14 +91,12 @@ def summary(cls: type) -> str:
 
 
 def equations(cls: type) -> list[str]:
-    """The lines of the first equations in the Notes of a class, the directive among them."""
-    notes = ClassDoc(cls)["Notes"]
-    starts = [i for i, line in enumerate(notes) if line.startswith(".. math::")]
-    if not starts:
-        raise ValueError(f"the docstring of {cls.__name__} must have a .. math:: in its Notes")
-    rest = notes[starts[0] + 1 :]
-    ends = [i for i, line in enumerate(rest) if line and not line.startswith(" ")]
-    return [notes[starts[0]], *rest[: ends[0] if ends else None]]
+    """The lines with which the Notes of a class begin: equations, and what their letters mean."""
+    blocks = re.split(r"\n\n(?! )", "\n".join(ClassDoc(cls)["Notes"]))
+    if not blocks[0].startswith(".. math::"):
+        raise ValueError(f"the Notes of {cls.__name__} must begin with a .. math::")
+    own = takewhile(lambda block: block.startswith((".. math::", "with ")), blocks)
+    return "\n\n".join(own).splitlines()
 
 
 def write(path: Path, text: str) -> None:
@@ -148,8 +159,8 @@ def write_schedules(folder: Path) -> None:
     """A page for each schedule, and their list."""
     classes = [*schedules.SCHEDULES.values(), schedules.Custom, schedules.Plateau]
     for cls in classes:
-        if cls is schedules.Plateau:  # whose rates are no function of the step
-            code, members = "import pictures\n   pictures.plateau()", ":members:"
+        if cls is schedules.Plateau:
+            code, members = WATCHED, ":members:"
         else:
             drawn = pictures.example(cls)
             names = ", ".join(sorted(set(re.findall(r"[A-Z]\w+", drawn))))

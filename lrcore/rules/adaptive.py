@@ -99,11 +99,11 @@ class RMSProp(Rule):
     -----
     .. math::
         v &\leftarrow \rho\, v + (1 - \rho)\, g^2 \\
-        m &\leftarrow \rho\, m + (1 - \rho)\, g \text{ if centered, else } 0 \\
+        m &\leftarrow \rho\, m + (1 - \rho)\, g \\
         b &\leftarrow \mu\, b + \frac{g}{\sqrt{\max(v - m^2, 0)} + \epsilon} \\
         w &\leftarrow w - \eta\, b
 
-    with :math:`\mu` momentum.
+    with :math:`\mu` momentum; :math:`m = 0` unless it is centered.
 
     Examples
     --------

@@ -89,7 +89,7 @@ class Rule:
         Step up the gradient instead of down; decay still shrinks.
     """
 
-    #: Defined in `lrcore.minimize`, above the rules, and put here when the package is put together.
+    # Defined in `lrcore.minimize`, above the rules, and put here when the package is put together.
     minimize: ClassVar[Callable[..., Any]]
     minimize_stochastic: ClassVar[Callable[..., Any]]
 

@@ -38,11 +38,12 @@ class SGD(Rule):
     Notes
     -----
     .. math::
-        b &\leftarrow \mu\, b + (1 - d)\, g, \qquad b = g \text{ at the first step} \\
-        w &\leftarrow w - \eta\, b, \qquad\qquad\; \text{or } w - \eta\, (g + \mu\, b)
-            \text{ with nesterov}
+        b &\leftarrow \mu\, b + (1 - d)\, g \\
+        w &\leftarrow w - \eta\, b \\
+        &\text{or } w - \eta\, (g + \mu\, b) \text{ with nesterov}
 
-    with :math:`\mu` momentum and `d` dampening; without momentum :math:`b = g`.
+    with :math:`\mu` momentum and `d` dampening; :math:`b = g` at the first step, and without
+    momentum.
 
     Examples
     --------

@@ -27,6 +27,15 @@ class Plateau:
     one so far if it is by more than ``atol + rtol * abs(best)``, whatever their signs; NaN and
     infinity never are.
 
+    As the ``lr`` of a rule it is for ``fit`` of the linear models, which feeds a copy of it after
+    each epoch: with the held-out loss where rows are held out, else with the objective over all
+    rows. The copy, with its state, is ``plateau_`` of the fitted model. ``rule.minimize`` feeds a
+    copy with the function after each step. An `Optimizer` has no metric; hand it on what `update`
+    has changed::
+
+        if plateau.update(loss):
+            opt.rule = opt.rule.with_lr(plateau.current)
+
     Parameters
     ----------
     schedule : Schedule
@@ -42,15 +51,6 @@ class Plateau:
         Checks after a cut that do not count as bad.
     floor : float in [0, 1]
         What the multiplier never falls below.
-
-    As the ``lr`` of a rule it is for ``fit`` of the linear models, which feeds a copy of it after
-    each epoch: with the held-out loss where rows are held out, else with the objective over all
-    rows. The copy, with its state, is ``plateau_`` of the fitted model. ``rule.minimize`` feeds a
-    copy with the function after each step. An `Optimizer` has no metric; hand it on what `update`
-    has changed::
-
-        if plateau.update(loss):
-            opt.rule = opt.rule.with_lr(plateau.current)
 
     Attributes
     ----------
