@@ -36,11 +36,10 @@ LINES = [
         for n in (1, 2)
     ),
     *(
-        Line("epochs", ".*", row.format(n), f"x {peer}", f"{{table}}, 5 epochs{words}, {n} thread{'s' * (n > 1)}",
-             peer)
-        for row, words in ((ONLINE, ""), (BATCHES, " in batches of 256"))
+        Line("epochs", ".*", row.format(n), "x SGDClassifier",
+             f"{{table}}, 5 epochs{order}, {n} thread{'s' * (n > 1)}", "SGDClassifier")
+        for row, order in ((ONLINE, ""), (BATCHES, " in batches of 256"))
         for n in (1, 2)
-        for peer in ("SGDClassifier",)
     ),
     Line("softmax", ".*", "^lrcore softmax, 2 threads", "x SGDClassifier",
          "20news, softmax of 20 classes, 2 threads", "SGDClassifier's one against the rest"),
