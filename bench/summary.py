@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from record import RATIO, shown
 
+LOSS = "held-out log loss"
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- bench/results/summary.md -->", "<!-- end -->"
 
@@ -29,10 +30,10 @@ class Line(NamedTuple):
 
 ONLINE, BATCHES = "lrcore online, {} threads 5$", "lrcore batches of 256, {} threads 5$"
 LINES = [
-    Line("rules", "Every rule", "Adam 20", "x NumPy", "step of Adam, {row}", "the NumPy formula"),
+    Line("rules", "Every rule", "^Adam 20", "x NumPy", "step of {row}", "the NumPy formula"),
     *(
         Line("peers", "Adam", rf"^(10,000|20,000,000) {n}$", "torch fused",
-             f"unchecked step of Adam, {{row}} thread{'s' * (n > 1)}", "torch, fused")
+             f"unchecked step of Adam {{row}} thread{'s' * (n > 1)}", "torch, fused")
         for n in (1, 2)
     ),
     *(
@@ -68,7 +69,16 @@ def found(line, sections):
             cell = row[columns.index(line.column)]
             if re.search(line.row, name) and cell is not None:
                 words = line.words.format(table=table["title"].split(":")[0], row=name)
-                yield words, shown(cell, RATIO)
+                yield words + losses(columns, row, table["rows"]), shown(cell, RATIO)
+
+
+def losses(columns, row, rows):
+    """What a fit lost, and SGDClassifier after as many epochs, where rows were held out."""
+    if LOSS not in columns:
+        return ""
+    k = columns.index(LOSS)
+    other = next(other for other in rows if other[:2] == ["SGDClassifier", row[1]])
+    return f"; held-out loss {row[k]:.4f}, not {other[k]:.4f}"
 
 
 def optima(sections):
