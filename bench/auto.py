@@ -8,7 +8,7 @@ from pathlib import Path
 import matrices
 import numpy as np
 from measure import side_by_side
-from record import LABEL, RATIO, SECONDS, VALUE, Section
+from tables import LABEL, RATIO, SECONDS, VALUE, Section
 
 import lrcore
 

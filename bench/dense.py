@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from measure import LR, read_bandwidth, side_by_side
 from optimum import objective
-from record import DETAIL, LABEL, RATIO, SECONDS, SPEED, VALUE
 from sklearn.linear_model import LogisticRegression
+from tables import DETAIL, LABEL, RATIO, SECONDS, SPEED, VALUE
 from threadpoolctl import threadpool_limits
 
 import lrcore

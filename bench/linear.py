@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 from measure import LR, side_by_side, with_results
-from record import LABEL, RATIO, SECONDS, SPEED, VALUE
+from tables import LABEL, RATIO, SECONDS, SPEED, VALUE
 
 from lrcore import LinearClassifier
 

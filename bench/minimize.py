@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.functions import rosenbrock
 from benchmarks.workloads import bytes_moved
 from measure import Measured
-from record import LABEL, RATIO, SECONDS, SPEED, Section
 from scipy.optimize import Bounds
+from tables import LABEL, RATIO, SECONDS, SPEED, Section
 
 import lrcore
 from lrcore import _core

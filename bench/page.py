@@ -7,7 +7,7 @@ import html
 import re
 from itertools import groupby
 
-from record import DETAIL, LABEL, RATIO, SECONDS, SPEED, VALUE, shown
+from tables import DETAIL, LABEL, RATIO, SECONDS, SPEED, VALUE, shown
 
 TITLE = "lrcore measured"
 ABOUT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from benchmarks.functions import FUNCTIONS
 from benchmarks.schedule import EXAMPLES, SPAN
-from record import LABEL, VALUE
+from tables import LABEL, VALUE
 
 import lrcore
 from lrcore import rules, schedules

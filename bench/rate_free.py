@@ -10,7 +10,7 @@ import time
 
 import matrices
 import numpy as np
-from record import LABEL, RATIO, SECONDS, VALUE, Section
+from tables import LABEL, RATIO, SECONDS, VALUE, Section
 
 from lrcore import AdaGrad, DoG, LinearClassifier
 

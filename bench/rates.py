@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import matrices
 import numpy as np
-from record import LABEL, RATIO, SECONDS, VALUE, Section
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
+from tables import LABEL, RATIO, SECONDS, VALUE, Section
 
 import lrcore
 from lrcore.rules import rule_class

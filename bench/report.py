@@ -45,7 +45,7 @@ import sweep
 import time_to_optimum
 from benchmarks.workloads import SIZES
 from measure import surroundings
-from record import Section
+from tables import Section
 
 from lrcore import _core
 from lrcore._core import threads

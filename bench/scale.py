@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from benchmarks.workloads import power_law
 from measure import LR, in_child, memory, side_by_side
-from record import LABEL, RATIO, SECONDS, SPEED
 from scipy import sparse
+from tables import LABEL, RATIO, SECONDS, SPEED
 
 from lrcore import LinearClassifier
 

@@ -8,8 +8,8 @@ import dense
 import numpy as np
 from benchmarks.workloads import power_law, vectors
 from measure import LR, side_by_side
-from record import LABEL, RATIO, SECONDS, SPEED
 from sklearn.linear_model import SGDClassifier
+from tables import LABEL, RATIO, SECONDS, SPEED
 
 import lrcore
 from lrcore import LinearClassifier

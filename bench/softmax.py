@@ -22,8 +22,8 @@ from typing import Any
 import matrices
 import numpy as np
 from measure import LR, processor, side_by_side
-from record import LABEL, RATIO, SECONDS, VALUE, Section
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from tables import LABEL, RATIO, SECONDS, VALUE, Section
 
 from lrcore import AdaGrad, LinearClassifier, _core
 from lrcore.arrays import aligned

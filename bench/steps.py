@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from benchmarks.workloads import EVERY_RULE, bytes_moved, step_out, vectors
 from measure import Measured, in_child, memory, repeated, side_by_side
-from record import LABEL, RATIO, SECONDS, VALUE
+from tables import LABEL, RATIO, SECONDS, VALUE
 from threadpoolctl import threadpool_limits
 
 import lrcore

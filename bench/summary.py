@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from record import RATIO, shown
+from tables import RATIO, shown
 
 LOSS = "held-out log loss"
 README = Path(__file__).parents[1] / "README.md"

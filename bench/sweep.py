@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from benchmarks.workloads import EVERY_RULE, bytes_moved, step_out, vectors
 from measure import repeated, side_by_side
-from record import LABEL, RATIO, SPEED
+from tables import LABEL, RATIO, SPEED
 
 import lrcore
 from lrcore import _core

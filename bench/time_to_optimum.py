@@ -25,11 +25,11 @@ import matrices
 import measure
 import numpy as np
 import optimum
-import record
 import sklearn
+import tables
 from benchmarks.workloads import power_law
-from record import DETAIL, LABEL, RATIO, SECONDS
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from tables import DETAIL, LABEL, RATIO, SECONDS
 
 from lrcore import LinearClassifier
 
@@ -223,7 +223,7 @@ def main():
     else:
         X, y = power_law(args.rows, 1 << args.bits)
     print(f"{measure.processor()}, scikit-learn {sklearn.__version__}")
-    section = record.Section("Time to the optimum")
+    section = tables.Section("Time to the optimum")
     compare(section, args.data or "power law", X, y, args.c, args.rounds, args.quick)
 
 

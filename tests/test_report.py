@@ -7,7 +7,7 @@ import page
 import pytest
 import report
 from measure import Measured, side_by_side
-from record import LABEL, RATIO, SECONDS, VALUE, Section, plain, shown
+from tables import LABEL, RATIO, SECONDS, VALUE, Section, plain, shown
 
 
 def test_ratios_go_round_by_round():
