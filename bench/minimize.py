@@ -131,11 +131,11 @@ def report_rosenbrock(section, sizes, dtypes, rounds):
             "fun and jac": SECONDS, "beside": SECONDS, **dict.fromkeys(names, SECONDS),
             "floor GB/s": SPEED,
         },
-        "beside: all but fun and jac, which has one array for all its gradients. kernel: the rule's "
-        "step. copy: the point that fun gets, and that is kept if it is the best. look: one pass "
-        "over the gradient. release: of the gradient's memory, on top of these where jac takes new "
-        "memory each time. floor: a loop that reads, modifies and writes as many bytes as the rule "
-        "moves, after fun and jac as well.",
+        "beside: all but fun and jac, which has one array for all its gradients. kernel: the "
+        "rule's step. copy: the point that fun gets, and that is kept if it is the best. look: one "
+        "pass over the gradient. release: of the gradient's memory, on top of these where jac "
+        "takes new memory each time. floor: a loop that reads, modifies and writes as many bytes "
+        "as the rule moves, after fun and jac as well.",
     )  # fmt: skip
     for size in sizes:
         for dtype in dtypes:
