@@ -17,7 +17,10 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import lrcore
-from lrcore import Optimizer, bfloat16, datafile, demo, schedules
+from lrcore import Optimizer, schedules
+from lrcore.cli import demo
+from lrcore.io import datafile
+from lrcore.optim import bfloat16
 
 RULES = {
     "Adam": lrcore.Adam(lr=2e-3),

@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.datasets import load_svmlight_file
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from lrcore import demo
+from lrcore.cli import demo
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 import lrcore
-from lrcore import LinearClassifier, datafile
+from lrcore import LinearClassifier
+from lrcore.io import datafile
 
 
 def read(path, bits):

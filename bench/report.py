@@ -48,7 +48,7 @@ from measure import surroundings
 from tables import Section
 
 from lrcore import _core
-from lrcore._core import threads
+from lrcore._backend import threads
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from tables import LABEL, RATIO, SECONDS, VALUE, Section
 
 from lrcore import AdaGrad, LinearClassifier, _core
-from lrcore.arrays import aligned
+from lrcore._utils.arrays import aligned
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lrcore import _legacy, schedules
 from lrcore import minimize as _minimize
-from lrcore import schedules
-from lrcore._core.threads import get_num_threads, num_threads, set_num_threads
-from lrcore.config import show_config
-from lrcore.optimizer import Optimizer
+from lrcore._backend.config import show_config
+from lrcore._backend.threads import get_num_threads, num_threads, set_num_threads
+from lrcore._utils.version import __version__ as __version__
+from lrcore.optim.optimizer import Optimizer
 from lrcore.rules import (
     FTRL,
     SGD,
@@ -32,17 +33,16 @@ from lrcore.rules import (
     ScheduleFreeAdamW,
 )
 
+_legacy.register()
 Rule.minimize = _minimize.minimize
 Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor
-    from lrcore.model_file import load, save
-    from lrcore.range_test import lr_range_test
-    from lrcore.search import lr_search
-    from lrcore.stability import check_stable, estimate_lipschitz, max_stable_lr
-
-__version__ = "0.1.0"
+    from lrcore.linear_model.persistence import load, save
+    from lrcore.tuning.range_test import lr_range_test
+    from lrcore.tuning.search import lr_search
+    from lrcore.tuning.stability import check_stable, estimate_lipschitz, max_stable_lr
 
 __all__ = [
     "FTRL",
@@ -79,17 +79,17 @@ __all__ = [
 ]
 
 _LATER = {
-    "DivergenceError": "lrcore.trouble",
+    "DivergenceError": "lrcore.linear_model.monitor.diagnostics",
     "LinearClassifier": "lrcore.linear_model",
     "LinearRegressor": "lrcore.linear_model",
-    "RateWarning": "lrcore.trouble",
-    "check_stable": "lrcore.stability",
-    "estimate_lipschitz": "lrcore.stability",
-    "load": "lrcore.model_file",
-    "lr_range_test": "lrcore.range_test",
-    "lr_search": "lrcore.search",
-    "max_stable_lr": "lrcore.stability",
-    "save": "lrcore.model_file",
+    "RateWarning": "lrcore.linear_model.monitor.diagnostics",
+    "check_stable": "lrcore.tuning.stability",
+    "estimate_lipschitz": "lrcore.tuning.stability",
+    "load": "lrcore.linear_model.persistence",
+    "lr_range_test": "lrcore.tuning.range_test",
+    "lr_search": "lrcore.tuning.search",
+    "max_stable_lr": "lrcore.tuning.stability",
+    "save": "lrcore.linear_model.persistence",
 }
 
 
@@ -100,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LATER])
+    return [*__all__, "__version__"]

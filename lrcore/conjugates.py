@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrcore import numerics
+from lrcore._utils import numerics
+from lrcore._utils.numerics import Floats
 from lrcore.losses import (
     AbsoluteError,
     EpsilonInsensitive,
@@ -29,7 +30,6 @@ from lrcore.losses import (
     SquaredHinge,
 )
 from lrcore.losses import Huber as HuberLoss
-from lrcore.numerics import Floats
 
 #: Stands for a divisor of 0, which no step has: beyond it is a straight piece.
 TINY = 1e-300

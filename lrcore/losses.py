@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lrcore import numerics
-from lrcore.numerics import Floats
+from lrcore._utils import numerics
+from lrcore._utils.numerics import Floats
 
 
 @dataclass(frozen=True)

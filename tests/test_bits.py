@@ -19,6 +19,8 @@ def test_every_run_was_recorded():
 @pytest.mark.skipif(not BUILDS, reason="the NumPy backend agrees to rounding only")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bits_are_those_recorded(build, threads, monkeypatch):
-    monkeypatch.setattr("lrcore._core.threads.count", lambda n_threads, work: n_threads or threads)
+    monkeypatch.setattr(
+        "lrcore._backend.threads.count", lambda n_threads, work: n_threads or threads
+    )
     different = [name for name, run in ALL.items() if run() != RECORDED[name]]
     assert not different

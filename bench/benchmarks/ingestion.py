@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
-from lrcore import datafile
-from lrcore.rows import as_rows
+from lrcore.io import datafile
+from lrcore.linear_model.engine.design_matrix import as_rows
 
 from . import workloads
 

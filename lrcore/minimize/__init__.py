@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore._core import threads
+from lrcore._backend import threads
 from lrcore.minimize import outcome, stochastic
 from lrcore.minimize.arguments import (
     Options,
@@ -22,7 +22,7 @@ from lrcore.minimize.descent import descend
 from lrcore.minimize.objective import Objective
 from lrcore.minimize.polish import polish as polished
 from lrcore.minimize.stepper import Stepper
-from lrcore.options import check_seed
+from lrcore.optim.options import check_seed
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau
 

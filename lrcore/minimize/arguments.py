@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lrcore._core import threads
+from lrcore._backend import threads
 from lrcore.minimize.box import Box
-from lrcore.options import check_ema
+from lrcore.optim.options import check_ema
 from lrcore.rules import Rule
 from lrcore.schedules import check_rate
 

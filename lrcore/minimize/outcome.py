@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._utils.numerics import Floats
 from lrcore.minimize.objective import Objective
 from lrcore.minimize.points import frozen
 from lrcore.minimize.stepper import Stepper
-from lrcore.numerics import Floats
 
 #: Statuses, numbered as scipy's methods do.
 CONVERGED, OUT_OF_STEPS, NO_DECREASE, NOT_FINITE, HALTED = 0, 1, 2, 3, 99

@@ -6,9 +6,9 @@ import copy
 
 import numpy as np
 
+from lrcore._utils.numerics import Floats
 from lrcore.minimize.box import Box
-from lrcore.numerics import Floats
-from lrcore.optimizer import Optimizer
+from lrcore.optim.optimizer import Optimizer
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau
 

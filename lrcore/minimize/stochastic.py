@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import numerics
+from lrcore._backend.shuffle import shuffled
+from lrcore._utils import numerics
 from lrcore.minimize.arguments import Tell
 from lrcore.minimize.objective import all_finite, converted, magnitude, number
 from lrcore.minimize.outcome import CONVERGED, HALTED, HALTED_MESSAGE, NOT_FINITE, Run
@@ -49,8 +50,6 @@ class Sum:
 
 def batches(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Row numbers of the batches of an epoch, in a new order each; the last may be shorter."""
-    from lrcore.epochs import shuffled  # with SciPy, which `import lrcore` does without
-
     order = shuffled(n, numerics.mix64(seed + (epoch << 32)))
     order.setflags(write=False)
     return [order[i : i + batch_size] for i in range(0, n, batch_size)]

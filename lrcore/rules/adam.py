@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lrcore import formulas, numerics
-from lrcore.formulas import Formula
-from lrcore.numerics import Floats
+from lrcore._utils import numerics
+from lrcore._utils.numerics import Floats
+from lrcore.rules import formulas
 from lrcore.rules.base import Rule
+from lrcore.rules.formulas import Formula
 from lrcore.schedules import Schedule
 
 

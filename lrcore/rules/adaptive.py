@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from lrcore import formulas
-from lrcore.formulas import Formula
-from lrcore.numerics import Floats
+from lrcore._utils.numerics import Floats
+from lrcore.rules import formulas
 from lrcore.rules.base import Rule
+from lrcore.rules.formulas import Formula
 from lrcore.schedules import Schedule
 
 

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lrcore.formulas import Formula
-from lrcore.numerics import Floats
+from lrcore._utils.numerics import Floats
+from lrcore.rules.formulas import Formula
 from lrcore.schedules import Plateau, Schedule, as_schedule, check_rate
 
 

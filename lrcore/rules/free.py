@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from lrcore import formulas, numerics
-from lrcore.formulas import Formula
-from lrcore.numerics import Floats
+from lrcore._utils import numerics
+from lrcore._utils.numerics import Floats
+from lrcore.rules import formulas
 from lrcore.rules.base import Rule, Travel
+from lrcore.rules.formulas import Formula
 from lrcore.schedules import Schedule
 
 

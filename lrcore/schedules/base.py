@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrcore import plotting
-from lrcore.numerics import Floats
+from lrcore._utils import plotting
+from lrcore._utils.numerics import Floats
 from lrcore.schedules import adapters
 from lrcore.schedules.fields import (
     PLAIN_FIELDS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lrcore.numerics import Floats
+from lrcore._utils.numerics import Floats
 from lrcore.schedules.base import Schedule
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lrcore.numerics import Floats
+from lrcore._utils.numerics import Floats
 from lrcore.schedules.base import LAST_STEP, Schedule
 from lrcore.schedules.decays import half_cosine, powers
 from lrcore.schedules.fields import Length, in_steps

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrcore import numerics
-from lrcore.numerics import Floats
+from lrcore._utils import numerics
+from lrcore._utils.numerics import Floats
 from lrcore.schedules.base import LARGEST, Schedule
 from lrcore.schedules.fields import Length, in_steps
 

@@ -1,4 +1,4 @@
-"""The bits of some 320 fits and 60 runs of steps, each as a digest: what no change of the code moves.
+"""The bits of some 320 fits and 60 runs of steps, each as a digest: no change of code moves them.
 
     python tests/support/digests.py          rewrites tests/golden/bits.json
 

@@ -1,0 +1,1 @@
+"""The ``lrcore`` command."""

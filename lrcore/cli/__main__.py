@@ -1,0 +1,7 @@
+"""``python -m lrcore.cli``."""
+
+import sys
+
+from lrcore.cli.main import main
+
+sys.exit(main())

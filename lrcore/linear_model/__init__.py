@@ -1,0 +1,6 @@
+"""Large linear models with scikit-learn's interface."""
+
+from lrcore.linear_model.classifier import LinearClassifier
+from lrcore.linear_model.regressor import LinearRegressor
+
+__all__ = ["LinearClassifier", "LinearRegressor"]

@@ -1,0 +1,218 @@
+"""The estimators' arguments: numbers, weights, labels and targets, each refused by its name."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from lrcore.linear_model.engine.design_matrix import Rows
+from lrcore.losses import Loss
+
+
+def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
+    """Raise unless value is a finite number in [least, most]."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not (math.isfinite(value) and least <= value <= most):
+        upper = f" and <= {most:g}" if most < math.inf else ""
+        raise ValueError(f"{name} must be finite, >= {least:g}{upper}, got {value!r}")
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise unless value is an integer >= 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be >= 1, got {value!r}")
+
+
+def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
+    """sample_weight as float64, None if it is None or 1 everywhere."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, np.float64)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, weight)
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight must have shape ({n_rows},), one for each row of X, got {weight.shape}"
+        )
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if bad.size:
+        raise ValueError(
+            f"sample_weight must be finite and >= 0, got {weight[bad[0]]} in row {bad[0]}"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero for every row; at least one must count")
+    return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
+
+
+def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -> np.ndarray | None:
+    """penalty_factors as float64, a copy, all finite in X's dtype as well; None if it is None."""
+    if penalty_factors is None:
+        return None
+    try:
+        factors = np.array(penalty_factors, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"penalty_factors must hold numbers: {error}") from None
+    if factors.shape != (n_features,):
+        raise ValueError(
+            f"penalty_factors must have shape ({n_features},), one for each feature of X, got "
+            f"{factors.shape}"
+        )
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~(np.isfinite(factors.astype(dtype)) & (factors >= 0)))
+    if bad.size:
+        raise ValueError(
+            f"penalty_factors must be finite in {dtype} and >= 0, got {factors[bad[0]]} at "
+            f"position {bad[0]}"
+        )
+    return factors
+
+
+def check_lengths(rows: Rows, y: np.ndarray) -> None:
+    """Raise unless y has an entry for each row."""
+    if len(y) != rows.shape[0]:
+        raise ValueError(
+            f"y must have one entry for each of the {rows.shape[0]} rows of X, got {len(y)}"
+        )
+
+
+def check_labels(y: Any) -> np.ndarray:
+    """Labels as a vector, finite if they are numbers."""
+    labels = column_or_1d(y, warn=True)
+    if labels.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(labels))
+        if bad.size:
+            name = "NaN" if np.isnan(labels[bad[0]]) else "infinity"
+            raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {labels[bad[0]]}")
+    # It sorts all labels, and has nothing to say of whole numbers, flags and strings.
+    whole = labels.dtype.kind in "biuU" or (
+        labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all())
+    )
+    if not whole:
+        check_classification_targets(labels)
+    return np.asarray(labels)
+
+
+def encode(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes, sorted, and the number of each row's.
+
+    Classes are few: those of a sample are nearly always all, which takes a third of the time of
+    sorting all labels to find out.
+    """
+    classes = np.unique(labels[:: max(1, len(labels) // 4_096)])
+    codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    if (classes[codes] == labels).all():
+        return classes, codes
+    classes, codes = np.unique(labels, return_inverse=True)
+    return classes, codes
+
+
+def check_targets(y: Any) -> np.ndarray:
+    """Targets as float64, finite, (n_rows,) or (n_rows, n_targets)."""
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    target = np.asarray(y)
+    if target.ndim not in (1, 2) or (target.ndim == 2 and target.shape[1] == 0):
+        raise ValueError(f"y must have shape (n_rows,) or (n_rows, n_targets), got {target.shape}")
+    if target.dtype.kind == "c":
+        raise ValueError(f"y must be real, got {target.dtype}")
+    try:
+        target = np.ascontiguousarray(target, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers: {error}") from None
+    bad = np.argwhere(~np.isfinite(target))
+    if bad.size:
+        value = target[tuple(bad[0])]
+        name = "NaN" if np.isnan(value) else "infinity"
+        where = ", ".join(str(i) for i in bad[0])
+        raise ValueError(f"Input y contains {name}: y[{where}] is {value}")
+    return target
+
+
+def check_loss_parameters(name: str, epsilon: Any, quantile: Any, power: Any) -> None:
+    """Raise unless the numbers of the losses for regression are such."""
+    check_number("epsilon", epsilon, 0)
+    if name == "huber" and epsilon == 0:
+        raise ValueError(
+            "epsilon must be > 0 for loss='huber', got 0; 'absolute_error' is its limit"
+        )
+    check_number("quantile", quantile, 0, 1)
+    if quantile in (0, 1):
+        raise ValueError(f"quantile must be within 0 and 1, got {quantile!r}")
+    check_number("power", power, -math.inf)
+    if 0 < power < 1:
+        raise ValueError(f"power must be <= 0 or >= 1, got {power!r}; there is no such variance")
+
+
+def check_domain(name: str, loss: Loss, targets: list[np.ndarray]) -> None:
+    """Raise unless the loss is defined for all targets."""
+    for target in targets:
+        outside = loss.outside(target)
+        if outside.size:
+            raise ValueError(
+                f"y must be {loss.domain} for loss={name!r}, got {target[outside[0]]} in row "
+                f"{outside[0]}"
+            )
+
+
+def weigh_classes(
+    weight: np.ndarray | None, class_weight: Any, classes: np.ndarray, codes: np.ndarray
+) -> np.ndarray | None:
+    """The weights of rows times those of their classes."""
+    if class_weight is None:
+        return weight
+    if isinstance(class_weight, dict):
+        strange = [key for key in class_weight if key not in classes.tolist()]
+        if strange:
+            raise ValueError(
+                f"class_weight has {strange[0]!r}, which is not among the classes "
+                f"{classes.tolist()!r}"
+            )
+        each = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], float)
+        if not (np.isfinite(each) & (each >= 0)).all() or not each.any():
+            raise ValueError(f"class_weight must be finite and >= 0, got {class_weight!r}")
+    elif class_weight == "balanced":
+        counts = np.bincount(codes, weight, minlength=len(classes))
+        each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
+    else:
+        raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}")
+    weighed: np.ndarray = each[codes] * (1.0 if weight is None else weight)
+    if not weighed.any():
+        raise ValueError(
+            "class_weight leaves every row with a weight of 0; at least one must count"
+        )
+    return weighed
+
+
+def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
+    """The classes of a partial_fit, sorted: those known, or those given in the first call."""
+    if classes is None:
+        if known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit")
+        return known
+    given = np.unique(np.asarray(classes))
+    if len(given) < 2:
+        raise ValueError(f"classes must name at least 2 classes, got {given.tolist()!r}")
+    if known is not None and not np.array_equal(known, given):
+        raise ValueError(
+            f"classes must stay {known.tolist()!r} as in the first call, got {given.tolist()!r}"
+        )
+    return given
+
+
+def class_targets(codes: np.ndarray, n_classes: int, n_outputs: int) -> list[np.ndarray]:
+    """What classes are to a loss: their numbers if one target has several outputs, else targets
+    in {-1, 1}, one vector for two classes, one for each of more."""
+    if n_outputs > 1:
+        return [codes.astype(np.float64)]
+    which = [1] if n_classes == 2 else range(n_classes)
+    return [np.where(codes == k, 1.0, -1.0) for k in which]

@@ -1,0 +1,483 @@
+"""LinearClassifier and LinearRegressor: large linear models with scikit-learn's interface.
+
+Both minimise the (weighted) mean loss plus ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 *
+|w|_2**2)``, where each feature's part is multiplied by its penalty factor, if there are any; the
+intercept is not penalised.
+
+Two update orders. *Online* (``batch_size=1``): rows update one after another; margins are taken
+once for a block of up to ``block_size`` rows, which is what lets vectors and threads in. With
+``block_size=1`` it is the textbook loop::
+
+    for i in order:                                  # a fresh order each epoch
+        slope = loss_derivative(X[i] @ w + b, y[i])
+        touched = X[i] != 0
+        rule.update(w[touched], slope * X[i, touched])
+        rule.update(b, slope)
+        owed += rate[t]; t += 1
+        if t % period == 0:
+            w = prox(w, owed); owed = 0
+
+*Mini-batch* (``batch_size=b``): the mean gradient of b rows, then one such update of every
+feature that one of them touches. A feature is touched where a value is not zero, in dense rows as
+in sparse ones, so both give the same model. ``prox`` is the penalty's proximal step in the rule's
+own metric (Duchi et al. 2010, composite mirror descent), so the fixed point is the minimum of the
+objective above whatever the rule. Weights take it together, for the ``period`` rows since the last
+time: at least 64, more where features are rare (Langford et al. 2009 thin out their truncations in
+the same way); and once more at the end, and when the weights are read.
+
+With a softmax a row has a margin for each class, W is (n_classes, n_features), and one row is::
+
+    z = W @ X[i] + b
+    slope = np.exp(z - z.max())
+    slope /= slope.sum()
+    slope[y[i]] -= 1
+    rule.update(W[:, touched], np.outer(slope, X[i, touched]))
+    rule.update(b, slope)
+
+All weights of a feature are touched together, also those whose slope is next to nothing.
+
+With ``solver="dual"`` there are no steps of a rule but dual coordinate ascent; see `lrcore.dual`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+
+from lrcore.linear_model.arguments import (
+    check_classes,
+    check_labels,
+    check_lengths,
+    check_weight,
+    class_targets,
+    encode,
+    weigh_classes,
+)
+from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.engine.design_matrix import as_rows
+from lrcore.linear_model.monitor import sklearn_callbacks
+from lrcore.linear_model.monitor.callbacks import Event
+from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
+from lrcore.linear_model.problem import Data
+from lrcore.losses import LOSSES
+from lrcore.rules import Rule
+
+
+def _has_probabilities(model: Any) -> bool:
+    if model._loss not in LOSSES or not LOSSES[model._loss].probabilistic:
+        raise AttributeError(
+            f"probabilities need loss='log_loss' or 'modified_huber', not {model.loss!r}"
+        )
+    return True
+
+
+class LinearClassifier(ClassifierMixin, LinearModel):
+    """Large linear classifier: logistic regression, linear support vector machines, perceptrons.
+
+    Two classes are one binary problem. Of more, the log loss is the multinomial one, and with the
+    other losses each class is fitted against the rest.
+
+    Parameters
+    ----------
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}, optional
+        ``"log_loss"`` by default. ``"log_loss"`` and ``"modified_huber"`` have probabilities.
+    solver : {"stochastic", "dual"}
+        ``"stochastic"``: steps of `optimizer`. ``"dual"``: stochastic dual coordinate ascent
+        (Shalev-Shwartz and Zhang 2013), which has no rate to choose and says how far from the
+        minimum it is, at most; for ``penalty="l2"`` with `alpha` above 0, and losses other than
+        the perceptron, poisson, gamma and tweedie. `optimizer`, `batch_size`, `block_size` and
+        `n_iter_no_change` are not used then; early stopping, ``warm_start`` and ``partial_fit``
+        are refused, since it keeps a variable for each row. An output runs on one thread,
+        several on one each. It takes few epochs while ``1 / alpha`` is below about ten times the
+        number of rows, and more of them in proportion beyond.
+    optimizer : Rule or str
+        An update rule, such as ``lrcore.AdaGrad(eps=1e-6)``, or its name.
+    lr : "auto", float, Schedule, str, or list of floats
+        The learning rate. ``"auto"`` keeps the rate of a rule that was given as an object; of one
+        that was named ``fit`` looks for the best, on some of the rows, in a tenth of its time or
+        that of 2,000 rows: the rate that loses least on half of them after a fit on the
+        others. ``partial_fit`` then goes on with what ``fit`` found, else with the rule's default.
+        A number falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio
+        et al. 2023) and stays as it is in ``partial_fit``; give a schedule, such as
+        ``lrcore.schedules.Constant(0.5)``, for anything else, or its spec string. Lengths may be in
+        epochs or in fractions of the run, ``"cosine(0.5, steps=95%).warmup(5%)"``, which ``fit``
+        resolves and ``partial_fit`` cannot. At each of several rates a model is fitted, in one
+        pass over the rows for all where there is one output, and the one that loses least is
+        kept: on held-out rows, if there are any, else in its last epoch. Blocks of rows that share
+        margins are then as short as the largest rate demands. A ``lrcore.schedules.Plateau``, as
+        the `lr` of a rule, is fed after each epoch of ``fit`` with the held-out loss, or with the
+        objective, which takes a third of an epoch.
+    penalty : {"l2", "l1", "elasticnet"} or None
+    alpha : float >= 0
+        Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
+    l1_ratio : float in [0, 1]
+        Share of l1 in ``"elasticnet"``.
+    penalty_factors : array-like of shape (n_features,), optional
+        Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
+        penalised. Not for ``solver="dual"``.
+    scale : "auto" or None
+        ``"auto"`` learns from a copy of X whose columns are divided by the largest magnitude seen
+        in them, so far in ``partial_fit`` (Ross, Mineiro and Langford 2013), so that units do not
+        matter; zeros stay. The penalty is of the weights of these columns; `coef_` is of X's.
+    fit_intercept : bool
+    max_iter : int
+        Epochs.
+    shuffle : bool
+        Take the rows in a new order in each epoch of ``fit``.
+    batch_size : int
+        1 for online updates, else rows of a mini-batch.
+    block_size : int
+        Rows that may share margins in the online order; 1 is the textbook. Fewer do while the
+        rate is large: the number is bounded by what the rule keeps stable.
+    random_state : int, RandomState or None
+    tol : float >= 0, optional
+        Stop once the objective, of the weights after each epoch over all rows, has not fallen by
+        more than this for `n_iter_no_change` epochs; it costs about a third of an epoch to look.
+        None runs all epochs. A rate that falls does so over ``max_iter`` epochs all the same.
+        With ``solver="dual"``: stop once the duality gap, over the objective, is no larger.
+    early_stopping : bool
+        Stop by the mean loss of rows that are held out, a share of `validation_fraction`; `tol`
+        is then of this loss, 0 if None.
+    validation_fraction : float in (0, 1)
+    n_iter_no_change : int
+    warm_start : bool
+        Begin ``fit`` with the weights and the rule's state of the last one; steps, and with them
+        the rate, start anew.
+    average : bool or int
+        The model is the mean of the weights after every step (Polyak and Juditsky 1992), from the
+        step of row `average` on, from the first if True. A rate given as a number then stays what
+        it is. One number more for each feature; features that no row touches cost nothing.
+    on_divergence : {"raise", "recover"}
+        What ``fit`` does when it runs away. ``"raise"``: a FloatingPointError, and the estimator is
+        as it was. ``"recover"``: go back to the states after the last epoch that was good, of
+        which it keeps a copy, cut all rates to a tenth, warn, and go on, up to five times. Not for
+        ``solver="dual"``, which has no rate; ``partial_fit`` always raises.
+    n_threads : int, optional
+        By default what the machine grants and the data is worth. The bits do not depend on it.
+    verbose : int
+        1 prints a line for each epoch.
+    class_weight : dict or "balanced", optional
+        Rows count with the weight of their class, on top of their own; those that a dict leaves
+        out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone.
+    multi_class : {"auto", "softmax", "ovr"}
+        What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
+        ``log(sum_k exp(z_k)) - z_y`` of all margins of a row, or ``"ovr"``, each class against
+        the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other losses and
+        ``solver="dual"``, which have nothing else. Two classes are one output whatever it says:
+        there the softmax is the binary log loss of the difference of two margins.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        A CSR matrix after `sparsify`.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+    classes_ : ndarray
+    loss_curve_ : ndarray of shape (n_epochs,)
+        Mean loss of each epoch, of each row just before it was learnt from.
+    stopping_curve_ : ndarray
+        What `tol` or early stopping went by, after each epoch; empty without either.
+    history_ : History
+        Arrays with a record for each epoch, by name: step, rate, loss, seconds, and what was
+        measured. Has a method ``plot``.
+    plateau_ : Plateau or None
+        The copy of the optimizer's Plateau that ``fit`` has fed, with its state.
+    dual_gap_ : float or None
+        With ``solver="dual"``: how far above the minimum the objective is at most, over the
+        objective; of several outputs, the largest.
+    lr_ : float or Schedule
+        The rate that the fit began with.
+    lr_losses_ : ndarray or None
+        What the model lost at each of several `lr`; infinite where it diverged.
+    n_iter_ : int
+        Epochs.
+    n_features_in_ : int
+    t_ : int
+        Steps done.
+
+    Examples
+    --------
+    >>> import numpy as np, lrcore
+    >>> rng = np.random.RandomState(0)
+    >>> X = rng.randn(1000, 5)
+    >>> y = np.where(X @ [1, -2, 3, 0, 0] > 0, "yes", "no")
+    >>> clf = lrcore.LinearClassifier(random_state=0).fit(X, y)
+    >>> clf.score(X, y) > 0.97
+    True
+    >>> clf.predict(X[:3])
+    array(['yes', 'no', 'no'], dtype='<U3')
+    """
+
+    _default_loss = "log_loss"
+
+    class_weight: dict[Any, float] | str | None
+    multi_class: str
+
+    def __init__(
+        self,
+        loss: str | None = None,
+        *,
+        solver: str = "stochastic",
+        optimizer: str | Rule = "adagrad",
+        lr: Any = "auto",
+        penalty: str | None = "l2",
+        alpha: float = 1e-6,
+        l1_ratio: float = 0.15,
+        penalty_factors: Any = None,
+        scale: str | None = None,
+        fit_intercept: bool = True,
+        max_iter: int = 5,
+        shuffle: bool = True,
+        batch_size: int = 1,
+        block_size: int = 256,
+        random_state: Any = None,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        average: bool | int = False,
+        on_divergence: str = "raise",
+        n_threads: int | None = None,
+        verbose: int = 0,
+        class_weight: dict[Any, float] | str | None = None,
+        multi_class: str = "auto",
+    ) -> None:
+        super().__init__(
+            loss=loss,
+            solver=solver,
+            optimizer=optimizer,
+            lr=lr,
+            penalty=penalty,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            penalty_factors=penalty_factors,
+            scale=scale,
+            fit_intercept=fit_intercept,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            batch_size=batch_size,
+            block_size=block_size,
+            random_state=random_state,
+            tol=tol,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            average=average,
+            on_divergence=on_divergence,
+            n_threads=n_threads,
+            verbose=verbose,
+            class_weight=class_weight,
+            multi_class=multi_class,
+        )
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.multi_class not in ("auto", "softmax", "ovr"):
+            raise ValueError(
+                f"multi_class must be 'auto', 'softmax' or 'ovr', got {self.multi_class!r}"
+            )
+        if self.multi_class == "softmax" and self._loss != "log_loss":
+            raise ValueError(
+                f"multi_class='softmax' needs loss='log_loss', got loss={self.loss!r}; "
+                "multi_class='ovr' fits each class against the rest by any loss"
+            )
+        if self.multi_class == "softmax" and self.solver == "dual":
+            raise ValueError(
+                "multi_class='softmax' needs solver='stochastic', got 'dual', which fits each "
+                "class against the rest: give multi_class='ovr'"
+            )
+
+    def _n_outputs(self, n_classes: int) -> int:
+        """Outputs of one target: of the softmax there are as many as classes."""
+        joint = self._loss == "log_loss" and self.multi_class != "ovr" and self.solver != "dual"
+        return n_classes if joint and n_classes > 2 else 1
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callback: Callable[[Event], Any] | None = None,
+    ) -> LinearClassifier:
+        """Fit from scratch.
+
+        Parameters
+        ----------
+        X : sparse matrix, array or frame of shape (n_rows, n_features)
+            float32 or float64; the model has X's dtype. CSR and C-contiguous arrays are used as
+            they are, also read-only or mapped from a file; other sparse formats become CSR,
+            Fortran-ordered arrays are copied. Frames of pandas and polars have float32 if all
+            their columns do, else float64, and become CSR if one of their columns is sparse.
+        y : array of shape (n_rows,)
+            At least two classes.
+        sample_weight : array of shape (n_rows,), optional
+            A row of weight 2 counts as two: gradient and loss are twice as large, which is the
+            same optimum as repeating the row, by other steps. Rows of weight 0 are left out, which
+            is the same fit to the bit as without them (a copy of the others is made).
+        eval_set : tuple (X, y), optional
+            Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
+            ``n_iter_no_change`` epochs. They are not learnt from.
+        callback : callable, optional
+            Called with an `Event` after every chunk of rows, which says where the fit is, has
+            statistics for those who ask, and a method ``stop``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not do; the estimator is as it was.
+        FloatingPointError
+            If the fit diverges: a loss or a weight is not finite, or the loss of an epoch is a
+            million times that of weights of 0, and twice what it was the epoch before. The
+            estimator is as it was.
+        ConvergenceWarning
+            A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs, or, as a
+            `RateWarning`, the rate does not suit: the loss goes up and down, hardly falls though it
+            could, or ends above that of weights of 0, or the fit has run away and was recovered.
+        KeyboardInterrupt
+            By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
+            longer; the estimator has what it learnt until then.
+        """
+        self._check_params()
+        rows = as_rows(X)
+        labels = check_labels(y)
+        check_lengths(rows, labels)
+        weight = check_weight(sample_weight, rows.shape[0])
+        classes, codes = encode(labels)
+        if len(classes) < 2:
+            raise ValueError(
+                f"y has 1 class, {classes[0]!r}; a classifier needs at least 2 classes"
+            )
+        weight = weigh_classes(weight, self.class_weight, classes, codes)
+        n_outputs = self._n_outputs(len(classes))
+        data = Data(rows, class_targets(codes, len(classes), n_outputs), weight, n_outputs)
+        held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, classes), n_outputs)
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
+        outcome = self._fit(data, callback, held_out, hooks)
+        hooks.end(outcome.fitted)
+        self._finish(outcome)
+        validate_data(self, X, reset=True, skip_check_array=True)
+        self.classes_ = classes
+        self._end(outcome)
+        return self
+
+    def _targets(self, y: Any, classes: np.ndarray) -> list[np.ndarray]:
+        """Targets of labels, all of which must be known."""
+        labels = check_labels(y)
+        codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+        strange = np.flatnonzero(classes[codes] != labels)
+        if strange.size:
+            label = labels[strange].tolist()[0]
+            raise ValueError(
+                f"y has the class {label!r} in row {strange[0]}, which is not in classes "
+                f"{classes.tolist()!r}"
+            )
+        return class_targets(codes, len(classes), self._n_outputs(len(classes)))
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> LinearClassifier:
+        """One pass over more rows, in the order given.
+
+        Calls go on where the last one ended, with the schedule, the penalties' payments, averages
+        and the rule's state, and several give the bits of one with all rows, wherever they end (up
+        to 2**30 rows in all, sparse ones throughout or dense ones). Rows since the last multiple of
+        ``batch_size``, or of ``block_size`` online (of the next lower power of two), are kept with
+        the model, which has learnt from them; the next call goes over them again, together with
+        those that complete their batch or block. `loss_curve_` counts them again too. With
+        ``block_size=1`` nothing is kept, which suits calls of single rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`; X is converted to the model's dtype.
+        classes : array, needed in the first call
+            All classes that will ever come.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`; the estimator is as it was.
+        FloatingPointError
+            If it diverges. The estimator is as it was; one with more than four features for each
+            value of X is not fitted any more, since it learns in place.
+        KeyboardInterrupt
+            By Ctrl-C; the estimator has learnt from the rows that the message names.
+        """
+        self._check_params()
+        first = not hasattr(self, "_fitted")
+        rows = self._rows_for_partial_fit(X, first)
+        labels = check_labels(y)
+        check_lengths(rows, labels)
+        weight = check_weight(sample_weight, rows.shape[0])
+        known = check_classes(None if first else self.classes_, classes)
+        targets = self._targets(labels, known)
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all rows at once, which partial_fit does not have; "
+                "give a dict of weights"
+            )
+        weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
+        data = Data(rows, targets, weight, self._n_outputs(len(known)))
+        outcome = self._partial_fit(data, first)
+        self._finish(outcome)
+        if first:
+            validate_data(self, X, reset=True, skip_check_array=True)
+            self.classes_ = known
+        self._end_of_stream(outcome)
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Margins: of shape (n_rows,) for two classes, (n_rows, n_classes) for more.
+
+        Sparse rows need not be sorted; values are added up in the order in which they are stored.
+        """
+        margins = self._margins(X)
+        return margins[:, 0] if margins.shape[1] == 1 else margins
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The class of each row."""
+        margins = self.decision_function(X)
+        codes = (margins > 0).astype(np.intp) if margins.ndim == 1 else margins.argmax(axis=1)
+        predicted: np.ndarray = self.classes_[codes]
+        return predicted
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class, (n_rows, n_classes).
+
+        The softmax of the margins; of classes fitted against the rest each one's own, scaled to
+        sum to 1.
+        """
+        margins = self._margins(X)
+        loss = self._fitted.method.loss
+        p = loss.probability(margins.astype(np.float64))
+        if loss.joint:
+            pass
+        elif p.shape[1] == 1:
+            p = np.concatenate([1.0 - p, p], axis=1)
+        else:
+            total = p.sum(axis=1, keepdims=True)
+            p = np.where(total > 0, p / np.where(total > 0, total, 1.0), 1.0 / p.shape[1])
+        return p.astype(margins.dtype)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithm of `predict_proba`."""
+        return np.asarray(np.log(self.predict_proba(X)))
+
+    @property
+    def coef_(self) -> Any:
+        return self._coefficients
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        return self._weights()[1]

@@ -1,0 +1,1 @@
+"""What watches a fit: callbacks, history, diagnostics, the control of the rate."""

@@ -1,0 +1,239 @@
+"""A fit as others see it while it runs: events for its callback, and what is kept of each epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lrcore.linear_model.arguments import check_number
+from lrcore.linear_model.monitor.gradient_stats import Look
+from lrcore.linear_model.monitor.history import History
+
+Callback = Callable[["Event"], Any]
+
+
+class Control:
+    """What a callback asks of the fit that it watches."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.scale_rate: Callable[[float], None] | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where a fit is: handed to a callback after every chunk of rows, and once more at the end of
+    each epoch, which is the event of its last chunk.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    epoch, max_iter : int
+        The epoch at hand, from 0 on, and how many there will be at most.
+    rows, n_rows : int
+        Rows of this epoch that were learnt from so far, and how many it has.
+    rate : float
+        Of the last step; NaN with ``solver="dual"``, which has none.
+    loss : float
+        Mean over the epoch's rows so far, of each just before it was learnt from.
+    seconds : float
+        Since the fit began.
+    objective : float or None
+        After the epoch over all rows, penalty included; where ``tol`` or a `Plateau` go by it.
+    held_out_loss : float or None
+        After the epoch over the rows held out, where there are any.
+
+    Notes
+    -----
+    `gradient_norm`, `update_ratio` and `saturated` are worked out when they are read, and cost
+    nothing otherwise: from the chunk's rows, at the end of an epoch from all rows, which takes
+    about half as long as the epoch. They are to be read while the callback runs, since the weights
+    move on then, and have the same bits for any number of threads. Penalties that are not paid yet
+    do not count.
+
+    Examples
+    --------
+    >>> import numpy as np, lrcore
+    >>> X = np.random.RandomState(0).randn(500, 3)
+    >>> def watch(event):
+    ...     if event.end_of_epoch and event.gradient_norm < 0.05:
+    ...         event.stop()
+    >>> clf = lrcore.LinearClassifier(alpha=0.1, max_iter=100, random_state=0)
+    >>> clf.fit(X, X[:, 0] > 0, callback=watch).n_iter_ < 100
+    True
+    """
+
+    step: int
+    epoch: int
+    max_iter: int
+    rows: int
+    n_rows: int
+    rate: float
+    loss: float
+    seconds: float
+    objective: float | None = None
+    held_out_loss: float | None = None
+    _control: Control = field(default_factory=Control, repr=False, compare=False)
+    _look: Look | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def end_of_epoch(self) -> bool:
+        """Whether all rows of the epoch were learnt from."""
+        return self.rows == self.n_rows
+
+    @property
+    def gradient_norm(self) -> float:
+        """2-norm of the gradient of the objective over these rows, all outputs together; of the
+        shortest subgradient where an l1 penalty has a kink. NaN with ``solver="dual"``."""
+        return math.nan if self._look is None else self._look.gradient_norm
+
+    @property
+    def update_ratio(self) -> float:
+        """2-norm of what has changed in the weights since this was last read, over that of the
+        weights. NaN the first time, which there is nothing to compare with, and with
+        ``solver="dual"``. Reading it keeps a copy of the weights."""
+        return math.nan if self._look is None else self._look.update_ratio
+
+    @property
+    def saturated(self) -> float:
+        """Share of these rows' margins from which next to nothing is learnt: the slope of the loss
+        is below 0.01 there. NaN for regression, whose slopes have units, and with
+        ``solver="dual"``."""
+        return math.nan if self._look is None else self._look.saturated
+
+    def stop(self) -> None:
+        """End the fit after the rows at hand, as if ``max_iter`` had been reached.
+
+        A method, and not what the callback returns: a lambda that happens to return something must
+        not end a fit.
+        """
+        self._control.stopped = True
+
+    def scale_rate(self, factor: float) -> None:
+        """Multiply all rates from the next rows on, on top of the schedule: so that rates can go by
+        the statistics.
+
+        Parameters
+        ----------
+        factor : float > 0
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> X = np.random.RandomState(0).randn(500, 3)
+        >>> def halve(event):
+        ...     if event.end_of_epoch:
+        ...         event.scale_rate(0.5)
+        >>> rule = lrcore.SGD(lr=lrcore.schedules.Constant(0.1))
+        >>> reg = lrcore.LinearRegressor(optimizer=rule, max_iter=3, random_state=0)
+        >>> reg.fit(X, X[:, 0], callback=halve).history_["rate"]
+        array([0.1  , 0.05 , 0.025])
+        """
+        check_number("factor", factor, 0)
+        if factor == 0:
+            raise ValueError("factor must be > 0, got 0; event.stop() ends a fit")
+        if self._control.scale_rate is None:
+            raise ValueError(
+                "there is no rate to scale: the fit is over, or has solver='dual', which has none"
+            )
+        self._control.scale_rate(float(factor))
+
+
+class Hooks:
+    """What else hears of the epochs of a fit: nobody."""
+
+    def begin_epoch(self) -> None:
+        """An epoch begins, or begins anew."""
+
+    def end_epoch(self, now: Callable[[], Any]) -> bool:
+        """An epoch is done, after which the model would be `now`; returns whether to stop."""
+        return False
+
+    def end(self, fitted: Any) -> None:
+        """The fit is done."""
+
+
+class Watch:
+    """Makes the events of a fit and hands them to its callback; writes its history.
+
+    The event of an epoch's last chunk waits for what is measured after the epoch.
+    """
+
+    def __init__(
+        self,
+        callback: Callback | None,
+        max_iter: int,
+        look: Callable[[np.ndarray | None], Look] | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of an event, got {callback!r}")
+        self._callback = callback
+        self._max_iter = max_iter
+        self._look = look
+        self._start = time.perf_counter()
+        self.control = Control()
+        self._at: dict[str, Any] = {}
+        self.hooks = Hooks() if hooks is None else hooks
+        self.history = History()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the callback has asked for the end of the fit."""
+        return self.control.stopped
+
+    def after_chunk(
+        self, epoch: int, step: int, rate: float, loss: float, chunk: np.ndarray, rows: int,
+        n_rows: int,
+    ) -> None:  # fmt: skip
+        """Take note of a chunk, the rows named, of an epoch of n_rows."""
+        self._at = {
+            "step": step, "epoch": epoch, "rate": rate, "loss": loss, "rows": rows, "n_rows": n_rows
+        }  # fmt: skip
+        if rows < n_rows:
+            self._tell({}, chunk)
+
+    def after_epoch(self, measured: dict[str, float], now: Callable[[], Any]) -> None:
+        """Take note of the end of an epoch, when the model would be `now`, and of what was measured
+        then, "objective" or "held_out_loss". One that was cut short has been told of already."""
+        at, seconds = self._at, self._seconds
+        whole = at["rows"] == at["n_rows"]
+        read = self._tell(measured, None) if whole else {}
+        self.history.add(
+            step=at["step"], epoch=at["epoch"] + 1, rate=at["rate"], loss=at["loss"],
+            seconds=seconds, **measured, **read,
+        )  # fmt: skip
+        if whole and self.hooks.end_epoch(now):
+            self.control.stopped = True
+
+    def close(self) -> History:
+        """The fit is over: let go of it, and give its history."""
+        self.control.scale_rate = None
+        return self.history.close()
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    def _tell(self, measured: dict[str, Any], chunk: np.ndarray | None) -> dict[str, float]:
+        """Call the callback, whose statistics are of these rows, of all if None; returns what it
+        has read of those that histories keep."""
+        if self._callback is None:
+            return {}
+        look = None if self._look is None else self._look(chunk)
+        event = Event(
+            max_iter=self._max_iter, seconds=self._seconds, **self._at, **measured,
+            _control=self.control, _look=look,
+        )  # fmt: skip
+        try:
+            self._callback(event)
+        finally:
+            if look is not None:
+                look.close()
+        return {} if look is None else look.read

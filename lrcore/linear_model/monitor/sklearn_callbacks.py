@@ -1,0 +1,73 @@
+"""scikit-learn's own callbacks (1.9 and newer): ``model.set_callbacks(ProgressBar())``.
+
+Each epoch is a task of a fit. Older versions have no callbacks, and models no `set_callbacks`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.utils.validation import validate_data
+
+from lrcore.linear_model.monitor.callbacks import Hooks
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing."""
+
+    def with_callbacks(method: Any) -> Any:
+        """The method."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "begin", "with_callbacks"]
+
+
+class _Tasks(Hooks):
+    """The task of a fit, and of its epochs, one after another."""
+
+    def __init__(self, model: Any, rows: dict[str, Any], known: dict[str, Any]) -> None:
+        # A fit that recovers may take more epochs than it keeps.
+        most = model.max_iter if model.on_divergence == "raise" else None
+        self._told = {"estimator": model, **rows}
+        self._known = known
+        self._fit = model._init_callback_context(max_subtasks=most)
+        self._epoch: Any = None
+        self._fit.call_on_fit_task_begin(**self._told)
+
+    def begin_epoch(self) -> None:
+        if self._epoch is None:
+            self._epoch = self._fit.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(**self._told)
+
+    def end_epoch(self, now: Callable[[], Any]) -> bool:
+        epoch, self._epoch = self._epoch, None
+        return bool(self._end(epoch, now))
+
+    def end(self, fitted: Any) -> None:
+        self._end(self._fit, lambda: fitted)
+
+    def _end(self, task: Any, now: Callable[[], Any]) -> Any:
+        model, X = self._told["estimator"], self._told["X"]
+
+        def attributes() -> dict[str, Any]:
+            blank = copy.copy(model)
+            validate_data(blank, X, reset=True, skip_check_array=True)
+            names = ("n_features_in_", "feature_names_in_")
+            of_rows = {name: vars(blank)[name] for name in names if name in vars(blank)}
+            return {"_fitted": now(), "n_iter_": 1, **of_rows, **self._known}
+
+        return task.call_on_fit_task_end(**self._told, reconstruction_attributes=attributes)
+
+
+def begin(model: Any, X: Any, y: Any, sample_weight: Any, **known: Any) -> Hooks:
+    """Tell the callbacks of a fit that it begins; `known` are attributes that predictions need."""
+    if not getattr(model, "_skl_callbacks", None) and not hasattr(model, "_parent_callback_ctx"):
+        return Hooks()
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return _Tasks(model, {"X": X, "y": y, "metadata": metadata}, known)

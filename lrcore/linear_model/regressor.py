@@ -1,0 +1,219 @@
+"""LinearRegressor: large linear regression, with scikit-learn's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import validate_data
+
+from lrcore import losses
+from lrcore._utils import numerics
+from lrcore.linear_model.arguments import (
+    check_domain,
+    check_lengths,
+    check_loss_parameters,
+    check_targets,
+    check_weight,
+)
+from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.engine.design_matrix import as_rows
+from lrcore.linear_model.monitor import sklearn_callbacks
+from lrcore.linear_model.monitor.callbacks import Event
+from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
+from lrcore.linear_model.problem import Data
+from lrcore.losses import Loss
+from lrcore.rules import Rule
+
+
+class LinearRegressor(RegressorMixin, LinearModel):
+    """Large linear regression: least squares, robust, quantiles, counts and amounts.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "huber", "absolute_error", "quantile", "epsilon_insensitive", \
+"squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
+        ``"squared_error"`` by default. The last three have a log link: predictions are
+        ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
+    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, scale, fit_intercept, max_iter, \
+shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
+n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
+        As in `LinearClassifier`.
+    epsilon : float >= 0
+        Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.
+    quantile : float in (0, 1)
+        Of ``"quantile"``.
+    power : float, <= 0 or >= 1
+        Of ``"tweedie"``: the variance grows as the mean to this power.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
+        A CSR matrix of two dimensions after `sparsify`.
+    intercept_ : ndarray of shape (1,) or (n_targets,)
+    loss_curve_, stopping_curve_, history_, plateau_, dual_gap_, n_iter_, n_features_in_, t_
+        As in `LinearClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np, lrcore
+    >>> rng = np.random.RandomState(0)
+    >>> X = rng.randn(1000, 3)
+    >>> y = X @ [1.0, -2.0, 0.0] + 3.0
+    >>> reg = lrcore.LinearRegressor(max_iter=20, random_state=0).fit(X, y)
+    >>> reg.coef_.round(2) + 0.0, reg.intercept_.round(2)
+    (array([ 1., -2.,  0.]), array([3.]))
+    """
+
+    _default_loss = "squared_error"
+
+    epsilon: float
+    quantile: float
+    power: float
+
+    def __init__(
+        self,
+        loss: str | None = None,
+        *,
+        solver: str = "stochastic",
+        optimizer: str | Rule = "adagrad",
+        lr: Any = "auto",
+        penalty: str | None = "l2",
+        alpha: float = 1e-6,
+        l1_ratio: float = 0.15,
+        penalty_factors: Any = None,
+        scale: str | None = None,
+        fit_intercept: bool = True,
+        max_iter: int = 5,
+        shuffle: bool = True,
+        batch_size: int = 1,
+        block_size: int = 256,
+        random_state: Any = None,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        average: bool | int = False,
+        on_divergence: str = "raise",
+        n_threads: int | None = None,
+        verbose: int = 0,
+        epsilon: float = 0.1,
+        quantile: float = 0.5,
+        power: float = 1.5,
+    ) -> None:
+        super().__init__(
+            loss=loss,
+            solver=solver,
+            optimizer=optimizer,
+            lr=lr,
+            penalty=penalty,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            penalty_factors=penalty_factors,
+            scale=scale,
+            fit_intercept=fit_intercept,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            batch_size=batch_size,
+            block_size=block_size,
+            random_state=random_state,
+            tol=tol,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            average=average,
+            on_divergence=on_divergence,
+            n_threads=n_threads,
+            verbose=verbose,
+            epsilon=epsilon,
+            quantile=quantile,
+            power=power,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _made_loss(self) -> Loss:
+        check_loss_parameters(self._loss, self.epsilon, self.quantile, self.power)
+        return losses.make(
+            self._loss, epsilon=self.epsilon, quantile=self.quantile, power=self.power
+        )
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        self._made_loss()
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callback: Callable[[Event], Any] | None = None,
+    ) -> LinearRegressor:
+        """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.
+
+        Of y, (n_rows, n_targets), each column is fitted by itself, in the same passes.
+        """
+        self._check_params()
+        rows = as_rows(X)
+        targets, single = self._targets(y)
+        check_lengths(rows, targets[0])
+        data = Data(rows, targets, check_weight(sample_weight, rows.shape[0]))
+        held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, len(targets))[0])
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
+        outcome = self._fit(data, callback, held_out, hooks)
+        hooks.end(outcome.fitted)
+        self._finish(outcome)
+        validate_data(self, X, reset=True, skip_check_array=True)
+        self._single = single
+        self._end(outcome)
+        return self
+
+    def _targets(self, y: Any, n_targets: int | None = None) -> tuple[list[np.ndarray], bool]:
+        """Targets that the loss is defined for, a vector for each, and whether y was one."""
+        target = check_targets(y)
+        columns = [target] if target.ndim == 1 else [c.copy() for c in target.T]
+        if n_targets is not None and len(columns) != n_targets:
+            raise ValueError(f"y must have {n_targets} targets, got {len(columns)}")
+        check_domain(self._loss, self._made_loss(), columns)
+        return columns, target.ndim == 1
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
+        """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
+        self._check_params()
+        first = not hasattr(self, "_fitted")
+        rows = self._rows_for_partial_fit(X, first)
+        targets, single = self._targets(y, None if first else self._fitted.n_outputs)
+        check_lengths(rows, targets[0])
+        weight = check_weight(sample_weight, rows.shape[0])
+        outcome = self._partial_fit(Data(rows, targets, weight), first)
+        self._finish(outcome)
+        if first:
+            validate_data(self, X, reset=True, skip_check_array=True)
+            self._single = single
+        self._end_of_stream(outcome)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was."""
+        margins = self._margins(X)
+        if self._fitted.method.loss.log_link:
+            margins = numerics.exp(margins).astype(margins.dtype)
+        return margins[:, 0] if self._single else margins
+
+    @property
+    def coef_(self) -> Any:
+        return self._coefficients[0] if self._single and not self._sparse else self._coefficients
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        return self._weights()[1]

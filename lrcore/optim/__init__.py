@@ -1,0 +1,1 @@
+"""Optimizer: update rules applied to NumPy arrays."""

@@ -1,0 +1,1 @@
+"""Learning rates chosen by trying: the range test, searches, stability limits."""

@@ -1,0 +1,102 @@
+"""Data files: what goes in comes out, and nothing broken is believed."""
+
+import bz2
+import gzip
+
+import numpy as np
+import pytest
+from files import svmlight
+from scipy import sparse
+from strategies import sparse_problem
+
+from lrcore.io import datafile
+from lrcore.io.datafile import DataError
+
+X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=30, dtype=np.float32)
+
+
+@pytest.mark.parametrize("base", [0, 1])
+@pytest.mark.parametrize("suffix, opener", [("", open), (".gz", gzip.open), (".bz2", bz2.open)])
+def test_svmlight_text_is_read(tmp_path, suffix, opener, base):
+    path = tmp_path / f"data.svm{suffix}"
+    with opener(path, "wt") as file:
+        file.write("# a comment\n" + svmlight(X, LABELS, base))
+    rows, y, zero_based = datafile.read(path, n_features=30)
+    assert (rows != X).nnz == 0
+    assert rows.dtype == np.float32
+    assert y.tolist() == LABELS.tolist()
+    assert zero_based == (base == 0)
+
+
+def test_npz_is_read(tmp_path):
+    path = tmp_path / "data.npz"
+    sparse.save_npz(path, X)
+    rows, y, _ = datafile.read(path)
+    assert (rows != X).nnz == 0
+    assert y is None
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **arrays, y=LABELS)
+    assert datafile.read(path)[1].tolist() == LABELS.tolist()
+
+
+BAD_LINES = [
+    ("1 3:abc", "the value must be a finite number, got '3:abc'"),
+    ("1 3", "expected index:value, got '3'"),
+    ("1 3:", "the value must be a finite number, got '3:'"),
+    ("x 3:1", "the label must be a finite number, got 'x'"),
+    ("1,2 3:1", "the label must be a finite number, got '1,2'"),
+    ("1 4:1 4:2", "indices must rise, got 4 after 4"),
+    ("1 4:1 2:2", "indices must rise, got 2 after 4"),
+    ("1 -2:1", "expected index:value, got '-2:1'"),
+    ("1 2.5:1", "expected index:value, got '2.5:1'"),
+    ("1 4:nan", "the value must be a finite number, got '4:nan'"),
+    ("inf 4:1", "the label must be a finite number, got 'inf'"),
+    ("1 99999999999999:1", "the index '99999999999999' is too large"),
+    ("1 3:1 junk", "expected index:value, got 'junk'"),
+    ("1 3:1 :2", "expected index:value, got ':2'"),
+]
+
+
+@pytest.mark.parametrize("suffix, opener", [("", open), (".gz", gzip.open)])
+@pytest.mark.parametrize("line, message", BAD_LINES)
+def test_a_malformed_line_is_named(tmp_path, line, message, suffix, opener):
+    path = tmp_path / f"data.svm{suffix}"
+    with opener(path, "wt") as file:
+        file.write(f"# comment\n1 1:0.5\n\n-1 2:1 # fine\n{line}\n1 1:1\n")
+    with pytest.raises(DataError) as caught:
+        datafile.read(path)
+    assert str(caught.value) == f"{path}:5: {message}"
+
+
+@pytest.mark.parametrize("name", ["a.svm", "a.svm.gz", "a.svm.bz2", "a.npz"])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\x13binary"])
+def test_a_file_that_is_no_data_is_refused(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=name):
+        datafile.read(path)
+
+
+def test_a_cut_gzip_is_refused(tmp_path):
+    path = tmp_path / "a.svm.gz"
+    path.write_bytes(gzip.compress(svmlight(X, LABELS).encode())[:-100])
+    with pytest.raises(DataError, match="cut short or damaged"):
+        datafile.read(path)
+
+
+def test_widths_are_held_against_the_model(tmp_path):
+    path = tmp_path / "a.svm"
+    path.write_text("1 1:1 5:1\n-1 2:1\n")
+    assert datafile.read(path, n_features=9)[0].shape == (2, 9)
+    with pytest.raises(DataError, match="5 features, but the model has 4"):
+        datafile.read(path, n_features=4)
+    path.write_text("1 0:1\n")
+    with pytest.raises(DataError, match="has an index 0"):
+        datafile.read(path, zero_based=False)
+
+
+def test_a_missing_data_file_is_an_os_error(tmp_path):
+    for name in ("no.svm", "no.svm.gz", "no.npz"):
+        with pytest.raises(FileNotFoundError):
+            datafile.read(tmp_path / name)

@@ -1,0 +1,324 @@
+"""Where calls end: streams cut into calls of partial_fit, fits into calls of the core."""
+
+import os
+import pickle
+import re
+import signal
+import threading
+from itertools import pairwise
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
+from strategies import equal_bits, sparse_problem
+
+import lrcore
+from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor, RMSProp, schedules
+from lrcore.linear_model.engine import epoch as epochs
+from lrcore.linear_model.engine import replay_buffer as pending
+from lrcore.linear_model.engine.epoch import Pass
+
+# ---- streams ------------------------------------------------------------------------------------
+
+#: Rows that grow, so that blocks would not be the same if all rows of a call had a say.
+_, LONG_DENSE, LONG_LABELS, _ = sparse_problem(n_rows=1800, n_features=40)
+LONG_DENSE[900:] *= 4.0
+LONG = sparse.csr_matrix(LONG_DENSE)
+
+
+def long_indices(X):
+    """The same with int64 indices."""
+    X = X.copy()
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    return X
+
+
+def widened(X, n_features):
+    """The same with columns far from each other."""
+    indices = X.indices * (n_features // X.shape[1])
+    return sparse.csr_matrix((X.data, indices, X.indptr), (X.shape[0], n_features))
+
+
+STREAMS = {
+    "defaults": {},
+    "schedule": {"optimizer": AdaGrad(lr=schedules.Cosine(0.5, steps=1500).warmup(100))},
+    "stamps": {"optimizer": RMSProp(lr=0.02), "penalty": "l1"},
+    "momentum": {"optimizer": Adam(lr=0.02), "penalty": "elasticnet"},
+    "steep": {"optimizer": SGD(lr=0.1)},
+    "short blocks": {"block_size": 16},
+    "no power of two": {"block_size": 100},
+    "single rows": {"block_size": 1},
+    "batches": {"batch_size": 16},
+    "batches with stamps": {"batch_size": 24, "optimizer": RMSProp(lr=0.02)},
+}
+
+
+def streamed(rows, y, cuts, between=lambda clf: clf, weight=None, **keywords):
+    """A stream that ends its calls there; estimators are handed on by `between`."""
+    clf = LinearClassifier(alpha=1e-3, **keywords)
+    for start, stop in zip([0, *cuts], [*cuts, len(y)]):
+        part = None if weight is None else weight[start:stop]
+        clf.partial_fit(rows[start:stop], y[start:stop], np.unique(y), part)
+        clf = between(clf)
+    return clf
+
+
+#: Where calls end: at ends of blocks, in their midst, several in one, a row at a time.
+CUTS = {
+    "with blocks": [256, 512, 1280],
+    "elsewhere": [7, 8, 300, 700, 701, 1001, 1799],
+    "within one block": [530, 540, 600, 767, 768, 769],
+    "row by row": [*range(1, 40), *range(1000, 1040)],
+}
+
+
+@pytest.mark.parametrize("cuts", CUTS)
+@pytest.mark.parametrize("name", STREAMS)
+def test_calls_that_end_anywhere_are_one_long_stream(name, cuts):
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 1800)
+    weight[50:500:7] = 0.0
+    for rows, n_threads in ((LONG.astype(np.float32), 2), (LONG_DENSE, 1)):
+        keywords = {**STREAMS[name], "n_threads": n_threads, "weight": weight}
+        whole = streamed(rows, LONG_LABELS, [], **keywords)
+        parts = streamed(rows, LONG_LABELS, CUTS[cuts], **keywords)
+        assert_same_stream(parts, whole)
+
+
+def assert_same_stream(parts, whole):
+    assert parts.t_ == whole.t_ > 0
+    for one, other in zip(parts._fitted.states, whole._fitted.states):
+        assert equal_bits(one.columns, other.columns)
+        assert equal_bits(one.debt.owed, other.debt.owed)
+        assert equal_bits(one.debt.unpaid, other.debt.unpaid)
+    assert np.ptp(whole.coef_) > 0
+    assert equal_bits(parts.coef_, whole.coef_)
+    assert equal_bits(parts.intercept_, whole.intercept_)
+
+
+KINDS = {
+    "float32": LONG.astype(np.float32),
+    "int64": long_indices(LONG),
+    "ones": (LONG != 0).astype(np.float64),
+    "wide": widened(LONG, 140_000),
+    "dense": LONG_DENSE,
+}
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_any_calls_are_one_long_stream(data):
+    rows = KINDS[data.draw(st.sampled_from(sorted(KINDS)))]
+    keywords = STREAMS[data.draw(st.sampled_from(sorted(STREAMS)))]
+    keywords = {
+        **keywords,
+        "penalty": data.draw(st.sampled_from([None, "l2", "l1"])),
+        "average": data.draw(st.sampled_from([False, True, 300])),
+        "scale": data.draw(st.sampled_from([None, "auto"])),
+        "n_threads": data.draw(st.sampled_from([1, 2])),
+    }
+    y = LONG_LABELS[:700]
+    if data.draw(st.booleans()):
+        y = np.where(np.arange(700) % 3 == 0, 2, y)
+    cuts = sorted(data.draw(st.lists(st.integers(1, 699), max_size=12, unique=True)))
+    with mock.patch.object(pending, "SMALL", data.draw(st.sampled_from([0, pending.SMALL]))):
+        whole = streamed(rows[:700], y, [], **keywords)
+        parts = streamed(rows[:700], y, cuts, **keywords)
+    assert_same_stream(parts, whole)
+
+
+def test_streams_go_on_through_files_and_pickles(tmp_path, backend):
+    three = np.where(np.arange(1800) % 3 == 0, 2, LONG_LABELS)[:900]
+
+    def through_a_file(clf):
+        lrcore.save(clf, tmp_path / "m")
+        return lrcore.load(tmp_path / "m")
+
+    for keywords in ({}, {"average": True, "scale": "auto", "batch_size": 100}):
+        for rows in (LONG[:900], LONG_DENSE[:900]):
+            weight = np.linspace(0.5, 2.0, 900)
+            whole = streamed(rows, three, [], weight=weight, **keywords)
+            for between in (through_a_file, lambda clf: pickle.loads(pickle.dumps(clf))):
+                parts = streamed(rows, three, [256, 700, 720], between, weight, **keywords)
+                assert_same_stream(parts, whole)
+
+
+def test_the_model_has_learnt_from_rows_that_are_pending():
+    """As if the stream ended there, and what is asked of it meanwhile changes nothing."""
+    parts = LinearClassifier(alpha=1e-3)
+    for start, stop in pairwise([0, 100, 300, 555]):
+        parts.partial_fit(LONG[start:stop], LONG_LABELS[start:stop], [0, 1])
+        whole = LinearClassifier(alpha=1e-3).partial_fit(LONG[:stop], LONG_LABELS[:stop], [0, 1])
+        assert_same_stream(parts, whole)
+        assert equal_bits(parts.predict_proba(LONG), whole.predict_proba(LONG))
+
+
+def test_what_is_pending_counts_as_learnt_if_the_rule_changes():
+    clf = LinearClassifier(penalty=None).partial_fit(LONG[:100], LONG_LABELS[:100], [0, 1])
+    before = clf.coef_
+    clf.set_params(optimizer=AdaGrad(lr=1e-9)).partial_fit(LONG[100:101], LONG_LABELS[100:101])
+    assert clf.t_ == 101
+    np.testing.assert_allclose(clf.coef_, before, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["defaults", "batches"])
+def test_dense_and_sparse_rows_share_blocks(name):
+    """Zeros do not touch, so the same numbers come up, summed in another order."""
+    mixed = LinearClassifier(**STREAMS[name])
+    for rows, (start, stop) in zip((LONG, LONG_DENSE, LONG), pairwise([0, 300, 430, 700])):
+        mixed.partial_fit(rows[start:stop], LONG_LABELS[start:stop], [0, 1])
+    whole = LinearClassifier(**STREAMS[name]).partial_fit(LONG[:700], LONG_LABELS[:700], [0, 1])
+    np.testing.assert_allclose(mixed.coef_, whole.coef_, rtol=1e-8, atol=1e-11)
+
+
+def test_a_row_at_a_time_takes_little_memory():
+    """What is kept of a model past the rows themselves: slots of their features, no more."""
+    wide, labels = widened(LONG, 1 << 20), LONG_LABELS
+    clf = streamed(wide[:100], labels[:100], range(1, 100))
+    kept = clf._fitted.pending
+    assert kept.data.rows.shape[0] == 100
+    assert sum(state.array.nbytes for state in kept.before) < 100_000
+
+
+def test_another_rule_chooses_its_own_blocks(monkeypatch):
+    calls = Calls(monkeypatch)
+    monkeypatch.setattr(epochs, "CALL_VALUES", 1)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    clf = streamed(LONG[:1100], LONG_LABELS[:1100], [], optimizer=AdaGrad(lr=0.05))
+    assert max(calls) == 128
+    assert clf._fitted.states[0].until == 2048
+    calls.clear()
+    clf.set_params(block_size=4).partial_fit(LONG, LONG_LABELS)
+    assert max(calls) == 4
+
+
+# ---- calls into the core ------------------------------------------------------------------------
+
+
+class Calls(list):
+    """Rows of each call into the core, and what it was called with."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        advance = Pass.advance
+
+        def noted(passes, state, order, *rest):
+            self.append(len(order))
+            return advance(passes, state, order, *rest)
+
+        monkeypatch.setattr(Pass, "advance", noted)
+
+
+def wide_problem(n_rows=4_000, n_features=500, n_classes=20):
+    """Rows of 100 values, and labels that they have something to do with."""
+    rng = np.random.default_rng(0)
+    indices = np.sort(np.argsort(rng.random((n_rows, n_features)), axis=1)[:, :100], axis=1)
+    values = rng.normal(size=(n_rows, 100)).astype(np.float32)
+    indptr = np.arange(n_rows + 1) * 100
+    rows = sparse.csr_matrix((values.ravel(), indices.ravel().astype(np.int32), indptr))
+    labels = (rows @ rng.normal(size=(n_features, n_classes))).argmax(axis=1)
+    return rows, labels
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_calls_are_short_and_change_no_bits(batch_size, monkeypatch):
+    wide, labels = wide_problem()
+    calls = Calls(monkeypatch)
+    keywords = {"batch_size": batch_size, "alpha": 1e-3, "random_state": 0, "max_iter": 2}
+    keywords["lr"] = 0.5  # no calls to look for one
+    usual = LinearClassifier(**keywords).fit(wide, labels)
+    assert 1_000 < max(calls) <= epochs.CALL_VALUES / (20 * 100)
+    longest = []
+    for call_values, least in ((1 << 60, 1), (400_000, 1), (1, 10_000), (1, 1)):
+        calls.clear()
+        monkeypatch.setattr(epochs, "CALL_VALUES", call_values)
+        monkeypatch.setattr(epochs, "LEAST_VALUES", least)
+        clf = LinearClassifier(**keywords).fit(wide, labels)
+        assert sum(calls) == 2 * 4_000
+        assert equal_bits(clf.coef_, usual.coef_)
+        assert equal_bits(clf.intercept_, usual.intercept_)
+        longest.append(max(calls))
+    whole, some, least, single = longest
+    assert whole > 2_000
+    assert some <= 200
+    assert least <= 100
+    assert single <= 64
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_signal_stops_a_wide_fit_of_many_classes_between_short_calls(monkeypatch):
+    """The signal comes from outside, at any moment; outputs stay in step."""
+    wide, labels = wide_problem()
+    monkeypatch.setattr(epochs, "CALL_VALUES", 200_000)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    seen = []
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+
+    def start(progress):
+        seen.append(progress)
+        if len(seen) == 1:
+            timer.start()
+
+    clf = LinearClassifier(max_iter=100_000, random_state=0)
+    with pytest.raises(KeyboardInterrupt, match="the fit was stopped in epoch"):
+        clf.fit(wide, labels, callback=start)
+    assert clf.n_iter_ < 100_000
+    assert max(np.diff([p.rows for p in seen if p.epoch == 0])) <= 100
+    assert len({state.step for state in clf._fitted.states}) == 1
+    assert clf.partial_fit(wide, labels).score(wide, labels) > 0.3
+
+
+def wide_stream(n_rows=100, n_features=50_000):
+    """A few sparse rows of a model far larger than they are."""
+    rng = np.random.default_rng(5)
+    X = sparse.random(n_rows, n_features, 0.0002, "csr", np.float32, random_state=rng)
+    X.data[:] = rng.standard_normal(X.nnz)
+    return X, np.arange(n_rows) % 2
+
+
+def test_a_large_model_learns_in_place_and_is_lost_if_it_diverges():
+    X, y = wide_stream()
+    assert X.shape[1] > 4 * X.nnz
+    reg = LinearRegressor().partial_fit(X, y)
+    held, before = reg._fitted.states[0].array, reg.coef_.copy()
+    assert reg.partial_fit(X, y)._fitted.states[0].array is held
+    assert not equal_bits(reg.coef_, before)
+    reg.set_params(optimizer=AdaGrad(lr=1e38))
+    with pytest.raises(FloatingPointError, match=r"diverged .* the model is lost, since it is so"):
+        reg.partial_fit(X * np.float32(1e20), y)
+    assert not hasattr(reg, "coef_")
+    with pytest.raises(NotFittedError):
+        reg.predict(X)
+    reg.set_params(optimizer="adagrad").partial_fit(X, y)
+    assert equal_bits(reg.coef_, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("batch_size", [1, 10])
+def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
+    X, y = wide_stream(300)
+    monkeypatch.setattr(epochs, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
+    monkeypatch.setattr(epochs, "CALL_VALUES", 50)
+    advance = Pass.advance
+
+    def interrupt(self, state, *arguments):
+        if state.base + state.step >= 100 // batch_size:
+            os.kill(os.getpid(), signal.SIGINT)
+        return advance(self, state, *arguments)
+
+    keywords = {"block_size": 10, "batch_size": batch_size}
+    clf = LinearClassifier(**keywords)
+    monkeypatch.setattr(Pass, "advance", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="partial_fit was stopped after the first") as e:
+        clf.partial_fit(X, y, classes=[0, 1])
+    n_rows = int(re.search(r"first (\d+) rows", str(e.value))[1])
+    assert 100 < n_rows < 300
+    monkeypatch.setattr(Pass, "advance", advance)
+    part = LinearClassifier(**keywords).partial_fit(X[:n_rows], y[:n_rows], classes=[0, 1])
+    assert equal_bits(part.coef_, clf.coef_)
+    whole = LinearClassifier(**keywords).partial_fit(X, y, classes=[0, 1])
+    assert equal_bits(clf.partial_fit(X[n_rows:], y[n_rows:]).coef_, whole.coef_)

@@ -1,0 +1,238 @@
+"""Rates recorded from torch, optax, Keras and transformers (golden/record_schedules.py)."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrcore.schedules import Cosine, Linear, Plateau, Schedule, interop
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+LIBRARIES = ("torch", "optax", "keras", "transformers")
+RECORDED = {name: json.loads((GOLDEN / f"schedules_{name}.json").read_text()) for name in LIBRARIES}
+ALL = [(library, key) for library in LIBRARIES for key in RECORDED[library]["runs"]]
+
+#: What is defined otherwise there, and the steps before which it is the same.
+SAME_BEFORE = {
+    ("torch", "CosineAnnealingLR beyond"): 21,
+    ("transformers", "cosine beyond"): 41,
+    ("torch", "OneCycleLR"): 1,
+    ("keras", "CosineDecayRestarts real"): 6,
+}
+
+
+def read(library, key):
+    run = RECORDED[library]["runs"][key]
+    arguments = dict(run["arguments"])
+    if library in ("torch", "transformers"):
+        arguments["lr"] = RECORDED[library]["lr"]
+    if "boundaries_and_scales" in arguments:
+        pairs = arguments["boundaries_and_scales"].items()
+        arguments["boundaries_and_scales"] = {int(step): scale for step, scale in pairs}
+    return getattr(interop, f"from_{library}")(run["name"], **arguments), np.array(run["rates"])
+
+
+@pytest.mark.parametrize("library, key", ALL)
+def test_recorded_rates_are_reproduced(library, key):
+    schedule, expected = read(library, key)
+    ours = schedule(np.arange(len(expected)))
+    gap = np.abs(ours - expected) / np.abs(expected).max()
+    same = SAME_BEFORE.get((library, key), len(expected))
+    single = library == "keras" and "Cosine" in key  # float32, whatever Keras is told
+    assert gap[:same].max(initial=0.0) < (2e-7 if single else 1e-12)
+    assert np.all(np.isfinite(expected))
+    if (library, key) in SAME_BEFORE:
+        assert gap[same:].max() > 1e-6
+        assert gap[same] > 1e-9
+
+
+def test_where_cosines_go_on_they_rise_again():
+    for library, key, steps in (
+        ("torch", "CosineAnnealingLR beyond", 20),
+        ("transformers", "cosine beyond", 40),
+    ):
+        schedule, expected = read(library, key)
+        assert schedule(60) == schedule(steps) < expected[steps + 5]
+
+
+def test_a_peak_between_steps_is_at_the_nearest():
+    schedule, expected = read("torch", "OneCycleLR")
+    peak = 0.3 * len(expected) - 1
+    assert peak == pytest.approx(17.3)
+    assert schedule.up == 17
+    assert np.abs(schedule(np.arange(61)) - expected).max() < 0.01
+
+
+def test_keras_restarts_between_steps():
+    schedule, expected = read("keras", "CosineDecayRestarts real")
+    starts = np.cumsum([5, 7.5, 11.25])
+    t = np.arange(len(expected))
+    ours = schedule(t)
+    assert [k for k in t[1:] if ours[k] > ours[k - 1]][:3] == [5, 13, 24]
+    theirs = [k for k in t[1:] if expected[k] > expected[k - 1]][:3]
+    assert theirs == [math.ceil(start) for start in starts]
+
+
+@pytest.mark.parametrize("key", RECORDED["torch"]["plateaus"])
+def test_recorded_plateaus_are_reproduced(key):
+    run = RECORDED["torch"]["plateaus"][key]
+    plateau = interop.from_torch(run["name"], lr=0.3, **run["arguments"])
+    ours = []
+    for metric in run["metrics"]:
+        plateau.update(math.nan if metric is None else metric)
+        ours.append(plateau(0))
+    if key.endswith("negative"):  # worse counts as better there, and the rate is never cut
+        assert run["rates"] == [0.3] * len(ours)
+        assert ours[-1] < 1e-3
+    else:
+        np.testing.assert_allclose(ours, run["rates"], rtol=1e-12, atol=1e-8)  # torch's eps
+        assert len(set(ours)) > 2
+
+
+def test_every_reader_has_a_recording():
+    for library in LIBRARIES:
+        names = {run["name"] for run in RECORDED[library]["runs"].values()}
+        names |= {run["name"] for run in RECORDED[library].get("plateaus", {}).values()}
+        readers = set(getattr(interop, f"{library}_readers").READERS)
+        assert readers - names <= {"reduce_lr_on_plateau"}  # torch's own class
+
+
+def test_what_is_read_can_be_saved():
+    for library, key in ALL:
+        schedule, _ = read(library, key)
+        assert isinstance(schedule, Schedule)
+        assert json.loads(schedule.to_json())["version"] == 1
+    plateau = interop.from_transformers("reduce_lr_on_plateau", lr=0.2, min_lr=0.1)
+    assert isinstance(plateau, Plateau)
+    assert plateau.floor == 0.5
+
+
+@pytest.mark.parametrize(
+    "read, error, message",
+    [
+        (
+            lambda: interop.from_torch("CosineLR", lr=0.1),
+            ValueError,
+            "torch name must be one of StepLR, .* got 'CosineLR'",
+        ),
+        (
+            lambda: interop.from_torch("CosineAnnealingLR", lr=0.1, T_mx=5),
+            TypeError,
+            "CosineAnnealingLR: .*T_max.*; it is read with lr, T_max, eta_min",
+        ),
+        (
+            lambda: interop.from_torch("OneCycleLR", lr=0.1, max_lr=1.0, epochs=5),
+            ValueError,
+            "needs total_steps, or epochs and steps_per_epoch",
+        ),
+        (
+            lambda: interop.from_torch("StepLR", lr=-0.1, step_size=5),
+            ValueError,
+            "lr must be finite and >= 0, got -0.1",
+        ),
+        (
+            lambda: interop.from_optax(
+                "cosine_decay_schedule", init_value=0.1, decay_steps=5, exponent=2.0
+            ),
+            ValueError,
+            "exponent must be 1.0 to be read, got 2.0",
+        ),
+        (
+            lambda: interop.from_optax(
+                "piecewise_interpolate_schedule", interpolate_type="cubic", init_value=0.1
+            ),
+            ValueError,
+            "interpolate_type must be 'linear' or 'cosine', got 'cubic'",
+        ),
+        (
+            lambda: interop.from_keras(
+                "PolynomialDecay", initial_learning_rate=0.1, decay_steps=5, cycle=True
+            ),
+            ValueError,
+            "cycle must be False to be read, got True",
+        ),
+        (
+            lambda: interop.from_keras("PiecewiseConstantDecay", boundaries=[5], values=[0.1]),
+            ValueError,
+            "values must have one more than boundaries, got 1 and 1",
+        ),
+        (
+            lambda: interop.from_transformers(
+                "cosine", lr=0.1, num_warmup_steps=1, num_training_steps=9, num_cycles=2
+            ),
+            ValueError,
+            "num_cycles must be 0.5 to be read, got 2",
+        ),
+        (
+            lambda: interop.from_transformers(
+                "cosine_with_restarts", lr=1, num_warmup_steps=0, num_training_steps=9, num_cycles=2
+            ),
+            ValueError,
+            "num_cycles must divide .* = 9",
+        ),
+        (
+            lambda: interop.from_transformers(
+                "cosine_with_min_lr", lr=1, num_warmup_steps=0, num_training_steps=9
+            ),
+            ValueError,
+            "either min_lr or min_lr_rate",
+        ),
+        (
+            lambda: interop.from_transformers(
+                "warmup_stable_decay", lr=1, num_warmup_steps=0, num_decay_steps=9
+            ),
+            ValueError,
+            "either num_training_steps or num_stable_steps",
+        ),
+    ],
+)
+def test_what_has_no_counterpart_is_refused(read, error, message):
+    with pytest.raises(error, match=message):
+        read()
+
+
+# ---- towards the libraries, where they are installed ---------------------------------------------
+
+
+def test_to_torch():
+    torch = pytest.importorskip("torch")
+    schedule = Cosine(0.3, steps=9).warmup(3)
+    params = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [p]} for p in params], lr=1.0)
+    scheduler = schedule.to_torch(optimizer)
+    rates = []
+    for t in range(20):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+        if t == 7:
+            saved = optimizer.state_dict(), scheduler.state_dict()
+            scheduler = schedule.to_torch(optimizer)
+            optimizer.load_state_dict(saved[0])
+            scheduler.load_state_dict(saved[1])
+    assert rates == [[schedule(t)] * 2 for t in range(20)]
+
+
+def test_to_optax():
+    jax = pytest.importorskip("jax")
+    optax = pytest.importorskip("optax")
+    schedule = Linear(0.3, steps=9)
+    rate = schedule.to_optax()
+    t = np.arange(12)
+    single = schedule(t).astype(np.float32)
+    assert rate(5) == single[5]
+    assert np.array_equal(jax.jit(rate)(t), single)
+    assert np.array_equal(jax.vmap(rate)(t), single)
+    jax.config.update("jax_enable_x64", True)
+    try:
+        assert np.array_equal(jax.jit(rate)(t), schedule(t))
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    optimizer = optax.sgd(rate)
+    state = optimizer.init(np.zeros(1))
+    step = jax.jit(optimizer.update)
+    for t in range(12):
+        updates, state = step(np.ones(1), state)
+        assert float(updates[0]) == -np.float32(schedule(t))

@@ -1,0 +1,91 @@
+"""The minimum of an objective as an independent solver finds it."""
+
+import numpy as np
+from oracles import PARAMETERS, loss_and_slope
+from scipy.optimize import minimize
+from strategies import LOSSES, targets_for
+
+N_ROWS, N_FEATURES, ALPHA, L1_RATIO = 60, 4, 0.05, 0.4
+SHARES = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": L1_RATIO}
+#: Slopes of the straight pieces; a perceptron's objective is 0 for no weights at all.
+PIECES = {"hinge", "absolute_error", "quantile", "epsilon_insensitive"}
+
+
+def problem(loss):
+    rng = np.random.default_rng(4)
+    X = rng.normal(0, 1, (N_ROWS, N_FEATURES))
+    target = X @ [1.0, -0.5, 0.25, 0.0] + 0.3 + rng.normal(0, 0.8, N_ROWS)
+    return X, targets_for(LOSSES[loss], target > 0.1, target)
+
+
+def penalty_of(penalty, w):
+    if penalty is None:
+        return 0.0
+    share = SHARES[penalty]
+    return ALPHA * (share * np.sum(np.abs(w)) + (1 - share) / 2 * np.sum(w**2))
+
+
+def objective(loss, penalty, X, y, w, b):
+    values = [loss_and_slope(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
+    return np.mean(values) + penalty_of(penalty, w)
+
+
+def smooth_minimum(loss, penalty, X, y):
+    """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
+
+    def value(x):
+        u, v, b = x[:N_FEATURES], x[N_FEATURES:-1], x[-1]
+        both = [loss_and_slope(loss, z, t) for z, t in zip(X @ (u - v) + b, y)]
+        slopes = np.array([s for _, s in both])
+        g = X.T @ slopes / N_ROWS
+        l1 = ALPHA * (SHARES[penalty] or 0.0) if penalty else 0.0
+        l2 = ALPHA * (1 - SHARES[penalty]) if penalty else 0.0
+        f = np.mean([f for f, _ in both]) + l1 * np.sum(u + v) + l2 / 2 * np.sum((u - v) ** 2)
+        g = g + l2 * (u - v)
+        return f, np.concatenate([g + l1, l1 - g, [slopes.mean()]])
+
+    bounds = [(0, None)] * (2 * N_FEATURES) + [(None, None)]
+    options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
+    start = np.zeros(2 * N_FEATURES + 1)
+    return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun
+
+
+def piecewise_minimum(loss, penalty, X, y):
+    """SLSQP over w = u - v, the intercept and a bound t of each row's loss."""
+    p = PARAMETERS.get(loss)
+    pieces = {  # t >= a * (z - y) + c, or of y * z for the hinge
+        "hinge": [(0.0, 0.0), (-1.0, 1.0)],
+        "absolute_error": [(1.0, 0.0), (-1.0, 0.0)],
+        "quantile": [] if p is None else [(1 - p, 0.0), (-p, 0.0)],
+        "epsilon_insensitive": [] if p is None else [(0.0, 0.0), (1.0, -p), (-1.0, -p)],
+    }[loss]
+    n = 2 * N_FEATURES + 1
+    rows, constants = [], []
+    for i in range(N_ROWS):
+        for a, c in pieces:
+            row = np.zeros(n + N_ROWS)
+            sign, shift = (y[i], 0.0) if loss == "hinge" else (1.0, y[i])
+            row[:n] = -a * sign * np.concatenate([X[i], -X[i], [1.0]])
+            row[n + i] = 1.0
+            rows.append(row)
+            constants.append(c - a * shift)
+    A, c = np.array(rows), np.array(constants)
+    l1 = ALPHA * (SHARES[penalty] or 0.0) if penalty else 0.0
+    l2 = ALPHA * (1 - SHARES[penalty]) if penalty else 0.0
+
+    def value(x):
+        w = x[:N_FEATURES] - x[N_FEATURES : n - 1]
+        f = x[n:].mean() + l1 * x[: n - 1].sum() + l2 / 2 * w @ w
+        g = np.full(n + N_ROWS, 1.0 / N_ROWS)
+        g[:n] = np.concatenate([l1 + l2 * w, l1 - l2 * w, [0.0]])
+        return f, g
+
+    start = np.concatenate([np.zeros(n), np.full(N_ROWS, 5.0)])
+    bounds = [(0, None)] * (n - 1) + [(None, None)] * (1 + N_ROWS)
+    found = minimize(
+        value, start, jac=True, method="SLSQP", bounds=bounds,
+        constraints={"type": "ineq", "fun": lambda x: A @ x - c, "jac": lambda x: A},
+        options={"maxiter": 500, "ftol": 1e-12},
+    )  # fmt: skip
+    assert found.success
+    return found.fun
