@@ -18,9 +18,9 @@ from sklearn.datasets import load_digits
 
 import lrcore
 from lrcore import Optimizer, schedules
+from lrcore._utils import bfloat16
 from lrcore.cli import demo
 from lrcore.io import datafile
-from lrcore.optim import bfloat16
 
 RULES = {
     "Adam": lrcore.Adam(lr=2e-3),

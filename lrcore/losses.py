@@ -1,31 +1,81 @@
-"""Losses of linear models, in NumPy: twins of ``_core/losses.pxd``.
+"""Losses of linear models, in NumPy: twins of the element formulas in the compiled core.
 
-Each takes the margins ``z = X @ w + intercept`` and targets ``y``, both float64 of shape
+Each takes raw predictions ``z = X @ w + intercept`` and targets ``y``, both float64 of shape
 ``(n_rows,)``, and gives the loss of each row and its derivative with respect to ``z``. Losses for
 classes have y in {-1, 1}.
+
+Losses with a dual also give their convex conjugate, ``max over z of u z - loss(z)`` where u is a
+derivative of the loss, and the step of a row in dual coordinate ascent. All but the log loss are
+quadratic in pieces, and then the conjugate is
+
+    u y + epsilon |u| + smooth / 2 u**2    for low <= u <= high
+
+so that one formula serves them all (a hinge: epsilon = smooth = 0, and u in [-1, 0] for y = 1).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from lrcore._utils import numerics
 from lrcore._utils.numerics import Floats
 
+#: Stands for a divisor of 0, which no step has: beyond it is a straight piece.
+TINY = 1e-300
+
+
+class Pieces(NamedTuple):
+    """The conjugate of a loss that is quadratic in pieces; see above."""
+
+    smooth: float
+    epsilon: float
+    low: float
+    high: float
+    #: The bounds are those of a target of -1; of 1, they are mirrored.
+    mirrored: bool = False
+
+    def bounds(self, y: Floats) -> tuple[Floats, Floats]:
+        """Bounds of u for each target."""
+        flip = np.logical_and(self.mirrored, y > 0)
+        return np.where(flip, -self.high, self.low), np.where(flip, -self.low, self.high)
+
+    def shrink(self, r: Floats) -> Floats:
+        """The soft threshold."""
+        return np.asarray(np.sign(r) * np.maximum(np.abs(r) - self.epsilon, 0.0))
+
+    def conjugate(self, u: Floats, y: Floats) -> Floats:
+        """The conjugate at u within its bounds."""
+        return np.asarray(u * y + self.epsilon * np.abs(u) + 0.5 * self.smooth * u * u)
+
+    def step(self, z: Floats, y: Floats, u: Floats, h: Floats) -> tuple[Floats, Floats]:
+        """The maximum of the dual objective along u, and the duality gaps of the rows."""
+        r, (low, high) = z - y, self.bounds(y)
+        with np.errstate(over="ignore"):
+            slope = np.clip(self.shrink(r) / (self.smooth + TINY), low, high)
+            new = np.clip(self.shrink(r + h * u) / (self.smooth + h + TINY), low, high)
+        gap = (
+            (slope - u) * r - self.epsilon * (np.abs(slope) - np.abs(u))
+            - 0.5 * self.smooth * (slope * slope - u * u)
+        )  # fmt: skip
+        return new, gap
+
 
 @dataclass(frozen=True)
 class Loss:
-    """What a loss is: the targets and the link it has, and how its slopes change."""
+    """What every loss has: its kind of targets, its link, bounds of its derivatives, its dual."""
 
     #: For classes, or for numbers.
     classifies: ClassVar[bool] = False
-    #: Bound of the second derivative with respect to the margin; of the slope where it has none.
+    #: Bound of the second derivative with respect to z; of the derivative where there is none.
     curvature: ClassVar[float] = 1.0
-    #: Whether it has one: whether the slope is Lipschitz.
+    #: Whether there is one: whether the derivative is Lipschitz continuous.
     smooth: ClassVar[bool] = False
+    #: Whether dual coordinate ascent can minimise it.
+    has_dual: ClassVar[bool] = False
     #: Whether predictions are exp(z), the link being the logarithm.
     log_link: ClassVar[bool] = False
     #: Whether there are probabilities.
@@ -52,6 +102,26 @@ class Loss:
         """The probability of the second class."""
         raise TypeError(f"{type(self).__name__} has no probabilities")
 
+    @property
+    def conjugate_pieces(self) -> Pieces | None:
+        """The conjugate's numbers, None if it is not quadratic in pieces."""
+        return None
+
+    def conjugate(self, u: Floats, y: Floats) -> Floats:
+        """The convex conjugate at derivatives u within their bounds."""
+        pieces = self.conjugate_pieces
+        if pieces is None:
+            raise TypeError(f"{type(self).__name__} has no dual")
+        return pieces.conjugate(u, y)
+
+    def dual_step(self, z: Floats, y: Floats, u: Floats, h: Floats) -> tuple[Floats, Floats]:
+        """The new dual variables u of rows whose raw predictions move by ``-h (new - u)``, and
+        the rows' duality gaps."""
+        pieces = self.conjugate_pieces
+        if pieces is None:
+            raise TypeError(f"{type(self).__name__} has no dual")
+        return pieces.step(z, y, u, h)
+
     def outside(self, y: Floats) -> np.ndarray:
         """Where targets are outside the loss's domain."""
         allowed = {"any": y == y, "at least 0": y >= 0, "above 0": y > 0}[self.domain]
@@ -66,6 +136,7 @@ class LogLoss(Loss):
     probabilistic = True
     smooth = True
     curvature = 0.25
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = y * z
@@ -75,9 +146,23 @@ class LogLoss(Loss):
         return value, -y * (np.where(positive, e, 1.0) / (1.0 + e))
 
     def probability(self, z: Floats) -> Floats:
-        """The logistic function of the margins."""
+        """The logistic function."""
         e = numerics.exp(-np.abs(z))
         return np.asarray(np.where(z > 0, 1.0, e) / (1.0 + e))
+
+    def conjugate(self, u: Floats, y: Floats) -> Floats:
+        # a log a + (1 - a) log(1 - a) with a = |u|, by the smaller of the two.
+        a = np.minimum(np.abs(u), 1.0 - np.abs(u))
+        odds = a / (1.0 - a)
+        logarithm = numerics.log(np.where(odds > 0.0, odds, 1.0))
+        return np.asarray(a * logarithm - numerics.log1p_unit(odds))
+
+    def dual_step(self, z: Floats, y: Floats, u: Floats, h: Floats) -> tuple[Floats, Floats]:
+        """As far as the bound 1/4 of the curvature allows; the gap is that to second order."""
+        _, slope = self.evaluate(z, y)
+        a, own = np.abs(slope), np.abs(u)
+        curvature = np.maximum(a * (1.0 - a), own * (1.0 - own))
+        return u + (slope - u) / (1.0 + 0.25 * h), 0.5 * (slope - u) * (slope - u) / curvature
 
 
 @dataclass(frozen=True)
@@ -85,10 +170,15 @@ class Hinge(Loss):
     """``max(0, 1 - y z)``: a linear support vector machine."""
 
     classifies = True
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = 1.0 - y * z
         return np.where(m > 0, m, 0.0), np.where(m > 0, -y, 0.0)
+
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(0.0, 0.0, 0.0, 1.0, mirrored=True)
 
 
 @dataclass(frozen=True)
@@ -98,11 +188,16 @@ class SquaredHinge(Loss):
     classifies = True
     smooth = True
     curvature = 2.0
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = 1.0 - y * z
         m = np.where(m > 0, m, 0.0)
         return m * m, -y * (m + m)
+
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(0.5, 0.0, 0.0, math.inf, mirrored=True)
 
 
 @dataclass(frozen=True)
@@ -116,6 +211,7 @@ class ModifiedHuber(Loss):
     probabilistic = True
     smooth = True
     curvature = 2.0
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = 1.0 - y * z
@@ -126,6 +222,10 @@ class ModifiedHuber(Loss):
     def probability(self, z: Floats) -> Floats:
         """The probability of the second class."""
         return np.asarray((np.clip(z, -1.0, 1.0) + 1.0) / 2.0)
+
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(0.5, 0.0, 0.0, 4.0, mirrored=True)
 
 
 @dataclass(frozen=True)
@@ -144,10 +244,15 @@ class SquaredError(Loss):
     """``(z - y)**2 / 2``."""
 
     smooth = True
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         return 0.5 * (m * m), m
+
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(1.0, 0.0, -math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -156,6 +261,7 @@ class Huber(Loss):
 
     epsilon: float = 0.1
     smooth = True
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
@@ -163,14 +269,24 @@ class Huber(Loss):
         e = np.where(magnitude < self.epsilon, magnitude, self.epsilon)
         return e * (magnitude - 0.5 * e), np.where(m > 0, e, -e)
 
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(1.0, 0.0, -self.epsilon, self.epsilon)
+
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
     """``|z - y|``: the median."""
 
+    has_dual = True
+
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         return np.where(m > 0, m, -m), np.where(m > 0, 1.0, 0.0) - np.where(m < 0, 1.0, 0.0)
+
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(0.0, 0.0, -1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -178,6 +294,7 @@ class Quantile(Loss):
     """The pinball loss, whose minimum is a quantile (Koenker and Bassett 1978)."""
 
     quantile: float = 0.5
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
@@ -185,18 +302,27 @@ class Quantile(Loss):
         value = np.where(m > 0, (1.0 - q) * m, -q * m)
         return value, np.where(m > 0, 1.0 - q, 0.0) - np.where(m < 0, q, 0.0)
 
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(0.0, 0.0, -self.quantile, 1.0 - self.quantile)
+
 
 @dataclass(frozen=True)
 class EpsilonInsensitive(Loss):
     """``max(0, |z - y| - epsilon)``: support vector regression."""
 
     epsilon: float = 0.1
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         e = np.where(m > 0, m, -m) - self.epsilon
         slope = np.where(m > self.epsilon, 1.0, 0.0) - np.where(-m > self.epsilon, 1.0, 0.0)
         return np.where(e > 0, e, 0.0), slope
+
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(0.0, self.epsilon, -1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -206,12 +332,17 @@ class SquaredEpsilonInsensitive(Loss):
     epsilon: float = 0.1
     smooth = True
     curvature = 2.0
+    has_dual = True
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         e = np.where(m > 0, m, -m) - self.epsilon
         e = np.where(e > 0, e, 0.0)
         return e * e, np.where(m > 0, e + e, -(e + e))
+
+    @property
+    def conjugate_pieces(self) -> Pieces:
+        return Pieces(0.5, self.epsilon, -math.inf, math.inf)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrcore import _core
-from lrcore._utils.numerics import mix64
+from lrcore import _backend
 
 #: Rows that stay together when they are shuffled, if they are short: they are then read from
 #: memory in one go, which saves up to half of the time. Sixteen strata of the rows give a run each
@@ -13,17 +12,6 @@ from lrcore._utils.numerics import mix64
 #: class, the objective after one epoch and after five is as close to that of single rows as random
 #: runs of four came without the strata; on rows in no order nothing changes.
 RUN_LENGTH, STRATA = 16, 16
-
-
-def shuffle(order: np.ndarray, seed: int) -> None:
-    """Shuffle in place: Fisher and Yates, driven by splitmix64."""
-    if _core.kernels is not None:
-        _core.kernels.shuffle(order, seed)
-        return
-    for i in range(len(order) - 1, 0, -1):
-        seed += 0x9E3779B97F4A7C15
-        j = ((mix64(seed) >> 32) * (i + 1)) >> 32
-        order[i], order[j] = order[j], order[i]
 
 
 def shuffled(n_rows: int, seed: int, run_length: int = 1) -> np.ndarray:
@@ -35,7 +23,7 @@ def shuffled(n_rows: int, seed: int, run_length: int = 1) -> np.ndarray:
 
     def random(n: int, seed: int) -> np.ndarray:
         order = np.arange(n, dtype=np.int64)
-        shuffle(order, seed)
+        _backend.active.shuffle(order, seed)
         return order
 
     if run_length == 1:

@@ -130,3 +130,36 @@ def count(n_threads: int | None, work: int) -> int:
     if n_threads > 1:
         _used = True
     return n_threads
+
+
+class ThreadTuner:
+    """Chooses the number of threads of the next call, where the caller left it open: whichever
+    number was faster in the calls before.
+
+    Threads that wait for each other at every block are slower than one alone when another
+    program has a processor. The bits are the same either way, so the clock may decide.
+    """
+
+    #: Values of a call whose time says something, and calls after which the other way is tried.
+    ENOUGH, AGAIN = 1 << 15, 24
+
+    def __init__(self, n_threads: int, fixed: bool) -> None:
+        self._seconds_per_value: dict[int, float] = {}
+        self._ways = [n_threads] if fixed or n_threads == 1 else [n_threads, 1]
+        self._calls = 0
+
+    def choose(self) -> int:
+        """The number of threads for the next call."""
+        for way in self._ways:
+            if way not in self._seconds_per_value:
+                return way
+        best = min(self._seconds_per_value, key=lambda way: self._seconds_per_value[way])
+        self._calls += 1
+        if self._calls % self.AGAIN == 0 and len(self._ways) > 1:
+            return self._ways[1 - self._ways.index(best)]
+        return best
+
+    def note(self, n_threads: int, n_values: float, seconds: float) -> None:
+        """Remember how long a call took."""
+        if n_values >= self.ENOUGH:
+            self._seconds_per_value[n_threads] = seconds / n_values

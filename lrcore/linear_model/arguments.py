@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from lrcore.linear_model.engine.design_matrix import Rows
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 
 
@@ -77,11 +77,11 @@ def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -
     return factors
 
 
-def check_lengths(rows: Rows, y: np.ndarray) -> None:
+def check_lengths(X: DesignMatrix, y: np.ndarray) -> None:
     """Raise unless y has an entry for each row."""
-    if len(y) != rows.shape[0]:
+    if len(y) != X.shape[0]:
         raise ValueError(
-            f"y must have one entry for each of the {rows.shape[0]} rows of X, got {len(y)}"
+            f"y must have one entry for each of the {X.shape[0]} rows of X, got {len(y)}"
         )
 
 

@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import _core
+from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.arguments import check_number
-from lrcore.linear_model.engine.design_matrix import Rows
-from lrcore.linear_model.engine.layout import Method
-from lrcore.linear_model.problem import Data
-from lrcore.linear_model.solvers.stochastic import Fit
+from lrcore.linear_model.engine.layout import UpdateConfig
+from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.solvers.base import SolverConfig
 from lrcore.linear_model.sweep import Sweep, side_by_side, sweep
 from lrcore.schedules import Schedule, spec
 
-#: What `lr` comes to: "auto", a rate, a schedule, or an array of rates.
+#: What `lr` may be: "auto", a rate, a schedule, or an array of rates.
 Rates = str | float | Schedule | np.ndarray
 
 #: Share of a fit's work that "auto" may take; rows that it takes in any case, and at most, in all.
@@ -37,8 +36,8 @@ COARSE_SHARE = 0.2
 #: Steps of those tried one by one, downhill, and how far they may go.
 STEPS, FARTHEST = (4.0, 2.0), 1e5
 
-#: A loss so many times the best one runs away.
-RISE = 10.0
+#: A loss so many times the best one counts as diverging.
+DIVERGED = 10.0
 
 #: How many standard errors a rate far from the guess has to be ahead.
 CAUTION = 1.0
@@ -84,30 +83,33 @@ def _above_zero(rate: Any) -> float:
     return float(rate)
 
 
-def find_lr(how: Fit, method_of: Callable[[float, int], Method], data: Data, guess: float) -> float:
+def find_lr(
+    problem: Problem, config: SolverConfig, updates_at: Callable[[float, int], UpdateConfig],
+    guess: float,
+) -> float:  # fmt: skip
     """The rate that loses least on some rows after a fit on others, always the same ones.
 
     It takes a tenth of the time of the fit to come, or that of 2,000 rows if this is more.
-    `method_of` takes a rate and the steps of its fall to 0. Of very few rows it is the guess, and
-    in the NumPy backend, which takes seconds for so many.
+    `updates_at` takes a rate and the steps of its fall to 0. With very few rows the answer is the
+    guess, and in the NumPy backend, which takes seconds for so many.
     """
-    n_rows, method = data.rows.shape[0], method_of(1.0, 1)
-    if n_rows < FEWEST_ROWS or _core.kernels is None:
+    n_rows = problem.n_rows
+    if n_rows < FEWEST_ROWS or not _backend.active.SEARCHES_LR:
         return guess
-    n_tried = int(min(max(SHARE * n_rows * how.max_iter / COST, LEAST_ROWS), MOST_ROWS))
-    passes = min(how.max_iter, PASSES)
+    n_tried = int(min(max(SHARE * n_rows * config.max_iter / COST, LEAST_ROWS), MOST_ROWS))
+    passes = min(config.max_iter, PASSES)
     # As many to judge by as to learn from.
     n_learnt = max(n_tried // (passes + 1), FEWEST_ROWS)
-    part, features = compact(data.take(shuffled(n_rows, SEED)[: 2 * n_learnt]))
-
-    def on_few(rate: float, steps: int) -> Method:
-        made = method_of(rate, steps)
-        if features is None or made.factors is None:
-            return made
-        return replace(made, factors=made.factors[features])
-
-    trial = Trial(passes, how.shuffle, on_few, part)
-    if side_by_side(method) and len(data.targets) == 1:
+    part = problem.take(shuffled(n_rows, SEED)[: 2 * n_learnt])
+    X, features = part.X.with_used_features()
+    part = replace(part, X=X, objective=part.objective.with_features(features))
+    # At the largest rates blocks are single rows, for which threads would only wait.
+    config = SolverConfig(
+        passes, shuffle=config.shuffle, random_state=SEED, n_threads=1,
+        scale_columns=config.scale_columns,
+    )  # fmt: skip
+    trial = Trial(part, config, updates_at)
+    if side_by_side(problem.objective, updates_at(1.0, 1)) and len(problem.targets) == 1:
         return _in_two_sweeps(trial, guess)
     return _downhill(trial, guess)
 
@@ -116,16 +118,15 @@ def find_lr(how: Fit, method_of: Callable[[float, int], Method], data: Data, gue
 class Trial:
     """Fits that tell rates apart: a few epochs over half of the rows, judged by the other half."""
 
-    passes: int
-    shuffle: bool
-    method_of: Callable[[float, int], Method]
-    data: Data
+    problem: Problem
+    config: SolverConfig
+    updates_at: Callable[[float, int], UpdateConfig]
 
-    def rows(self, share: float) -> tuple[Data, Data]:
+    def rows(self, share: float) -> tuple[Problem, Problem]:
         """Of a share of them, those to learn from and those to judge by."""
-        most = self.data.rows.shape[0] // 2
+        most = self.problem.n_rows // 2
         n = min(max(int(share * most), FEWEST_ROWS), most)
-        return self.data.span(n, 2 * n), self.data.span(0, n)
+        return self.problem.span(n, 2 * n), self.problem.span(0, n)
 
     def at(self, rates: np.ndarray, share: float) -> Sweep:
         """Fits at these rates to a share of the rows.
@@ -133,10 +134,12 @@ class Trial:
         Raises FloatingPointError if all diverge.
         """
         training, held_out = self.rows(share)
-        steps = self.passes * -(-training.rows.shape[0] // self.method_of(1.0, 1).batch_size)
-        # At the largest rates blocks are single rows, for which threads would only wait.
-        how = Fit(self.passes, self.shuffle, SEED, n_threads=1, verbose=0, names_trouble=False)
-        found = sweep(how, lambda rate: self.method_of(rate, steps), training, rates, held_out)
+        batch_size = self.updates_at(1.0, 1).batch_size
+        steps = self.config.max_iter * -(-training.n_rows // batch_size)
+        found = sweep(
+            training, self.config, lambda rate: self.updates_at(rate, steps), rates, held_out,
+            diagnoses=False,
+        )  # fmt: skip
         if found.interrupted:
             raise KeyboardInterrupt("stopped while it looked for a rate; nothing has been learnt")
         return found
@@ -158,9 +161,9 @@ def _in_two_sweeps(trial: Trial, guess: float) -> float:
         fine = trial.at(center * FINE ** np.arange(-4.0, TRIED - 4.0), 1.0 - COARSE_SHARE)
     except FloatingPointError:
         return guess
-    # Where twice the rate runs away, the fit to come may, which has other rows and more of them.
-    calm = np.append(fine.losses[1:], np.inf) <= RISE * fine.losses.min()
-    return float(fine.rates[int(np.argmin(np.where(calm, fine.losses, np.inf)))])
+    # Where twice the rate diverges, the fit to come may, which has other rows and more of them.
+    stable = np.append(fine.losses[1:], np.inf) <= DIVERGED * fine.losses.min()
+    return float(fine.rates[int(np.argmin(np.where(stable, fine.losses, np.inf)))])
 
 
 def _downhill(trial: Trial, guess: float) -> float:
@@ -183,31 +186,14 @@ def _downhill(trial: Trial, guess: float) -> float:
                 lost(rate * factor), lost(rate), held_out, caution
             ):
                 rate *= factor
-    return rate if lost(2.0 * rate).mean() <= RISE * lost(rate).mean() else rate / 2.0
+    return rate if lost(2.0 * rate).mean() <= DIVERGED * lost(rate).mean() else rate / 2.0
 
 
-def _ahead(lost: np.ndarray, by_other: np.ndarray, of: Data, caution: float) -> bool:
+def _ahead(lost: np.ndarray, by_other: np.ndarray, of: Problem, caution: float) -> bool:
     """Whether rows lose less than by the other rate, by so many standard errors of the mean."""
     if not (np.isfinite(lost).all() and np.isfinite(by_other).all()):
         return bool(np.isfinite(lost).all())
-    weight = np.ones(len(lost)) if of.weight is None else of.weight
+    weight = np.ones(len(lost)) if of.sample_weight is None else of.sample_weight
     less = (by_other / 2 - lost / 2) * (weight / weight.mean())
     less /= np.abs(less).max() or 1.0  # squares of losses of 1e200 are none
     return bool(less.mean() > caution * less.std() / np.sqrt(len(less)))
-
-
-def compact(data: Data) -> tuple[Data, np.ndarray | None]:
-    """With only those features that come up, and their old numbers; None if all are kept."""
-    rows = data.rows
-    if rows.indices is None:
-        return data, None
-    comes_up = np.zeros(rows.shape[1], bool)
-    comes_up[rows.indices] = True
-    comes_up[0] = True  # there is one in any case
-    features = np.flatnonzero(comes_up)
-    numbers = np.empty(rows.shape[1], rows.indices.dtype)
-    numbers[features] = np.arange(features.size)
-    shape = (rows.shape[0], features.size)
-    return replace(
-        data, rows=Rows(shape, rows.values, rows.indptr, numbers[rows.indices])
-    ), features

@@ -1,11 +1,9 @@
-"""What the two linear estimators share: parameters, fits, coefficients, margins."""
+"""What the two linear estimators share: parameters, fits, coefficients, raw predictions."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -14,35 +12,36 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import losses
-from lrcore._backend import threads
-from lrcore.linear_model import auto_lr as rates
-from lrcore.linear_model import sweep
-from lrcore.linear_model.arguments import check_count, check_factors, check_lengths, check_number
-from lrcore.linear_model.engine.design_matrix import Rows, as_rows, checked, formed
-from lrcore.linear_model.engine.layout import Method
+from lrcore.linear_model import legacy, parameters
+from lrcore.linear_model.arguments import check_count, check_factors, check_lengths
+from lrcore.linear_model.engine.design_matrix import (
+    DesignMatrix,
+    as_design_matrix,
+    converted,
+    validated,
+)
 from lrcore.linear_model.monitor.callbacks import Event, Hooks
 from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
-from lrcore.linear_model.problem import Data
-from lrcore.linear_model.result import Fitted
-from lrcore.linear_model.solvers import dual
-from lrcore.linear_model.solvers import partial_fit as streams
-from lrcore.linear_model.solvers.stochastic import Fit, Outcome, Stopping
-from lrcore.losses import LOSSES, Loss, Softmax
-from lrcore.rules import LINEAR_RULES, Rule, rule_class
-from lrcore.schedules import Plateau, Polynomial, Schedule
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.result import FitResult
+from lrcore.linear_model.solvers.base import SolverConfig
+from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
+from lrcore.linear_model.solvers.select import make_solver
+from lrcore.linear_model.solvers.stochastic import Stochastic
+from lrcore.losses import Loss, Softmax
+from lrcore.penalties import ElasticNet
+from lrcore.rules import Rule
+from lrcore.schedules import Plateau, Schedule
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PENALTIES = (None, "l2", "l1", "elasticnet")
-SOLVERS = ("stochastic", "dual")
-ON_DIVERGENCE = ("raise", "recover")
-
 
 class LinearModel(CallbackSupportMixin, BaseEstimator):
-    """What both estimators share: parameters, passes over the data, coefficients."""
+    """What both estimators share: parameters, fits, coefficients."""
 
-    _default_loss: str
+    _default_loss: ClassVar[str]
+    _constraints: ClassVar[Mapping[str, parameters.Constraint]]
     _sparse = False
 
     #: The parameters of both; their defaults are those of the estimators' signatures.
@@ -71,212 +70,81 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     n_threads: int | None
     verbose: int
 
-    def __init__(self, **parameters: Any) -> None:
-        self.__dict__.update(parameters)
+    def _set_parameters(self, arguments: dict[str, Any]) -> None:
+        """Take the arguments of ``__init__``, its local names, as they are."""
+        for name, value in arguments.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
-    # ---- parameters -------------------------------------------------------------------------
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "_fitted" in state:  # a pickle of 0.1.0
+            state["_trained"] = legacy.trained_model(state.pop("_fitted"), state["solver"])
+        super().__setstate__(state)
+
+    # ---- from parameters to solver and objective ------------------------------------------------
 
     @property
     def _loss(self) -> str:
         return self._default_loss if self.loss is None else self.loss
 
-    def _made_loss(self) -> Loss:
+    def _make_loss(self) -> Loss:
         return losses.make(self._loss)
 
     def _check_params(self) -> None:
-        kind = LOSSES[self._default_loss].classifies
-        known = [name for name, loss in LOSSES.items() if loss.classifies == kind]
-        if self._loss not in known:
-            raise ValueError(f"loss must be one of {', '.join(known)}, got {self.loss!r}")
-        if self.penalty not in PENALTIES:
-            raise ValueError(
-                f"penalty must be 'l2', 'l1', 'elasticnet' or None, got {self.penalty!r}"
-            )
-        if not (self.scale is None or (isinstance(self.scale, str) and self.scale == "auto")):
-            raise ValueError(f"scale must be None or 'auto', got {self.scale!r}")
-        check_number("alpha", self.alpha, 0)
-        check_number("l1_ratio", self.l1_ratio, 0, 1)
-        for name in ("max_iter", "batch_size", "block_size", "n_iter_no_change"):
-            check_count(name, getattr(self, name))
-        if self.tol is not None:
-            check_number("tol", self.tol, 0)
-        check_number("validation_fraction", self.validation_fraction, 0, 1)
-        if self.validation_fraction in (0, 1):
-            raise ValueError(
-                f"validation_fraction must be within 0 and 1, got {self.validation_fraction!r}"
-            )
-        if not isinstance(self.average, (bool, np.bool_)):
-            check_number("average", self.average, 0)
-        rates.as_lr(self.lr)
-        threads.check(self.n_threads)
-        if not isinstance(self.on_divergence, str) or self.on_divergence not in ON_DIVERGENCE:
-            raise ValueError(
-                f"on_divergence must be 'raise' or 'recover', got {self.on_divergence!r}"
-            )
-        if self.solver not in SOLVERS:
-            raise ValueError(f"solver must be 'stochastic' or 'dual', got {self.solver!r}")
-        if self.solver == "dual":
-            dual.check(self)
-        else:
-            self._check_rule(self._rule(None))
+        """Raise unless all parameters are allowed, each by itself and together."""
+        parameters.check(self._constraints, self)
+        self._make_loss()
+        make_solver(self)
 
-    def _check_rule(self, rule: Rule) -> None:
-        """Refuse what a rule cannot do here."""
-        name = type(rule).__name__
-        if rule.linear_formula is None:
-            raise ValueError(
-                f"{name} is for Optimizer alone: in a linear model it would have to move weights "
-                f"at every row, also of features that the row has not; try one of "
-                f"{', '.join(LINEAR_RULES)}"
-            )
-        if rule.weight_decay or rule.maximize:
-            raise ValueError(
-                f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
-                "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
-            )
-        if isinstance(rule.lr, Plateau) and rule.lr.mode != "min":
-            raise ValueError(
-                f"the Plateau of {name} must have "
-                f"mode='min', got {rule.lr.mode!r}: it is fed losses"
-            )
-        if self.penalty is not None and self.alpha > 0 and not rule.linear_formula.metric:
-            raise ValueError(
-                f"{name} cannot apply penalty={self.penalty!r}; give penalty=None"
-                + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
-            )
-
-    def _rule(
-        self, steps_per_epoch: int | None, lr: float | Schedule | None = None,
-        total_steps: int | None = None,
-    ) -> Rule:  # fmt: skip
-        """The rule at the rate lr, else its own; its schedule in steps; a rate given as a number
-        falls to 0 over the run.
-
-        Averages do what the fall does (Polyak and Juditsky 1992): with them it stays. Without
-        `steps_per_epoch` there is no run of known length, and the rule is as it was given.
-        """
-        if isinstance(self.optimizer, Rule):
-            rule = self.optimizer
-        else:
-            cls = rule_class(self.optimizer)
-            rule = cls(lr=cls.linear_lr)
-        if lr is not None:
-            rule = rule.with_lr(lr)
-        if steps_per_epoch is None:
-            return rule
-        total_steps = total_steps or steps_per_epoch * self.max_iter
-        if isinstance(rule.lr, (Schedule, Plateau)):
-            return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-        if not rule.anneals or self.average:
-            return rule
-        return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
-
-    def _method(
-        self, steps_per_epoch: int | None, data: Data, last: Fitted | None,
-        lr: float | Schedule | None = None, total_steps: int | None = None,
-    ) -> Method:  # fmt: skip
-        """What is minimised and how; `last` is the fit that goes on, if one does.
-
-        Outputs move together in a softmax, and over sparse rows: there 3 took 0.7 to 0.85 of the
-        time of 3 passes, 20 a third.
-        """
-        n_outputs, rule = data.n_outputs, self._rule(steps_per_epoch, lr, total_steps)
-        if n_outputs == 1 and last is not None and not last.method.loss.joint:
-            n_outputs = last.method.n_outputs
-        elif n_outputs == 1 and last is None and data.rows.sparse and not rule.travels:
-            n_outputs = len(data.targets)  # else each output goes at its own pace
+    def _objective(self, X: DesignMatrix, n_outputs: int) -> Objective:
+        """What is minimised over these rows, for a target with so many outputs."""
         l1_share = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(self.penalty, self.l1_ratio)
         alpha = 0.0 if self.penalty is None else float(self.alpha)
-        return Method(
-            loss=self._made_loss() if data.n_outputs == 1 else Softmax(data.n_outputs),
-            rule=rule,
-            l1=alpha * l1_share,
-            l2=alpha * (1.0 - l1_share),
-            intercept=bool(self.fit_intercept),
-            batch_size=int(self.batch_size),
-            block_size=int(self.block_size),
-            n_outputs=n_outputs,
-            averaged_from=(int(self.average) - 1) // self.batch_size if self.average else None,
-            scaled=self.scale is not None,
-            factors=check_factors(self.penalty_factors, data.rows.shape[1], data.rows.dtype),
+        return Objective(
+            self._make_loss() if n_outputs == 1 else Softmax(n_outputs),
+            ElasticNet(alpha * l1_share, alpha * (1.0 - l1_share)),
+            bool(self.fit_intercept),
+            check_factors(self.penalty_factors, X.shape[1], X.dtype),
         )
 
-    # ---- fits -------------------------------------------------------------------------------
+    def _config(
+        self, callback: Callable[[Event], Any] | None = None, hooks: Hooks | None = None
+    ) -> SolverConfig:
+        return SolverConfig(
+            self.max_iter, self.tol, self.shuffle, self.random_state, self.n_threads, self.verbose,
+            self.scale is not None, callback, hooks,
+        )  # fmt: skip
+
+    # ---- fits -----------------------------------------------------------------------------------
 
     def _fit(
-        self, data: Data, callback: Callable[[Event], Any] | None, eval_data: Data | None,
+        self, problem: Problem, callback: Callable[[Event], Any] | None, held_out: Problem | None,
         hooks: Hooks,
-    ) -> Outcome:  # fmt: skip
-        """All epochs, on fresh states, or on those of the last fit with ``warm_start``."""
-        if self.solver == "dual":
-            return dual.fit(self, data.counted(), callback, eval_data, hooks)
-        training, held_out = self._split(data.counted(), eval_data)
-        n_rows = training.rows.shape[0]
-        steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
-        start = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
-        how = Fit(
-            self.max_iter, self.shuffle, self.random_state, self.n_threads, self.verbose, callback,
-            self.on_divergence, hooks,
-        )  # fmt: skip
-        given = rates.as_lr(self.lr)
-        if isinstance(given, np.ndarray):
-            return self._fit_at_each(how, given, steps, training, held_out)
-        lr = self._found_lr(how, training, start) if isinstance(given, str) else given
-        how = replace(how, names_trouble=not (isinstance(given, str) and lr is not None))
-        method = self._method(steps, training, start, lr)
-        stopping = None
-        fed = isinstance(method.rule.lr, Plateau)
-        if held_out is not None or self.tol is not None or fed:
-            goal = Fitted.mean_loss if held_out else Fitted.objective
-            stopping = Stopping(
-                lambda fitted: goal(fitted, held_out or training, self.n_threads),
-                0.0 if self.tol is None else self.tol,
-                math.inf if held_out is None and self.tol is None else self.n_iter_no_change,
-                "held_out_loss" if held_out else "objective",
-            )
-        if start is not None:
-            check_warm_start(start, method, training)
-        return replace(how.run(method, training, stopping, start), lr=lr)
-
-    def _found_lr(self, how: Fit, data: Data, start: Fitted | None) -> float | None:
-        """What "auto" comes to; None for the rule's own, if it was given as an object."""
-        if isinstance(self.optimizer, Rule) or rule_class(self.optimizer).travels:
-            return None
-        guess = rule_class(self.optimizer).linear_lr
-        if start is not None and isinstance(self.lr_, float):
-            return self.lr_
-
-        def method_of(rate: float, steps: int) -> Method:
-            return self._method(1, data, None, rate, steps)
-
-        return rates.find_lr(how, method_of, data, guess)
-
-    def _fit_at_each(
-        self, how: Fit, several: np.ndarray, steps: int, data: Data, held_out: Data | None
-    ) -> Outcome:
-        """The best of fits at several rates, by what they lose on rows held out, else in the last
-        epoch."""
-        if self.tol is not None or self.warm_start:
+    ) -> FitResult:  # fmt: skip
+        """All epochs of the solver, on fresh states, or on those of the last fit with
+        ``warm_start``."""
+        solver = make_solver(self)
+        several = isinstance(solver, Stochastic) and isinstance(solver.lr, np.ndarray)
+        if several and (self.tol is not None or self.warm_start):
             raise ValueError(
                 "several lr run all epochs from the start: set tol=None and warm_start=False, or "
                 "give one lr"
             )
-        found = sweep.sweep(
-            how, lambda rate: self._method(steps, data, None, rate), data, several, held_out
-        )
-        outcome = found.outcome_at(found.best)
-        return replace(outcome, lr=float(several[found.best]), losses=found.losses)
+        problem = problem.without_weightless_rows()
+        if self.early_stopping and held_out is None:
+            problem, held_out = self._split(problem)
+        start = getattr(self, "_trained", None) if self.warm_start else None
+        return solver.fit(problem, self._config(callback, hooks), held_out, start)
 
-    def _split(self, data: Data, eval_data: Data | None) -> tuple[Data, Data | None]:
+    def _split(self, problem: Problem) -> tuple[Problem, Problem]:
         """Rows to learn from, and rows to stop by."""
-        if eval_data is not None or not self.early_stopping:
-            return data, eval_data
-        n_rows = data.rows.shape[0]
+        n_rows = problem.n_rows
         n_held_out = max(1, round(self.validation_fraction * n_rows))
         if n_held_out >= n_rows:
             raise ValueError(
@@ -284,89 +152,94 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 "learn from; give a smaller one, or eval_set="
             )
         order = check_random_state(self.random_state).permutation(n_rows)
-        return data.take(np.sort(order[n_held_out:])), data.take(np.sort(order[:n_held_out]))
+        return problem.take(np.sort(order[n_held_out:])), problem.take(np.sort(order[:n_held_out]))
 
-    def _partial_fit(self, data: Data, first: bool) -> Outcome:
+    def _partial_fit(self, problem: Problem, first: bool) -> FitResult:
         """One pass in the order given."""
-        if self.solver == "dual":
+        solver = make_solver(self)
+        if not isinstance(solver, Stochastic):
             raise ValueError(
                 "partial_fit needs solver='stochastic', got 'dual', which keeps a variable for "
                 "each row and so needs all rows at once: call fit"
             )
-        last = None if first else self._fitted
-        given = rates.as_lr(self.lr)
+        last = None if first else self._trained
+        lr = self._stream_lr(solver, first)
+        rule = solver.rule if lr is None else solver.rule.with_lr(lr)
+        check_stream_rule(rule)
+        updates = solver.updates(rule, problem, last)
+        if last is not None:
+            assert last.updates is not None
+            same = (
+                updates.layout == last.updates.layout
+                and problem.objective.loss.joint == last.objective.loss.joint
+                and (self.scale is not None) == (last.scale is not None)
+                and updates.rule.travels == last.updates.rule.travels
+            )
+            if not same:
+                raise ValueError(
+                    "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
+                    "changed since the last call; call fit, or set them back"
+                )
+        config = self._config()
+        try:
+            result = fit_stream(problem.without_weightless_rows(), updates, config, last)
+        except ModelLostError:
+            del self._trained, self.n_iter_
+            raise
+        result.lr = lr
+        return result
+
+    def _stream_lr(self, solver: Stochastic, first: bool) -> float | Schedule | None:
+        """The rate of partial_fit: the one given, else what the last fit found or chose; None for
+        the rule's own."""
+        given = solver.lr
         if isinstance(given, np.ndarray) and first:
             raise ValueError(
                 f"partial_fit needs one lr, got {len(given)}; fit finds the best of them"
             )
-        lr = None if isinstance(given, (str, np.ndarray)) else given
-        chosen = isinstance(given, np.ndarray) or not isinstance(self.optimizer, Rule)
-        if lr is None and not first and chosen:
-            lr = self.lr_ if isinstance(self.lr_, float) else None
-        method = self._method(None, data, last, lr)
-        if isinstance(method.rule.lr, Plateau):
-            raise ValueError(
-                "the lr of optimizer is a Plateau, and partial_fit measures nothing to feed it: "
-                "give its `current`, or call fit"
-            )
-        if method.rule.unresolved:
-            raise ValueError(
-                f"the schedule of optimizer has {', '.join(method.rule.unresolved)}, and "
-                "partial_fit knows neither epochs nor the length of the run: give lengths in "
-                "steps, or call fit"
-            )
-        if last is not None and (
-            method.columns != last.method.columns
-            or method.loss.joint != last.method.loss.joint
-            or method.scaled != last.method.scaled
-            or method.rule.travels != last.method.rule.travels
-        ):
-            raise ValueError(
-                "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class changed "
-                "since the last call; call fit, or set them back"
-            )
-        how, data = Fit(1, False, None, self.n_threads, self.verbose), data.counted()
-        try:
-            return replace(streams.stream(how, method, data, last), lr=lr)
-        except streams.ModelLostError:
-            del self._fitted, self.n_iter_
-            raise
+        if not isinstance(given, (str, np.ndarray)):
+            return given
+        chosen = isinstance(given, np.ndarray) or solver.searches
+        before = None if first or not chosen else self.lr_
+        return before if isinstance(before, float) else None
 
-    def _finish(self, outcome: Outcome) -> None:
-        self._fitted = outcome.fitted
-        self.loss_curve_ = np.array(outcome.curve)
-        self.n_iter_ = len(outcome.curve)
-        self.t_ = outcome.fitted.t
-        self.dual_gap_ = outcome.dual_gap
-        self.stopping_curve_ = np.array(outcome.measured)
-        self.lr_ = outcome.fitted.method.rule.lr if outcome.lr is None else outcome.lr
-        self.lr_losses_ = outcome.losses
-        self.history_ = outcome.history
-        self.plateau_ = outcome.plateau
+    def _finish(self, result: FitResult) -> None:
+        """Take what a fit has resulted in."""
+        self._trained = result.model
+        self.loss_curve_ = np.array(result.loss_curve)
+        self.n_iter_ = len(result.loss_curve)
+        self.t_ = result.model.t
+        self.dual_gap_ = result.dual_gap
+        self.stopping_curve_ = np.array(result.stopping_curve)
+        updates = result.model.updates
+        self.lr_ = updates.rule.lr if result.lr is None and updates else result.lr
+        self.lr_losses_ = result.lr_losses
+        self.history_ = result.history
+        self.plateau_ = result.plateau
 
-    def _end(self, outcome: Outcome) -> None:
-        """Say so if the fit was stopped, now that the estimator is complete."""
-        if outcome.interrupted:
+    def _raise_if_interrupted(self, result: FitResult) -> None:
+        """Raise KeyboardInterrupt if the fit was stopped, now that the estimator is complete."""
+        if result.interrupted:
             raise KeyboardInterrupt(
                 f"the fit was stopped in epoch {self.n_iter_} of {self.max_iter}; the estimator "
                 "has what it learnt until then, and can be used"
                 + (" or go on by partial_fit" if self.solver == "stochastic" else "")
             )
 
-    def _end_of_stream(self, outcome: Outcome) -> None:
-        """The same for partial_fit."""
-        if outcome.interrupted:
+    def _raise_if_stream_interrupted(self, result: FitResult) -> None:
+        """Raise KeyboardInterrupt if a partial_fit was stopped."""
+        if result.interrupted:
             raise KeyboardInterrupt(
-                f"partial_fit was stopped after the first {outcome.n_rows} rows; the estimator has "
+                f"partial_fit was stopped after the first {result.n_rows} rows; the estimator has "
                 "learnt from them"
             )
 
     # ---- coefficients -----------------------------------------------------------------------
 
     def _weights(self) -> tuple[np.ndarray, np.ndarray]:
-        if not hasattr(self, "_fitted"):
+        if not hasattr(self, "_trained"):
             raise AttributeError(f"{type(self).__name__} is not fitted; call fit first")
-        return self._fitted.weights
+        return self._trained.weights
 
     @property
     def _coefficients(self) -> Any:
@@ -451,58 +324,50 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             found.append([(names[int(j)], float(w[j])) for j in largest if w[j] != 0])
         return found
 
-    def _margins(self, X: Any) -> np.ndarray:
+    def _raw_predictions(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")
-        rows, names = formed(X)
+        matrix, names = converted(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        z = self._fitted.margins(rows, self.n_threads)
+        z = self._trained.raw_predictions(matrix, self.n_threads)
         if not np.isfinite(z).all():
-            # NaN and infinity in X show in the margins, so nobody else need look for them.
-            checked(rows, names)
+            # NaN and infinity in X show in the raw predictions: only then is X searched for them.
+            validated(matrix, names)
         return z
 
-    def _eval_data(
-        self, eval_set: Any, rows: Rows, targets_of: Callable[[Any], Any], n_outputs: int = 1
-    ) -> Data | None:
+    def _held_out(
+        self, eval_set: Any, problem: Problem, targets_of: Callable[[Any], list[np.ndarray]]
+    ) -> Problem | None:
         """The rows to stop by, checked, if there are any."""
         if eval_set is None:
             return None
         if not isinstance(eval_set, tuple) or len(eval_set) != 2:
             raise TypeError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}")
-        held_out = as_rows(eval_set[0], rows.dtype)
-        if held_out.shape[1] != rows.shape[1]:
-            raise ValueError(
-                f"eval_set has {held_out.shape[1]} features, and X has {rows.shape[1]}"
-            )
+        X = as_design_matrix(eval_set[0], problem.X.dtype)
+        if X.shape[1] != problem.X.shape[1]:
+            raise ValueError(f"eval_set has {X.shape[1]} features, and X has {problem.X.shape[1]}")
         targets = targets_of(eval_set[1])
-        check_lengths(held_out, targets[0])
-        return Data(held_out, targets, None, n_outputs)
+        check_lengths(X, targets[0])
+        return Problem(X, targets, None, problem.objective)
 
-    def _rows_for_partial_fit(self, X: Any, first: bool) -> Rows:
-        """X checked, and its number of features held against what was seen before."""
-        rows = as_rows(X, None if first else self._fitted.states[0].array.dtype)
+    def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:
+        """X of a partial_fit checked, and its number of features compared with the first call's."""
+        matrix = as_design_matrix(X, None if first else self._trained.dtype)
         if not first:
             validate_data(self, X, reset=False, skip_check_array=True)
-        return rows
+        return matrix
 
 
-def check_warm_start(start: Fitted, method: Method, data: Data) -> None:
-    """Raise unless the states of the last fit can be those that this one begins with."""
-    state, joint = start.states[0], (start.method.loss.joint, method.loss.joint)
-    old = state.array.dtype, start.n_outputs, state.columns.shape[1] - 1, joint[0]
-    new = data.rows.dtype, len(data.targets) * data.n_outputs, data.rows.shape[1], joint[1]
-    if start.method.scaled != method.scaled:
+def check_stream_rule(rule: Rule) -> None:
+    """Raise unless the rule's schedule is one that partial_fit can follow."""
+    if isinstance(rule.lr, Plateau):
         raise ValueError(
-            "warm_start=True needs the scale of the last fit: one of them has scale='auto', and "
-            "one has not; set it back, or warm_start to False"
+            "the lr of optimizer is a Plateau, and partial_fit measures nothing to feed it: "
+            "give its `current`, or call fit"
         )
-    travels = start.method.rule.travels, method.rule.travels
-    if start.method.formula is not method.formula or travels[0] != travels[1] or old != new:
+    if rule.unresolved:
         raise ValueError(
-            "warm_start=True needs the optimizer, dtype, classes, multi_class and features of the "
-            f"last fit: it had {type(start.method.rule).__name__}, {old[0]}, {old[1]} outputs, "
-            f"{old[2]} features, this has {type(method.rule).__name__}, {new[0]}, {new[1]}, "
-            f"{new[2]}; "
-            "set it to False"
+            f"the schedule of optimizer has {', '.join(rule.unresolved)}, and "
+            "partial_fit knows neither epochs nor the length of the run: give lengths in "
+            "steps, or call fit"
         )

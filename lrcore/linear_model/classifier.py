@@ -59,11 +59,12 @@ from lrcore.linear_model.arguments import (
     weigh_classes,
 )
 from lrcore.linear_model.base import LinearModel
-from lrcore.linear_model.engine.design_matrix import as_rows
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
 from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
-from lrcore.linear_model.problem import Data
+from lrcore.linear_model.parameters import SHARED, LossName, OneOf
+from lrcore.linear_model.problem import Problem
 from lrcore.losses import LOSSES
 from lrcore.rules import Rule
 
@@ -213,6 +214,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     """
 
     _default_loss = "log_loss"
+    _constraints = {
+        "loss": LossName(classifies=True),
+        **SHARED,
+        "multi_class": OneOf(("auto", "softmax", "ovr")),
+    }
 
     class_weight: dict[Any, float] | str | None
     multi_class: str
@@ -247,41 +253,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         class_weight: dict[Any, float] | str | None = None,
         multi_class: str = "auto",
     ) -> None:
-        super().__init__(
-            loss=loss,
-            solver=solver,
-            optimizer=optimizer,
-            lr=lr,
-            penalty=penalty,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            penalty_factors=penalty_factors,
-            scale=scale,
-            fit_intercept=fit_intercept,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            batch_size=batch_size,
-            block_size=block_size,
-            random_state=random_state,
-            tol=tol,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            average=average,
-            on_divergence=on_divergence,
-            n_threads=n_threads,
-            verbose=verbose,
-            class_weight=class_weight,
-            multi_class=multi_class,
-        )
+        self._set_parameters(locals())
 
     def _check_params(self) -> None:
         super()._check_params()
-        if self.multi_class not in ("auto", "softmax", "ovr"):
-            raise ValueError(
-                f"multi_class must be 'auto', 'softmax' or 'ovr', got {self.multi_class!r}"
-            )
         if self.multi_class == "softmax" and self._loss != "log_loss":
             raise ValueError(
                 f"multi_class='softmax' needs loss='log_loss', got loss={self.loss!r}; "
@@ -347,10 +322,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             longer; the estimator has what it learnt until then.
         """
         self._check_params()
-        rows = as_rows(X)
+        matrix = as_design_matrix(X)
         labels = check_labels(y)
-        check_lengths(rows, labels)
-        weight = check_weight(sample_weight, rows.shape[0])
+        check_lengths(matrix, labels)
+        weight = check_weight(sample_weight, matrix.shape[0])
         classes, codes = encode(labels)
         if len(classes) < 2:
             raise ValueError(
@@ -358,15 +333,16 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             )
         weight = weigh_classes(weight, self.class_weight, classes, codes)
         n_outputs = self._n_outputs(len(classes))
-        data = Data(rows, class_targets(codes, len(classes), n_outputs), weight, n_outputs)
-        held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, classes), n_outputs)
+        targets = class_targets(codes, len(classes), n_outputs)
+        problem = Problem(matrix, targets, weight, self._objective(matrix, n_outputs))
+        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, classes))
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
-        outcome = self._fit(data, callback, held_out, hooks)
-        hooks.end(outcome.fitted)
-        self._finish(outcome)
+        result = self._fit(problem, callback, held_out, hooks)
+        hooks.end(result.model)
+        self._finish(result)
         validate_data(self, X, reset=True, skip_check_array=True)
         self.classes_ = classes
-        self._end(outcome)
+        self._raise_if_interrupted(result)
         return self
 
     def _targets(self, y: Any, classes: np.ndarray) -> list[np.ndarray]:
@@ -413,11 +389,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             By Ctrl-C; the estimator has learnt from the rows that the message names.
         """
         self._check_params()
-        first = not hasattr(self, "_fitted")
-        rows = self._rows_for_partial_fit(X, first)
+        first = not hasattr(self, "_trained")
+        matrix = self._stream_matrix(X, first)
         labels = check_labels(y)
-        check_lengths(rows, labels)
-        weight = check_weight(sample_weight, rows.shape[0])
+        check_lengths(matrix, labels)
+        weight = check_weight(sample_weight, matrix.shape[0])
         known = check_classes(None if first else self.classes_, classes)
         targets = self._targets(labels, known)
         if self.class_weight == "balanced":
@@ -426,27 +402,27 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 "give a dict of weights"
             )
         weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
-        data = Data(rows, targets, weight, self._n_outputs(len(known)))
-        outcome = self._partial_fit(data, first)
-        self._finish(outcome)
+        objective = self._objective(matrix, self._n_outputs(len(known)))
+        result = self._partial_fit(Problem(matrix, targets, weight, objective), first)
+        self._finish(result)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self.classes_ = known
-        self._end_of_stream(outcome)
+        self._raise_if_stream_interrupted(result)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Margins: of shape (n_rows,) for two classes, (n_rows, n_classes) for more.
+        """``X @ coef_.T + intercept_``: (n_rows,) for two classes, (n_rows, n_classes) for more.
 
         Sparse rows need not be sorted; values are added up in the order in which they are stored.
         """
-        margins = self._margins(X)
-        return margins[:, 0] if margins.shape[1] == 1 else margins
+        raw = self._raw_predictions(X)
+        return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of each row."""
-        margins = self.decision_function(X)
-        codes = (margins > 0).astype(np.intp) if margins.ndim == 1 else margins.argmax(axis=1)
+        raw = self.decision_function(X)
+        codes = (raw > 0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)
         predicted: np.ndarray = self.classes_[codes]
         return predicted
 
@@ -457,9 +433,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         The softmax of the margins; of classes fitted against the rest each one's own, scaled to
         sum to 1.
         """
-        margins = self._margins(X)
-        loss = self._fitted.method.loss
-        p = loss.probability(margins.astype(np.float64))
+        raw = self._raw_predictions(X)
+        loss = self._trained.objective.loss
+        p = loss.probability(raw.astype(np.float64))
         if loss.joint:
             pass
         elif p.shape[1] == 1:
@@ -467,7 +443,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         else:
             total = p.sum(axis=1, keepdims=True)
             p = np.where(total > 0, p / np.where(total > 0, total, 1.0), 1.0 / p.shape[1])
-        return p.astype(margins.dtype)
+        return p.astype(raw.dtype)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:

@@ -12,14 +12,21 @@ from scipy import sparse
 from lrcore import losses, rules, schedules
 from lrcore._utils import archive
 from lrcore._utils.archive import ArchiveError
-from lrcore.linear_model import LinearClassifier, LinearRegressor
-from lrcore.linear_model.engine.design_matrix import as_rows
-from lrcore.linear_model.engine.layout import Average, Debt, Method, Pace, State
-from lrcore.linear_model.engine.replay_buffer import Pending, features_of
+from lrcore.linear_model.classifier import LinearClassifier
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.engine.layout import (
+    DoGSums,
+    LazyPenalty,
+    ModelState,
+    UpdateConfig,
+    WeightAverage,
+)
+from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
 from lrcore.linear_model.monitor.history import COLUMNS, History
-from lrcore.linear_model.problem import Data
-from lrcore.linear_model.result import Fitted
-from lrcore.linear_model.solvers.stochastic import Outcome
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.regressor import LinearRegressor
+from lrcore.linear_model.result import FitResult, TrainedModel
+from lrcore.penalties import ElasticNet
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau, Schedule
 
@@ -55,44 +62,54 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     """
     if type(model).__name__ not in ESTIMATORS:
         raise TypeError(f"model must be one of {', '.join(ESTIMATORS)}, got {type(model).__name__}")
-    if not hasattr(model, "_fitted"):
+    if not hasattr(model, "_trained"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
+    archive.write(path, _header(model, extra), _arrays(model))
+
+
+def _arrays(model: Model) -> archive.Arrays:
+    """The arrays of a file, by name."""
+    trained = model._trained
     arrays = {"loss_curve": model.loss_curve_}
-    arrays |= _state_arrays("state", "average", model._fitted.states)
+    arrays |= _state_arrays("state", "average", trained.states)
     arrays.update({f"history_{name}": column for name, column in model.history_.items()})
     # The parameter may have been set anew since the fit.
     for name, factors in (
         ("penalty_factors", model.penalty_factors),
-        ("factors", model._fitted.method.factors),
+        ("factors", trained.objective.penalty_factors),
     ):
         if factors is not None:
             arrays[name] = np.asarray(factors, np.float64)
-    if model._fitted.scale is not None:
-        arrays["scale"] = model._fitted.scale
-    pending = model._fitted.pending
-    if pending is not None:
-        arrays |= _state_arrays("state_before", "average_before", pending.before)
-        arrays |= _row_arrays(pending)
+    if trained.scale is not None:
+        arrays["scale"] = trained.scale
+    if trained.replay is not None:
+        arrays |= _state_arrays("state_before", "average_before", trained.replay.before)
+        arrays |= _row_arrays(trained.replay)
     if isinstance(model, LinearClassifier):
         arrays["classes"] = model.classes_
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
-    header = {
+    return arrays
+
+
+def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
+    """The plain values of a file."""
+    trained = model._trained
+    return {
         "format": FORMAT,
         "estimator": type(model).__name__,
         "params": {key: _plain(value) for key, value in model.get_params().items()},
         "n_features": int(model.n_features_in_),
-        "states": _places(model._fitted.states),
-        "averages": [s.average and s.average.since for s in model._fitted.states],
-        "before": None if pending is None else _places(pending.before),
+        "states": _places(trained.states),
+        "averages": [s.average and s.average.since for s in trained.states],
+        "before": None if trained.replay is None else _places(trained.replay.before),
         "single_target": getattr(model, "_single", True),
-        "method": _method_to_dict(model),
+        "method": _method_to_dict(trained),
         "dual_gap": model.dual_gap_,
         "lr": model.lr_ if isinstance(model.lr_, float) else None,
         "plateau": model.plateau_ and model.plateau_.to_dict(),
         "extra": extra or {},
     }
-    archive.write(path, header, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -114,6 +131,42 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 
 def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
+    model = _estimator(header, arrays)
+    trained = _trained_model(header, arrays, model.solver)
+    columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
+    history = History({name: column for name, column in columns.items() if column is not None})
+    model._finish(
+        FitResult(
+            trained,
+            arrays["loss_curve"].tolist(),
+            dual_gap=header.get("dual_gap"),
+            lr=header.get("lr"),
+            history=history,
+        )  # fmt: skip
+    )
+    if header.get("plateau"):
+        plateau = schedules.from_dict(header["plateau"])
+        if not isinstance(plateau, Plateau):
+            raise ValueError(f"plateau must be a Plateau, got {plateau!r}")
+        model.plateau_ = plateau
+    model.n_features_in_ = header["n_features"]
+    if isinstance(model, LinearClassifier):
+        model.classes_ = arrays["classes"]
+        expected = 1 if len(model.classes_) == 2 else len(model.classes_)
+        if trained.n_outputs != expected:
+            raise ValueError(f"{len(model.classes_)} classes need {expected} outputs")
+    else:
+        model._single = header["single_target"]
+        if model._single and trained.n_outputs != 1:
+            raise ValueError(f"one target has one output, got {trained.n_outputs}")
+    if "feature_names" in arrays:
+        model.feature_names_in_ = arrays["feature_names"].astype(object)
+    model.extra_ = header["extra"]
+    return model
+
+
+def _estimator(header: dict[str, Any], arrays: archive.Arrays) -> Model:
+    """The estimator with its parameters, not fitted yet."""
     params = dict(header["params"])
     if isinstance(params["optimizer"], dict):
         params["optimizer"] = rules.from_dict(params["optimizer"])
@@ -122,54 +175,32 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     params["penalty_factors"] = arrays.get("penalty_factors")
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
-    saved = dict(header["method"])
-    number = saved.pop("parameter")
-    names = ("epsilon", "quantile", "power", "n_outputs")
-    loss = losses.make(saved.pop("loss"), **dict.fromkeys(names, number))
-    rule, factors = rules.from_dict(saved.pop("rule")), arrays.get("factors")
-    method = Method(loss, rule, factors=factors, **saved)
-    n_features = header["n_features"]
+    return model
+
+
+def _trained_model(header: dict[str, Any], arrays: archive.Arrays, solver: str) -> TrainedModel:
+    """The weights, and what goes on from them."""
+    n_features, factors = header["n_features"], arrays.get("factors")
+    objective, updates, scaled = _method_from_dict(header["method"], factors, solver)
     if factors is not None and (factors.shape != (n_features,) or factors.dtype != np.float64):
         raise ValueError(f"factors must be {n_features} of float64, got {factors.shape}")
     places = header["states"], header["averages"]
-    states = _states(*places, ("state", "average"), arrays, method, n_features + 1)
+    states = _states(*places, ("state", "average"), arrays, updates, n_features + 1)
     for state in states:
         state.lay_out(sparse=False)
     scale = arrays.get("scale")
     dtype = states[0].array.dtype
-    if method.scaled != (scale is not None):
+    if scaled != (scale is not None):
         raise ValueError("scale must be there if and only if the method is scaled")
     if scale is not None and (scale.shape != (n_features,) or scale.dtype != dtype):
         raise ValueError(f"scale must be {n_features} of {dtype}, got {scale.shape}")
-    pending = _pending(header, arrays, states, method) if header.get("before") else None
-    curve, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
-    columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
-    history = History({name: column for name, column in columns.items() if column is not None})
-    fitted = Fitted(states, method, scale, pending)
-    outcome = Outcome(fitted, curve, [], dual_gap=gap, lr=header.get("lr"), history=history)
-    model._finish(outcome)
-    if header.get("plateau"):
-        plateau = schedules.from_dict(header["plateau"])
-        if not isinstance(plateau, Plateau):
-            raise ValueError(f"plateau must be a Plateau, got {plateau!r}")
-        model.plateau_ = plateau
-    model.n_features_in_ = n_features
-    if isinstance(model, LinearClassifier):
-        model.classes_ = arrays["classes"]
-        expected = 1 if len(model.classes_) == 2 else len(model.classes_)
-        if model._fitted.n_outputs != expected:
-            raise ValueError(f"{len(model.classes_)} classes need {expected} outputs")
-    else:
-        model._single = header["single_target"]
-        if model._single and model._fitted.n_outputs != 1:
-            raise ValueError(f"one target has one output, got {model._fitted.n_outputs}")
-    if "feature_names" in arrays:
-        model.feature_names_in_ = arrays["feature_names"].astype(object)
-    model.extra_ = header["extra"]
-    return model
+    trained = TrainedModel(states, objective, updates, scale)
+    if header.get("before"):
+        trained.replay = _replay_buffer(header, arrays, trained)
+    return trained
 
 
-def _state_arrays(name: str, average: str, states: list[State]) -> archive.Arrays:
+def _state_arrays(name: str, average: str, states: list[ModelState]) -> dict[str, np.ndarray]:
     arrays = {}
     for k, state in enumerate(states):
         arrays[f"{name}_{k}"] = state.columns
@@ -178,74 +209,87 @@ def _state_arrays(name: str, average: str, states: list[State]) -> archive.Array
     return arrays
 
 
-def _places(states: list[State]) -> list[list[Any]]:
+def _places(states: list[ModelState]) -> list[list[Any]]:
+    """Where each state is in its run."""
     return [
-        [s.step, s.base, _debt_to_list(s.debt), s.block, s.until, s.pace and _pace_to_list(s.pace)]
+        [
+            s.step,
+            s.base,
+            _lazy_to_list(s.lazy_penalty),
+            s.block,
+            s.until,
+            s.dog and _dog_to_list(s.dog),
+        ]
         for s in states
     ]
 
 
 def _states(
     places: list[list[Any]], since: list[int | None], names: tuple[str, str],
-    arrays: archive.Arrays, method: Method, n_columns: int,
-) -> list[State]:  # fmt: skip
+    arrays: archive.Arrays, updates: UpdateConfig | None, n_columns: int,
+) -> list[ModelState]:  # fmt: skip
     """States of so many features, the intercept among them, as `_state_arrays` and `_places` wrote
     them."""
-    states, shape = [], (method.columns.width, n_columns)
-    for k, (step, base, debt, block, until, pace) in enumerate(places):
+    width, lanes, n_outputs, is_dog = 1, 1, 1, False
+    if updates is not None:
+        width, lanes = updates.layout.width, updates.layout.lanes
+        n_outputs, is_dog = updates.n_outputs, updates.rule.travels
+    states = []
+    for k, (step, base, lazy, block, until, dog) in enumerate(places):
         name, average = (f"{name}_{k}" for name in names)
         array = np.ascontiguousarray(arrays[name])
-        if array.shape != shape or array.dtype not in (np.float32, np.float64):
-            raise ValueError(f"{name} must have shape {shape}, got {array.shape} {array.dtype}")
-        state = State(array, shape[0], by_feature=False, n_outputs=method.n_outputs)
-        state.step, state.base, state.debt = int(step), int(base), _debt_from_list(debt)
+        if array.shape != (width, n_columns) or array.dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"{name} must have shape {(width, n_columns)}, got {array.shape} {array.dtype}"
+            )
+        state = ModelState(array, width, by_feature=False, n_outputs=n_outputs)
+        state.step, state.base, state.lazy_penalty = int(step), int(base), _lazy_from_list(lazy)
         state.block, state.until = int(block), int(until)
-        if method.rule.travels:
-            state.pace = _pace_from_list(pace)
+        if is_dog:
+            state.dog = _dog_from_list(dog)
         if since[k] is not None:
             changes = np.ascontiguousarray(arrays[average], array.dtype)
-            if changes.shape != (n_columns, method.columns.lanes):
+            if changes.shape != (n_columns, lanes):
                 raise ValueError(f"{average} must be of {n_columns} features, got {changes.shape}")
-            state.average = Average(changes, int(since[k] or 0))
+            state.average = WeightAverage(changes, int(since[k] or 0))
         states.append(state)
     return states
 
 
-def _row_arrays(pending: Pending) -> archive.Arrays:
-    data = pending.data
+def _row_arrays(replay: ReplayBuffer) -> dict[str, np.ndarray]:
+    rows = replay.rows
     parts = {
-        "indptr": data.rows.indptr,
-        "indices": data.rows.indices,
-        "values": np.ascontiguousarray(data.rows.values),
-        "weight": data.weight,
+        "indptr": rows.X.indptr,
+        "indices": rows.X.indices,
+        "values": np.ascontiguousarray(rows.X.values),
+        "weight": rows.sample_weight,
     }
-    parts |= {f"target_{k}": y for k, y in enumerate(data.targets)}
+    parts |= {f"target_{k}": y for k, y in enumerate(rows.targets)}
     return {f"before_{name}": part for name, part in parts.items() if part is not None}
 
 
-def _pending(
-    header: dict[str, Any], arrays: archive.Arrays, states: list[State], method: Method
-) -> Pending:
-    """What will be put back into the states: so each shape is looked at, each index."""
+def _replay_buffer(
+    header: dict[str, Any], arrays: archive.Arrays, trained: TrainedModel
+) -> ReplayBuffer:
+    """The rows to go over again, and the states to put back first: every shape and index of them is
+    checked."""
     parts = {name[7:]: array for name, array in arrays.items() if name.startswith("before_")}
-    n_features, dtype = header["n_features"], states[0].array.dtype
-    X = parts["values"]
+    n_features = header["n_features"]
+    values = parts["values"]
     if "indptr" in parts:
-        X = sparse.csr_matrix(
-            (X, parts["indices"], parts["indptr"]), (len(parts["indptr"]) - 1, n_features)
+        values = sparse.csr_matrix(
+            (values, parts["indices"], parts["indptr"]), (len(parts["indptr"]) - 1, n_features)
         )
-    rows = as_rows(X, dtype)
-    targets = [parts[f"target_{k}"] for k in range(len(states))]
+    X = as_design_matrix(values, trained.dtype)
+    targets = [parts[f"target_{k}"] for k in range(len(trained.states))]
     weight = parts.get("weight")
-    lengths = {len(y) for y in targets} | {rows.shape[0] if weight is None else len(weight)}
-    if lengths != {rows.shape[0]} or rows.shape[1] != n_features:
+    lengths = {len(y) for y in targets} | {X.shape[0] if weight is None else len(weight)}
+    if lengths != {X.shape[0]} or X.shape[1] != n_features:
         raise ValueError("rows to go over again are not of one length")
     names = ("state_before", "average_before")
-    before = _states(
-        header["before"], header["averages"], names, arrays, method, len(features_of(rows))
-    )
-    n_outputs = method.n_outputs if method.loss.joint else 1
-    return Pending(Data(rows, targets, weight, n_outputs), before)
+    places, n_columns = (header["before"], header["averages"]), len(saved_features(X))
+    before = _states(*places, names, arrays, trained.updates, n_columns)
+    return ReplayBuffer(Problem(X, targets, weight, trained.objective), before)
 
 
 def _plain(value: Any) -> Any:
@@ -260,40 +304,59 @@ def _plain(value: Any) -> Any:
     return None  # a RandomState: its next numbers belong to the run, not to the model
 
 
-def _method_to_dict(model: Model) -> dict[str, Any]:
-    method = model._fitted.method
+def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:
+    """What was minimised and how; the keys are those of format 1."""
+    objective, updates = trained.objective, trained.updates
     return {
-        "loss": losses.name_of(method.loss),
-        "parameter": method.loss.parameter,
-        "rule": method.rule.to_dict(),
-        "l1": method.l1,
-        "l2": method.l2,
-        "intercept": method.intercept,
-        "scaled": method.scaled,
-        "averaged_from": method.averaged_from,
-        "batch_size": method.batch_size,
-        "block_size": method.block_size,
-        "n_outputs": method.n_outputs,
+        "loss": losses.name_of(objective.loss),
+        "parameter": objective.loss.parameter,
+        "rule": updates and updates.rule.to_dict(),
+        "l1": objective.penalty.l1,
+        "l2": objective.penalty.l2,
+        "intercept": objective.fit_intercept,
+        "scaled": trained.scale is not None,
+        "averaged_from": updates and updates.averaged_from,
+        "batch_size": updates.batch_size if updates else 1,
+        "block_size": updates.block_size if updates else 1,
+        "n_outputs": updates.n_outputs if updates else 1,
     }
 
 
-def _pace_to_list(pace: Pace) -> list[Any]:
-    return [*(float(x).hex() for x in pace.sums), pace.measured]
+def _method_from_dict(
+    saved: dict[str, Any], factors: np.ndarray | None, solver: str
+) -> tuple[Objective, UpdateConfig | None, bool]:
+    """Objective, updates, and whether columns are scaled."""
+    names = ("epsilon", "quantile", "power", "n_outputs")
+    loss = losses.make(saved["loss"], **dict.fromkeys(names, saved["parameter"]))
+    penalty = ElasticNet(saved["l1"], saved["l2"])
+    objective = Objective(loss, penalty, saved["intercept"], factors)
+    if solver == "dual":
+        return objective, None, saved["scaled"]
+    updates = UpdateConfig(
+        rules.from_dict(saved["rule"]), saved["batch_size"], saved["block_size"],
+        saved["n_outputs"], saved["averaged_from"],
+    )  # fmt: skip
+    return objective, updates, saved["scaled"]
 
 
-def _pace_from_list(saved: list[Any]) -> Pace:
+def _dog_to_list(dog: DoGSums) -> list[Any]:
+    return [*(float(x).hex() for x in dog.sums), dog.measured]
+
+
+def _dog_from_list(saved: list[Any]) -> DoGSums:
     squares, furthest, distance2, measured = saved
     sums = [float.fromhex(x) for x in (squares, furthest, distance2)]
     if not all(0.0 <= x < math.inf for x in sums):
         raise ValueError(f"sums of gradients and distances must be finite and >= 0, got {sums}")
-    return Pace(np.array(sums), int(measured))
+    return DoGSums(np.array(sums), int(measured))
 
 
-def _debt_to_list(debt: Debt) -> list[list[Any]]:
-    groups = zip(debt.stops, debt.periods, debt.unpaid, debt.owed)
-    return [[int(stop), int(period), int(n), float(owed).hex()] for stop, period, n, owed in groups]
+def _lazy_to_list(lazy: LazyPenalty) -> list[list[Any]]:
+    groups = zip(lazy.stops, lazy.periods, lazy.rows_since, lazy.accumulated_lr)
+    return [[int(stop), int(period), int(n), float(lr).hex()] for stop, period, n, lr in groups]
 
 
-def _debt_from_list(groups: list[list[Any]]) -> Debt:
-    stops, periods, unpaid = (np.array([g[k] for g in groups], np.int64) for k in range(3))
-    return Debt(stops, periods, unpaid, np.array([float.fromhex(g[3]) for g in groups]))
+def _lazy_from_list(groups: list[list[Any]]) -> LazyPenalty:
+    stops, periods, since = (np.array([g[k] for g in groups], np.int64) for k in range(3))
+    lr = np.array([float.fromhex(g[3]) for g in groups])
+    return LazyPenalty(stops, periods, since, lr)

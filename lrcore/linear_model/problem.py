@@ -1,67 +1,138 @@
-"""What is learnt from: rows, targets and weights together."""
+"""What is minimised: rows and targets, a loss of each row, and a penalty of the weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lrcore.linear_model.engine import scaling
-from lrcore.linear_model.engine.design_matrix import Rows
-from lrcore.linear_model.engine.layout import Method
-from lrcore.linear_model.engine.reorder import Staged
+from lrcore.linear_model.engine.design_matrix import DesignMatrix, stacked
+from lrcore.losses import Loss
+from lrcore.penalties import ElasticNet
 
 
 @dataclass(frozen=True)
-class Data:
-    """Rows, targets, and weights of the rows.
+class Objective:
+    """Mean loss plus penalty, as a function of weights; intercepts are not penalised."""
 
-    Targets are (n_rows,), with one output each, or all n_outputs of a joint loss together: classes
-    by their numbers.
+    loss: Loss
+    penalty: ElasticNet
+    fit_intercept: bool = True
+    #: Factors of the features' penalties, (n_features,) float64; None: 1 each.
+    penalty_factors: np.ndarray | None = field(default=None, compare=False)
+
+    def penalty_value(self, w: np.ndarray) -> float:
+        """The penalty of weights, (n_outputs, n_features) float64, summed over outputs."""
+        return self.penalty.value(w, self._factors)
+
+    def subgradient(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """The shortest subgradient of the objective, where `gradient` is that of the mean loss."""
+        return self.penalty.subgradient(gradient, w, self._factors)
+
+    @property
+    def _factors(self) -> np.ndarray | float:
+        return 1.0 if self.penalty_factors is None else self.penalty_factors
+
+    def with_features(self, features: np.ndarray | None) -> Objective:
+        """The objective where features are numbered anew: their old numbers; None: as before."""
+        if features is None or self.penalty_factors is None:
+            return self
+        return replace(self, penalty_factors=self.penalty_factors[features])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows, targets and weights of the rows, and the objective.
+
+    Targets are a list of (n_rows,) arrays, each with one output, or with all outputs of a joint
+    loss (then they hold the numbers of the classes); `bundled` ones are (n_rows, n_outputs).
     """
 
-    rows: Rows
+    X: DesignMatrix
     targets: list[np.ndarray]
-    weight: np.ndarray | None
-    n_outputs: int = 1
+    sample_weight: np.ndarray | None
+    objective: Objective
 
-    def take(self, chosen: np.ndarray) -> Data:
-        """Some of the rows."""
-        weight = None if self.weight is None else self.weight[chosen]
-        targets = [y[chosen] for y in self.targets]
-        return Data(self.rows.take(chosen), targets, weight, self.n_outputs)
+    @property
+    def n_rows(self) -> int:
+        return self.X.shape[0]
 
-    def staged(self, staged: Staged) -> Data:
-        """The same in the order of a copy of the rows."""
-        weight = None if self.weight is None else self.weight[staged.order]
-        return Data(staged.rows, [y[staged.order] for y in self.targets], weight, self.n_outputs)
+    @property
+    def outputs_per_target(self) -> int:
+        """Outputs of one target: as many as classes for a joint loss, else 1."""
+        loss = self.objective.loss
+        return int(loss.parameter) if loss.joint else 1
 
-    def bundled(self, method: Method) -> Data:
-        """The same with the targets of a state's outputs side by side, (n_rows, n_outputs)."""
-        if method.n_losses == 1 or method.rate_factors:
+    @property
+    def total_weight(self) -> float:
+        """The sum of the rows' weights."""
+        return float(self.n_rows if self.sample_weight is None else np.sum(self.sample_weight))
+
+    def mean(self, of_rows: np.ndarray) -> float:
+        """The weighted mean of a number for each row."""
+        weight = self.sample_weight
+        weighted = weight is not None and bool(weight.any())
+        return float(np.average(of_rows, weights=weight if weighted else None))
+
+    def null_loss(self) -> float:
+        """Mean loss of weights of 0 over some of the rows; losses for classes have one value."""
+        loss, most = self.objective.loss, 1 if self.objective.loss.classifies else 1 << 16
+        every = max(1, self.n_rows // most)
+        weight = None if self.sample_weight is None or every > 1 else self.sample_weight
+        total = 0.0
+        for y in self.targets:
+            some = y[::every]
+            z = np.zeros((len(some), self.outputs_per_target) if loss.joint else some.shape)
+            value = loss.evaluate(z, some)[0]
+            total += float(np.average(value, axis=0, weights=weight).mean())
+        return total / len(self.targets)
+
+    # ---- parts and forms ------------------------------------------------------------------------
+
+    def take(self, chosen: np.ndarray) -> Problem:
+        """Some of the rows, copied."""
+        return self._rows(self.X.take(chosen), chosen)
+
+    def span(self, start: int, stop: int) -> Problem:
+        """Rows start to stop, not copied."""
+        return self._rows(self.X.span(start, stop), slice(start, stop))
+
+    def in_order(self, X: DesignMatrix, order: np.ndarray) -> Problem:
+        """The same rows in another order, in which X has them already."""
+        return self._rows(X, order)
+
+    def _rows(self, X: DesignMatrix, rows: np.ndarray | slice) -> Problem:
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return replace(self, X=X, targets=[y[rows] for y in self.targets], sample_weight=weight)
+
+    def without_weightless_rows(self) -> Problem:
+        """Without the rows of weight 0, so that a fit is what it would be had they been left out:
+        its order, batches, steps and rates."""
+        if self.sample_weight is None or self.sample_weight.all():
+            return self
+        return self.take(np.flatnonzero(self.sample_weight))
+
+    def bundled(self, n_targets: int) -> Problem:
+        """The targets of a state's outputs side by side, where there are several."""
+        if n_targets == 1:
             return self
         return replace(self, targets=[np.stack(self.targets, axis=1)])
 
-    def scaled(self, scale: np.ndarray | None, offset: int, block: int) -> Data:
-        """The same with columns divided by the scale, if there is one; see `scaling.scaled`."""
+    def scaled(self, scale: np.ndarray | None, offset: int, block: int) -> Problem:
+        """With a copy of X whose columns are divided by the scale; see `scaling.scaled`."""
         if scale is None:
             return self
-        return replace(self, rows=scaling.scaled(self.rows, scale, offset, block))
+        return replace(self, X=scaling.scaled(self.X, scale, offset, block))
 
-    def span(self, start: int, stop: int) -> Data:
-        """Rows start to stop, not copied."""
-        weight = None if self.weight is None else self.weight[start:stop]
-        targets = [y[start:stop] for y in self.targets]
-        return Data(self.rows.span(start, stop), targets, weight, self.n_outputs)
-
-    def counted(self) -> Data:
-        """Without the rows of weight 0, so that a fit is what it would be had they been left out:
-        its order, batches, steps and rates."""
-        if self.weight is None or self.weight.all():
-            return self
-        return self.take(np.flatnonzero(self.weight))
-
-    def mean(self, of_rows: np.ndarray) -> float:
-        """The mean of a number for each row, as the rows weigh."""
-        counts = self.weight is not None and bool(self.weight.any())
-        return float(np.average(of_rows, weights=self.weight if counts else None))
+    def followed_by(self, other: Problem) -> Problem:
+        """The rows of both, in this order."""
+        weight = None
+        if self.sample_weight is not None or other.sample_weight is not None:
+            each = (self, other)
+            weights = [
+                np.ones(p.n_rows) if p.sample_weight is None else p.sample_weight for p in each
+            ]
+            weight = np.concatenate(weights)
+        targets = [np.concatenate(pair) for pair in zip(self.targets, other.targets)]
+        return replace(self, X=stacked(self.X, other.X), targets=targets, sample_weight=weight)

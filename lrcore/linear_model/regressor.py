@@ -19,11 +19,12 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.base import LinearModel
-from lrcore.linear_model.engine.design_matrix import as_rows
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
 from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
-from lrcore.linear_model.problem import Data
+from lrcore.linear_model.parameters import SHARED, LossName
+from lrcore.linear_model.problem import Problem
 from lrcore.losses import Loss
 from lrcore.rules import Rule
 
@@ -68,6 +69,7 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
     """
 
     _default_loss = "squared_error"
+    _constraints = {"loss": LossName(classifies=False), **SHARED}
 
     epsilon: float
     quantile: float
@@ -104,50 +106,18 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         quantile: float = 0.5,
         power: float = 1.5,
     ) -> None:
-        super().__init__(
-            loss=loss,
-            solver=solver,
-            optimizer=optimizer,
-            lr=lr,
-            penalty=penalty,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            penalty_factors=penalty_factors,
-            scale=scale,
-            fit_intercept=fit_intercept,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            batch_size=batch_size,
-            block_size=block_size,
-            random_state=random_state,
-            tol=tol,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            average=average,
-            on_divergence=on_divergence,
-            n_threads=n_threads,
-            verbose=verbose,
-            epsilon=epsilon,
-            quantile=quantile,
-            power=power,
-        )
+        self._set_parameters(locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def _made_loss(self) -> Loss:
+    def _make_loss(self) -> Loss:
         check_loss_parameters(self._loss, self.epsilon, self.quantile, self.power)
         return losses.make(
             self._loss, epsilon=self.epsilon, quantile=self.quantile, power=self.power
         )
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        self._made_loss()
 
     @with_callbacks
     def fit(
@@ -164,18 +134,19 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         Of y, (n_rows, n_targets), each column is fitted by itself, in the same passes.
         """
         self._check_params()
-        rows = as_rows(X)
+        matrix = as_design_matrix(X)
         targets, single = self._targets(y)
-        check_lengths(rows, targets[0])
-        data = Data(rows, targets, check_weight(sample_weight, rows.shape[0]))
-        held_out = self._eval_data(eval_set, rows, lambda y: self._targets(y, len(targets))[0])
+        check_lengths(matrix, targets[0])
+        weight = check_weight(sample_weight, matrix.shape[0])
+        problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
+        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, len(targets))[0])
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
-        outcome = self._fit(data, callback, held_out, hooks)
-        hooks.end(outcome.fitted)
-        self._finish(outcome)
+        result = self._fit(problem, callback, held_out, hooks)
+        hooks.end(result.model)
+        self._finish(result)
         validate_data(self, X, reset=True, skip_check_array=True)
         self._single = single
-        self._end(outcome)
+        self._raise_if_interrupted(result)
         return self
 
     def _targets(self, y: Any, n_targets: int | None = None) -> tuple[list[np.ndarray], bool]:
@@ -184,31 +155,32 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         columns = [target] if target.ndim == 1 else [c.copy() for c in target.T]
         if n_targets is not None and len(columns) != n_targets:
             raise ValueError(f"y must have {n_targets} targets, got {len(columns)}")
-        check_domain(self._loss, self._made_loss(), columns)
+        check_domain(self._loss, self._make_loss(), columns)
         return columns, target.ndim == 1
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
         self._check_params()
-        first = not hasattr(self, "_fitted")
-        rows = self._rows_for_partial_fit(X, first)
-        targets, single = self._targets(y, None if first else self._fitted.n_outputs)
-        check_lengths(rows, targets[0])
-        weight = check_weight(sample_weight, rows.shape[0])
-        outcome = self._partial_fit(Data(rows, targets, weight), first)
-        self._finish(outcome)
+        first = not hasattr(self, "_trained")
+        matrix = self._stream_matrix(X, first)
+        targets, single = self._targets(y, None if first else self._trained.n_outputs)
+        check_lengths(matrix, targets[0])
+        weight = check_weight(sample_weight, matrix.shape[0])
+        problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
+        result = self._partial_fit(problem, first)
+        self._finish(result)
         if first:
             validate_data(self, X, reset=True, skip_check_array=True)
             self._single = single
-        self._end_of_stream(outcome)
+        self._raise_if_stream_interrupted(result)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was."""
-        margins = self._margins(X)
-        if self._fitted.method.loss.log_link:
-            margins = numerics.exp(margins).astype(margins.dtype)
-        return margins[:, 0] if self._single else margins
+        raw = self._raw_predictions(X)
+        if self._trained.objective.loss.log_link:
+            raw = numerics.exp(raw).astype(raw.dtype)
+        return raw[:, 0] if self._single else raw
 
     @property
     def coef_(self) -> Any:

@@ -1,96 +1,155 @@
-"""What a fit has come to: weights, and what goes on from them."""
+"""What a fit results in: the trained model, and a record of how it went."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lrcore.linear_model.engine import epoch as epochs
-from lrcore.linear_model.engine.design_matrix import Rows
-from lrcore.linear_model.engine.layout import Method, State
-from lrcore.linear_model.engine.replay_buffer import Pending
-from lrcore.linear_model.problem import Data
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
+from lrcore.linear_model.engine.epoch import apply_penalty
+from lrcore.linear_model.engine.layout import ModelState, UpdateConfig
+from lrcore.linear_model.engine.replay_buffer import ReplayBuffer
+from lrcore.linear_model.monitor.history import History
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.schedules import Plateau, Schedule
 
 
-class Fitted:
-    """The states of a fit, each with the outputs that move together, the method that made them,
-    the scale of X's columns, (n_features,), if they were divided by it, and the rows that a stream
-    goes over again, if there are any."""
+class TrainedModel:
+    """The weights of a fit, and everything that goes on from them.
+
+    Parameters
+    ----------
+    states : list of ModelState
+        Each with the outputs that are updated together.
+    objective : Objective
+    updates : UpdateConfig or None
+        None after a solver that does not step by an update rule.
+    scale : ndarray of shape (n_features,), optional
+        What the columns of X were divided by.
+    replay : ReplayBuffer, optional
+        The rows that a stream goes over again.
+    """
 
     def __init__(
-        self, states: list[State], method: Method, scale: np.ndarray | None = None,
-        pending: Pending | None = None,
+        self, states: list[ModelState], objective: Objective, updates: UpdateConfig | None = None,
+        scale: np.ndarray | None = None, replay: ReplayBuffer | None = None,
     ) -> None:  # fmt: skip
         self.states = states
-        self.method = method
+        self.objective = objective
+        self.updates = updates
         self.scale = scale
-        self.pending = pending
+        self.replay = replay
 
     @property
     def t(self) -> int:
         """Steps done."""
-        return self.states[0].base + self.states[0].step
+        return self.states[0].t
 
     @property
     def n_outputs(self) -> int:
         """Outputs of all states."""
-        return len(self.states) * self.method.n_outputs
+        return sum(state.n_outputs for state in self.states)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.states[0].array.dtype
 
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n_outputs, n_features), of X as it is, and (n_outputs,): every penalty paid, on copies
-        of the states where any is owed."""
-        settled = []
+        """(n_outputs, n_features), for X as it is, and (n_outputs,): with all penalties applied, on
+        copies of the states where one is due."""
+        found = []
         for state in self.states:
-            if state.debt.owed.any():
+            if state.lazy_penalty.is_due and self.updates is not None:
                 state = state.copy()
-                epochs.settle(state, self.method)
-            settled.append(state.averaged_weights)
-        both = settled[0] if len(settled) == 1 else np.concatenate(settled)
+                apply_penalty(state, self.objective, self.updates)
+            found.append(state.averaged_weights)
+        both = found[0] if len(found) == 1 else np.concatenate(found)
         of_columns = both[:, :-1] if self.scale is None else both[:, :-1] / self.scale
         return np.ascontiguousarray(of_columns), both[:, -1].copy()
 
-    def margins(self, rows: Rows, n_threads: int | None) -> np.ndarray:
-        """X @ weights.T + intercepts, (n_rows, n_outputs), in X's dtype."""
-        if self.n_outputs > 1 and rows.one_pass:
-            return rows.margins_of_several(*self._by_feature(rows.dtype), n_threads)
-        weights, intercepts = (part.astype(rows.dtype, copy=False) for part in self.weights)
-        columns = [rows.margins(w, float(b), n_threads) for w, b in zip(weights, intercepts)]
+    def raw_predictions(self, X: DesignMatrix, n_threads: int | None) -> np.ndarray:
+        """``X @ weights.T + intercepts``, (n_rows, n_outputs), in X's dtype."""
+        if self.n_outputs > 1 and X.sparse:
+            return X.raw_predictions_of_outputs(*self._by_feature(X.dtype), n_threads)
+        weights, intercepts = (part.astype(X.dtype, copy=False) for part in self.weights)
+        columns = [X.raw_predictions(w, float(b), n_threads) for w, b in zip(weights, intercepts)]
         return np.stack(columns, axis=1)
 
     def _by_feature(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Weights and intercepts as `Rows.margins_of_several` takes them: those of the state, if
+        """Weights and intercepts with the outputs of a feature side by side: those of the state, if
         they are what they should be, else a copy, made anew each time to save its memory."""
         state, n = self.states[0], self.n_outputs
-        paid = not state.debt.owed.any() and state.average is None and self.scale is None
-        if len(self.states) == 1 and paid and state.array.dtype == dtype:
+        plain = not state.lazy_penalty.is_due and state.average is None and self.scale is None
+        if len(self.states) == 1 and plain and state.by_feature and self.dtype == dtype:
             return state.array[:-1, :n], state.array[-1, :n].copy()
         weights, intercepts = (part.astype(dtype, copy=False) for part in self.weights)
         padded = np.zeros((weights.shape[1], -(-n // 8) * 8), dtype)
         padded[:, :n] = weights.T
         return padded[:, :n], intercepts
 
-    def row_losses(self, data: Data, n_threads: int | None) -> np.ndarray:
-        """(n_rows,): the mean over targets of each row's loss, with nothing learnt meanwhile."""
-        margins = self.margins(data.rows, n_threads).astype(np.float64)
-        loss, total, n_outputs = self.method.loss, np.zeros(len(margins)), data.n_outputs
-        for k, y in enumerate(data.targets):
-            z = margins[:, k * n_outputs : (k + 1) * n_outputs]
+    def row_losses(self, problem: Problem, n_threads: int | None) -> np.ndarray:
+        """(n_rows,): the mean over targets of each row's loss."""
+        raw = self.raw_predictions(problem.X, n_threads).astype(np.float64)
+        loss, total, n = self.objective.loss, np.zeros(len(raw)), problem.outputs_per_target
+        for k, y in enumerate(problem.targets):
+            z = raw[:, k * n : (k + 1) * n]
             total += loss.evaluate(z if loss.joint else z[:, 0], y)[0]
-        return total / len(data.targets)
+        return total / len(problem.targets)
 
-    def mean_loss(self, data: Data, n_threads: int | None) -> float:
+    def mean_loss(self, problem: Problem, n_threads: int | None) -> float:
         """Mean over rows and targets of the loss."""
-        return data.mean(self.row_losses(data, n_threads))
+        return problem.mean(self.row_losses(problem, n_threads))
 
-    def objective(self, data: Data, n_threads: int | None) -> float:
+    def objective_value(self, problem: Problem, n_threads: int | None) -> float:
         """What is minimised: the mean loss and the penalty, of the weights of scaled columns where
         they are, over targets."""
-        w, method = self.weights[0].astype(np.float64), self.method
+        w = self.weights[0].astype(np.float64)
         w = w if self.scale is None else w * self.scale
-        factors = 1.0 if method.factors is None else method.factors
-        penalty = method.l1 * (factors * np.abs(w)).sum()
-        penalty += method.l2 / 2 * (factors * np.square(w)).sum()
-        return self.mean_loss(data, n_threads) + float(penalty) / len(data.targets)
+        penalty = self.objective.penalty_value(w) / len(problem.targets)
+        return self.mean_loss(problem, n_threads) + penalty
+
+
+@dataclass
+class FitResult:
+    """A trained model and how its fit went.
+
+    Parameters
+    ----------
+    model : TrainedModel
+    loss_curve : list of float
+        The mean loss of each epoch, of each row just before it was learnt from.
+    stopping_curve : list of float
+        What was measured after each epoch to stop by it.
+    interrupted : bool
+        Whether Ctrl-C ended the fit.
+    dual_gap : float, optional
+        How far it is from the minimum, at most, over the objective.
+    n_rows : int
+        The rows that a stream learnt from.
+    lane_curves : ndarray of shape (n_epochs, n_lanes), optional
+        The summed losses of each epoch at each of several rates.
+    lr : float or Schedule, optional
+        The rate that was chosen, if one was.
+    lr_losses : ndarray, optional
+        What the model lost at each of several rates.
+    history : History
+        A record of each epoch.
+    plateau : Plateau, optional
+        The copy of the rule's Plateau that the fit has fed.
+    """
+
+    model: TrainedModel
+    loss_curve: list[float]
+    stopping_curve: list[float] = field(default_factory=list)
+    interrupted: bool = False
+    dual_gap: float | None = None
+    n_rows: int = 0
+    lane_curves: np.ndarray | None = None
+    lr: float | Schedule | None = None
+    lr_losses: np.ndarray | None = None
+    history: History = field(default_factory=History)
+    plateau: Plateau | None = None

@@ -1,7 +1,7 @@
 """One model at several rates, in one pass: each rate is an output of its own.
 
 Rows are read, checked, listed and shuffled once for all rates, and the weights that they touch lie
-side by side. A rate that runs away leaves the others alone: its loss is infinite.
+side by side. A rate at which the fit diverges leaves the others alone: its loss is infinite.
 """
 
 from __future__ import annotations
@@ -11,28 +11,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrcore import _core
-from lrcore.linear_model.engine.design_matrix import Rows
-from lrcore.linear_model.engine.layout import Average, Debt, Method, State
-from lrcore.linear_model.problem import Data
-from lrcore.linear_model.result import Fitted
-from lrcore.linear_model.solvers.stochastic import Fit, Outcome
+from lrcore import _backend
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
+from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateConfig, WeightAverage
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.result import FitResult, TrainedModel
+from lrcore.linear_model.solvers.base import SolverConfig
+from lrcore.linear_model.solvers.training import train
 
-#: The method for a rate.
-MethodOf = Callable[[float], Method]
-
-#: What came of the fit at a rate, by its place among them.
-OutcomeAt = Callable[[int], Outcome]
+#: The updates at a rate.
+UpdatesAt = Callable[[float], UpdateConfig]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Fits at several rates: what each lost, held out or else in its last epoch, the outcome by
-    place, and what each held-out row lost at each rate, (n_rates, n_rows)."""
+    """Fits at several rates: what each lost, on held-out rows or else in its last epoch; the result
+    of each, by its place; and what each held-out row lost at each rate, (n_rates, n_rows)."""
 
     rates: np.ndarray
     losses: np.ndarray
-    outcome_at: OutcomeAt
+    result_at: Callable[[int], FitResult]
     of_rows: np.ndarray | None
     interrupted: bool
 
@@ -42,29 +40,28 @@ class Sweep:
         return int(np.argmin(self.losses))
 
 
-def side_by_side(method: Method) -> bool:
+def side_by_side(objective: Objective, updates: UpdateConfig) -> bool:
     """Whether rates can be outputs: of one output, by a rule whose steps the rate multiplies."""
-    single = method.n_outputs == 1 and not method.loss.joint
-    multiplied = method.formula.__name__ != "FTRL" and not method.rule.travels
-    return _core.kernels is not None and single and multiplied
-
-
-def together(method_of: MethodOf, rates: np.ndarray) -> Method:
-    """The method with an output for each rate."""
-    factors = tuple(map(float, rates))
-    return replace(method_of(1.0), n_outputs=len(factors), rate_factors=factors)
+    single = updates.n_outputs == 1 and not objective.loss.joint
+    multiplied = updates.formula.__name__ != "FTRL" and not updates.rule.travels
+    return _backend.active.SEVERAL_RATES and single and multiplied
 
 
 def sweep(
-    how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray, held_out: Data | None
-) -> Sweep:
+    problem: Problem, config: SolverConfig, updates_at: UpdatesAt, rates: np.ndarray,
+    held_out: Problem | None, *, recovers: bool = False, diagnoses: bool = True,
+) -> Sweep:  # fmt: skip
     """Fit at each rate.
 
-    Raises FloatingPointError if all diverge.
+    Raises
+    ------
+    FloatingPointError
+        If the fit diverges at every rate.
     """
-    one_pass = len(rates) > 1 and len(data.targets) == 1 and side_by_side(method_of(1.0))
+    side = side_by_side(problem.objective, updates_at(1.0))
+    one_pass = len(rates) > 1 and len(problem.targets) == 1 and side
     fits = _in_one_pass if one_pass else _one_by_one
-    found = fits(how, method_of, data, rates, held_out)
+    found = fits(problem, config, updates_at, rates, held_out, recovers, diagnoses)
     losses = found.losses
     if held_out is not None and found.of_rows is not None:
         with np.errstate(over="ignore"):
@@ -79,58 +76,73 @@ def sweep(
 
 
 def _one_by_one(
-    how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray, held_out: Data | None
-) -> Sweep:
-    outcomes, losses = [], np.full(len(rates), np.inf)
-    of_rows = None if held_out is None else np.full((len(rates), held_out.rows.shape[0]), np.inf)
+    problem: Problem, config: SolverConfig, updates_at: UpdatesAt, rates: np.ndarray,
+    held_out: Problem | None, recovers: bool, diagnoses: bool,
+) -> Sweep:  # fmt: skip
+    results, losses = [], np.full(len(rates), np.inf)
+    of_rows = None if held_out is None else np.full((len(rates), held_out.n_rows), np.inf)
     for k, rate in enumerate(rates):
-        method = method_of(float(rate))
+        updates = updates_at(float(rate))
         try:
-            outcomes.append(how.run(method, data, None, None))
+            result = train(problem, updates, config, recovers=recovers, diagnoses=diagnoses)
         except FloatingPointError:
-            outcomes.append(Outcome(Fitted([], method), [], []))
+            results.append(FitResult(TrainedModel([], problem.objective, updates), []))
             continue
-        losses[k] = outcomes[-1].curve[-1]
+        results.append(result)
+        losses[k] = result.loss_curve[-1]
         if held_out is not None and of_rows is not None:
-            of_rows[k] = outcomes[-1].fitted.row_losses(held_out, how.n_threads)
-    stopped = any(outcome.interrupted for outcome in outcomes)
-    return Sweep(rates, losses, outcomes.__getitem__, of_rows, stopped)
+            of_rows[k] = result.model.row_losses(held_out, config.n_threads)
+    stopped = any(result.interrupted for result in results)
+    return Sweep(rates, losses, results.__getitem__, of_rows, stopped)
 
 
 def _in_one_pass(
-    how: Fit, method_of: MethodOf, data: Data, rates: np.ndarray, held_out: Data | None
-) -> Sweep:
-    method = together(method_of, rates)
-    whole = how.run(method, data, None, None)
+    problem: Problem, config: SolverConfig, updates_at: UpdatesAt, rates: np.ndarray,
+    held_out: Problem | None, recovers: bool, diagnoses: bool,
+) -> Sweep:  # fmt: skip
+    factors = tuple(map(float, rates))
+    updates = replace(updates_at(1.0), n_outputs=len(factors), lr_factors=factors)
+    whole = train(problem, updates, config, recovers=recovers, diagnoses=diagnoses)
     assert whole.lane_curves is not None
-    weight = data.rows.shape[0] if data.weight is None else float(np.sum(data.weight))
-    curves = whole.lane_curves[:, : len(rates)] / weight
+    curves = whole.lane_curves[:, : len(rates)] / problem.total_weight
 
-    def outcome_at(k: int) -> Outcome:
+    def result_at(k: int) -> FitResult:
         # Not before it is asked for: of a large model a copy takes as long as an epoch.
-        one = method_of(float(rates[k]))
-        states = [lane(state, method, k, one, data.rows) for state in whole.fitted.states]
-        fitted = Fitted(states, one, whole.fitted.scale)
-        return replace(whole, fitted=fitted, curve=curves[:, k].tolist(), lane_curves=None)
+        alone = updates_at(float(rates[k]))
+        lazy = lazy_penalty_of(problem)
+        states = [lane(s, updates, k, alone, problem.X, lazy) for s in whole.model.states]
+        model = TrainedModel(states, problem.objective, alone, whole.model.scale)
+        return replace(whole, model=model, loss_curve=curves[:, k].tolist(), lane_curves=None)
 
     of_rows = None
     if held_out is not None:
-        margins = whole.fitted.margins(held_out.rows, how.n_threads).astype(np.float64)
+        raw = whole.model.raw_predictions(held_out.X, config.n_threads).astype(np.float64)
+        loss = problem.objective.loss
         with np.errstate(over="ignore", invalid="ignore"):
-            lost = [method.loss.evaluate(z, held_out.targets[0])[0] for z in margins.T]
-        of_rows = np.stack(lost)
-    return Sweep(rates, curves[-1].copy(), outcome_at, of_rows, whole.interrupted)
+            of_rows = np.stack([loss.evaluate(z, held_out.targets[0])[0] for z in raw.T])
+    return Sweep(rates, curves[-1].copy(), result_at, of_rows, whole.interrupted)
 
 
-def lane(state: State, method: Method, k: int, one: Method, rows: Rows) -> State:
-    """The state of output k alone, of which everything is paid."""
-    alone = State.new(one, rows, Debt.new([rows.shape[1]], [rows.touched_per_row()]))
-    from_, to = method.columns, one.columns
-    for i in range(1 + len(one.formula.state)):
-        alone.columns[i] = state.columns[i * from_.lanes + k]
-    if to.stamp:
-        alone.columns[to.stamp] = state.columns[from_.stamp]
-    alone.step, alone.base = state.step, state.base
+def lazy_penalty_of(problem: Problem) -> LazyPenalty | None:
+    """When the penalty of a fresh state is applied; None without a penalty."""
+    if problem.objective.penalty.is_zero:
+        return None
+    return LazyPenalty.new([problem.X.shape[1]], [problem.X.touched_per_row()])
+
+
+def lane(
+    state: ModelState, updates: UpdateConfig, k: int, alone: UpdateConfig, X: DesignMatrix,
+    lazy_penalty: LazyPenalty | None,
+) -> ModelState:  # fmt: skip
+    """The state of output k alone, whose penalty has been applied."""
+    one = ModelState.new(alone, X, lazy_penalty)
+    from_, to = updates.layout, alone.layout
+    for i in range(1 + len(alone.formula.state)):
+        one.columns[i] = state.columns[i * from_.lanes + k]
+    if to.last_step:
+        one.columns[to.last_step] = state.columns[from_.last_step]
+    one.step, one.base = state.step, state.base
     if state.average is not None:
-        alone.average = Average(state.average.changes[:, k : k + 1].copy(), state.average.since)
-    return alone
+        changes = state.average.changes[:, k : k + 1].copy()
+        one.average = WeightAverage(changes, state.average.since)
+    return one

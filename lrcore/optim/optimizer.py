@@ -21,7 +21,7 @@ from lrcore.optim.options import (
     check_travel,
     kept_share,
 )
-from lrcore.optim.param_group import Group, grouped, overridden
+from lrcore.optim.param_group import ParamGroup, grouped, overridden
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import Rule, Travel
 
@@ -356,7 +356,9 @@ class Optimizer:
                 found[index] = value
         return found
 
-    def _new_groups(self, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]) -> list[Group]:
+    def _new_groups(
+        self, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]
+    ) -> list[ParamGroup]:
         averaged = self.ema is not None
         return grouped(self._params, rule, overrides, self.state_dtype is not None, averaged)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
@@ -10,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lrcore import _core
+from lrcore import _backend
 from lrcore._backend import threads
-from lrcore._core import cpu
-from lrcore._utils import numerics
+from lrcore._utils import bfloat16
 from lrcore._utils.arrays import aligned
-from lrcore.optim import bfloat16
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import Rule, Travel
-from lrcore.rules.formulas import adjust
 from lrcore.schedules import Plateau
 
 #: Steps whose coefficients are worked out at once, so that a step costs no schedule: as many as
@@ -26,7 +22,7 @@ from lrcore.schedules import Plateau
 TABLE_STEPS = (16, 1024)
 
 
-class Group:
+class ParamGroup:
     """Parameters of one dtype that one formula steps, in one region of threads.
 
     `indices` are their places among all parameters, `rules` their rules without repetition, `rows`
@@ -38,10 +34,10 @@ class Group:
     ) -> None:
         self.indices = indices
         self.params = [params.arrays[i] for i in indices]
-        self._extents = params.extents
+        self.extents = params.extents
         self.formula = chosen[0].formula
-        self.low = low
-        self._memory = self._new_words(chosen) if low else self._new_states(chosen)
+        self.bfloat16 = low
+        self.memory = self._new_words(chosen) if low else self._new_states(chosen)
         self.averages: list[np.ndarray] = []
         self._size = sum(array.size for array in self.params)
         self._work = self._size
@@ -85,16 +81,15 @@ class Group:
     @property
     def states(self) -> list[Any]:
         """For each parameter its states as rows, views; uint16 for bfloat16."""
-        return [bfloat16.states_of(words) for words in self._memory] if self.low else self._memory
+        return (
+            [bfloat16.states_of(words) for words in self.memory] if self.bfloat16 else self.memory
+        )
 
     @property
     def plan(self) -> Any:
-        """The compiled core's side of the group, made when it is first asked for."""
-        if self._plan is None and _core.kernels is not None:
-            index = _core.kernels.RULES[self.formula.__name__][0]
-            places = self.indices if self.low else None
-            lists = (self.params, self._memory, self.averages, self.rows)
-            self._plan = _core.kernels.Plan(index, *lists, *self._extents, places)
+        """The backend's side of the group, made when it is first asked for."""
+        if self._plan is None:
+            self._plan = _backend.active.step_plan(self)
             if len(self._tables):
                 self._plan.prepare(self._tables, self._adjustments, self._plain)
         return self._plan
@@ -104,12 +99,10 @@ class Group:
     ) -> bool:
         """The plain step by plain gradients in one call into the core; False if that cannot be."""
         plan = self._plan or self.plan
-        if plan is None:
-            return False
         offset = t - self._start
         if not 0 <= offset < len(self._tables):
             offset = self._prepare(t)
-        key = bfloat16.step_key(seed, t) if self.low else 0
+        key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
         count = threads.count(n_threads, self._size)
         done: bool = plan.advance(list(grads), offset, kept, key, check, count)
         return done
@@ -122,7 +115,7 @@ class Group:
         self.grads = list(grads)
         if checked:
             self._work = sum(g[1].size if isinstance(g, tuple) else g.size for g in grads)
-        held: bool = checked if self.plan is None else self.plan.hold(self.grads, checked)
+        held: bool = self.plan.hold(self.grads, checked)
         return held
 
     def release(self) -> None:
@@ -133,20 +126,12 @@ class Group:
 
     def all_finite(self, n_threads: int | None) -> bool:
         """Whether the gradients held have neither NaN nor infinity."""
-        if self._plan is None:
-            values = (g[1] if isinstance(g, tuple) else g for g in self.grads)
-            return all(bool(np.isfinite(each).all()) for each in values)
-        finite: bool = self._plan.all_finite(threads.count(n_threads, self._work))
+        finite: bool = self.plan.all_finite(threads.count(n_threads, self._work))
         return finite
 
     def square_sum(self, n_threads: int | None) -> float:
         """Sum of squares of the gradients held, float64: the same bits for any n_threads."""
-        if self._plan is None:
-            with cpu.Flushing():
-                return numerics.square_sum(
-                    [row for g in self.grads for row in (g[1] if isinstance(g, tuple) else [g])]
-                )
-        total: float = self._plan.square_sum(threads.count(n_threads, self._work))
+        total: float = self.plan.square_sum(threads.count(n_threads, self._work))
         return total
 
     def adjusted_square_sum(self, scale: float, limit: float, n_threads: int | None) -> float:
@@ -154,28 +139,14 @@ class Group:
         zero = np.zeros(1, np.int64)
         rows = np.concatenate([rule.adjustments(zero, np.zeros(1)) for rule in self.rules])
         rows[:, 2] = 1.0  # nothing shrinks yet
-        if self._plan is not None:
-            count = threads.count(n_threads, self._work)
-            total: float = self._plan.square_sum(count, rows, scale, limit)
-            return total
-        with cpu.Flushing():
-            found: list[np.ndarray] = []
-            for k, row in enumerate(self.rows):
-                _, w, g = self._operands(k)
-                how = (rows[row] * (scale, 1.0, 1.0)).astype(w.dtype)
-                g = adjust(how, w.dtype.type(limit), w, g)
-                pair = isinstance(self.grads[k], tuple)
-                found.extend(g.reshape(self.grads[k][1].shape) if pair else [g])
-            return numerics.square_sum(found)
+        count = threads.count(n_threads, self._work)
+        total: float = self.plan.square_sum(count, rows, scale, limit)
+        return total
 
     def change_sum(self, n_threads: int | None) -> float:
         """Sum of squares of how far the parameters are from their first state, likewise."""
-        if self.plan is not None:
-            total: float = self.plan.change_sum(threads.count(n_threads, self._size))
-            return total
-        with cpu.Flushing():
-            pairs = zip(self.params, self.states)
-            return numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
+        total: float = self.plan.change_sum(threads.count(n_threads, self._size))
+        return total
 
     @property
     def rule_averages(self) -> list[np.ndarray | None]:
@@ -189,16 +160,8 @@ class Group:
     ) -> None:  # fmt: skip
         """One step by the gradients held; kept is the share of the averages that stays."""
         offset = self._prepare(t, travel)
-        key = bfloat16.step_key(seed, t) if self.low else 0
-        if self._plan is not None:
-            count = threads.count(n_threads, self._work)
-            self._plan.step(offset, scale, limit, kept, key, count)
-            return
-        adjustments = None
-        if not self._plain or scale != 1.0 or limit != math.inf:
-            adjustments = self._adjustments[offset] * (scale, 1.0, 1.0)
-        with cpu.Flushing():
-            self._step_formulas(self._tables[offset], adjustments, limit, kept, key)
+        key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
+        self.plan.step(offset, scale, limit, kept, key, threads.count(n_threads, self._work))
 
     def _prepare(self, t: int, travel: Travel | None = None) -> int:
         """Where the coefficients of step t are; they are worked out for many steps at once, unless
@@ -220,54 +183,6 @@ class Group:
             self._plan.prepare(self._tables, self._adjustments, self._plain)
         return 0
 
-    # ---- the same in NumPy --------------------------------------------------------------------
-
-    def _step_formulas(
-        self, table: np.ndarray, adjustments: np.ndarray | None, limit: float, kept: float, key: int
-    ) -> None:
-        for k, (w, row) in enumerate(zip(self.params, self.rows)):
-            how = None if adjustments is None else adjustments[row].astype(w.dtype)
-            c = self.formula.row(table[row], w.dtype)
-            elements, flat, g = self._operands(k)
-            if how is not None:
-                g = adjust(how, w.dtype.type(limit), flat, g)
-            self._update(c, k, elements, flat, g, key)
-            if elements is not None:
-                w.reshape(-1)[elements] = flat
-            if self.averages:
-                average = self.averages[k].reshape(-1)
-                average[:] = w.dtype.type(kept) * average + w.dtype.type(1.0 - kept) * flat
-
-    def _operands(self, k: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-        """Which elements of parameter k the gradient is of, None for all; they themselves, a copy
-        if they are some; and the gradient, flat."""
-        w, g = self.params[k], self.grads[k]
-        flat, elements = w.reshape(-1), None
-        if isinstance(g, tuple):
-            width = g[1].shape[1]
-            elements = (g[0][:, None] * width + np.arange(width)).reshape(-1)
-            flat, g = flat[elements], g[1]
-        return elements, flat, g.reshape(-1).astype(w.dtype, copy=False)
-
-    def _update(
-        self, c: Any, k: int, elements: np.ndarray | None, w: np.ndarray, g: np.ndarray, key: int
-    ) -> None:
-        """Step w, the elements of parameter k, all of them if None."""
-        kept = self.states[k]
-        places = slice(None) if elements is None else elements
-        state = [bfloat16.widen(row[places]) if self.low else row[places] for row in kept]
-        self.formula.update(c, w, g, *state)
-        if elements is None:
-            elements = np.arange(w.size)
-        for name, row, new in zip(self.formula.state, kept, state):
-            if not self.low:
-                row[places] = new
-            elif name == self.formula.slow:
-                draws = bfloat16.draws(key, self.indices[k], elements)
-                row[places] = bfloat16.stochastic(new, draws)
-            else:
-                row[places] = bfloat16.nearest(new)
-
 
 def grouped(
     params: Parameters,
@@ -275,7 +190,7 @@ def grouped(
     overrides: Mapping[str, Mapping[str, Any]],
     low: bool,
     averaged: bool,
-) -> list[Group]:
+) -> list[ParamGroup]:
     """The parameters by dtype and formula, in order of first appearance.
 
     Raises
@@ -292,7 +207,7 @@ def grouped(
     for indices in places.values():
         if low:
             check_low(params.names[indices[0]], params.arrays[indices[0]], chosen[indices[0]])
-        group = Group(indices, params, [chosen[i] for i in indices], low)
+        group = ParamGroup(indices, params, [chosen[i] for i in indices], low)
         if averaged:
             group.averages = [array.copy() for array in group.params]
         groups.append(group)

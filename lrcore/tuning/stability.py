@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 
 from lrcore._utils.numerics import Floats
 from lrcore.linear_model.arguments import check_count, check_number, check_weight
-from lrcore.linear_model.engine.design_matrix import Rows, as_rows
+from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
 from lrcore.losses import ALL, Loss
 from lrcore.rules import SGD, Rule
 from lrcore.rules.base import check_flag
@@ -257,7 +257,7 @@ def estimate_lipschitz(
         raise ValueError("margin must be > 0, got 0; 0.05 is a common choice")
     check_flag("fit_intercept", fit_intercept)
     random = check_random_state(random_state)
-    rows = as_rows(X)
+    rows = as_design_matrix(X)
     weight = check_weight(sample_weight, rows.shape[0])
     shares = np.ones(rows.shape[0]) if weight is None else weight
     gram = _Gram(rows, shares / shares.sum(), bool(fit_intercept))
@@ -284,7 +284,7 @@ def _curvature(loss: str | Loss) -> float:
 class _Gram:
     """The mean of ``x x'`` over rows with these shares, by products with it."""
 
-    def __init__(self, rows: Rows, shares: Floats, intercept: bool) -> None:
+    def __init__(self, rows: DesignMatrix, shares: Floats, intercept: bool) -> None:
         self.rows, self.shares, self.intercept = rows, shares, intercept
         self.size = rows.shape[1] + intercept
         # Of sparse rows each chunk gives sums of all features, which should cost less than it does.

@@ -9,7 +9,7 @@ import numpy as np
 from lrcore.linear_model import LinearRegressor
 from lrcore.linear_model.arguments import check_labels, check_lengths, check_number, check_targets
 from lrcore.linear_model.base import LinearModel
-from lrcore.linear_model.engine.design_matrix import Rows, as_rows
+from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
 
 
 def check_has_rate(name: str, model: Any) -> None:
@@ -26,9 +26,9 @@ def check_has_rate(name: str, model: Any) -> None:
         )
 
 
-def checked_data(model: LinearModel, X: Any, y: Any) -> tuple[Rows, np.ndarray]:
+def checked_data(model: LinearModel, X: Any, y: Any) -> tuple[DesignMatrix, np.ndarray]:
     """The rows, and labels or targets, all of them checked, so that an error names the row."""
-    rows = as_rows(X)
+    rows = as_design_matrix(X)
     if isinstance(model, LinearRegressor):
         model._targets(y)
         y = check_targets(y)

@@ -11,7 +11,7 @@ from strategies import BUILDS, THREADS, equal_bits, vectors
 
 import lrcore
 from lrcore import AdaGrad, Adam, AdamW, Optimizer, RMSProp, _core
-from lrcore.optim import bfloat16
+from lrcore._utils import bfloat16
 
 LOW = {
     "AdaGrad": AdaGrad(lr=0.3, initial_accumulator=0.3),

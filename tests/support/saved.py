@@ -75,7 +75,7 @@ def models():
 
 def of_saved(model, more):
     """Digests of a model as it is, and of what it comes to with more rows."""
-    name = "dense float64" if model._fitted.states[0].array.dtype == np.float64 else KIND
+    name = "dense float64" if model.coef_.dtype == np.float64 else KIND
     X = problem(name, **SMALL)[0]
     first = of_model(model, X)
     return [first] if more is None else [first, of_model(model.partial_fit(*more), X)]

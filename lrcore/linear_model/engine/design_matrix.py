@@ -1,4 +1,4 @@
-"""Rows: a matrix in the form that the core reads, checked; never copied if it is already so."""
+"""X in the form that the kernels read: checked, and never copied where it is already so."""
 
 from __future__ import annotations
 
@@ -10,25 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from lrcore import _core
-from lrcore._backend import threads
+from lrcore import _backend
 from lrcore._utils import frames
-from lrcore.linear_model.engine import checks
-
-#: A model smaller than this stays in the cache nearest to the processor's core.
-CACHE_BYTES = 1 << 19
-
-#: Values of X whose weights are fetched beforehand where they do not fit that cache.
-AHEAD, AHEAD_OF_SEVERAL = 96, 24
 
 #: Values that are compared with 1 at a time.
-LOOK = 1 << 16
+COMPARED = 1 << 16
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-class Measures(NamedTuple):
-    """Of a row: mean sum of magnitudes, mean sum of squares, features shared with another."""
+class RowStatistics(NamedTuple):
+    """Means over rows: sum of magnitudes, sum of squares, and features shared with another row."""
 
     norm1: float
     norm2: float
@@ -36,7 +28,7 @@ class Measures(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rows:
+class DesignMatrix:
     """A CSR matrix (`indptr` and `indices` set) or a dense one (`values` two-dimensional).
 
     Values of a CSR matrix that are all 1 may be a view of a single number (`ones`): the core then
@@ -97,26 +89,26 @@ class Rows:
         span = slice(self.indptr[i], self.indptr[i + 1])
         return self.indices[span], self.values[span]
 
-    def take(self, chosen: np.ndarray) -> Rows:
+    def take(self, chosen: np.ndarray) -> DesignMatrix:
         """Some of the rows, copied."""
         shape = (len(chosen), self.shape[1])
         if self.indptr is None:
-            return Rows(shape, self.values[chosen])
+            return DesignMatrix(shape, self.values[chosen])
         part = sparse.csr_array((self.values, self.indices, self.indptr), self.shape)[chosen]
         values = ones(part.nnz, self.dtype) if all_ones(self.values) else part.data
-        return Rows(shape, values, part.indptr.astype(np.int64, copy=False), part.indices)
+        return DesignMatrix(shape, values, part.indptr.astype(np.int64, copy=False), part.indices)
 
-    def span(self, start: int, stop: int) -> Rows:
-        """Rows start to stop, not copied."""
+    def span(self, start: int, stop: int) -> DesignMatrix:
+        """DesignMatrix start to stop, not copied."""
         shape = (stop - start, self.shape[1])
         if self.indptr is None or self.indices is None:
-            return Rows(shape, self.values[start:stop])
+            return DesignMatrix(shape, self.values[start:stop])
         indptr = self.indptr[start : stop + 1]
         inner = slice(indptr[0], indptr[-1])
-        return Rows(shape, self.values[inner], indptr - indptr[0], self.indices[inner])
+        return DesignMatrix(shape, self.values[inner], indptr - indptr[0], self.indices[inner])
 
-    def measures(self) -> Measures:
-        """What a rule needs to know of the rows, from a sample.
+    def statistics(self) -> RowStatistics:
+        """What update rules need to know of the rows, from a sample.
 
         By exact summation: it is compared with thresholds, so it has to be the same on every
         machine.
@@ -125,7 +117,7 @@ class Rows:
         sample = np.abs(flat[:: max(1, flat.size // 4_096)].astype(np.float64))
         share = self.nnz_per_row / max(1, sample.size)
         norm1, norm2 = share * math.fsum(sample), share * math.fsum(sample * sample)
-        return Measures(norm1, norm2, self._overlap())
+        return RowStatistics(norm1, norm2, self._overlap())
 
     def _overlap(self) -> float:
         """Mean number of features that two rows share, from the pairs of at most 64 rows."""
@@ -137,7 +129,21 @@ class Rows:
         counts = np.unique(np.concatenate(touched), return_counts=True)[1]
         return float((counts * (counts - 1)).sum()) / (len(chosen) * (len(chosen) - 1))
 
-    def cuts(self, n_ranges: int) -> np.ndarray:
+    def with_used_features(self) -> tuple[DesignMatrix, np.ndarray | None]:
+        """Without the columns in which no row has an entry, and the old numbers of those that are
+        left; None if all are."""
+        if self.indices is None:
+            return self, None
+        used = np.zeros(self.shape[1], bool)
+        used[self.indices] = True
+        used[0] = True  # a matrix has one column at least
+        features = np.flatnonzero(used)
+        numbers = np.empty(self.shape[1], self.indices.dtype)
+        numbers[features] = np.arange(features.size)
+        shape = (self.shape[0], features.size)
+        return DesignMatrix(shape, self.values, self.indptr, numbers[self.indices]), features
+
+    def feature_ranges(self, n_ranges: int) -> np.ndarray:
         """Bounds of n_ranges ranges of features with about as many values in each."""
         n_features = self.shape[1]
         inner = np.arange(1, n_ranges)
@@ -149,59 +155,30 @@ class Rows:
             middle = sample[inner * sample.size // n_ranges]
         return np.concatenate(([0], middle, [n_features])).astype(np.int64)
 
-    def margins(self, weights: np.ndarray, intercept: float, n_threads: int | None) -> np.ndarray:
-        """X @ weights + intercept; weights of X's dtype. The bits depend on nothing else.
+    def raw_predictions(
+        self, weights: np.ndarray, intercept: float, n_threads: int | None
+    ) -> np.ndarray:
+        """``X @ weights + intercept``, (n_rows,); weights of X's dtype.
 
-        Rows that are not checked are safe: all margins of a CSR matrix that is damaged are NaN,
-        and so is that of a row with NaN, or infinite; with infinity either.
+        X need not have been checked: all raw predictions of a damaged CSR matrix are NaN, and that
+        of a row with NaN or infinity is NaN or infinite.
         """
-        out = np.empty(self.shape[0], self.dtype)
-        used = threads.count(n_threads, self.values.size)
-        if _core.kernels is None:
-            for row in range(self.shape[0]):
-                entries, x = self.row(row)
-                out[row] = np.add.reduce(x * weights[entries]) + self.dtype.type(intercept)
-        elif self.indptr is not None:
-            ahead = AHEAD if weights.nbytes > CACHE_BYTES else 0
-            if not _core.kernels.margins_csr(*self.csr, weights, intercept, out, ahead, used):
-                out[:] = np.nan
-        else:
-            _core.kernels.margins_dense(self.values, weights, intercept, out, used)
-        return out
+        return _backend.active.raw_predictions(self, weights, intercept, n_threads)
 
-    def combined(self, factors: np.ndarray) -> np.ndarray:
-        """The rows times their factors, (n_rows,) float64, summed up in float64 in their order."""
-        out = np.zeros(self.shape[1])
-        if _core.kernels is None:
-            for i, factor in enumerate(factors):
-                entries, x = self.row(i)
-                out[entries] += factor * x.astype(np.float64)
-        elif self.indptr is None:
-            _core.kernels.combine_dense(factors, self.values, out)
-        else:
-            _core.kernels.combine_csr(factors, *self.csr, out)
-        return out
-
-    @property
-    def one_pass(self) -> bool:
-        """Whether `margins_of_several` can be had: of sparse rows, from the core."""
-        return self.sparse and _core.kernels is not None
-
-    def margins_of_several(
+    def raw_predictions_of_outputs(
         self, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
     ) -> np.ndarray:
-        """The same of several outputs at once, with the same bits.
+        """The raw predictions of several outputs over sparse rows in one pass, with the same bits.
 
-        weights, of X's dtype, is (n_features, n_outputs); each of its rows lies in one piece, with
-        room for n_outputs to a multiple of eight.
+        weights, of X's dtype, is (n_features, n_outputs); each of its rows lies in one piece of
+        memory, with room for n_outputs to a multiple of eight.
         """
-        assert _core.kernels is not None
-        out = np.empty((self.shape[0], weights.shape[1]), self.dtype)
-        used = threads.count(n_threads, out.shape[1] * self.values.size)
-        ahead = AHEAD_OF_SEVERAL if weights.nbytes > CACHE_BYTES else 0
-        if not _core.kernels.margins_outputs(*self.csr, weights, intercepts, out, ahead, used):
-            out[:] = np.nan
-        return out
+        of_outputs = _backend.active.raw_predictions_of_outputs
+        return of_outputs(self, weights, intercepts, n_threads)
+
+    def weighted_sum(self, factors: np.ndarray) -> np.ndarray:
+        """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
+        return _backend.active.weighted_row_sum(self, factors)
 
 
 def ones(n: int, dtype: np.dtype[Any]) -> np.ndarray:
@@ -214,7 +191,7 @@ def all_ones(values: np.ndarray) -> bool:
     return values.strides == (0,)
 
 
-def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
+def as_design_matrix(X: Any, dtype: np.dtype[Any] | None = None) -> DesignMatrix:
     """Check X and put it in the core's form.
 
     Parameters
@@ -225,22 +202,22 @@ def as_rows(X: Any, dtype: np.dtype[Any] | None = None) -> Rows:
         from a file, but for `indptr` of int32, since the core reads int64. Values of a sparse
         matrix that are all 1, of whatever dtype, are neither copied nor read any more. Other
         sparse formats become CSR; rows are sorted and duplicates summed, on a copy.
-        Fortran-ordered arrays are copied, since rows have to be contiguous. Of frames see
-        `lrcore.frames`.
+        Fortran-ordered arrays are copied, since rows have to be contiguous. For frames see
+        `lrcore._utils.frames`.
     dtype : dtype, optional
         The dtype to convert to, that of a model.
 
     Raises
     ------
     ValueError, TypeError
-        If X does not do; the message names the row and the column.
+        If X cannot be used; the message names the row and the column.
     """
-    rows, names = formed(X, dtype)
-    return checked(rows, names)
+    matrix, names = converted(X, dtype)
+    return validated(matrix, names)
 
 
-def formed(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[Rows, list[Any] | None]:
-    """X in the core's form, and the names of its columns; what it holds is not looked at."""
+def converted(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[DesignMatrix, list[Any] | None]:
+    """X in the kernels' form, and the names of its columns; its values are not checked."""
     names = None
     if frames.is_frame(X):
         names, X = list(X.columns), frames.as_matrix(X, dtype)
@@ -256,19 +233,19 @@ def formed(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[Rows, list[Any] 
             "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row"
         )
     _check_shape(array.shape)
-    return Rows(array.shape, _plain(array, _target(array.dtype, dtype))), names
+    return DesignMatrix(array.shape, _plain(array, _target(array.dtype, dtype))), names
 
 
-def checked(rows: Rows, names: list[Any] | None) -> Rows:
+def validated(matrix: DesignMatrix, names: list[Any] | None) -> DesignMatrix:
     """The rows, if all numbers are finite and indices lie within X; sorted, duplicates summed."""
-    shape, values, indptr, indices = rows.shape, rows.values, rows.indptr, rows.indices
+    shape, values, indptr, indices = matrix.shape, matrix.values, matrix.indptr, matrix.indices
     if indptr is None or indices is None:
-        first = checks.first_nonfinite(values.reshape(-1))
+        first = _backend.active.first_nonfinite(values.reshape(-1))
         if first >= 0:
             row, column = divmod(first, shape[1])
             _refuse(values[row, column], row, column, names)
-        return rows
-    problem, row = checks.inspect_csr(indptr, indices, shape[1])
+        return matrix
+    problem, row = _backend.active.inspect_csr(indptr, indices, shape[1])
     if problem == "range":
         raise ValueError(
             f"X has an index outside 0 to {shape[1] - 1} in row {row}; the CSR matrix is damaged"
@@ -279,16 +256,16 @@ def checked(rows: Rows, names: list[Any] | None) -> Rows:
         X.sum_duplicates()
         indptr, indices = X.indptr.astype(np.int64, copy=False), X.indices
         values = ones(X.nnz, values.dtype) if _are_ones(X.data) else X.data
-        rows = Rows(shape, values, indptr, indices)
+        matrix = DesignMatrix(shape, values, indptr, indices)
     if not all_ones(values):
-        first = checks.first_nonfinite(values)
+        first = _backend.active.first_nonfinite(values)
         if first >= 0:
             row = int(np.searchsorted(indptr, first, side="right")) - 1
             _refuse(values[first], row, int(indices[first]), names)
-    return rows
+    return matrix
 
 
-def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> Rows:
+def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> DesignMatrix:
     _check_kind(X.dtype)
     _check_shape(X.shape)
     X = X.tocsr()
@@ -307,13 +284,13 @@ def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> Rows:
         # What lies before the first row or after the last belongs to none.
         span = slice(indptr[0], indptr[-1])
         indptr, indices, values = indptr - indptr[0], indices[span], values[span]
-    return Rows(X.shape, values, indptr, indices)
+    return DesignMatrix(X.shape, values, indptr, indices)
 
 
 def _are_ones(values: np.ndarray) -> bool:
     """Whether all values are 1; of others the first few tell, as a rule."""
     return bool(values.size) and all(
-        np.all(values[k : k + LOOK] == 1) for k in range(0, values.size, LOOK)
+        np.all(values[k : k + COMPARED] == 1) for k in range(0, values.size, COMPARED)
     )
 
 
@@ -357,3 +334,23 @@ def _refuse(value: float, row: int, column: int, names: list[Any] | None) -> Non
         f"X has {kind} in row {row}, column {where}; drop the row, or fill it in with "
         "sklearn.impute.SimpleImputer"
     )
+
+
+def stacked(a: DesignMatrix, b: DesignMatrix) -> DesignMatrix:
+    """The rows of both, sparse if the second are."""
+    shape = (a.shape[0] + b.shape[0], a.shape[1])
+    if b.indptr is None or b.indices is None:
+        if a.indices is not None:
+            csr = (a.values, a.indices, a.indptr)
+            a = DesignMatrix(a.shape, sparse.csr_array(csr, a.shape).toarray())
+        return DesignMatrix(shape, np.concatenate([a.values, b.values]))
+    if a.indptr is None or a.indices is None:
+        csr = sparse.csr_array(a.values)
+        a = DesignMatrix(a.shape, csr.data, csr.indptr.astype(np.int64), csr.indices)
+    assert a.indptr is not None
+    assert a.indices is not None
+    indptr = np.append(a.indptr, a.indptr[-1] + b.indptr[1:])
+    values = np.concatenate([a.values, b.values])
+    if all_ones(a.values) and all_ones(b.values):
+        values = ones(len(values), a.dtype)
+    return DesignMatrix(shape, values, indptr, np.concatenate([a.indices, b.indices]))

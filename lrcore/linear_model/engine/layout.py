@@ -1,4 +1,4 @@
-"""The state of a linear model: what is minimised and how, and the arrays that it moves."""
+"""How a linear model lies in memory, how it is updated, and the arrays that an epoch moves."""
 
 from __future__ import annotations
 
@@ -11,27 +11,46 @@ import numpy as np
 
 from lrcore._utils import numerics
 from lrcore._utils.arrays import aligned
-from lrcore.linear_model.engine.design_matrix import Rows
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 from lrcore.rules import Rule, Travel
 from lrcore.rules.formulas import Formula
 
 
-class Columns(NamedTuple):
-    """Columns of the model's array; stamp and gradient are 0 where a fit has none.
+class ModelLayout(NamedTuple):
+    """Columns of the model's array: weights, the rule's states, then `last_step`, in which step a
+    feature was last updated, and `gradient`, its sum over a mini-batch; these two are 0 where a fit
+    has none.
 
     With several outputs weights, states and gradients have `lanes` columns each, the outputs to
     a multiple of eight.
     """
 
     width: int
-    stamp: int
+    last_step: int
     gradient: int
     lanes: int = 1
+
+    @classmethod
+    def of(cls, formula: type[Formula], n_outputs: int, mini_batch: bool) -> ModelLayout:
+        """The layout for an update formula and a number of outputs."""
+        lanes = 1 if n_outputs == 1 else -(-n_outputs // 8) * 8
+        width = lanes * (1 + len(formula.state))
+        last_step, gradient = bool(formula.decay), lanes * mini_batch
+        if lanes == 1:
+            gradient_at = (width + last_step) * mini_batch
+            return cls(width + last_step + gradient, width * last_step, gradient_at)
+        last_step_at = (width + gradient) * last_step
+        return cls(width + gradient + last_step, last_step_at, width * mini_batch, lanes)
 
     def part(self, i: int) -> slice:
         """The columns of state i, of the weights if i is 0."""
         return slice(i * self.lanes, (i + 1) * self.lanes)
+
+    @property
+    def slot(self) -> int:
+        """Columns from one feature to the next where they are side by side."""
+        return slot_width(self.width)
 
 
 def slot_width(width: int) -> int:
@@ -41,75 +60,57 @@ def slot_width(width: int) -> int:
 
 
 @dataclass(frozen=True)
-class Method:
-    """What is minimised and how, without the data."""
+class UpdateConfig:
+    """How the weights are updated: by which rule, by how many rows at a time, which averages."""
 
-    loss: Loss
     rule: Rule
-    l1: float
-    l2: float
-    intercept: bool
     batch_size: int
     block_size: int
+    #: Outputs of a state, which are updated together.
     n_outputs: int = 1
     #: Steps before the first whose weights count in the average; None for no average.
     averaged_from: int | None = None
-    #: Factors of the features' penalties, (n_features,) float64; None: 1 each.
-    factors: np.ndarray | None = field(default=None, compare=False)
-    #: Whether columns are divided by the largest magnitude seen in them.
-    scaled: bool = False
     #: Factors of the rule's rate, where outputs are one target at several rates; None: one rate.
-    rate_factors: tuple[float, ...] | None = None
+    lr_factors: tuple[float, ...] | None = None
 
     @property
-    def penalised(self) -> bool:
-        return self.l1 > 0 or self.l2 > 0
-
-    @property
-    def mean(self) -> bool:
-        """Mini-batches instead of online updates."""
+    def mini_batch(self) -> bool:
+        """Whether a step is by the mean gradient of several rows."""
         return self.batch_size > 1
 
     @property
     def stream_block(self) -> int:
         """Rows of which a stream always learns as one block or batch, whatever calls they come
         in: blocks are powers of two, so that they end together."""
-        return self.batch_size if self.mean else 1 << (self.block_size.bit_length() - 1)
+        return self.batch_size if self.mini_batch else 1 << (self.block_size.bit_length() - 1)
 
     @cached_property
     def formula(self) -> type[Formula]:
+        """The rule's element formula for linear models."""
         formula = self.rule.linear_formula
         assert formula is not None, self.rule  # the estimators refuse the others
         return formula
 
     @cached_property
-    def columns(self) -> Columns:
-        lanes = 1 if self.n_outputs == 1 else -(-self.n_outputs // 8) * 8
-        width = lanes * (1 + len(self.formula.state))
-        stamp, gradient = bool(self.formula.decay), lanes * self.mean
-        if lanes == 1:
-            return Columns(width + stamp + gradient, width * stamp, (width + stamp) * self.mean)
-        return Columns(
-            width + gradient + stamp, (width + gradient) * stamp, width * self.mean, lanes
-        )
+    def layout(self) -> ModelLayout:
+        """Where a state keeps what this rule needs."""
+        return ModelLayout.of(self.formula, self.n_outputs, self.mini_batch)
 
-    @property
-    def n_losses(self) -> int:
+    def n_targets(self, loss: Loss) -> int:
+        """Numbers in the target of a row: one for each output, unless all outputs have one."""
+        return 1 if loss.joint or self.lr_factors else self.n_outputs
+
+    def n_losses(self, loss: Loss) -> int:
         """Losses of a row: one for each output, unless it is one of all."""
-        return 1 if self.loss.joint else self.n_outputs
-
-    @property
-    def slot(self) -> int:
-        """Columns from one feature to the next where they are side by side."""
-        return slot_width(self.columns.width)
+        return 1 if loss.joint else self.n_outputs
 
     @property
     def decay(self) -> float:
-        """What the state is multiplied by in an idle step."""
+        """What the state is multiplied by in a step that does not touch the feature."""
         return float(getattr(self.rule, self.formula.decay)) if self.formula.decay else 1.0
 
     @cached_property
-    def powers(self) -> np.ndarray:
+    def decay_powers(self) -> np.ndarray:
         """decay**k for k, 1024 k and 1024**2 k, k < 1024: two products give any power."""
         if self.decay == 1.0:
             return np.ones(3 * 1024)
@@ -117,50 +118,57 @@ class Method:
         return np.concatenate([numerics.power(self.decay, k << shift) for shift in (0, 10, 20)])
 
 
-def aligned_zeros(shape: tuple[int, int], dtype: Any) -> np.ndarray:
-    """Zeros that start on a cache line."""
-    return aligned(shape[0] * shape[1], dtype, zeros=True).reshape(shape)
-
-
-#: Rows from one payment of the penalties to the next, at least; and how often, on average, a
-#: feature is touched in between. Measured on text: payments then take a quarter of the time, and
-#: the objective is within 1e-3 of that of payments four times as often.
+#: Rows between two applications of the penalty, at least; and how often, on average, a feature is
+#: touched in between. Measured on text: the penalty then takes a quarter of the time of an epoch,
+#: and the objective is within 1e-3 of that of applications four times as often.
 MIN_PERIOD, TOUCHES = 64, 1.0
 
 
 @dataclass(frozen=True)
-class Debt:
-    """What features owe of the penalties, group by group.
+class LazyPenalty:
+    """When the penalty of many steps is applied at once, group by group of the features.
 
-    A payment reads every feature of a group, so it waits for enough rows. Group k are the
-    features below `stops[k]` that are in no group before; it pays every `periods[k]` rows, and
-    owes for `unpaid[k]` rows now, whose rates (times their weights) sum to `owed[k]`.
+    To apply it reads every feature of a group, so it waits for enough rows. Group k are the
+    features below `stops[k]` that are in no group before; its penalty is applied every `periods[k]`
+    rows. `rows_since[k]` rows have passed since the last time, whose rates, times the rows'
+    weights, sum to `accumulated_lr[k]`.
     """
 
     stops: np.ndarray
     periods: np.ndarray
-    unpaid: np.ndarray
-    owed: np.ndarray
+    rows_since: np.ndarray
+    accumulated_lr: np.ndarray
 
     @classmethod
-    def new(cls, stops: Any, values: Any) -> Debt:
-        """Groups that owe nothing yet; `values` is how many of a row's lie in each, on average."""
+    def new(cls, stops: Any, values: Any) -> LazyPenalty:
+        """Groups before the first row; `values` is how many of a row's each has, on average."""
         stops, values = np.asarray(stops, np.int64), np.asarray(values, float)
         periods = TOUCHES * np.diff(stops, prepend=0) / np.maximum(values, 1e-9)
         periods = np.clip(periods, MIN_PERIOD, 1e15).astype(np.int64)
         return cls(stops, periods, np.zeros(len(stops), np.int64), np.zeros(len(stops)))
 
-    def copy(self) -> Debt:
-        return Debt(self.stops, self.periods, self.unpaid.copy(), self.owed.copy())
+    @property
+    def is_due(self) -> bool:
+        """Whether some step's penalty has not been applied."""
+        return bool(self.accumulated_lr.any())
+
+    def add(self, rates: np.ndarray, n_rows: int) -> None:
+        """Take note of n_rows rows whose steps have these rates, times the rows' weights."""
+        self.accumulated_lr[:] += float(np.cumsum(rates)[-1])
+        self.rows_since[:] += n_rows
+
+    def copy(self) -> LazyPenalty:
+        since = self.rows_since.copy(), self.accumulated_lr.copy()
+        return LazyPenalty(self.stops, self.periods, *since)
 
     def clear(self) -> None:
-        """Everything is paid."""
-        self.unpaid[:] = 0
-        self.owed[:] = 0.0
+        """Everything has been applied."""
+        self.rows_since[:] = 0
+        self.accumulated_lr[:] = 0.0
 
 
 @dataclass
-class Average:
+class WeightAverage:
     """Polyak's average of the weights over the steps after the first `since`.
 
     `changes`, (n_features + 1, lanes), holds for each weight the sum of every change times the
@@ -180,48 +188,55 @@ class Average:
 
 
 @dataclass
-class Pace:
-    """What the rates of a rule that travels are multiplied by, the same for all outputs of a state.
+class DoGSums:
+    """What DoG's rate follows from, the same for all outputs of a state.
 
-    `sums` are the squared norms of all gradients summed up, the largest distance from 0 so far, and
-    the squared distance now: the core brings them forward from block to block. What it cannot see
-    is measured now and then, at step `measured` for the last time.
+    `sums` are the squared norms of all gradients summed up, the largest distance of the weights
+    from 0, and their squared distance now: the core brings them forward from block to block. The
+    distance, which the core estimates, is measured now and then, at step `measured` for the last
+    time.
     """
 
     sums: np.ndarray
     measured: int = 0
 
     @classmethod
-    def new(cls, rule: Rule) -> Pace | None:
-        """At the start, which is 0; None for rules that do not travel."""
+    def new(cls, rule: Rule) -> DoGSums | None:
+        """Before the first step, at weights of 0; None for other rules."""
         if not rule.travels:
             return None
-        travel = rule.set_out(0.0)
-        return cls(np.array([travel.squares, travel.distance, 0.0]))
+        start = rule.set_out(0.0)
+        return cls(np.array([start.squares, start.distance, 0.0]))
 
     @property
-    def travel(self) -> Travel:
-        """So far."""
+    def so_far(self) -> Travel:
+        """What the rule works out its rate from."""
         return Travel(float(self.sums[1]), float(self.sums[0]))
 
-    def measure(self, square_sum: float, step: int) -> None:
-        """Take the squared distance for what it is."""
-        self.sums[1] = max(self.sums[1], math.sqrt(square_sum))
-        self.sums[2] = square_sum
+    def measure(self, sum_of_squares: float, step: int) -> None:
+        """Replace the estimated squared distance by the true one."""
+        self.sums[1] = max(self.sums[1], math.sqrt(sum_of_squares))
+        self.sums[2] = sum_of_squares
         self.measured = step
 
-    def copy(self) -> Pace:
-        return Pace(self.sums.copy(), self.measured)
+    def copy(self) -> DoGSums:
+        return DoGSums(self.sums.copy(), self.measured)
+
+
+def aligned_zeros(shape: tuple[int, int], dtype: Any) -> np.ndarray:
+    """Zeros that start on a cache line."""
+    return aligned(shape[0] * shape[1], dtype, zeros=True).reshape(shape)
 
 
 @dataclass
-class State:
-    """Outputs of a linear model that move together: weights, rule state, bookkeeping, and where
+class ModelState:
+    """Outputs of a linear model that are updated together: weights, the rule's state, and where
     the run is.
 
     `array` is (n_features + 1, slot) for sparse rows or several outputs, (width, n_features + 1)
-    for dense rows and one; the last feature is the intercept. Blocks of `block` rows go on until
-    step `until`: a stream takes this from call to call, so that it does not matter where calls end.
+    for dense rows and one; the last feature is the intercept. `base + step` steps are done. Blocks
+    of `block` rows go on until step `until`: a stream keeps both from call to call, so that it does
+    not matter where calls end.
     """
 
     array: np.ndarray
@@ -230,37 +245,45 @@ class State:
     n_outputs: int = 1
     step: int = 0
     base: int = 0
-    debt: Debt = field(default_factory=lambda: Debt.new([], []))
+    lazy_penalty: LazyPenalty = field(default_factory=lambda: LazyPenalty.new([], []))
     block: int = 1
     until: int = 0
-    average: Average | None = None
-    pace: Pace | None = None
+    average: WeightAverage | None = None
+    dog: DoGSums | None = None
 
     @classmethod
-    def new(cls, method: Method, rows: Rows, debt: Debt | None = None) -> State:
-        """All zeros, laid out for sparse or dense rows; owes a copy of debt if penalised."""
-        place, n = method.columns, rows.shape[1] + 1
-        by_feature = rows.sparse or method.n_outputs > 1
-        shape = (n, method.slot) if by_feature else (place.width, n)
-        array = aligned_zeros(shape, rows.dtype)
-        state = cls(array, place.width, by_feature, method.n_outputs, pace=Pace.new(method.rule))
-        if debt is not None and method.penalised:
-            state.debt = debt.copy()
-        for i, name in enumerate(method.formula.state, start=1):
-            state.columns[place.part(i)] = method.rule.initial_state(name, np.zeros(1, rows.dtype))
-        if place.gradient:
-            state.columns[place.gradient : place.gradient + place.lanes] = -0.0
-        state.begin_average(method)
+    def new(
+        cls, updates: UpdateConfig, X: DesignMatrix, lazy_penalty: LazyPenalty | None = None
+    ) -> ModelState:
+        """All zeros, laid out for sparse or dense rows; has a copy of lazy_penalty if given."""
+        layout, n = updates.layout, X.shape[1] + 1
+        by_feature = X.sparse or updates.n_outputs > 1
+        shape = (n, layout.slot) if by_feature else (layout.width, n)
+        array = aligned_zeros(shape, X.dtype)
+        state = cls(array, layout.width, by_feature, updates.n_outputs)
+        state.dog = DoGSums.new(updates.rule)
+        if lazy_penalty is not None:
+            state.lazy_penalty = lazy_penalty.copy()
+        for i, name in enumerate(updates.formula.state, start=1):
+            state.columns[layout.part(i)] = updates.rule.initial_state(name, np.zeros(1, X.dtype))
+        if layout.gradient:
+            state.columns[layout.gradient : layout.gradient + layout.lanes] = -0.0
+        state.begin_average(updates)
         return state
 
-    def begin_average(self, method: Method) -> None:
-        """Keep an average from now on, or none, as the method has it."""
-        if method.averaged_from is None:
+    def begin_average(self, updates: UpdateConfig) -> None:
+        """Keep an average from now on, or none."""
+        if updates.averaged_from is None:
             self.average = None
         elif self.average is None:
-            lanes = method.columns.lanes
+            lanes = updates.layout.lanes
             changes = np.zeros((self.columns.shape[1], lanes), self.columns.dtype)
-            self.average = Average(changes, max(self.base + self.step, method.averaged_from))
+            self.average = WeightAverage(changes, max(self.t, updates.averaged_from))
+
+    @property
+    def t(self) -> int:
+        """Steps done."""
+        return self.base + self.step
 
     @property
     def columns(self) -> np.ndarray:
@@ -276,12 +299,12 @@ class State:
     def averaged_weights(self) -> np.ndarray:
         """The weights that a model of this state has: their average where there is one."""
         w = self.weights
-        return w.copy() if self.average is None else self.average.of(w, self.base + self.step)
+        return w.copy() if self.average is None else self.average.of(w, self.t)
 
     def rate(self, rule: Rule) -> float:
-        """That of the last step."""
-        last = np.array([max(0, self.base + self.step - 1)])
-        return float(rule.rates(last)[0]) * (rule.pace(self.pace.travel) if self.pace else 1.0)
+        """The rate of the last step."""
+        last = np.array([max(0, self.t - 1)])
+        return float(rule.rates(last)[0]) * (rule.pace(self.dog.so_far) if self.dog else 1.0)
 
     def lay_out(self, sparse: bool) -> None:
         """Columns of a feature side by side for sparse rows or several outputs, else each
@@ -297,9 +320,34 @@ class State:
         self.by_feature = by_feature
         self.columns[...] = old
 
-    def copy(self) -> State:
+    def copy(self) -> ModelState:
         array = aligned_zeros(self.array.shape, self.array.dtype)
         array[...] = self.array
-        average = self.average and replace(self.average, changes=self.average.changes.copy())
-        pace = self.pace and self.pace.copy()
-        return replace(self, array=array, debt=self.debt.copy(), average=average, pace=pace)
+        changes = None if self.average is None else self.average.changes.copy()
+        return self._with(array, changes)
+
+    def part(self, features: np.ndarray) -> ModelState:
+        """A copy with these features alone."""
+        array = self.array[features] if self.by_feature else self.array[:, features]
+        changes = None if self.average is None else self.average.changes[features]
+        return self._with(array, changes)
+
+    def put_back(self, features: np.ndarray, before: ModelState) -> None:
+        """Undo all steps since `before` was copied of these features, the only changed ones."""
+        if self.by_feature and before.by_feature:
+            self.array[features] = before.array
+        else:
+            self.columns[:, features] = before.columns
+        if self.average is not None and before.average is not None:
+            self.average.changes[features] = before.average.changes
+        self.step, self.base = before.step, before.base
+        self.block, self.until = before.block, before.until
+        self.lazy_penalty = before.lazy_penalty.copy()
+        self.dog = before.dog and before.dog.copy()
+
+    def _with(self, array: np.ndarray, changes: np.ndarray | None) -> ModelState:
+        average = None
+        if self.average is not None and changes is not None:
+            average = replace(self.average, changes=changes)
+        lazy, dog = self.lazy_penalty.copy(), self.dog and self.dog.copy()
+        return replace(self, array=array, lazy_penalty=lazy, average=average, dog=dog)

@@ -1,8 +1,8 @@
 """Sparse rows put in an order that suits the cache, before a fit of several epochs.
 
 Rows are copied in a random order, so that epochs can read runs of them from memory in one go; and
-features are numbered anew, the frequent ones first, so that they share cache lines and the ones
-that never come up take no room. It costs about as much as an epoch or two and a copy of X.
+features are numbered anew, the frequent ones first, so that they share cache lines and those that
+no row has take no room. It costs about as much as an epoch or two and a copy of X.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
-from lrcore import _core
-from lrcore.linear_model.engine.design_matrix import CACHE_BYTES, Rows, all_ones, ones
-from lrcore.linear_model.engine.layout import Debt, Method, State
+from lrcore import _backend
+from lrcore.linear_model.engine.design_matrix import DesignMatrix, all_ones, ones
+from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateConfig
 
 #: Epochs from which the copy pays: in time for mini-batches, whose slots are large; for online
-#: epochs in the objective, since features that come up often can pay their penalties often.
+#: epochs in the objective, since the penalty of frequent features can be applied often.
 MIN_EPOCHS, MIN_EPOCHS_BATCHES = 20, 8
 
 #: Values of X up to which a copy is made.
@@ -25,28 +24,24 @@ MAX_VALUES = 1 << 28
 
 
 @dataclass(frozen=True)
-class Staged:
-    """`rows` are those of the original named by `order`; its `features` are the new ones' old
-    numbers, None where nothing has changed."""
+class ReorderedData:
+    """`X` has the rows of the original named by `order`; `features` are the old numbers of its
+    features, None where they have not changed."""
 
-    rows: Rows
+    X: DesignMatrix
     order: np.ndarray
     features: np.ndarray | None
-    debt: Debt
+    lazy_penalty: LazyPenalty
 
-    def renumber(self, method: Method) -> Method:
-        """The method, whose penalties' factors go by features, for the rows' numbering."""
-        if self.features is None or method.factors is None:
-            return method
-        return replace(method, factors=method.factors[self.features])
-
-    def unstage(self, state: State, method: Method, original: Rows) -> State:
-        """The state, all paid, in the original numbering."""
+    def restored(
+        self, state: ModelState, updates: UpdateConfig, original: DesignMatrix
+    ) -> ModelState:
+        """The state, whose penalty has been applied, with the features' original numbers."""
         if self.features is None:
             return state
-        debt = Debt.new([original.shape[1]], [original.nnz_per_row])
-        whole = State.new(method, original, debt)
-        whole = replace(whole, step=state.step, base=state.base, pace=state.pace)
+        lazy = LazyPenalty.new([original.shape[1]], [original.nnz_per_row])
+        whole = ModelState.new(updates, original, lazy if len(state.lazy_penalty.stops) else None)
+        whole = replace(whole, step=state.step, base=state.base, dog=state.dog)
         whole.array[self.features, : state.width] = state.array[:-1, : state.width]
         whole.array[-1] = state.array[-1]
         if whole.average is not None and state.average is not None:
@@ -56,52 +51,39 @@ class Staged:
         return whole
 
 
-def worthwhile(rows: Rows, n_epochs: int, batches: bool) -> bool:
+def worthwhile(X: DesignMatrix, n_epochs: int, mini_batch: bool) -> bool:
     """Whether a copy of the rows pays."""
     return (
-        rows.sparse
-        and n_epochs >= (MIN_EPOCHS_BATCHES if batches else MIN_EPOCHS)
-        and rows.values.size <= MAX_VALUES
-        and rows.shape[1] < 1 << 31
+        X.sparse
+        and n_epochs >= (MIN_EPOCHS_BATCHES if mini_batch else MIN_EPOCHS)
+        and X.values.size <= MAX_VALUES
+        and X.shape[1] < 1 << 31
     )
 
 
-def stage(rows: Rows, order: np.ndarray, slot_bytes: int) -> Staged:
-    """A copy of the rows in this order; features are renumbered where their slots, of slot_bytes,
-    would not fit the cache."""
-    assert rows.indptr is not None
-    assert rows.indices is not None
-    n_rows, n_features = rows.shape
-    if _core.kernels is None:
-        # Not for speed here: only so that both backends meet the same rows in the same order.
-        copy = sparse.csr_matrix((rows.values, rows.indices, rows.indptr), rows.shape)[order]
-        staged = Rows(rows.shape, copy.data, copy.indptr.astype(np.int64), copy.indices)
-        return Staged(staged, order, None, Debt.new([n_features], [rows.nnz_per_row]))
-    numbers, features = np.empty(0, np.int32), None
-    if n_features * slot_bytes > CACHE_BYTES:
-        numbers, features = np.zeros(n_features, np.int32), np.empty(n_features, np.int32)
-        n_features = max(1, _core.kernels.number_features(rows.indices, numbers, features))
-        features = features[:n_features].copy()
-    indptr = np.empty(n_rows + 1, np.int64)
-    n_values, given = rows.values.size, not all_ones(rows.values)
-    indices, totals = np.empty(n_values, np.int32), np.zeros(33, np.int64)
-    values = np.empty(n_values, rows.dtype) if given else ones(n_values, rows.dtype)
-    new_values = values if given else np.empty(0, rows.dtype)
-    _core.kernels.arrange(order, *rows.csr, numbers, indptr, indices, new_values, totals)
-    staged = Rows((n_rows, n_features), values, indptr, indices)
+def reorder(X: DesignMatrix, order: np.ndarray, slot_bytes: int) -> ReorderedData:
+    """A copy of the rows in this order; features are numbered anew where their slots, of
+    slot_bytes each, would not fit the cache."""
+    n_rows, one_value = X.shape[0], all_ones(X.values)
+    csr, features, counts = _backend.active.reordered_rows(X, order, slot_bytes, one_value)
+    values, indices, indptr = csr
+    if one_value:
+        values = ones(len(indices), X.dtype)
+    n_features = X.shape[1] if features is None else len(features)
+    reordered = DesignMatrix((n_rows, n_features), values, indptr, indices)
     if features is None:
-        return Staged(staged, order, None, Debt.new([n_features], [rows.nnz_per_row]))
-    return Staged(staged, order, features, _groups(n_features, totals, n_rows))
+        return ReorderedData(reordered, order, None, LazyPenalty.new([n_features], [X.nnz_per_row]))
+    return ReorderedData(reordered, order, features, _groups(n_features, counts, n_rows))
 
 
-def _groups(n_features: int, totals: np.ndarray, n_rows: int) -> Debt:
-    """Groups of features of like frequency, as they are numbered: below 1024, 2048, 4096, ...
+def _groups(n_features: int, counts: np.ndarray, n_rows: int) -> LazyPenalty:
+    """Groups of features of similar frequency, as they are numbered: below 1024, 2048, 4096, ...
 
-    totals counts the values whose feature's number has so many bits.
+    counts has the number of values whose feature's number has so many bits.
     """
     bits = (n_features - 1).bit_length()
     if bits <= 10:
-        return Debt.new([n_features], [totals.sum() / n_rows])
+        return LazyPenalty.new([n_features], [counts.sum() / n_rows])
     stops = np.minimum(1 << np.arange(10, bits + 1), n_features)
-    values = np.concatenate([[totals[:11].sum()], totals[11 : bits + 1]])
-    return Debt.new(stops, values / n_rows)
+    values = np.concatenate([[counts[:11].sum()], counts[11 : bits + 1]])
+    return LazyPenalty.new(stops, values / n_rows)

@@ -1,4 +1,4 @@
-"""A fit as others see it while it runs: events for its callback, and what is kept of each epoch."""
+"""The callback of a fit: the events that it is called with, and the history of the epochs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from lrcore.linear_model.arguments import check_number
-from lrcore.linear_model.monitor.gradient_stats import Look
+from lrcore.linear_model.engine.epoch import Chunk
+from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
+from lrcore.linear_model.monitor.gradient_stats import LazyStats
 from lrcore.linear_model.monitor.history import History
 
 Callback = Callable[["Event"], Any]
 
 
 class Control:
-    """What a callback asks of the fit that it watches."""
+    """What a callback asks of its fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale_rate: Callable[[float], None] | None = None) -> None:
         self.stopped = False
-        self.scale_rate: Callable[[float], None] | None = None
+        self.scale_rate = scale_rate
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class Event:
     -----
     `gradient_norm`, `update_ratio` and `saturated` are worked out when they are read, and cost
     nothing otherwise: from the chunk's rows, at the end of an epoch from all rows, which takes
-    about half as long as the epoch. They are to be read while the callback runs, since the weights
-    move on then, and have the same bits for any number of threads. Penalties that are not paid yet
-    do not count.
+    about half as long as the epoch. They have to be read while the callback runs, since the weights
+    move on afterwards, and have the same bits for any number of threads. A penalty that has not
+    been applied yet does not count.
 
     Examples
     --------
@@ -80,7 +82,7 @@ class Event:
     objective: float | None = None
     held_out_loss: float | None = None
     _control: Control = field(default_factory=Control, repr=False, compare=False)
-    _look: Look | None = field(default=None, repr=False, compare=False)
+    _stats: LazyStats | None = field(default=None, repr=False, compare=False)
 
     @property
     def end_of_epoch(self) -> bool:
@@ -91,21 +93,21 @@ class Event:
     def gradient_norm(self) -> float:
         """2-norm of the gradient of the objective over these rows, all outputs together; of the
         shortest subgradient where an l1 penalty has a kink. NaN with ``solver="dual"``."""
-        return math.nan if self._look is None else self._look.gradient_norm
+        return math.nan if self._stats is None else self._stats.gradient_norm
 
     @property
     def update_ratio(self) -> float:
         """2-norm of what has changed in the weights since this was last read, over that of the
         weights. NaN the first time, which there is nothing to compare with, and with
         ``solver="dual"``. Reading it keeps a copy of the weights."""
-        return math.nan if self._look is None else self._look.update_ratio
+        return math.nan if self._stats is None else self._stats.update_ratio
 
     @property
     def saturated(self) -> float:
         """Share of these rows' margins from which next to nothing is learnt: the slope of the loss
         is below 0.01 there. NaN for regression, whose slopes have units, and with
         ``solver="dual"``."""
-        return math.nan if self._look is None else self._look.saturated
+        return math.nan if self._stats is None else self._stats.saturated
 
     def stop(self) -> None:
         """End the fit after the rows at hand, as if ``max_iter`` had been reached.
@@ -146,94 +148,101 @@ class Event:
 
 
 class Hooks:
-    """What else hears of the epochs of a fit: nobody."""
+    """Calls for another library's callbacks; these do nothing."""
 
     def begin_epoch(self) -> None:
-        """An epoch begins, or begins anew."""
+        """An epoch begins, or begins again."""
 
-    def end_epoch(self, now: Callable[[], Any]) -> bool:
-        """An epoch is done, after which the model would be `now`; returns whether to stop."""
+    def end_epoch(self, model: Callable[[], Any]) -> bool:
+        """An epoch is done; `model` makes what it has come to. Returns whether to stop."""
         return False
 
-    def end(self, fitted: Any) -> None:
+    def end(self, model: Any) -> None:
         """The fit is done."""
 
 
-class Watch:
-    """Makes the events of a fit and hands them to its callback; writes its history.
+class CallbackMonitor(Monitor):
+    """Makes the events of a fit and hands them to its callback and hooks; writes its history.
 
-    The event of an epoch's last chunk waits for what is measured after the epoch.
+    The event of an epoch's last chunk waits for what is measured after the epoch. `stats` makes the
+    statistics of some rows, of all if None; `scale_rate` multiplies all rates, where there are any.
     """
 
     def __init__(
         self,
         callback: Callback | None,
         max_iter: int,
-        look: Callable[[np.ndarray | None], Look] | None = None,
         hooks: Hooks | None = None,
+        stats: Callable[[np.ndarray | None], LazyStats] | None = None,
+        scale_rate: Callable[[float], None] | None = None,
     ) -> None:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of an event, got {callback!r}")
         self._callback = callback
         self._max_iter = max_iter
-        self._look = look
+        self._make_stats = stats
         self._start = time.perf_counter()
-        self.control = Control()
+        self._control = Control(scale_rate=scale_rate)
+        self._hooks = Hooks() if hooks is None else hooks
         self._at: dict[str, Any] = {}
-        self.hooks = Hooks() if hooks is None else hooks
-        self.history = History()
+        self._history = History()
 
     @property
     def stopped(self) -> bool:
         """Whether the callback has asked for the end of the fit."""
-        return self.control.stopped
+        return self._control.stopped
 
-    def after_chunk(
-        self, epoch: int, step: int, rate: float, loss: float, chunk: np.ndarray, rows: int,
-        n_rows: int,
-    ) -> None:  # fmt: skip
-        """Take note of a chunk, the rows named, of an epoch of n_rows."""
+    def before_epoch(self) -> None:
+        self._hooks.begin_epoch()
+
+    def after_chunk(self, epoch: int, chunk: Chunk) -> Decision:
         self._at = {
-            "step": step, "epoch": epoch, "rate": rate, "loss": loss, "rows": rows, "n_rows": n_rows
+            "step": chunk.step, "epoch": epoch, "rate": chunk.rate, "loss": chunk.loss,
+            "rows": chunk.n_rows_done, "n_rows": chunk.n_rows,
         }  # fmt: skip
-        if rows < n_rows:
-            self._tell({}, chunk)
+        if chunk.n_rows_done < chunk.n_rows:
+            self._tell({}, chunk.rows)
+        return STOP if self.stopped else CONTINUE
 
-    def after_epoch(self, measured: dict[str, float], now: Callable[[], Any]) -> None:
-        """Take note of the end of an epoch, when the model would be `now`, and of what was measured
-        then, "objective" or "held_out_loss". One that was cut short has been told of already."""
+    def after_epoch(self, progress: Progress) -> Decision:
+        # The event of a chunk that cut the epoch short has been handed over already.
         at, seconds = self._at, self._seconds
         whole = at["rows"] == at["n_rows"]
+        measured = {} if progress.cut_short else progress.measured_now
         read = self._tell(measured, None) if whole else {}
-        self.history.add(
+        self._history.add(
             step=at["step"], epoch=at["epoch"] + 1, rate=at["rate"], loss=at["loss"],
             seconds=seconds, **measured, **read,
         )  # fmt: skip
-        if whole and self.hooks.end_epoch(now):
-            self.control.stopped = True
+        if whole and self._hooks.end_epoch(progress.model):
+            self._control.stopped = True
+        return STOP if self.stopped else CONTINUE
+
+    def after_roll_back(self, to_epoch: int) -> None:
+        del self._history.records[to_epoch:]
 
     def close(self) -> History:
         """The fit is over: let go of it, and give its history."""
-        self.control.scale_rate = None
-        return self.history.close()
+        self._control.scale_rate = None
+        return self._history.close()
 
     @property
     def _seconds(self) -> float:
         return time.perf_counter() - self._start
 
-    def _tell(self, measured: dict[str, Any], chunk: np.ndarray | None) -> dict[str, float]:
+    def _tell(self, measured: dict[str, Any], rows: np.ndarray | None) -> dict[str, float]:
         """Call the callback, whose statistics are of these rows, of all if None; returns what it
         has read of those that histories keep."""
         if self._callback is None:
             return {}
-        look = None if self._look is None else self._look(chunk)
+        stats = None if self._make_stats is None else self._make_stats(rows)
         event = Event(
             max_iter=self._max_iter, seconds=self._seconds, **self._at, **measured,
-            _control=self.control, _look=look,
+            _control=self._control, _stats=stats,
         )  # fmt: skip
         try:
             self._callback(event)
         finally:
-            if look is not None:
-                look.close()
-        return {} if look is None else look.read
+            if stats is not None:
+                stats.close()
+        return {} if stats is None else stats.read

@@ -1,5 +1,4 @@
-"""Statistics of gradients and margins, for a callback that asks for them: worked out when they are
-read, and only then."""
+"""Statistics of gradients and raw predictions for a callback, worked out when they are read."""
 
 from __future__ import annotations
 
@@ -9,85 +8,72 @@ from functools import cached_property
 import numpy as np
 
 from lrcore._utils.numerics import Floats
-from lrcore.linear_model.engine.epoch import Pass
-from lrcore.linear_model.engine.layout import Method, State
-from lrcore.linear_model.problem import Data
+from lrcore.linear_model.engine.layout import ModelState
+from lrcore.linear_model.problem import Objective, Problem
 
-#: Slopes of a loss for classes below this count as none.
+#: Gradients of a loss for classes below this count as 0.
 FLAT = 0.01
 
 
-class Statistics:
-    """Of one fit: its states, which go on moving, and its data."""
+class GradientStats:
+    """Statistics of one fit, whose states go on moving."""
 
     def __init__(
-        self, passes: Pass, states: list[State], data: Data, n_threads: int | None
-    ) -> None:
-        self.passes = passes
+        self, objective: Objective, states: list[ModelState], problem: Problem,
+        n_threads: int | None,
+    ) -> None:  # fmt: skip
+        self.objective = objective
         self.states = states
-        self.data = data
+        self.problem = problem
         self.n_threads = n_threads
         self._before: list[Floats] | None = None
 
-    @property
-    def method(self) -> Method:
-        """What is minimised."""
-        return self.passes.method
-
-    def look(self, chunk: np.ndarray | None) -> Look:
+    def of_rows(self, chunk: np.ndarray | None) -> LazyStats:
         """The statistics of the rows named, of all if None, by the weights now."""
-        return Look(self, chunk)
+        return LazyStats(self, chunk)
 
-    def margins(self, data: Data, weights: list[np.ndarray] | None = None) -> list[Floats]:
+    def raw_predictions(
+        self, problem: Problem, weights: list[np.ndarray] | None = None
+    ) -> list[Floats]:
         """(n_rows, n_outputs) for each state, by its weights unless others are given."""
-        found = []
+        found, X = [], problem.X
         for each in weights or [state.weights for state in self.states]:
-            each = np.ascontiguousarray(each, data.rows.dtype)
-            z = [data.rows.margins(w[:-1], float(w[-1]), self.n_threads) for w in each]
+            each = np.ascontiguousarray(each, X.dtype)
+            z = [X.raw_predictions(w[:-1], float(w[-1]), self.n_threads) for w in each]
             found.append(np.stack(z, axis=1).astype(np.float64))
         return found
 
-    def slopes(self, data: Data, margins: list[Floats]) -> list[Floats]:
-        """Derivatives of the loss by the margins, (n_rows, n_outputs) for each state."""
-        loss = self.method.loss
+    def loss_gradients(self, problem: Problem, raw: list[Floats]) -> list[Floats]:
+        """Derivatives of the loss by the raw predictions, (n_rows, n_outputs) for each state."""
+        loss = self.objective.loss
         return [
             loss.evaluate(z, y if loss.joint else y.reshape(z.shape))[1]
-            for z, y in zip(margins, data.targets)
+            for z, y in zip(raw, problem.targets)
         ]
 
-    def gradients(self, data: Data, slopes: list[Floats]) -> list[Floats]:
-        """Gradients of the objective over rows with these slopes, (n_outputs, n_features + 1) for
-        each state, the last that of the intercept."""
-        weight = np.ones(data.rows.shape[0]) if data.weight is None else data.weight
+    def gradients(self, problem: Problem, loss_gradients: list[Floats]) -> list[Floats]:
+        """Gradients of the objective over rows with these derivatives of the loss, (n_outputs,
+        n_features + 1) for each state, the last that of the intercept."""
+        weight = np.ones(problem.n_rows) if problem.sample_weight is None else problem.sample_weight
         share = weight / np.sum(weight)
         found = []
-        for state, of_state in zip(self.states, slopes):
+        for state, of_state in zip(self.states, loss_gradients):
             gradient = np.zeros(state.weights.shape)
             for k, w in enumerate(state.weights):
                 factors = share * of_state[:, k]
-                of_loss = data.rows.combined(factors)
-                gradient[k, :-1] = self._penalised(of_loss, w[:-1].astype(np.float64))
-                gradient[k, -1] = np.sum(factors) if self.method.intercept else 0.0
+                of_loss = problem.X.weighted_sum(factors)
+                w = w[:-1].astype(np.float64)
+                gradient[k, :-1] = self.objective.subgradient(of_loss, w)
+                gradient[k, -1] = np.sum(factors) if self.objective.fit_intercept else 0.0
             found.append(gradient)
         return found
 
-    def _penalised(self, gradient: Floats, w: Floats) -> Floats:
-        """The gradient of the objective: the shortest one where there are several."""
-        method = self.method
-        factors = 1.0 if method.factors is None else method.factors
-        gradient = gradient + method.l2 * factors * w
-        if not method.l1:
-            return gradient
-        l1 = method.l1 * factors
-        at_zero = np.sign(gradient) * np.maximum(np.abs(gradient) - l1, 0.0)
-        return np.asarray(np.where(w == 0, at_zero, gradient + l1 * np.sign(w)))
-
-    def saturated(self, slopes: list[Floats]) -> float:
-        """Share of the margins at which the loss is flat; of a joint loss, of the rows."""
-        loss = self.method.loss
+    def saturated(self, loss_gradients: list[Floats]) -> float:
+        """Share of the raw predictions at which the loss is flat; of a joint loss, of the rows."""
+        loss = self.objective.loss
         if not loss.classifies:
             return math.nan
-        flat = [np.abs(each) < FLAT for each in slopes]
+        flat = [np.abs(each) < FLAT for each in loss_gradients]
         return float(np.mean([each.all(axis=1) if loss.joint else each for each in flat]))
 
     def update_ratio(self) -> float:
@@ -101,35 +87,35 @@ class Statistics:
         return math.sqrt(change / size) if size > 0 else 0.0
 
 
-class Look:
-    """The statistics at one moment, until it is over."""
+class LazyStats:
+    """The statistics at one moment, until the weights move on."""
 
-    def __init__(self, statistics: Statistics, chunk: np.ndarray | None) -> None:
-        self._statistics: Statistics | None = statistics
+    def __init__(self, stats: GradientStats, chunk: np.ndarray | None) -> None:
+        self._stats: GradientStats | None = stats
         self._chunk = chunk
 
     @property
-    def _now(self) -> Statistics:
-        if self._statistics is None:
+    def _now(self) -> GradientStats:
+        if self._stats is None:
             raise RuntimeError(
                 "gradient_norm, update_ratio and saturated must be read while the callback runs: "
                 "the weights have moved on since"
             )
-        return self._statistics
+        return self._stats
 
     @cached_property
-    def _data(self) -> Data:
-        data = self._now.data
-        return data if self._chunk is None else data.take(self._chunk)
+    def _problem(self) -> Problem:
+        problem = self._now.problem
+        return problem if self._chunk is None else problem.take(self._chunk)
 
     @cached_property
-    def _slopes(self) -> list[Floats]:
+    def _loss_gradients(self) -> list[Floats]:
         now = self._now
-        return now.slopes(self._data, now.margins(self._data))
+        return now.loss_gradients(self._problem, now.raw_predictions(self._problem))
 
     @cached_property
     def gradient_norm(self) -> float:
-        gradients = self._now.gradients(self._data, self._slopes)
+        gradients = self._now.gradients(self._problem, self._loss_gradients)
         return math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
 
     @cached_property
@@ -138,7 +124,7 @@ class Look:
 
     @cached_property
     def saturated(self) -> float:
-        return self._now.saturated(self._slopes)
+        return self._now.saturated(self._loss_gradients)
 
     @property
     def read(self) -> dict[str, float]:
@@ -148,6 +134,6 @@ class Look:
 
     def close(self) -> None:
         """Let go of the fit; what was read stays."""
-        self._statistics = self._chunk = None
-        for name in ("_data", "_slopes"):
+        self._stats = self._chunk = None
+        for name in ("_problem", "_loss_gradients"):
             self.__dict__.pop(name, None)

@@ -18,10 +18,10 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing."""
+        """What estimators inherit where scikit-learn has no callbacks."""
 
     def with_callbacks(method: Any) -> Any:
-        """The method."""
+        """The method as it is, where scikit-learn has no callbacks."""
         return method
 
 
@@ -45,14 +45,14 @@ class _Tasks(Hooks):
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(**self._told)
 
-    def end_epoch(self, now: Callable[[], Any]) -> bool:
+    def end_epoch(self, model: Callable[[], Any]) -> bool:
         epoch, self._epoch = self._epoch, None
-        return bool(self._end(epoch, now))
+        return bool(self._end(epoch, model))
 
-    def end(self, fitted: Any) -> None:
-        self._end(self._fit, lambda: fitted)
+    def end(self, model: Any) -> None:
+        self._end(self._fit, lambda: model)
 
-    def _end(self, task: Any, now: Callable[[], Any]) -> Any:
+    def _end(self, task: Any, trained: Callable[[], Any]) -> Any:
         model, X = self._told["estimator"], self._told["X"]
 
         def attributes() -> dict[str, Any]:
@@ -60,7 +60,7 @@ class _Tasks(Hooks):
             validate_data(blank, X, reset=True, skip_check_array=True)
             names = ("n_features_in_", "feature_names_in_")
             of_rows = {name: vars(blank)[name] for name in names if name in vars(blank)}
-            return {"_fitted": now(), "n_iter_": 1, **of_rows, **self._known}
+            return {"_trained": trained(), "n_iter_": 1, **of_rows, **self._known}
 
         return task.call_on_fit_task_end(**self._told, reconstruction_attributes=attributes)
 

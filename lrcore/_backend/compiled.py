@@ -1,0 +1,373 @@
+"""The compiled backend: arrays and plain numbers handed to the kernels of one build of the core.
+
+`lrcore._backend.numpy` has the same functions and classes. Callers have checked everything.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from lrcore import _core
+from lrcore._backend.threads import ThreadTuner, count
+
+#: A model smaller than this stays in the cache nearest to the processor's core.
+CACHE_BYTES = 1 << 19
+
+#: Whether a model can be fitted at several rates in one pass, and whether trial fits that look for
+#: a rate take no time that matters.
+SEVERAL_RATES = SEARCHES_LR = True
+
+#: Values of X whose weights are fetched beforehand by predictions where they do not fit the cache.
+AHEAD, AHEAD_OF_OUTPUTS = 96, 24
+
+#: Values of X that a row must have before the processor finds its features early enough alone.
+LONG_ROW = 64
+
+#: Values of X in a block: their features, a cache line each, stay in the second-level cache from
+#: the raw predictions to the update.
+BLOCK_VALUES = 4_000
+
+#: Values of X that an epoch fetches beforehand, of sparse rows with their features, of dense rows.
+EPOCH_AHEAD, EPOCH_AHEAD_DENSE = 2 * BLOCK_VALUES, 1 << 16
+
+#: Values behind the end of a list that a kernel may read.
+LIST_MARGIN = 64
+
+
+def _kernels() -> Any:
+    return _core.kernels
+
+
+# ---- checks and orders ------------------------------------------------------------------------
+
+
+def first_nonfinite(values: np.ndarray, n_threads: int | None = None) -> int:
+    """Index of the first NaN or infinity of a float32 or float64 vector, -1 if there is none."""
+    check = _kernels().first_nonfinite[_core.FUSED[values.dtype.char]]
+    return int(check(values, count(n_threads, values.size)))
+
+
+def inspect_csr(indptr: np.ndarray, indices: np.ndarray, n_features: int) -> tuple[str, int]:
+    """What is wrong with a CSR matrix: ("", -1), ("order", row) or ("range", row).
+
+    ``"order"`` means that a row's indices do not rise strictly: unsorted, or with duplicates.
+    """
+    found: tuple[str, int] = _kernels().inspect_csr(indptr, indices, n_features)
+    return found
+
+
+def shuffle(order: np.ndarray, seed: int) -> None:
+    """Shuffle in place: Fisher and Yates, driven by splitmix64."""
+    _kernels().shuffle(order, seed)
+
+
+# ---- functions of a design matrix -------------------------------------------------------------
+
+
+def raw_predictions(
+    X: Any, weights: np.ndarray, intercept: float, n_threads: int | None
+) -> np.ndarray:
+    """``X @ weights + intercept``, weights of X's dtype; NaN everywhere if the CSR is damaged."""
+    out = np.empty(X.shape[0], X.dtype)
+    used = count(n_threads, X.values.size)
+    if X.indptr is None:
+        _kernels().margins_dense(X.values, weights, intercept, out, used)
+        return out
+    ahead = AHEAD if weights.nbytes > CACHE_BYTES else 0
+    if not _kernels().margins_csr(*X.csr, weights, intercept, out, ahead, used):
+        out[:] = np.nan
+    return out
+
+
+def raw_predictions_of_outputs(
+    X: Any, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
+) -> np.ndarray:
+    """The raw predictions of several outputs over sparse rows, with the bits of one at a time.
+
+    weights, of X's dtype, is (n_features, n_outputs); each of its rows lies in one piece of memory,
+    with room for n_outputs to a multiple of eight.
+    """
+    out = np.empty((X.shape[0], weights.shape[1]), X.dtype)
+    used = count(n_threads, out.shape[1] * X.values.size)
+    ahead = AHEAD_OF_OUTPUTS if weights.nbytes > CACHE_BYTES else 0
+    if not _kernels().margins_outputs(*X.csr, weights, intercepts, out, ahead, used):
+        out[:] = np.nan
+    return out
+
+
+def weighted_row_sum(X: Any, factors: np.ndarray) -> np.ndarray:
+    """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
+    out = np.zeros(X.shape[1])
+    if X.indptr is None:
+        _kernels().combine_dense(factors, X.values, out)
+    else:
+        _kernels().combine_csr(factors, *X.csr, out)
+    return out
+
+
+def row_squares(X: Any) -> np.ndarray:
+    """The sum of squares of each row, (n_rows,) float64."""
+    squares = np.empty(X.shape[0])
+    if X.indptr is None:
+        _kernels().square_dense(X.values, squares)
+    else:
+        _kernels().square_csr(*X.csr, squares)
+    return squares
+
+
+def scaled_values(X: Any, scale: np.ndarray, offset: int, block: int) -> np.ndarray:
+    """A copy of the values, each over the scale of its column, which grows in place; see
+    `lrcore.linear_model.engine.scaling`."""
+    values = np.empty_like(X.values)
+    if X.indptr is None:
+        _kernels().scale_dense(X.values, scale, values, offset, block)
+    else:
+        data = (X.indptr, X.indices, np.ascontiguousarray(X.values))
+        _kernels().scale_csr(*data, scale, values, offset, block)
+    return values
+
+
+def reordered_rows(
+    X: Any, order: np.ndarray, slot_bytes: int, one_value: bool
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray | None, np.ndarray]:
+    """The sparse rows named by `order`, copied: (values, indices, indptr), features, counts.
+
+    Features are numbered anew by frequency where their slots, of `slot_bytes` each, would not fit
+    the cache: `features` has the old number of each, else it is None. counts has the number of
+    values whose feature's new number has so many bits. With `one_value` all values are 1, and those
+    returned are empty.
+    """
+    n_rows, n_features = X.shape
+    numbers, features = np.empty(0, np.int32), None
+    if n_features * slot_bytes > CACHE_BYTES:
+        numbers, features = np.zeros(n_features, np.int32), np.empty(n_features, np.int32)
+        n_used = max(1, _kernels().number_features(X.indices, numbers, features))
+        features = features[:n_used].copy()
+    indptr, n_values = np.empty(n_rows + 1, np.int64), X.values.size
+    indices, counts = np.empty(n_values, np.int32), np.zeros(33, np.int64)
+    values = np.empty(0 if one_value else n_values, X.dtype)
+    _kernels().arrange(order, *X.csr, numbers, indptr, indices, values, counts)
+    return (values, indices, indptr), features, counts
+
+
+def loss_values(loss: Any, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The loss of each row, (n_rows,) float64: a fifth of the time of NumPy."""
+    values, name = np.empty_like(z), type(loss).__name__
+    target, one = np.ascontiguousarray(y), np.ones_like(z)
+    _kernels().evaluate_loss(name, loss.parameter, z, target, one, values, np.empty_like(z))
+    return values
+
+
+# ---- epochs of update rules -------------------------------------------------------------------
+
+
+def _average(state: Any) -> tuple[np.ndarray | None, float]:
+    """The state's average, and the first step that counts from the state's step 0 on."""
+    if state.average is None:
+        return None, 0.0
+    return state.average.changes.reshape(-1), float(state.average.since - state.base)
+
+
+def _lazy_penalty(state: Any) -> Any:
+    lazy = state.lazy_penalty
+    return _kernels().Debt(lazy.stops, lazy.periods, lazy.rows_since, lazy.accumulated_lr)
+
+
+def _job(
+    objective: Any, updates: Any, n_features: int, dtype: Any, block: int, *, bounds: np.ndarray,
+    room: int = 1, ahead: int = 1, far: bool = False, longest: int = 1, block_values: int = 0,
+    lane_losses: np.ndarray | None = None,
+) -> Any:  # fmt: skip
+    """What the core is told once: bounds are the feature ranges of the threads, room the features
+    of a batch, longest those of an update, which averages need to know; block_values is how many
+    values a block may have, needed for several outputs."""
+    layout, factors = updates.layout, objective.penalty_factors
+    job = _kernels().LinearFit(
+        loss=type(objective.loss).__name__,
+        parameter=objective.loss.parameter,
+        l1=objective.penalty.l1,
+        l2=objective.penalty.l2,
+        factors=None if factors is None else factors.astype(dtype).view(np.int8),
+        intercept=objective.fit_intercept,
+        mean=updates.mini_batch,
+        block=block,
+        n_features=n_features,
+        columns=(layout.slot, layout.last_step, layout.gradient),
+        powers=updates.decay_powers,
+        bounds=bounds,
+        ahead=ahead,
+        far=far,
+        scratch=np.zeros((5 if layout.lanes == 1 else 6, block * layout.lanes)),
+        listed=np.empty((len(bounds) - 1, room), np.int64),
+        before=np.empty((len(bounds) - 1, 8 * longest), np.int8),
+        pace_eps=getattr(updates.rule, "eps", 0.0),
+    )
+    if layout.lanes > 1:
+        job.hold_outputs(
+            updates.n_outputs,
+            layout.lanes,
+            updates.n_targets(objective.loss),
+            np.zeros((2, block), np.int64),
+            np.zeros(block_values + LIST_MARGIN, np.int64),
+            np.zeros(block_values + LIST_MARGIN),
+        )
+    if updates.lr_factors:
+        factors = np.ones(layout.lanes)
+        factors[: updates.n_outputs] = updates.lr_factors
+        job.give_rates(factors, np.zeros(layout.lanes) if lane_losses is None else lane_losses)
+    return job
+
+
+class EpochKernel:
+    """Updates of a linear model's state by rows of a design matrix.
+
+    `lane_losses` has the sums of the losses at each of several rates, over all calls.
+    """
+
+    def __init__(self, objective: Any, updates: Any, X: Any, n_threads: int | None) -> None:
+        self._objective = objective
+        self._updates = updates
+        self._X = X
+        self._tuner = ThreadTuner(count(n_threads, X.values.size), fixed=n_threads is not None)
+        self._jobs: dict[tuple[int, int], Any] = {}
+        self.lane_losses = np.zeros(updates.layout.lanes)
+
+    def fit_rows(
+        self, state: Any, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int,
+        rates: np.ndarray, coefficients: np.ndarray, squares: np.ndarray | None,
+    ) -> float:  # fmt: skip
+        """Update by the rows named by `order`, blocks or batches of `block` of them; returns the
+        sum of their losses, each before its row's update.
+
+        rates and coefficients have a row for each step; squares, the sum of squares of each row of
+        X and 1 for the intercept, are needed where the state has sums of DoG.
+        """
+        kernels, X = _kernels(), self._X
+        state.lay_out(X.sparse)
+        n_threads = self._tuner.choose()
+        start, before = time.perf_counter(), self.lane_losses.copy()
+        index = kernels.RULES[self._updates.formula.__name__][0]
+        head = (self._job(block, n_threads), index, coefficients, rates, order)
+        dog_sums = state.dog.sums if state.dog else None
+        tail: tuple[Any, ...] = (y.reshape(-1), weight, state.array, state.step)
+        tail = (*tail, _lazy_penalty(state), *_average(state), dog_sums, squares)
+        if X.indptr is not None:
+            total = kernels.fit_csr(*head, *X.csr, *tail)
+        else:
+            total = kernels.fit_dense(*head, X.values, *tail)
+        if self._updates.lr_factors:
+            # Of the rates that have not diverged.
+            with np.errstate(invalid="ignore"):
+                losses = self.lane_losses - before
+            finite = losses[np.isfinite(losses)]
+            total = float(finite.sum()) if finite.size else np.nan
+        state.step += len(rates)
+        self._tuner.note(n_threads, len(order) * X.nnz_per_row, time.perf_counter() - start)
+        return float(total)
+
+    def _job(self, block: int, n_threads: int) -> Any:
+        if (block, n_threads) not in self._jobs:
+            updates, X = self._updates, self._X
+            n_features, room, block_values = X.shape[1], 1, 0
+            longest = n_features if X.indptr is None else int(np.diff(X.indptr).max())
+            if updates.n_outputs > 1:
+                # One more for each row, for the intercept.
+                block_values = X.most_values(block) + min(block, X.shape[0])
+            if updates.mini_batch and (X.sparse or updates.n_outputs > 1):
+                # One more, which is written before it is known whether the feature is new.
+                room += min(n_features + 1, block_values or X.most_values(block))
+                longest = max(longest, room)
+            averaged = updates.averaged_from is not None
+            self._jobs[block, n_threads] = _job(
+                self._objective, updates, n_features, X.dtype, block,
+                bounds=X.feature_ranges(n_threads),
+                room=room,
+                ahead=self._ahead(block),
+                far=n_features * updates.layout.slot * X.dtype.itemsize > CACHE_BYTES,
+                longest=max(longest, updates.layout.lanes) if averaged else 1,
+                block_values=block_values,
+                lane_losses=self.lane_losses,
+            )  # fmt: skip
+        return self._jobs[block, n_threads]
+
+    def _ahead(self, block: int) -> int:
+        """Rows from those worked on to those fetched: a block, if so much fits the cache."""
+        width = max(1.0, self._X.nnz_per_row)
+        most = EPOCH_AHEAD if self._X.sparse else EPOCH_AHEAD_DENSE
+        return max(1, min(max(block, round(128 / width)), int(most / width)))
+
+
+def apply_penalty(state: Any, objective: Any, updates: Any, coefficients: np.ndarray) -> None:
+    """Apply the penalty of all steps since it was last applied, and decay the rule's state of
+    features that no row has touched since, up to the present step, in place.
+
+    coefficients, (1, n_columns), are those of the last step.
+    """
+    n_features, dtype = state.columns.shape[1] - 1, state.columns.dtype
+    bounds = np.array([0, n_features], np.int64)
+    job = _job(objective, updates, n_features, dtype, 1, bounds=bounds)
+    _kernels().settle_model(
+        job, _kernels().RULES[updates.formula.__name__][0], coefficients, state.array,
+        state.by_feature, state.step, _lazy_penalty(state), *_average(state),
+    )  # fmt: skip
+
+
+def sum_of_squares(state: Any) -> float:
+    """Sum of squares of all weights of a state, intercepts included."""
+    total: float = _kernels().square_weights(state.array, state.by_feature, state.n_outputs)
+    return total
+
+
+# ---- dual coordinate ascent -------------------------------------------------------------------
+
+
+class DualKernel:
+    """Visits of rows by dual coordinate ascent, for one loss and one matrix.
+
+    The intercept is the weight of a feature whose value is sqrt(constant) in every row.
+    """
+
+    def __init__(self, loss: Any, X: Any, model_bytes: int, constant: float) -> None:
+        self._X = X
+        pieces = loss.conjugate_pieces
+        fields = pieces._asdict() if pieces else dict.fromkeys(PIECES, 0.0) | {"mirrored": False}
+        self._job = _kernels().DualAscent(
+            loss=type(loss).__name__,
+            parameter=loss.parameter,
+            logistic=pieces is None,
+            **fields,
+            constant=constant,
+            ahead=max(1, round(AHEAD / max(1.0, X.nnz_per_row))) if X.sparse else 0,
+            far=X.nnz_per_row < LONG_ROW and model_bytes > CACHE_BYTES,
+        )
+
+    def visit(
+        self, order: np.ndarray, records: np.ndarray, weights: np.ndarray, intercept: float
+    ) -> tuple[float, float, float, float]:
+        """Visit rows in this order, in place; a record has a row's target, share, dual variable
+        and sum of squares. Returns the sums of losses, gaps and norms, and the new intercept."""
+        tail, X = (records, weights, intercept), self._X
+        found: tuple[float, float, float, float]
+        if X.indptr is None:
+            found = _kernels().ascend_dense(self._job, order, X.values, *tail)
+        else:
+            found = _kernels().ascend_csr(self._job, order, *X.csr, *tail)
+        return found
+
+
+#: Numbers of a conjugate that is quadratic in pieces, in the core's order.
+PIECES = ("smooth", "epsilon", "low", "high")
+
+
+# ---- steps of parameter groups ----------------------------------------------------------------
+
+
+def step_plan(group: Any) -> Any:
+    """What steps the arrays of a `lrcore.optim.param_group.ParamGroup` in one region of threads."""
+    index = _kernels().RULES[group.formula.__name__][0]
+    places = group.indices if group.bfloat16 else None
+    lists = (group.params, group.memory, group.averages, group.rows)
+    return _kernels().Plan(index, *lists, *group.extents, places)

@@ -1,0 +1,505 @@
+"""The NumPy backend: the functions of `lrcore._backend.compiled`, row by row, for reading.
+
+``LRCORE_ISA=numpy`` runs it. It updates what the core updates, in the same order, with the formulas
+of the rules, losses and penalties. Steps of an `Optimizer` have the bits of the core; of linear
+models only the sums of raw predictions are left to NumPy, so results agree to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lrcore._core import cpu
+from lrcore._utils import bfloat16, numerics
+
+#: Several rates are fitted one by one, and no trial fits look for a rate: they would take seconds.
+SEVERAL_RATES = SEARCHES_LR = False
+
+
+# ---- checks and orders ------------------------------------------------------------------------
+
+
+def first_nonfinite(values: np.ndarray, n_threads: int | None = None) -> int:
+    """Index of the first NaN or infinity of a float32 or float64 vector, -1 if there is none."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    return int(bad[0]) if bad.size else -1
+
+
+def inspect_csr(indptr: np.ndarray, indices: np.ndarray, n_features: int) -> tuple[str, int]:
+    """What is wrong with a CSR matrix: ("", -1), ("order", row) or ("range", row)."""
+    disorder = -1
+    for row in range(len(indptr) - 1):
+        start, stop = indptr[row], indptr[row + 1]
+        if not 0 <= start <= stop <= indices.size:
+            return "range", row
+        entries = indices[start:stop]
+        if entries.size and not (entries.min() >= 0 and entries.max() < n_features):
+            return "range", row
+        if np.any(np.diff(entries) <= 0):
+            disorder = row
+    return ("order", disorder) if disorder >= 0 else ("", -1)
+
+
+def shuffle(order: np.ndarray, seed: int) -> None:
+    """Shuffle in place: Fisher and Yates, driven by splitmix64."""
+    for i in range(len(order) - 1, 0, -1):
+        seed += 0x9E3779B97F4A7C15
+        j = ((numerics.mix64(seed) >> 32) * (i + 1)) >> 32
+        order[i], order[j] = order[j], order[i]
+
+
+# ---- functions of a design matrix -------------------------------------------------------------
+
+
+def raw_predictions(
+    X: Any, weights: np.ndarray, intercept: float, n_threads: int | None
+) -> np.ndarray:
+    """``X @ weights + intercept``, weights of X's dtype."""
+    out = np.empty(X.shape[0], X.dtype)
+    for i in range(X.shape[0]):
+        entries, x = X.row(i)
+        out[i] = np.add.reduce(x * weights[entries]) + X.dtype.type(intercept)
+    return out
+
+
+def raw_predictions_of_outputs(
+    X: Any, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
+) -> np.ndarray:
+    """The raw predictions of several outputs, weights (n_features, n_outputs)."""
+    columns = [
+        raw_predictions(X, np.ascontiguousarray(w), float(b), n_threads)
+        for w, b in zip(weights.T, intercepts)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def weighted_row_sum(X: Any, factors: np.ndarray) -> np.ndarray:
+    """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
+    out = np.zeros(X.shape[1])
+    for i, factor in enumerate(factors):
+        entries, x = X.row(i)
+        out[entries] += factor * x.astype(np.float64)
+    return out
+
+
+def row_squares(X: Any) -> np.ndarray:
+    """The sum of squares of each row, (n_rows,) float64."""
+    return np.array([np.square(X.row(i)[1].astype(np.float64)).sum() for i in range(X.shape[0])])
+
+
+def scaled_values(X: Any, scale: np.ndarray, offset: int, block: int) -> np.ndarray:
+    """A copy of the values, each over the scale of its column, which grows in place."""
+    values, start = np.empty_like(X.values), 0
+    while start < X.shape[0]:
+        stop = min(X.shape[0], start + block - (offset + start) % block)
+        part = X.span(start, stop)
+        if X.indptr is None:
+            np.maximum(scale, np.abs(part.values).max(axis=0), out=scale)
+            values[start:stop] = part.values / scale
+        else:
+            np.maximum.at(scale, part.indices, np.abs(part.values))
+            inner = slice(X.indptr[start], X.indptr[stop])
+            values[inner] = part.values / scale[part.indices]
+        start = stop
+    return values
+
+
+def reordered_rows(
+    X: Any, order: np.ndarray, slot_bytes: int, one_value: bool
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray | None, np.ndarray]:
+    """The sparse rows named by `order`, copied; features keep their numbers, as there is no speed
+    to gain: only the order of the rows has to be that of the core."""
+    part = X.take(order)
+    return (part.values, part.indices, part.indptr), None, np.zeros(33, np.int64)
+
+
+def loss_values(loss: Any, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The loss of each row, (n_rows,) float64."""
+    values: np.ndarray = loss.evaluate(z, y)[0]
+    return values
+
+
+# ---- epochs of update rules -------------------------------------------------------------------
+
+
+@dataclass
+class Block:
+    """Rows that share raw predictions: their entries, and losses and gradients by these.
+
+    touched has for each row the features whose value is not 0, and these values; loss and gradient,
+    (n_rows, n_outputs), are multiplied by the rows' weights, which sum to `weight.sum()`.
+    """
+
+    touched: list[tuple[np.ndarray, np.ndarray]]
+    rows: np.ndarray
+    raw: np.ndarray
+    loss: np.ndarray
+    gradient: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass
+class Update:
+    """One step of the rule: the features that it changes, their gradients (n_outputs, n_features),
+    that of the intercepts, and the weight of its rows in the penalty."""
+
+    entries: np.ndarray
+    gradient: np.ndarray
+    intercept_gradient: np.ndarray
+    weight: float
+
+
+class EpochKernel:
+    """Updates of a linear model's state by rows of a design matrix."""
+
+    def __init__(self, objective: Any, updates: Any, X: Any, n_threads: int | None) -> None:
+        self._objective = objective
+        self._updates = updates
+        self._X = X
+        self.lane_losses = np.zeros(updates.layout.lanes)
+
+    def fit_rows(
+        self, state: Any, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int,
+        rates: np.ndarray, coefficients: np.ndarray, squares: np.ndarray | None,
+    ) -> float:  # fmt: skip
+        """Update by the rows named by `order`, blocks or batches of `block` of them; returns the
+        sum of their losses, each before its row's update."""
+        state.lay_out(self._X.sparse)
+        total, first = 0.0, state.step
+        for start in range(0, len(order), block):
+            rows = order[start : start + block]
+            each = np.ones(len(rows)) if weight is None else weight[rows]
+            b = self._evaluate(state, rows, y, each)
+            total += float(np.sum(b.loss))
+            updates = self._batch_update(state, b) if self._updates.mini_batch else self._each(b)
+            step = state.step - first
+            steps = slice(step, step + len(updates))
+            factor = self._dog_lr_factor(state, b, updates, rates[steps], squares)
+            for update, row in zip(updates, coefficients[steps] * factor):
+                self._apply(state, update, row)
+            weights = [update.weight for update in updates]
+            state.lazy_penalty.add(rates[steps] * factor * weights, len(rows))
+            if len(state.lazy_penalty.stops):
+                apply_penalty(
+                    state, self._objective, self._updates, coefficients[[steps.stop - 1]],
+                    due_only=True,
+                )  # fmt: skip
+        return total
+
+    def _evaluate(self, state: Any, rows: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Block:
+        """Losses and gradients of rows by the weights at hand."""
+        touched = [self._X.row(i) for i in rows]
+        w, intercept = state.weights, state.weights[:, -1]
+        raw = np.array([np.add.reduce(x * w[:, e], axis=1) + intercept for e, x in touched], float)
+        several = state.n_outputs > 1
+        loss, gradient = self._objective.loss.evaluate(raw if several else raw[:, 0], y[rows])
+        loss, gradient = (part.reshape(len(rows), -1) for part in (loss, gradient))
+        gradient = weight[:, None] * gradient
+        if self._updates.mini_batch:
+            gradient = gradient * (1.0 / len(rows))
+        return Block(touched, rows, raw, weight[:, None] * loss, gradient, weight)
+
+    def _each(self, b: Block) -> list[Update]:
+        """A step for each row."""
+        gradients = b.gradient.astype(self._X.dtype)[:, :, None]
+        return [
+            Update(e, g * x, g[:, 0], weight)
+            for (e, x), g, weight in zip(b.touched, gradients, b.weight)
+        ]
+
+    def _batch_update(self, state: Any, b: Block) -> list[Update]:
+        """One step for all rows, by their mean gradient."""
+        dtype = self._X.dtype
+        gradients = b.gradient.astype(dtype)[:, :, None]
+        whole = np.zeros((state.n_outputs, self._X.shape[1]), dtype)
+        for (e, x), g in zip(b.touched, gradients):
+            whole[:, e] += g * x
+        entries = np.unique(np.concatenate([e for e, _ in b.touched]))
+        weight = float(np.cumsum(b.weight)[-1]) / len(b.rows)
+        intercept = np.cumsum(gradients, axis=0)[-1][:, 0]
+        return [Update(entries, whole[:, entries], intercept, weight)]
+
+    def _dog_lr_factor(
+        self, state: Any, b: Block, updates: list[Update], rates: np.ndarray,
+        squares: np.ndarray | None,
+    ) -> float:  # fmt: skip
+        """What DoG multiplies the rates of a block by; brings its sums up to date."""
+        if state.dog is None or squares is None:
+            return 1.0
+        norms = np.square(b.gradient).sum(axis=1) * squares[b.rows]
+        along = (b.gradient * b.raw).sum(axis=1)
+        if self._updates.mini_batch:
+            update = updates[0]
+            parts = (update.gradient, update.intercept_gradient * self._objective.fit_intercept)
+            norms = np.array([sum(float(np.square(p.astype(float)).sum()) for p in parts)])
+            along = np.array([along.sum()])
+        sums = state.dog.sums
+        sums[0] += norms.sum()
+        factor = float(self._updates.rule.pace(state.dog.so_far))
+        rates = rates * factor
+        sums[2] = max(0.0, sums[2] + (rates * (rates * norms - 2.0 * along)).sum())
+        weights = np.array([update.weight for update in updates])
+        sums[2] /= (1.0 + (rates * weights).sum() * self._objective.penalty.l2) ** 2
+        sums[1] = max(sums[1], np.sqrt(sums[2]))
+        return factor
+
+    def _apply(self, state: Any, update: Update, row: np.ndarray) -> None:
+        """One step of the rule by a row of coefficients."""
+        c = self._updates.formula.row(row, state.columns.dtype)
+        with _averaging(state, update.entries, state.step):
+            _update(self._updates, c, state, update.entries, update.gradient)
+        if self._objective.fit_intercept:
+            with _averaging(state, [-1], state.step):
+                _update(self._updates, c, state, [-1], update.intercept_gradient[:, None])
+        state.step += 1
+
+
+def _update(updates: Any, c: Any, state: Any, entries: Any, gradient: np.ndarray) -> None:
+    """Step the features `entries` by their gradients, (n_outputs, n_entries)."""
+    formula, layout, columns = updates.formula, updates.layout, state.columns
+    parts = [columns[layout.part(i)][: state.n_outputs] for i in range(1 + len(formula.state))]
+    w, *states = (part[:, entries] for part in parts)
+    if formula.decay:
+        last_steps = columns[layout.last_step].view(f"i{columns.itemsize}")
+        elapsed = state.step - last_steps[entries]
+        decay = numerics.power(updates.decay, elapsed).astype(columns.dtype)
+        states = [s * decay for s in states]
+        last_steps[entries] = state.step + 1
+    formula.update(c, w, gradient, *states)
+    for part, values in zip(parts, (w, *states)):
+        part[:, entries] = values
+
+
+@contextmanager
+def _averaging(state: Any, which: Any, steps_done: int) -> Iterator[None]:
+    """Changes of the features `which` within the block go into the average, if there is one."""
+    w = state.weights
+    before = w[:, which].copy()
+    yield
+    if state.average is not None:
+        elapsed = max(0, state.base + steps_done - state.average.since)
+        change = w.dtype.type(elapsed) * (w[:, which] - before)
+        state.average.changes[which, : len(w)] += change.T
+
+
+def apply_penalty(
+    state: Any, objective: Any, updates: Any, coefficients: np.ndarray, *, due_only: bool = False
+) -> None:
+    """Apply the penalty of all steps since it was last applied, and decay the rule's state of
+    features that no row has touched since, up to the present step, in place; with `due_only` of
+    those groups of features alone whose penalty is due."""
+    lazy, start = state.lazy_penalty, 0
+    c = updates.formula.row(coefficients[0], state.columns.dtype)
+    if not len(lazy.stops):
+        _penalise(state, objective, updates, c, slice(0, -1), 0.0)
+    for k, stop in enumerate(lazy.stops):
+        if not due_only or lazy.rows_since[k] >= lazy.periods[k]:
+            with _averaging(state, slice(start, stop), state.step - 1):
+                lr = lazy.accumulated_lr[k]
+                _penalise(state, objective, updates, c, slice(start, stop), lr)
+            lazy.accumulated_lr[k] = lazy.rows_since[k] = 0
+        start = stop
+
+
+def _penalise(
+    state: Any, objective: Any, updates: Any, c: Any, which: slice, accumulated_lr: float
+) -> None:
+    """Decay the states of some features over the steps that did not touch them, then take the
+    penalty's proximal step in the metric of the rule."""
+    formula, layout, columns = updates.formula, updates.layout, state.columns
+    one = columns.dtype.type
+    w, *states = (
+        columns[layout.part(i)][: state.n_outputs, which] for i in range(1 + len(formula.state))
+    )
+    if formula.decay:
+        last_steps = columns[layout.last_step].view(f"i{columns.itemsize}")[which]
+        decay = numerics.power(updates.decay, state.step - last_steps).astype(columns.dtype)
+        for array in states:
+            array *= decay
+        last_steps[:] = state.step
+    if accumulated_lr:
+        preconditioner = one(1) * formula.scale(c, *states)
+        step = one(accumulated_lr) * (getattr(c, formula.gain) if formula.gain else one(1))
+        factors = objective.penalty_factors
+        factors = (np.ones(1) if factors is None else factors[which]).astype(columns.dtype)
+        new = objective.penalty.prox(w, step * factors, preconditioner)
+        w[...] = np.where(factors != 0, new, w)
+
+
+def sum_of_squares(state: Any) -> float:
+    """Sum of squares of all weights of a state, intercepts included."""
+    return float(np.square(state.weights.astype(np.float64)).sum())
+
+
+# ---- dual coordinate ascent -------------------------------------------------------------------
+
+
+class DualKernel:
+    """Visits of rows by dual coordinate ascent, for one loss and one matrix."""
+
+    def __init__(self, loss: Any, X: Any, model_bytes: int, constant: float) -> None:
+        self._loss = loss
+        self._X = X
+        self._constant = constant
+
+    def visit(
+        self, order: np.ndarray, records: np.ndarray, weights: np.ndarray, intercept: float
+    ) -> tuple[float, float, float, float]:
+        """Visit rows in this order, in place; a record has a row's target, share, dual variable
+        and sum of squares. Returns the sums of losses, gaps and norms, and the new intercept."""
+        value = gap = norm = 0.0
+        for i in order:
+            entries, x = self._X.row(i)
+            y, share, dual, squares = records[i]
+            if squares < 0:
+                squares = float(np.sum(np.square(x.astype(np.float64))))
+            z = float(np.add.reduce(x * weights[entries])) + intercept
+            h = share * (squares + self._constant)
+            new, row_gap = self._loss.dual_step(*(np.array(each) for each in (z, y, dual, h)))
+            value += share * float(self._loss.evaluate(np.array(z), np.array(y))[0])
+            gap += share * float(row_gap)
+            norm -= share * dual * z
+            change = share * (dual - float(new))
+            weights[entries] += weights.dtype.type(change) * x
+            intercept += change * self._constant
+            records[i, 2:] = new, squares
+        return value, gap, norm, intercept
+
+
+# ---- steps of parameter groups ----------------------------------------------------------------
+
+
+def adjusted_gradient(
+    adjustments: np.ndarray, limit: Any, w: np.ndarray, g: np.ndarray
+) -> np.ndarray:
+    """The gradient as the rule sees it, ``clip(scale * g) + l2 * w``; shrinks w in place.
+
+    adjustments is (scale, l2, shrink), all of the arrays' dtype.
+    """
+    scale, l2, shrink = adjustments
+    x = scale * g
+    x = np.where(x > limit, limit, x)
+    x = np.where(x < -limit, -limit, x)
+    x = x + l2 * w
+    if shrink != 1:
+        w *= shrink
+    return np.asarray(x)
+
+
+class StepPlan:
+    """Steps of the arrays of a parameter group."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+        self._grads: list[Any] = []
+
+    def prepare(self, tables: np.ndarray, adjustments: np.ndarray, plain: bool) -> None:
+        """Coefficients and adjustments (scale, l2, shrink) of the next steps, by step and rule."""
+        self._tables, self._adjustments, self._plain = tables, adjustments, plain
+
+    def hold(self, grads: list[Any], checked: bool) -> bool:
+        """Take the gradients of the next step; False if they have not been checked."""
+        self._grads = grads
+        return checked
+
+    def release(self) -> None:
+        """Let go of the gradients."""
+        self._grads = []
+
+    def all_finite(self, n_threads: int) -> bool:
+        """Whether the gradients have neither NaN nor infinity."""
+        values = (g[1] if isinstance(g, tuple) else g for g in self._grads)
+        return all(bool(np.isfinite(each).all()) for each in values)
+
+    def square_sum(
+        self, n_threads: int, adjustments: np.ndarray | None = None, scale: float = 1.0,
+        limit: float = np.inf,
+    ) -> float:  # fmt: skip
+        """Sum of squares of the gradients, as they are or as the rules see them."""
+        with cpu.Flushing():
+            found: list[np.ndarray] = []
+            for k, g in enumerate(self._grads):
+                if adjustments is None:
+                    found.extend(g[1] if isinstance(g, tuple) else [g])
+                    continue
+                _, w, flat = self._operands(k)
+                how = (adjustments[self._group.rows[k]] * (scale, 1.0, 1.0)).astype(w.dtype)
+                flat = adjusted_gradient(how, w.dtype.type(limit), w, flat)
+                found.extend(flat.reshape(g[1].shape) if isinstance(g, tuple) else [flat])
+            return numerics.square_sum(found)
+
+    def change_sum(self, n_threads: int) -> float:
+        """Sum of squares of how far the parameters are from their first state."""
+        with cpu.Flushing():
+            pairs = zip(self._group.params, self._group.states)
+            return numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
+
+    def advance(
+        self, grads: list[Any], offset: int, kept: float, key: int, check: bool, n_threads: int
+    ) -> bool:
+        """The plain step in one call; False, since here gradients are always checked first."""
+        return False
+
+    def step(
+        self, offset: int, scale: float, limit: float, kept: float, key: int, n_threads: int
+    ) -> None:
+        """One step by the coefficients at this offset, of gradients times `scale`, clipped at
+        `limit`; averages become ``kept * average + (1 - kept) * w``."""
+        adjustments = None
+        if not self._plain or scale != 1.0 or limit != np.inf:
+            adjustments = self._adjustments[offset] * (scale, 1.0, 1.0)
+        group = self._group
+        with cpu.Flushing():
+            for k, (w, row) in enumerate(zip(group.params, group.rows)):
+                c = group.formula.row(self._tables[offset][row], w.dtype)
+                elements, flat, g = self._operands(k)
+                if adjustments is not None:
+                    how = adjustments[row].astype(w.dtype)
+                    g = adjusted_gradient(how, w.dtype.type(limit), flat, g)
+                self._update(c, k, elements, flat, g, key)
+                if elements is not None:
+                    w.reshape(-1)[elements] = flat
+                if group.averages:
+                    average = group.averages[k].reshape(-1)
+                    average[:] = w.dtype.type(kept) * average + w.dtype.type(1.0 - kept) * flat
+
+    def _operands(self, k: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """Which elements of parameter k the gradient is of, None for all; they themselves, a copy
+        if they are some; and the gradient, flat."""
+        w, g = self._group.params[k], self._grads[k]
+        flat, elements = w.reshape(-1), None
+        if isinstance(g, tuple):
+            width = g[1].shape[1]
+            elements = (g[0][:, None] * width + np.arange(width)).reshape(-1)
+            flat, g = flat[elements], g[1]
+        return elements, flat, g.reshape(-1).astype(w.dtype, copy=False)
+
+    def _update(
+        self, c: Any, k: int, elements: np.ndarray | None, w: np.ndarray, g: np.ndarray, key: int
+    ) -> None:
+        """Step w, the elements of parameter k, all of them if None."""
+        group = self._group
+        kept, low = group.states[k], group.bfloat16
+        places = slice(None) if elements is None else elements
+        state = [bfloat16.widen(row[places]) if low else row[places] for row in kept]
+        group.formula.update(c, w, g, *state)
+        if elements is None:
+            elements = np.arange(w.size)
+        for name, row, new in zip(group.formula.state, kept, state):
+            if not low:
+                row[places] = new
+            elif name == group.formula.slow:
+                draws = bfloat16.draws(key, group.indices[k], elements)
+                row[places] = bfloat16.stochastic(new, draws)
+            else:
+                row[places] = bfloat16.nearest(new)
+
+
+def step_plan(group: Any) -> StepPlan:
+    """What steps the arrays of a `lrcore.optim.param_group.ParamGroup`."""
+    return StepPlan(group)

@@ -1,0 +1,136 @@
+"""Fits that diverge: recognised after each epoch, ended by an error or taken back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from lrcore.linear_model.engine.epoch import EpochRunner
+from lrcore.linear_model.engine.layout import ModelState
+from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress, roll_back
+from lrcore.linear_model.monitor.diagnostics import DivergenceError, runs_away, suggest_lower, warn
+from lrcore.linear_model.monitor.lr_controller import LRController
+
+#: What a rate is multiplied by after a fit diverged, and how often at most.
+CUT, MOST_CUTS = 0.1, 5
+
+#: A loss up to this many times the best one before, or that of weights of 0, is good.
+GOOD = 2.0
+
+#: Features whose weights are checked together: a byte for each of 2**26 features would be felt.
+CHECKED = 1 << 20
+
+
+def diverged(runner: EpochRunner, state: ModelState, why: str) -> DivergenceError:
+    """The error for a fit that diverged."""
+    rule = runner.updates.rule
+    rate = float(rule.rates(np.array([max(0, state.t - 1)]))[0])
+    where = f"the fit diverged by step {state.t}, at rate {rate:.3g}"
+    return DivergenceError(where, suggest_lower(runner), why)
+
+
+def check_finite(runner: EpochRunner, states: list[ModelState]) -> None:
+    """Raise unless all weights are finite."""
+    for state in states:
+        w = state.weights
+        starts = range(0, w.shape[1], CHECKED)
+        if not all(np.isfinite(w[:, k : k + CHECKED]).all() for k in starts):
+            raise diverged(runner, state, "its weights are not finite")
+
+
+class DivergenceGuard(Monitor):
+    """Ends a fit that diverges, or takes it back to the last good states at a lower rate.
+
+    The states to go back to are at first those that the fit began with, which `begin` makes anew;
+    then a copy after each epoch whose loss was good. A loss is of rows just before they were learnt
+    from, so that the last rows may have spoilt states that look good: if the fit diverges from them
+    twice it goes back to the beginning.
+
+    null_loss is the loss of weights of 0. Where the losses are of several rates at once, only one
+    that is not finite counts.
+    """
+
+    def __init__(
+        self, runner: EpochRunner, states: list[ModelState], lr: LRController,
+        begin: Callable[[], list[ModelState]], null_loss: float, *, recovers: bool,
+        several_rates: bool,
+    ) -> None:  # fmt: skip
+        self._runner = runner
+        self._states = states
+        self._lr = lr
+        self._begin = self._good = begin
+        self._null_loss = null_loss
+        self._recovers = recovers
+        self._several_rates = several_rates
+        self._epoch = self._cuts = 0
+        self._tried = False
+        self._plateau = self._first_plateau = lr.plateau_state()
+
+    def after_epoch(self, progress: Progress) -> Decision:
+        try:
+            self._check(progress)
+        except DivergenceError as error:
+            self._go_back(error)
+            return roll_back(self._epoch)
+        return CONTINUE
+
+    def keep(self, progress: Progress) -> None:
+        """Take a copy of the states after an epoch, if they are good."""
+        best = min(self._null_loss if self._null_loss > 0 else math.inf, *progress.losses)
+        if self._recovers and progress.losses[-1] <= GOOD * best:
+            good = [state.copy() for state in self._states]
+            self._good = lambda: [state.copy() for state in good]
+            self._epoch, self._tried = progress.n_epochs, False
+            self._plateau = self._lr.plateau_state()
+
+    def _check(self, progress: Progress) -> None:
+        """Raise if the last epoch shows that the fit diverges."""
+        total, losses = progress.epoch_loss.total, progress.losses
+        if not math.isfinite(total):
+            raise diverged(self._runner, self._states[0], f"the sum of losses is {total}")
+        if self._several_rates:
+            return
+        if not progress.cut_short and self._null_loss > 0 and runs_away(losses, self._null_loss):
+            raise diverged(
+                self._runner,
+                self._states[0],
+                f"the mean loss of epoch {len(losses)} was {losses[-1]:.3g}, and is "
+                f"{self._null_loss:.3g} for weights of 0",
+            )
+        if self._recovers:
+            check_finite(self._runner, self._states)
+
+    def _go_back(self, error: DivergenceError) -> None:
+        """Put the last good states back, at a tenth of the rate; raises the error where the fit is
+        not to recover, or the rate has been cut too often."""
+        if not self._recovers:
+            raise error
+        if self._cuts == MOST_CUTS:
+            where = f"{error.where}, after {MOST_CUTS} cuts of the rate to a tenth"
+            raise DivergenceError(where, error.advice, error.why)
+        self._cuts += 1
+        if self._tried:
+            self._good, self._epoch, self._plateau = self._begin, 0, self._first_plateau
+        self._tried = True
+        self._states[:] = self._good()
+        self._lr.restore_plateau(self._plateau)
+        self._lr.scale(CUT)
+        step = self._states[0].t
+        warn(
+            f"{error.where}: {error.why}; on_divergence='recover' goes back to step {step}, after "
+            f"{self._epoch} epochs, and on at rate {self._lr.rate(step):.3g}"
+        )
+
+
+class Checkpoints(Monitor):
+    """Lets a guard keep the states of good epochs, once all else has been measured of them."""
+
+    def __init__(self, guard: DivergenceGuard) -> None:
+        self._guard = guard
+
+    def after_epoch(self, progress: Progress) -> Decision:
+        if not progress.cut_short:
+            self._guard.keep(progress)
+        return CONTINUE

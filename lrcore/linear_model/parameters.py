@@ -1,0 +1,126 @@
+"""The parameters of the estimators: what values each may have, declared once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from lrcore._backend import threads
+from lrcore.linear_model.arguments import check_count, check_number
+from lrcore.linear_model.auto_lr import as_lr
+from lrcore.losses import LOSSES
+
+
+class Constraint(Protocol):
+    """What a parameter's value may be."""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ValueError or TypeError, naming the parameter, unless the value is allowed."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some words, or None."""
+
+    words: tuple[str | None, ...]
+
+    def check(self, name: str, value: Any) -> None:
+        if (value is None or isinstance(value, str)) and value in self.words:
+            return
+        *most, last = map(repr, self.words)
+        raise ValueError(f"{name} must be {', '.join(most)} or {last}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number in [least, most]; with `inside` neither of the bounds."""
+
+    least: float
+    most: float = math.inf
+    inside: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        check_number(name, value, self.least, self.most)
+        if self.inside and value in (self.least, self.most):
+            raise ValueError(f"{name} must be within {self.least} and {self.most}, got {value!r}")
+
+
+class Count:
+    """An integer >= 1."""
+
+    def check(self, name: str, value: Any) -> None:
+        check_count(name, value)
+
+
+@dataclass(frozen=True)
+class Optional:
+    """None, or what another constraint allows."""
+
+    constraint: Constraint
+
+    def check(self, name: str, value: Any) -> None:
+        if value is not None:
+            self.constraint.check(name, value)
+
+
+@dataclass(frozen=True)
+class FlagOr:
+    """A boolean, or what another constraint allows."""
+
+    constraint: Constraint
+
+    def check(self, name: str, value: Any) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            self.constraint.check(name, value)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a function, which is called with the value alone, does not refuse."""
+
+    function: Callable[[Any], Any]
+
+    def check(self, name: str, value: Any) -> None:
+        self.function(value)
+
+
+@dataclass(frozen=True)
+class LossName:
+    """The name of a loss for classes, or for numbers; None is the default."""
+
+    classifies: bool
+
+    def check(self, name: str, value: Any) -> None:
+        known = [each for each, loss in LOSSES.items() if loss.classifies == self.classifies]
+        if value is not None and value not in known:
+            raise ValueError(f"loss must be one of {', '.join(known)}, got {value!r}")
+
+
+#: Parameters of both estimators; those that are not here are checked where they meet the data.
+SHARED: Mapping[str, Constraint] = {
+    "solver": OneOf(("stochastic", "dual")),
+    "lr": Checked(as_lr),
+    "penalty": OneOf(("l2", "l1", "elasticnet", None)),
+    "alpha": Number(0),
+    "l1_ratio": Number(0, 1),
+    "scale": OneOf((None, "auto")),
+    "max_iter": Count(),
+    "batch_size": Count(),
+    "block_size": Count(),
+    "tol": Optional(Number(0)),
+    "validation_fraction": Number(0, 1, inside=True),
+    "n_iter_no_change": Count(),
+    "average": FlagOr(Number(0)),
+    "on_divergence": OneOf(("raise", "recover")),
+    "n_threads": Checked(threads.check),
+}
+
+
+def check(constraints: Mapping[str, Constraint], values: Any) -> None:
+    """Raise unless the attributes of `values` are what the constraints allow."""
+    for name, constraint in constraints.items():
+        constraint.check(name, getattr(values, name))

@@ -1,0 +1,193 @@
+"""Fits by steps of an update rule: the states in progress, and the epochs that move them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from lrcore._backend.shuffle import shuffled
+from lrcore.linear_model.engine import reorder, scaling
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
+from lrcore.linear_model.engine.epoch import AfterChunk, EpochLoss, EpochRunner, apply_penalty
+from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateConfig
+from lrcore.linear_model.monitor.base import Monitor
+from lrcore.linear_model.monitor.callbacks import CallbackMonitor
+from lrcore.linear_model.monitor.diagnostics import RateDiagnostics
+from lrcore.linear_model.monitor.divergence import Checkpoints, DivergenceGuard, check_finite
+from lrcore.linear_model.monitor.gradient_stats import GradientStats
+from lrcore.linear_model.monitor.lr_controller import LRController, split_plateau
+from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
+from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.result import FitResult, TrainedModel
+from lrcore.linear_model.solvers.base import SolverConfig, run_epochs
+
+
+class StochasticTraining:
+    """The states of a fit, and what moves them: rows in a new order in each epoch.
+
+    Sparse rows are copied into an order that suits the cache, where that pays.
+    """
+
+    def __init__(
+        self, problem: Problem, updates: UpdateConfig, config: SolverConfig,
+        start: TrainedModel | None,
+    ) -> None:  # fmt: skip
+        self.objective = problem.objective
+        self._start = start
+        self._shuffle = config.shuffle
+        self.scale = scale_to_begin_with(config, problem.X, start)
+        problem = problem.bundled(updates.n_targets(self.objective.loss))
+        problem = problem.scaled(self.scale, 0, problem.n_rows)
+        self._X = X = problem.X
+        self._random = check_random_state(config.random_state)
+        self._order = np.arange(problem.n_rows, dtype=np.int64)
+        self._reordered = None
+        # A copy leaves out unused features, for which the model to start from may have weights.
+        if start is None and reorder.worthwhile(X, config.max_iter, updates.mini_batch):
+            slot_bytes = updates.layout.slot * X.dtype.itemsize
+            self._reordered = reorder.reorder(X, self._next_order(1), slot_bytes)
+        inner, lazy = self.objective, LazyPenalty.new([X.shape[1]], [X.touched_per_row()])
+        if self._reordered is not None:
+            problem = problem.in_order(self._reordered.X, self._reordered.order)
+            inner = inner.with_features(self._reordered.features)
+            lazy = self._reordered.lazy_penalty
+        self.problem = problem
+        self._lazy_penalty = None if self.objective.penalty.is_zero else lazy
+        self.plateau, rule = split_plateau(updates.rule)
+        updates = replace(updates, rule=rule)
+        self.runner = EpochRunner(
+            inner, updates, problem.X, config.n_threads, reordered=self._reordered is not None
+        )
+        self.states = self.begin()
+        self._lane_losses = [self.runner.lane_losses.copy()]
+
+    def begin(self) -> list[ModelState]:
+        """The states before the first step."""
+        updates, X = self.runner.updates, self.problem.X
+        states = [ModelState.new(updates, X, self._lazy_penalty) for _ in self.problem.targets]
+        if self._start is not None:
+            for state, old in zip(states, self._start.states):
+                continue_from(state, old, self._start, updates)
+        return states
+
+    def _next_order(self, run_length: int) -> np.ndarray:
+        """The rows in a fresh random order, if they are to be shuffled."""
+        if not self._shuffle:
+            return self._order
+        return shuffled(len(self._order), int(self._random.randint(2**31 - 1)), run_length)
+
+    def run_epoch(self, epoch: int, after_chunk: AfterChunk) -> EpochLoss:
+        """One pass over the rows."""
+        self._order = self._next_order(self.runner.run_length)
+        loss = self.runner.run_epoch(self.states, self.problem, self._order, after_chunk)
+        self._lane_losses.append(self.runner.lane_losses.copy())
+        return loss
+
+    def model(self) -> TrainedModel:
+        """A copy of what the fit has come to."""
+        return self.finished([state.copy() for state in self.states])
+
+    def finished(self, states: list[ModelState]) -> TrainedModel:
+        """The model of these states, which are brought up to date in place; features have their
+        original numbers."""
+        whole, updates = [], self.runner.updates
+        for state in states:
+            apply_penalty(state, self.runner.objective, updates)
+            if self._reordered is not None:
+                state = self._reordered.restored(state, updates, self._X)
+            whole.append(state)
+        return TrainedModel(whole, self.objective, updates, self.scale)
+
+    @property
+    def lane_curves(self) -> np.ndarray:
+        """(n_epochs, n_lanes): the summed losses of each epoch at each of several rates."""
+        with np.errstate(invalid="ignore"):
+            return np.diff(self._lane_losses, axis=0)
+
+
+def train(
+    problem: Problem, updates: UpdateConfig, config: SolverConfig, *,
+    start: TrainedModel | None = None, stopping: EarlyStopping | None = None,
+    recovers: bool = False, diagnoses: bool = True,
+) -> FitResult:  # fmt: skip
+    """All epochs of a fit by these updates.
+
+    Parameters
+    ----------
+    problem : Problem
+    updates : UpdateConfig
+    config : SolverConfig
+    start : TrainedModel, optional
+        The model to begin with.
+    stopping : EarlyStopping, optional
+    recovers : bool
+        Whether a fit that diverges goes back to its last good epoch instead of raising.
+    diagnoses : bool
+        Whether to warn of a rate that does not suit; not in trial fits.
+
+    Raises
+    ------
+    DivergenceError
+    """
+    training = StochasticTraining(problem, updates, config, start)
+    runner, states = training.runner, training.states
+    several_rates, null_loss = bool(updates.lr_factors), training.problem.null_loss()
+    stats = GradientStats(runner.objective, states, training.problem, config.n_threads)
+    lr = LRController(runner, states, training.plateau)
+    guard = DivergenceGuard(
+        runner, states, lr, training.begin, null_loss, recovers=recovers,
+        several_rates=several_rates,
+    )  # fmt: skip
+    callback = CallbackMonitor(
+        config.callback, config.max_iter, config.hooks, stats.of_rows, lr.scale
+    )
+    monitors: list[Monitor | None] = [
+        guard,
+        EpochPrinter() if config.verbose else None,
+        stopping,
+        lr,
+        Checkpoints(guard),
+        None if several_rates or not diagnoses or updates.rule.travels
+        else RateDiagnostics(runner, stats, null_loss, fresh=start is None),
+        callback,
+    ]  # fmt: skip
+    active = [monitor for monitor in monitors if monitor is not None]
+    progress, interrupted = run_epochs(training, config.max_iter, active)
+    if not several_rates:
+        check_finite(runner, states)
+    return FitResult(
+        training.finished(states),
+        progress.losses,
+        progress.measured,
+        interrupted,
+        lane_curves=training.lane_curves if several_rates else None,
+        history=callback.close(),
+        plateau=training.plateau,
+    )
+
+
+def scale_to_begin_with(
+    config: SolverConfig, X: DesignMatrix, start: TrainedModel | None
+) -> np.ndarray | None:
+    """The scale of the columns to go on from, that of the last fit or a fresh one; None if columns
+    are not scaled."""
+    if not config.scale_columns:
+        return None
+    if start is None or start.scale is None:
+        return scaling.initial_scale(X.shape[1], X.dtype)
+    return start.scale.copy()
+
+
+def continue_from(
+    state: ModelState, old: ModelState, model: TrainedModel, updates: UpdateConfig
+) -> None:
+    """Give a fresh state the weights and the rule's state of a model's; steps count anew."""
+    old = old.copy()
+    assert model.updates is not None
+    apply_penalty(old, model.objective, model.updates)
+    n = updates.layout.lanes * (1 + len(updates.formula.state))
+    state.columns[:n] = old.columns[:n]
+    if old.dog is not None:
+        state.dog = replace(old.dog, measured=0)
