@@ -41,7 +41,7 @@ def plain_number(x):
 
 
 def rule(name):
-    """Draw a rule's path down the valley at the best rate, and losses at that rate and two others."""
+    """Draw a rule's path at the best rate, and losses at that rate and two others."""
     plain = RULES[name]()
     totals = [valley(path(plain.with_lr(float(rate)))).sum() for rate in RATES]
     best = float(RATES[np.argmin(totals)])

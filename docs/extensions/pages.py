@@ -31,9 +31,9 @@ NO_REPORT = """\
 The report
 ==========
 
-No report existed when this copy of the site was built. In a clone of lrcore, ``make report`` measures
-everything on your machine and writes a page with pictures to ``bench/results``; ``make docs`` then
-includes it here.
+No report existed when this copy of the site was built. In a clone of lrcore, ``make report``
+measures everything on your machine and writes a page with pictures to ``bench/results``; ``make
+docs`` then includes it here.
 """
 
 RULE_PAGE = """\
