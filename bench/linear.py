@@ -28,9 +28,9 @@ def ours(matrix, batch, n_threads):
     return fit
 
 
-def log_loss(margins, y):
+def log_loss(predictions, y):
     """Return the mean log loss of targets 0 or 1."""
-    return float(np.mean(np.logaddexp(0, np.where(y, -1.0, 1.0) * margins)))
+    return float(np.mean(np.logaddexp(0, np.where(y, -1.0, 1.0) * predictions)))
 
 
 def fits_of(matrix, counts, others):
@@ -51,7 +51,7 @@ def report_matrix(section, matrix, counts, rounds, others):
         for epochs in (1, 5)
         if epochs == 5 or name != WHOLE
     }
-    calls, margins = with_results(calls)
+    calls, predictions = with_results(calls)
     seconds = side_by_side(calls, rounds)
     if ("VW", 1) in seconds:
         cached = (seconds["VW", 5] - seconds["VW", 1]) / 4
@@ -73,7 +73,7 @@ def report_matrix(section, matrix, counts, rounds, others):
             one = seconds.get((f"{name.split(', ')[0]}, 1 threads", epochs))
             ratios = [other and other / s for other in (*others, one)]
             speed = None if name == WHOLE else matrix.X.nnz * epochs / 1e6 / s
-            loss = log_loss(margins[name, epochs](X_test), y_test)
+            loss = log_loss(predictions[name, epochs](X_test), y_test)
             table.add(name, epochs, *ratios, loss, s, speed)
 
 

@@ -88,8 +88,8 @@ class VowpalWabbit:
         self.run(f"{self.learn} --passes {epochs} -f {model}")
         return model
 
-    def margins(self, model, X):
-        text, found = self.path("rows"), self.path("margins")
+    def predictions(self, model, X):
+        text, found = self.path("rows"), self.path("predictions")
         write_text(text, X, np.ones(X.shape[0], int))
         self.run(f"-t -i {model} -d {text} -r {found}")
         return np.array([float(line.split()[0]) for line in found.read_text().splitlines()])
@@ -106,7 +106,7 @@ class VowpalWabbit:
 
 def vowpal_wabbit(matrix, alpha):
     peer = VowpalWabbit(matrix.X, matrix.y, alpha)
-    return lambda epochs: partial(peer.margins, peer.fit(epochs))
+    return lambda epochs: partial(peer.predictions, peer.fit(epochs))
 
 
 def write_text(path, X, y):

@@ -21,8 +21,8 @@ RATES = np.logspace(-2, 1, 13)
 def held_out_loss(clf, matrix):
     """Return the mean log loss of the rows held out."""
     X, y = matrix.held_out
-    margin = clf.decision_function(X).astype(np.float64)
-    return float(np.mean(np.logaddexp(0, np.where(y, -margin, margin))))
+    prediction = clf.decision_function(X).astype(np.float64)
+    return float(np.mean(np.logaddexp(0, np.where(y, -prediction, prediction))))
 
 
 def fitted(matrix, max_iter, **keywords):

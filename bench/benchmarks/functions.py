@@ -188,8 +188,8 @@ def poisson(l2=1e-2):
     X, y = np.column_stack([X, np.ones(len(X))]), counts[:, 0]
 
     def fun(w):
-        margin = X @ w
-        return np.mean(np.exp(margin) - y * margin) + l2 / 2 * (w @ w)
+        prediction = X @ w
+        return np.mean(np.exp(prediction) - y * prediction) + l2 / 2 * (w @ w)
 
     def jac(w):
         return (X.T @ (np.exp(X @ w) - y) / len(X) + l2 * w).astype(w.dtype)

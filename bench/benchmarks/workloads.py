@@ -76,9 +76,9 @@ def power_law(n_rows=200_000, n_features=1 << 20, nnz=20, seed=0, exponent=1.1):
     X.has_canonical_format = True
     truth = rng.standard_normal(n_features, np.float32)
     truth *= rng.random(n_features, np.float32) < 0.1
-    margins = X @ truth
-    margins *= 3 / margins.std()
-    y = (margins + rng.logistic(size=n_rows) > 0).astype(int)
+    predictions = X @ truth
+    predictions *= 3 / predictions.std()
+    y = (predictions + rng.logistic(size=n_rows) > 0).astype(int)
     return X, y
 
 
