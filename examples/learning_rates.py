@@ -448,7 +448,7 @@ print(f"{excess[uncut][-10:].mean():.1e} without the cut")
 # for frequent features is too low for rare ones. AdaGrad divides each weight's rate by the root
 # of the sum of its own squared gradients, :math:`\eta / \sqrt{\sum g^2}`: after :math:`k`
 # gradients of equal size the weight has moved by :math:`\sqrt{k}`, and not by :math:`k`, times a
-# length that is the same for all weights. So rare features learn nearly as fast.
+# length that is the same for all weights. So the weights of rare features keep up.
 #
 # Each text has 20 words, drawn from 2,000 by a power law; a word is present or absent. True
 # weights are normal, in proportion to :math:`p^{-1/2}` for a word of frequency :math:`p`, so that
