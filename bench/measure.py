@@ -1,4 +1,4 @@
-"""Fair timing: calls take turns, medians with their spread, and what the machine is."""
+"""Timing: calls in turns, medians with their spread, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from threadpoolctl import threadpool_limits
 import lrcore
 from lrcore import _core
 
-#: The rate where passes are timed, the rule's own: nothing is looked for.
+#: The rate where epochs are timed is the rule's default, so that no rate is searched.
 LR = lrcore.AdaGrad.linear_lr
 
 
 def processor():
-    """The processor's name, as the system gives it."""
+    """Return the name of the processor, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
@@ -34,7 +34,7 @@ def processor():
 
 
 def caches():
-    """Bytes of the first processor's data caches by level, as the system gives them."""
+    """Return the bytes of the first processor's data caches by level."""
     units, found = {"K": 1 << 10, "M": 1 << 20}, {}
     for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         level, kind, size = (
@@ -46,7 +46,7 @@ def caches():
 
 
 def commit():
-    """The checkout's commit, with a plus if files differ from it; None outside of one."""
+    """Return the commit of the checkout, with a plus if files differ; None outside of one."""
     here = Path(__file__).parent
     try:
         name, changed = (
@@ -61,7 +61,7 @@ def commit():
 
 
 def surroundings(n_threads):
-    """What figures depend on besides the code: the machine and the libraries."""
+    """Describe the machine and the versions of the libraries."""
     versions = {
         "lrcore": f"{lrcore.__version__} ({_core.isa})", "commit": commit(),
         "Python": platform.python_version(), "NumPy": np.__version__, "SciPy": scipy.__version__,
@@ -76,10 +76,10 @@ def surroundings(n_threads):
 
 
 class Measured(float):
-    """The median of a figure's rounds.
+    """The median of the rounds of a figure.
 
-    Arithmetic with another that took turns with it goes round by round, so that a slow spell,
-    which hits both, is gone from their ratio; with anything else it is arithmetic with a number.
+    Arithmetic with a figure of as many rounds is done round by round, so that a slow spell of the
+    machine, which affects both, cancels in their ratio. With anything else the median is used.
     """
 
     def __new__(cls, rounds):
@@ -115,7 +115,7 @@ class Measured(float):
 
 
 def side_by_side(calls, rounds):
-    """Seconds of each call; the calls take turns, so that a slow spell hits all."""
+    """Return the seconds of each call. The calls take turns, so that a slow spell affects all."""
     times = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -128,7 +128,7 @@ def side_by_side(calls, rounds):
 
 
 def repeated(call, times):
-    """The call as often as it takes for the clock not to matter."""
+    """Return a function that makes the call so many times."""
 
     def run():
         for _ in range(times):
@@ -138,7 +138,7 @@ def repeated(call, times):
 
 
 def with_results(calls):
-    """The calls, and where each leaves its latest result."""
+    """Return the calls, and a dict in which each stores its latest result."""
     results = {}
 
     def keeping(name, call):
@@ -151,8 +151,8 @@ def with_results(calls):
 
 
 def read_bandwidth(words, counts, rounds):
-    """Bytes a second that float32 are read at, for each number of threads: the best of the
-    core's look for NaN and of BLAS's dot product."""
+    """Return the bytes of float32 read in a second, for each number of threads: the better of the
+    core's check for NaN and the dot product of BLAS."""
     x = np.ones(words, np.float32)
     look = _core.kernels.first_nonfinite["float"]
     found = {}
@@ -164,14 +164,14 @@ def read_bandwidth(words, counts, rounds):
 
 
 def memory():
-    """Bytes that are resident now, and the most that ever were. Not `ru_maxrss`: a child begins
-    with that of the process that started it."""
+    """Return the resident bytes now, and their maximum. `ru_maxrss` cannot be used, because a child
+    process inherits it from its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     values = dict(line.split(":", 1) for line in lines)
     return tuple(int(values[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
 
 
 def in_child(function, *args):
-    """What the function returns in a fresh process."""
+    """Call the function in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args).result()

@@ -1,4 +1,4 @@
-"""What a step of `rule.minimize` costs beside fun and jac: of small vectors, and of large ones.
+"""The cost of a step of `rule.minimize` beside fun and jac, for small and for large vectors.
 
 ``python bench/minimize.py [--rounds 7]``
 """
@@ -20,7 +20,7 @@ from lrcore import _core
 
 ADAM = lrcore.Adam(lr=1e-4)
 
-#: What is asked for besides steps.
+#: Additional arguments.
 EXTRAS = {
     "nothing": {},
     "bounds": {"bounds": Bounds(-1e6, 1e6)},
@@ -32,7 +32,7 @@ EXTRAS = {
 
 
 class Clocked:
-    """A function that adds up the seconds spent in it."""
+    """A function that adds up the seconds of its calls."""
 
     def __init__(self, call):
         self.call, self.seconds = call, 0.0
@@ -45,8 +45,8 @@ class Clocked:
 
 
 class OneArray:
-    """A gradient that is written into the same array each time, as those do that want to be fast:
-    memory for a new one is taken within jac, but given back outside."""
+    """A gradient that is written into the same array each time, as fast functions do. Otherwise the
+    memory of a new array would be allocated within jac and freed outside of it."""
 
     def __init__(self, call, like):
         self.call, self.out = call, np.empty_like(like)
@@ -57,7 +57,7 @@ class OneArray:
 
 
 def spent(fun, jac, x0, steps, **keywords):
-    """Seconds of a run outside fun and jac, and in them."""
+    """Return the seconds of a run outside fun and jac, and within them."""
     fun, jac = Clocked(fun), Clocked(jac)
     start = time.perf_counter()
     found = ADAM.minimize(fun, x0, jac=jac, maxiter=steps, gtol=0.0, **keywords)
@@ -68,7 +68,7 @@ def spent(fun, jac, x0, steps, **keywords):
 
 
 def a_step(rounds, fun, jac, x0, steps, **keywords):
-    """The same of a step: what a longer run takes more than a shorter one."""
+    """Return both for a single step: the difference between a longer and a shorter run."""
     differences = [
         spent(fun, jac, x0, 3 * steps, **keywords) - spent(fun, jac, x0, steps, **keywords)
         for _ in range(rounds)
@@ -77,7 +77,7 @@ def a_step(rounds, fun, jac, x0, steps, **keywords):
 
 
 def report_small(section, rounds):
-    """What a step takes beside fun and jac, the clock's own among it."""
+    """Report the time of a step beside fun and jac, which includes the clock itself."""
     sizes = (2, 100, 1_000, 10_000)
     table = section.table(
         "A step beside fun and jac: Adam, float64, one thread",
@@ -95,8 +95,8 @@ def report_small(section, rounds):
 
 
 def parts(problem, x0, rounds):
-    """Seconds of what a step does beside fun and jac, each where they have just run, so that
-    caches hold what they leave."""
+    """Return the seconds of each part of a step, timed just after fun and jac, so that the caches
+    are in the same state as in a run."""
     touch = _core.kernels.read_modify_write["float" if x0.dtype == np.float32 else "double"]
     words = np.ones(bytes_moved(ADAM, x0.itemsize) * x0.size // (2 * x0.itemsize), x0.dtype)
     x, kept = x0.copy(), x0.copy()
@@ -122,7 +122,7 @@ def parts(problem, x0, rounds):
 
 
 def report_rosenbrock(section, sizes, dtypes, rounds):
-    """A step against its parts, and against a loop over the bytes that the rule moves."""
+    """Compare a step with its parts, and with a loop over the bytes that the rule moves."""
     names = ("kernel", "copy", "look", "release", "floor")
     table = section.table(
         "Rosenbrock's function: a step of Adam, one thread",
@@ -131,11 +131,11 @@ def report_rosenbrock(section, sizes, dtypes, rounds):
             "fun and jac": SECONDS, "beside": SECONDS, **dict.fromkeys(names, SECONDS),
             "floor GB/s": SPEED,
         },
-        "beside: all but fun and jac, which has one array for all its gradients. kernel: the "
-        "rule's step. copy: the point that fun gets, and that is kept if it is the best. look: one "
-        "pass over the gradient. release: of the gradient's memory, on top of these where jac "
-        "takes new memory each time. floor: a loop that reads, modifies and writes as many bytes "
-        "as the rule moves, after fun and jac as well.",
+        "beside: everything except fun and jac, which writes all gradients into one array. kernel: "
+        "the rule's step. copy: of the point that fun gets, which is kept if it is the best. look: "
+        "one pass over the gradient. release: of the gradient's memory, in addition if jac "
+        "allocates a new array each time. floor: a loop that reads, modifies and writes as many "
+        "bytes as the rule moves, also after fun and jac.",
     )  # fmt: skip
     for size in sizes:
         for dtype in dtypes:

@@ -1,4 +1,4 @@
-"""How close fits come to the optimum on a data file, and what an epoch costs.
+"""The distance of fits to the optimum on a data file, and the time of an epoch.
 
     python bench/optimum.py DATA [--alpha 1e-4] [--positive LABEL] [--epochs 20] [--lr 0.5]
 
@@ -24,7 +24,7 @@ from lrcore.io import datafile
 
 
 def read(path, bits):
-    """Rows and labels."""
+    """Return rows and labels."""
     if ".tsv" not in path:
         X, y, _ = datafile.read(path)
         return X, y
@@ -34,7 +34,7 @@ def read(path, bits):
 
 
 def objective(X, sign, coef, intercept, alpha):
-    """Mean log loss plus penalty."""
+    """Return the mean log loss plus the penalty."""
     w = coef.astype(np.float64)
     margins = sign * (X.astype(np.float64) @ w + float(intercept))
     return np.mean(np.logaddexp(0, -margins)) + alpha / 2 * (w @ w)
@@ -80,7 +80,7 @@ def main():
             start = time.perf_counter()
             model.fit(X, y)
             seconds[name].append(time.perf_counter() - start)
-    # The work that no method can leave out: every value of X met with its weight, once.
+    # The least work of every method: each value of X is multiplied with its weight once.
     w = np.ones(X.shape[1], np.float32)
     once = []
     for _ in range(args.rounds):

@@ -1,4 +1,4 @@
-"""report.md and report.html, made from the report's plain values and its pictures alone."""
+"""report.md and report.html, made from the report's plain values and its pictures only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from tables import DETAIL, LABEL, RATIO, SECONDS, SPEED, VALUE, shown
 
 TITLE = "lrcore measured"
 ABOUT = (
-    "Medians; in brackets the quartiles. What is compared was measured in turns in one run, and a "
-    "ratio is the median of the rounds' ratios, so that a slow spell of the machine hits both "
-    "sides. Ratios come first; absolute times, which are those of one machine, second."
+    "Figures are medians, with the quartiles in brackets. Everything that is compared was measured "
+    "in turns in one run, and a ratio is the median of the ratios of the rounds, so that a slow "
+    "spell of the machine affects both sides. Ratios come first, absolute times of one machine "
+    "second."
 )
-#: Rows of a table that is long.
+#: A table with more rows than this is long.
 LONG = 20
 FIRST, SECOND = (LABEL, RATIO, VALUE), (LABEL, SECONDS, SPEED, DETAIL)
 
@@ -52,7 +53,7 @@ summary { cursor: pointer; color: var(--link); font-size: .875rem }
 
 
 class Markdown:
-    """How the parts of a page are written in Markdown."""
+    """Writes the parts of a page in Markdown."""
 
     def head(self, contents):
         return [f"# {TITLE}"]
@@ -93,7 +94,7 @@ class Markdown:
 
 
 class Html:
-    """The same in one HTML file that needs no other."""
+    """Writes the parts of a page in one HTML file that needs no other file."""
 
     def head(self, contents):
         links = "".join(f'<a href="#{name}">{html.escape(t)}</a>' for name, t in contents.items())
@@ -146,12 +147,12 @@ class Html:
 
 
 def inlined(path):
-    """A picture as a data URI."""
+    """Return a picture as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def cells_of(table, kinds):
-    """Head and rows of the columns of these kinds; nothing if all are labels."""
+    """Return head and rows of the columns of these kinds, or nothing if all are labels."""
     chosen = [k for k, kind in enumerate(table["columns"].values()) if kind in kinds]
     names, held = list(table["columns"]), list(table["columns"].values())
     if all(held[k] == LABEL for k in chosen):
@@ -161,7 +162,7 @@ def cells_of(table, kinds):
 
 
 def tables(form, table, *, drawn):
-    """Ratios, and below them, folded, what they are ratios of; long ones that are drawn folded."""
+    """Yield a table of ratios and, folded, the absolute figures; long tables are folded too."""
     yield form.heading(table["title"])
     if table["note"]:
         yield form.dim(table["note"])
@@ -173,7 +174,7 @@ def tables(form, table, *, drawn):
 
 
 def conditions(section):
-    """Where and with what a section was measured, in words."""
+    """Describe the machine and the versions that a section was measured with."""
     machine, versions = section["machine"], section["versions"]
     held = ", ".join(f"{level} {size // 1024:,} KB" for level, size in machine["caches"].items())
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
@@ -184,7 +185,7 @@ def conditions(section):
 
 
 def parts(form, sections, drawn):
-    """A page, piece by piece."""
+    """Yield the parts of a page."""
     yield from form.head({name: section["title"] for name, section in sections.items()})
     yield form.text(ABOUT)
     usual = [words for words, _ in groupby(sorted(map(conditions, sections.values())))]
@@ -212,7 +213,7 @@ def parts(form, sections, drawn):
 
 
 def write(sections, drawn, folder):
-    """The paths of the pages; `drawn` has the pictures of the sections."""
+    """Write the pages and return their paths; `drawn` has the pictures of the sections."""
     written = []
     for form, ending in ((Markdown(), "md"), (Html(), "html")):
         path = folder / f"report.{ending}"

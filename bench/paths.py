@@ -1,4 +1,4 @@
-"""What is drawn and not timed: the paths of rules to a minimum, and every schedule."""
+"""Curves that are drawn but not timed: the paths of rules to a minimum, and every schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tables import LABEL, VALUE
 import lrcore
 from lrcore import rules, schedules
 
-#: Functions of two variables: how many steps are taken, and where paths have to stay.
+#: Functions of two variables: the number of steps, and the window in which paths have to stay.
 STEPS = {"rosenbrock": 500, "beale": 200}
 WINDOWS = {"rosenbrock": ((-2.0, 2.0), (-1.0, 3.0)), "beale": ((0.0, 4.5), (-1.5, 2.0))}
 RATES = np.geomspace(1e-4, 10, 26)
@@ -18,7 +18,7 @@ POINTS = 250
 
 
 def path(rule, problem, window, steps):
-    """The points of a run, (steps + 1, 2); None if it leaves the window."""
+    """Return the points of a run, (steps + 1, 2), or None if it leaves the window."""
     low, high = np.transpose(window)
     x = problem.x0.copy()
     points, optimizer = [x.copy()], lrcore.Optimizer(x, rule, n_threads=1)
@@ -31,7 +31,7 @@ def path(rule, problem, window, steps):
 
 
 def report_paths(section):
-    """Each rule at the rate, of some, by which it ends lowest."""
+    """Draw each rule at the rate at which it ends lowest."""
     for name, steps in STEPS.items():
         problem = FUNCTIONS[name]()
         table = section.table(
@@ -51,7 +51,7 @@ def report_paths(section):
 
 
 def report_schedules(section):
-    """Curves alone; fails if one of the registry is missing."""
+    """Add the curves of all schedules; fail if one of the registry is missing."""
     assert {type(each) for each in EXAMPLES} == {*schedules.SCHEDULES.values()}
     t = np.arange(SPAN + 1)
     for schedule in EXAMPLES:

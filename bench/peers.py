@@ -1,4 +1,4 @@
-"""Adam as others have it, each stepping a float32 vector; those that are installed here."""
+"""Adam of other libraries, each updating a float32 vector; those that are installed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def deepspeed_adam(w, g, n_threads):
 
 
 def _torch_call(make, w, g, n_threads):
-    """A step of an optimizer of torch's kind."""
+    """Return a step of an optimizer with torch's interface."""
     import torch
 
     parameter = torch.nn.Parameter(torch.from_numpy(w))
@@ -61,7 +61,7 @@ def _torch_call(make, w, g, n_threads):
 
 
 def optax_adam(w, g, n_threads):
-    """XLA takes the threads that it likes, so only the run with the most is one."""
+    """XLA chooses its number of threads itself, so only the run with the most is compared."""
     import jax
     import optax
 
@@ -83,7 +83,7 @@ def optax_adam(w, g, n_threads):
     return call
 
 
-#: Name, the package that has to be there, what makes the call, whether threads can be set.
+#: Name, the package that it needs, the function that makes the call, whether threads can be set.
 PEERS = {
     "torch fused": ("torch", torch_adam, True),
     "DeepSpeed": ("deepspeed", deepspeed_adam, True),
@@ -94,8 +94,8 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Found:
-    """Peers that are here, as their table has them but without the package; versions; and the
-    packages of those that are not."""
+    """Peers that are installed, with their entries but without the package; their versions; and the
+    packages of those that are missing."""
 
     here: dict[str, tuple]
     versions: dict[str, str]
@@ -103,7 +103,7 @@ class Found:
 
 
 def installed(table):
-    """What is here of a table of peers, each `name: (package, ...)`."""
+    """Find which peers of a table, each `name: (package, ...)`, are installed."""
     found = Found({}, {}, {})
     for name, (package, *rest) in table.items():
         try:

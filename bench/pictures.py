@@ -1,4 +1,4 @@
-"""The report's pictures, drawn from its plain values alone, for light pages and for dark ones."""
+"""The pictures of the report, drawn from its plain values only, for light and for dark pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.functions import FUNCTIONS
 from paths import WINDOWS
 
-#: Solvers that are drawn; how close to the optimum counts, and how close is drawn.
+#: The solvers that are drawn; the distance to the optimum that counts, and the smallest drawn.
 DRAWN = (
     "lrcore dual, 1 thread", "lrcore dual, 2 threads", "lrcore AdaGrad", "SGDClassifier",
     "liblinear dual", "liblinear-official -s 7", "saga", "lbfgs", "VW",
@@ -23,7 +23,7 @@ GOAL, CLOSEST = 1e-3, 1e-6
 
 
 class Theme(NamedTuple):
-    """Colours of a page: what is written, what recedes, and lines that stand apart on it."""
+    """Colours of a page: its background, text, secondary text and grid, and those of the lines."""
 
     page: str
     text: str
@@ -47,7 +47,7 @@ THEMES = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture's finding, and its files."""
+    """The title of a picture, which states its result, and its files."""
 
     title: str
     light: Path
@@ -55,7 +55,7 @@ class Drawn:
 
 
 def panels(section):
-    """Curves by panel, then by name."""
+    """Return the curves by panel, then by name."""
     found = {}
     for curve in section["curves"]:
         found.setdefault(curve["panel"], {})[curve["name"]] = curve
@@ -63,21 +63,24 @@ def panels(section):
 
 
 def colours(names, theme):
-    """Ours first: shades of one colour by weight of the line; others in the order they come."""
+    """Return a colour for each name: one for all of lrcore, others in their order."""
     others = iter(theme.others * 3)
     return {name: theme.ours if name.startswith("lrcore") else next(others) for name in names}
 
 
 def line_style(name):
-    """Lines of one colour are told apart: one thread and several; what is no fit."""
+    """Return the style that distinguishes lines of one colour."""
     if "threads" in name or "@" in name:
         return "--"
     return ":" if name.endswith("AdaGrad") else "-"
 
 
 def spread_out(ends, gap):
-    """Heights of the ends, moved apart so far that neighbours are `gap` from each other; of those
-    at about one height the leftmost comes lowest, so that lines to the right do not cross."""
+    """Return the heights of the ends, moved apart so that neighbours have a distance of `gap`.
+
+    Of ends at about the same height the leftmost is lowest, so that the lines to the labels do not
+    cross.
+    """
     placed = np.array([y for _, y in ends])
     order = np.lexsort(([x for x, _ in ends], np.round(placed / gap)))
     for _ in range(200):
@@ -94,7 +97,7 @@ def spread_out(ends, gap):
 
 
 def label_ends(ax, lines, theme, *, size=8.5):
-    """Names at the right ends of lines, {name: (x, y, colour)}, where they do not overlap."""
+    """Write names at the right ends of lines, {name: (x, y, colour)}, without overlaps."""
     ax.figure.draw_without_rendering()
     to_axes = ax.transData + ax.transAxes.inverted()
     ends = {name: to_axes.transform((x, y)) for name, (x, y, _) in lines.items()}
@@ -110,7 +113,7 @@ def label_ends(ax, lines, theme, *, size=8.5):
 
 
 def binary(size):
-    """Bytes in the unit that suits."""
+    """Format bytes in a suitable unit."""
     for unit, word in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB")):
         if size >= unit:
             return f"{size / unit:g} {word}"
@@ -241,12 +244,12 @@ def draw_threads(section, figure, theme):
     ax.grid(axis="y", visible=False)
     return (
         f"{most} threads are {last[names[0]]:.1f} to {last[names[-1]]:.1f} times as fast "
-        "as one, as the work has it"
+        "as one, depending on the work"
     )
 
 
 def grid_of(figure, count, columns, **keywords):
-    """So many axes in rows; the rest of the last row is left empty."""
+    """Return so many axes in rows; the rest of the last row stays empty."""
     rows = math.ceil(count / columns)
     axes = figure.subplots(rows, columns, **keywords).ravel()
     for ax in axes[count:]:
@@ -288,7 +291,7 @@ def draw_schedules(section, figure, theme):
     return f"Schedules: {len(curves)} shapes of a learning rate over {curve['x'][-1]} steps"
 
 
-#: File, section, size in inches, what draws it and returns its title.
+#: File, section, size in inches, and the function that draws it and returns its title.
 PICTURES = [
     ("bandwidth", "sweep", (11, 4.6), draw_sweep),
     ("optimum", "optimum", (11, 4.8), draw_optimum),
@@ -301,7 +304,7 @@ PICTURES = [
 
 
 def style(theme):
-    """matplotlib's settings for a page of this theme."""
+    """Return matplotlib's settings for a page of this theme."""
     return {
         "figure.facecolor": theme.page, "axes.facecolor": theme.page,
         "savefig.facecolor": theme.page,
@@ -315,7 +318,7 @@ def style(theme):
 
 
 def save(figure, path):
-    """A PNG of few colours, a third of the size."""
+    """Save a PNG with few colours, which takes a third of the size."""
     from PIL import Image
 
     whole = io.BytesIO()
@@ -324,7 +327,7 @@ def save(figure, path):
 
 
 def draw(sections, folder):
-    """Pictures of the sections that are there: section -> [Drawn, ...]."""
+    """Draw the pictures of the sections that were measured: section -> [Drawn, ...]."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

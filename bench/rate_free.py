@@ -1,4 +1,4 @@
-"""Fits without a rate against the best of a grid of rates, by the log loss of rows held out.
+"""Fits without a rate compared with the best of a grid of rates, by the log loss on held-out rows.
 
 python bench/rate_free.py --data FOLDER
 """
@@ -14,19 +14,19 @@ from tables import LABEL, RATIO, SECONDS, VALUE, Section
 
 from lrcore import AdaGrad, DoG, LinearClassifier
 
-#: What AdaGrad is given: four a decade.
+#: The rates for AdaGrad, four a decade.
 RATES = np.logspace(-2, 1, 13)
 
 
 def held_out_loss(clf, matrix):
-    """Mean log loss of the rows held out, of margins as they are."""
+    """Return the mean log loss of the rows held out."""
     X, y = matrix.held_out
-    margin = clf.decision_function(X).astype(np.float64)
-    return float(np.mean(np.logaddexp(0, np.where(y, -margin, margin))))
+    prediction = clf.decision_function(X).astype(np.float64)
+    return float(np.mean(np.logaddexp(0, np.where(y, -prediction, prediction))))
 
 
 def fitted(matrix, max_iter, **keywords):
-    """Loss and seconds of a fit; infinite if it diverges."""
+    """Return loss and seconds of a fit; the loss is infinite if it diverges."""
     clf = LinearClassifier(max_iter=max_iter, random_state=0, **keywords)
     start = time.perf_counter()
     try:
@@ -37,7 +37,7 @@ def fitted(matrix, max_iter, **keywords):
 
 
 def compare(table, matrix, epochs):
-    """A row for each way, with how far it is from the best of the grid."""
+    """Add a row for each kind of fit, with its loss relative to the best of the grid."""
     grid = [(*fitted(matrix, epochs, optimizer=AdaGrad(lr=float(lr))), lr) for lr in RATES]
     best, seconds, lr = min(grid)
     table.add(f"AdaGrad, lr={lr:.3g}", epochs, 1.0, best, seconds)
@@ -56,7 +56,7 @@ def compare(table, matrix, epochs):
 
 
 def report_rate_free(section, folder):
-    """After few epochs and many."""
+    """Compare after 1, 5 and 20 epochs."""
     for matrix in [*matrices.a9a(folder), *matrices.real(section, folder)]:
         table = section.table(
             f"{matrix.name}: held-out log loss over the best of {len(RATES)} rates of AdaGrad",

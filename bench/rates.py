@@ -1,10 +1,10 @@
-"""What `lrcore.lr_range_test` suggests, beside the best of a grid of 13 rates.
+"""The suggestions of `lrcore.lr_range_test`, compared with the best of a grid of 13 rates.
 
     python bench/rates.py [--rule RULE] [--data FOLDER]
 
-Fits of five epochs with the estimators' defaults. Losses are of rows held out, of small data the
-mean over five folds; beside them those of the rows that were learnt from. FOLDER is where
-20news.tsv.gz and a9a.svm.gz are.
+Fits have five epochs and the estimators' defaults. Losses are those of held-out rows, for small
+data the mean over five folds, and also those of the training rows. FOLDER contains 20news.tsv.gz
+and a9a.svm.gz.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import lrcore
 from lrcore.rules import rule_class
 
 GRID = np.logspace(-3, 3, 13)
-#: Features that text and flights are hashed to: 2 to this power.
+#: Text and flights are hashed to 2 to the power of this many features.
 BITS = 20
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Pairs of (X, y) to learn from and (X, y) held out; the range test sees the first."""
+    """Pairs of (X, y) for training and (X, y) held out; the range test gets the first."""
 
     name: str
     estimator: type
@@ -44,7 +44,7 @@ class Problem:
         return self.estimator(optimizer=kind(lr=kind.linear_lr if lr is None else lr))
 
     def losses(self, rule, lr):
-        """Held out, and of what was learnt from."""
+        """Return the losses on held-out rows and on training rows."""
         measured = []
         for seed, (train, test) in enumerate(self.parts):
             model = self.model(rule, lr).set_params(random_state=seed)
@@ -73,7 +73,7 @@ def large(matrix):
 
 
 def problems(section, folder):
-    """What there is, one at a time."""
+    """Yield the problems that are available."""
     yield from map(large, matrices.a9a(folder))
     if matrices.has(folder, "20news.tsv.gz"):
         yield large(matrices.news(folder, BITS))
@@ -91,7 +91,7 @@ def problems(section, folder):
 
 
 def report_rates(section, folder, rule="adagrad"):
-    """A table: each suggestion, and its losses over the best of the grid."""
+    """Add a table of the suggestions, and of their losses over the best of the grid."""
     names = ("valley", "steepest", "minimum/10")
     table = section.table(
         f"{rule}: losses at the suggested rate over the best of {len(GRID)}",
@@ -100,7 +100,7 @@ def report_rates(section, folder, rule="adagrad"):
             **{f"{name}, learnt from": RATIO for name in names},
             "best rate": VALUE, **{f"{name} is": VALUE for name in names}, "range test": SECONDS,
         },
-        "Of rows held out, and of those that were learnt from.",
+        "On held-out rows, and on training rows (learnt from).",
     )  # fmt: skip
     for problem in problems(section, folder):
         start = time.perf_counter()

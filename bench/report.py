@@ -1,14 +1,14 @@
-"""Everything measured side by side in one run: steps against NumPy, the machine's floor and other
-libraries; fits of sparse and dense rows, and predictions, against those of others.
+"""Everything measured side by side in one run: steps compared with NumPy, the floor of the machine
+and other libraries; fits of sparse and dense rows, and predictions, compared with other libraries.
 
     python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION] [--out FOLDER]
 
-Figures are printed as they come and kept in FOLDER/report.json (bench/results), from which
-pictures, report.md and report.html are made. A section that is measured again takes the place of
-what was there, so a long report can be made in pieces; --pages only makes the pages anew.
+Figures are printed as they are measured and kept in FOLDER/report.json (bench/results), from which
+pictures, report.md and report.html are made. A section that is measured again replaces its former
+figures, so a long report can be made in pieces; --pages only makes the pages again.
 
-FOLDER of --data is where 20news.tsv.gz (lines of split, label and text) and a9a.svm.gz are. Other
-libraries take part where they are installed: torch, deepspeed, numba, optax, vowpalwabbit,
+The folder of --data contains 20news.tsv.gz (lines of split, label and text) and a9a.svm.gz. Other
+libraries take part if they are installed: torch, deepspeed, numba, optax, vowpalwabbit,
 liblinear-official.
 """
 
@@ -55,7 +55,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Plan:
-    """How large, how often, on what."""
+    """Sizes, numbers of rounds, and data."""
 
     quick: bool
     data: str | None
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def rounds(self):
-        """Of what takes milliseconds."""
+        """The rounds of calls that take milliseconds."""
         return 3 if self.quick else 7
 
     @property
@@ -80,12 +80,12 @@ class Plan:
 
     @property
     def bits(self):
-        """Of the features of a small and of a large model."""
+        """The features of a small and of a large model, as powers of two."""
         return (12, 22) if self.quick else (16, 26)
 
 
 class Entry(NamedTuple):
-    """A section's title, what it is about, and what fills it."""
+    """A section's title, its description, and the function that fills it."""
 
     title: str
     about: str
@@ -95,22 +95,24 @@ class Entry(NamedTuple):
 SECTIONS = {
     "rules": Entry(
         "Steps of every rule",
-        "Against the same formula in NumPy, and against the bandwidth of the machine. float32.",
+        "Compared with the same formula in NumPy and with the bandwidth of the machine. float32.",
         lambda s, p: steps.report_rules(s, p.sizes[::-1], p.counts, p.rounds),
     ),
     "sweep": Entry(
         "Bandwidth against size",
-        "Steps of vectors from those that the first cache holds to those that none does.",
+        "Steps of vectors of all sizes, from the first-level cache to main memory.",
         lambda s, p: sweep.report_sweep(s, 22 if p.quick else 25, p.counts, p.rounds),
     ),
     "peers": Entry(
-        "Adam beside others",
+        "Adam in other libraries",
         "Steps of one float32 vector.",
         lambda s, p: steps.report_peers(
             s, p.sizes, p.counts, p.rounds, peers.installed(peers.PEERS)
         ),
     ),
-    "call": Entry("Small steps", "What Python and checks cost.", lambda s, p: steps.report_call(s)),
+    "call": Entry(
+        "Small steps", "The time of Python and checks.", lambda s, p: steps.report_call(s)
+    ),
     "low": Entry(
         "States as bfloat16",
         "Half the bytes of the state.",
@@ -118,17 +120,17 @@ SECTIONS = {
     ),
     "small": Entry(
         "Numbers below the normal range",
-        "They count as 0, and cost nothing.",
+        "They count as 0 and take no additional time.",
         lambda s, p: steps.report_small_numbers(s, 20_000),
     ),
     "memory": Entry(
         "Memory of steps",
-        "In a process of its own.",
+        "Measured in a fresh process.",
         lambda s, p: steps.report_memory(s, p.sizes[-1]),
     ),
     "minimize": Entry(
         "Minimising functions",
-        "What a step of rule.minimize costs beside the function and its gradient.",
+        "The time of a step of rule.minimize beside the function and its gradient.",
         lambda s, p: minimize.report_minimize(s, p.quick, p.rounds),
     ),
     "epochs": Entry(
@@ -156,14 +158,14 @@ SECTIONS = {
     "optimum": Entry(
         "Time to the optimum",
         "L2 logistic regression, one class against the rest, no intercept. Each solver is run with "
-        "a series of settings, each fit from scratch and timed as a whole; the time to an accuracy "
-        "is that of its fastest setting that ends so close to the optimum.",
+        "a series of settings, and each fit is timed as a whole; the time to an accuracy is that "
+        "of the fastest setting that ends so close to the optimum.",
         lambda s, p: time_to_optimum.report_optimum(s, p.data, p.quick, 1 if p.quick else 3),
     ),
     "softmax": Entry(
         "Softmax of twenty classes",
-        "Text, words and pairs of them; each side with epochs and alpha at which it is about as "
-        "accurate as the other.",
+        "Text, words and pairs of words; epochs and alpha are chosen so that all are about equally "
+        "accurate.",
         lambda s, p: softmax.report_softmax(s, p.data, p.fit_rounds),
     ),
     "dense": Entry(
@@ -175,44 +177,44 @@ SECTIONS = {
     ),
     "threads": Entry(
         "Scaling with threads",
-        "The same bits for any number of them.",
+        "The bits are the same for any number of threads.",
         lambda s, p: scaling.report_threads(s, p.quick, p.counts, p.fit_rounds),
     ),
     "features": Entry(
         "Scaling with features",
-        "Epochs of rows of 20 values, from models that caches hold to those that none does.",
+        "Epochs of rows of 20 values, for models within the cache and far larger.",
         lambda s, p: scaling.report_features(s, p.quick, p.counts, p.fit_rounds),
     ),
     "far": Entry(
         "Models past the cache",
-        "Features by a power law, and all alike.",
+        "Features with frequencies by a power law, and all equally frequent.",
         lambda s, p: scale.report_far(s, p.rows, p.bits, p.counts, p.fit_rounds),
     ),
     "predict": Entry(
         "Predictions",
-        "decision_function against SciPy's product.",
+        "decision_function compared with SciPy's product.",
         lambda s, p: scale.report_predict(
             s, p.rows, (p.bits[0], p.bits[1] - 2), p.counts, 3 * p.fit_rounds
         ),
     ),
     "auto": Entry(
         'What lr="auto" finds',
-        "Beside the best of a grid of rates.",
+        "Compared with the best of a grid of rates.",
         lambda s, p: auto.report_auto(s, p.data, rounds=p.fit_rounds),
     ),
     "rates": Entry(
         "What the range test suggests",
-        "Beside the best of a grid of rates; fits of five epochs.",
+        "Compared with the best of a grid of rates; fits of five epochs.",
         lambda s, p: rates.report_rates(s, p.data),
     ),
     "rate_free": Entry(
         "Fits without a rate",
-        "Beside the best of a grid of rates.",
+        "Compared with the best of a grid of rates.",
         lambda s, p: rate_free.report_rate_free(s, p.data),
     ),
     "paths": Entry(
         "Paths of the rules",
-        "On two functions of two variables, at the best of some rates each; nothing is timed.",
+        "On two functions of two variables, each at the best of some rates; nothing is timed.",
         lambda s, p: paths.report_paths(s),
     ),
     "schedules": Entry(
@@ -224,7 +226,7 @@ SECTIONS = {
 
 
 def measured(name, plan):
-    """A section as plain values, with when and where it was measured."""
+    """Measure a section; return plain values with the date and the machine."""
     entry = SECTIONS[name]
     begun = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
@@ -240,13 +242,13 @@ def measured(name, plan):
 
 
 def read(folder):
-    """What was measured before, by section."""
+    """Return former measurements by section."""
     path = folder / "report.json"
     return json.loads(path.read_text())["sections"] if path.is_file() else {}
 
 
 def write(folder, found):
-    """Sections in the order of the report; the file is replaced in one piece."""
+    """Write the sections in the order of the report; the file is replaced in one piece."""
     ordered = {name: found[name] for name in SECTIONS if name in found}
     temporary = folder / "report.json.new"
     temporary.write_text(json.dumps({"format": 1, "sections": ordered}, indent=1) + "\n")

@@ -20,7 +20,7 @@ ORDERS = {1: "online", 256: "batches of 256"}
 
 
 def report_far(section, n_rows, bits, counts, rounds):
-    """Values a second with a model far larger than the cache, relative to one within it."""
+    """Report the speed with a model far larger than the cache, relative to one within it."""
     near, far = bits
     table = section.table(
         f"Speed with 2^{far} features over that with 2^{near}",
@@ -51,7 +51,7 @@ def report_far(section, n_rows, bits, counts, rounds):
 
 
 def first_and_further(model, X, y):
-    """Seconds of a fit but for its further epochs, and of a further epoch."""
+    """Return the seconds of a fit without its further epochs, and of a further epoch."""
     start = time.perf_counter()
     ends = model.fit(X, y).history_["seconds"]
     total = time.perf_counter() - start
@@ -59,7 +59,7 @@ def first_and_further(model, X, y):
 
 
 def grown(folder, shape, batch, calls):
-    """In a process of its own: bytes of the slots, and by how much memory's peak grew."""
+    """Return the bytes of the slots, and the growth of the memory's peak, in a fresh process."""
     parts = [np.load(Path(folder) / f"{name}.npy") for name in ("data", "indices", "indptr")]
     X, y = sparse.csr_matrix(tuple(parts), shape=shape), np.load(Path(folder) / "y.npy")
     model = LinearClassifier(lr=LR, batch_size=batch, n_threads=1, max_iter=1, random_state=0)
@@ -74,7 +74,7 @@ def grown(folder, shape, batch, calls):
 
 
 def report_memory(section, n_rows, bits):
-    """What fits take beyond the matrix, against the bytes of weights and states."""
+    """Report the memory of fits beyond the matrix, relative to weights and states."""
     X, y = power_law(n_rows, 1 << bits)
     table = section.table(
         "Peak memory beyond X over the bytes of weights and states",
@@ -96,7 +96,7 @@ def report_memory(section, n_rows, bits):
 
 
 def report_predict(section, n_rows, bits, counts, rounds):
-    """decision_function and the core's margins alone against SciPy's product."""
+    """Compare decision_function, and the core's predictions alone, with SciPy's product."""
     table = section.table(
         "Margins: times as fast as SciPy's X @ w",
         {

@@ -1,4 +1,4 @@
-"""The report on scaling: with the number of threads, and with that of features."""
+"""The report on scaling, with the number of threads and with that of features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fits(X, y, **keywords):
 
 
 def workloads(quick):
-    """Name -> (n_threads -> call), one at a time."""
+    """Yield name and (n_threads -> call), one at a time."""
     for size in (1_000_000,) if quick else (1_000_000, 20_000_000):
         optimizer = lrcore.Optimizer(np.ones(size, np.float32), lrcore.Adam(lr=1e-3))
         _, g = vectors(size)
@@ -52,7 +52,7 @@ def workloads(quick):
 
 
 def report_threads(section, quick, counts, rounds):
-    """Times as fast as on one thread, up to as many as are granted."""
+    """Report the speed relative to one thread, up to the number that is available."""
     counts = sorted({*(1 << k for k in range(counts[-1].bit_length())), counts[-1]})
     table = section.table(
         "Times as fast as on one thread",
@@ -69,7 +69,7 @@ def report_threads(section, quick, counts, rounds):
 
 
 def report_features(section, quick, counts, rounds):
-    """Values a second of fits with ever more features, beside SGDClassifier and SciPy's product."""
+    """Report the speed by number of features, with SGDClassifier and SciPy's product."""
     rows = 50_000 if quick else 300_000
     ours = [f"lrcore, {n} thread{'s' * (n > 1)}" for n in counts]
     names = (*ours, "SGDClassifier", "SciPy's X @ w")
@@ -80,7 +80,7 @@ def report_features(section, quick, counts, rounds):
             **{f"{name} Mnnz/s": SPEED for name in names},
         },
         f"{rows:,} rows of 20 values by a power law, fits of {EPOCHS} epochs, online, set-up "
-        "included. SciPy's product, once an epoch, is what no method can leave out.",
+        "included. Every method needs as many multiplications as SciPy's product, once an epoch.",
     )  # fmt: skip
     found = {name: [] for name in names}
     sizes = range(12, 23 if quick else 27, 2)

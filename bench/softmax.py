@@ -1,12 +1,12 @@
-"""Softmax of many classes against scikit-learn, on text: seconds and held-out accuracy.
+"""Softmax of many classes compared with scikit-learn, on text: seconds and held-out accuracy.
 
     python bench/softmax.py FOLDER [--bits 20] [--epochs 5] [--alpha 0] [--peer-epochs 10]
         [--peer-alpha 1e-6] [--rounds 3] [--lbfgs 100]
 
-FOLDER is where 20news.tsv.gz is: lines of split, label and text; word 1- and 2-grams are hashed to
-2**bits features. Peers: SGDClassifier (each class against the rest, one job), with --lbfgs also
-LogisticRegression(solver="lbfgs") of so many iterations, which takes minutes. Each side has the
-epochs and the alpha at which it is about as accurate as the other.
+FOLDER contains 20news.tsv.gz, with lines of split, label and text; word 1- and 2-grams are hashed
+to 2**bits features. The peers are SGDClassifier (each class against the rest, one job) and, with
+--lbfgs, LogisticRegression(solver="lbfgs") with so many iterations, which takes minutes. Epochs and
+alpha are chosen so that all are about equally accurate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lrcore._utils.arrays import aligned
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to learn from and rows held out, with their labels."""
+    """Training rows and held-out rows, with their labels."""
 
     X: Any
     y: np.ndarray
@@ -40,14 +40,14 @@ class Split:
 
 
 def read(path, bits):
-    """The split of a .tsv of split, label and text."""
+    """Read a .tsv of split, label and text."""
     split, label, texts = matrices.read_tsv(path)
     X, train = matrices.hashed_words(texts, bits), split == "train"
     return Split(X[train], label[train], X[~train], label[~train])
 
 
 def models(*, n_rows, epochs=5, alpha=0.0, peer_epochs=10, peer_alpha=1e-6, lbfgs=0):
-    """What is compared, by name."""
+    """Return the estimators that are compared, by name."""
     common = {"alpha": alpha, "max_iter": epochs, "random_state": 0}
     slower = AdaGrad(lr=0.2)  # more accurate here than the default of 0.5
     found = {
@@ -71,8 +71,8 @@ def models(*, n_rows, epochs=5, alpha=0.0, peer_epochs=10, peer_alpha=1e-6, lbfg
 
 
 def floor(model, dtype=np.float32, n=1 << 25):
-    """Seconds a value that moving a slot's weights and states takes, there and back, were they
-    in order; from a read-modify-write loop past the cache."""
+    """Return the seconds a value that reading and writing a slot's weights and states would take in
+    order, from a read-modify-write loop over an array larger than the cache."""
     method = model._fitted.method
     slot_bytes = method.columns.lanes * (1 + len(method.formula.state)) * np.dtype(dtype).itemsize
     array = aligned(n, dtype, zeros=True)
@@ -85,7 +85,7 @@ def floor(model, dtype=np.float32, n=1 << 25):
 
 
 def report_softmax(section, folder, rounds, *, bits=20, lbfgs=0, **settings):
-    """Twenty classes of text, where it is; settings as in `models`."""
+    """Report twenty classes of text, if it is there; settings as in `models`."""
     if not matrices.has(folder, "20news.tsv.gz"):
         section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
         return
@@ -104,7 +104,7 @@ def report_softmax(section, folder, rounds, *, bits=20, lbfgs=0, **settings):
             "fit": LABEL, "x SGDClassifier": RATIO, "held-out accuracy": VALUE, "x floor": RATIO,
             "time": SECONDS, "a value and epoch": SECONDS, "a class of it": SECONDS,
         },
-        "floor: moving a slot, which is a feature's weights and states, there and back, in order: "
+        "floor: reading and writing slots, the weights and states of a feature, in order: "
         f"{least * 1e9:.1f} ns a value.",
     )  # fmt: skip
     for name, model in candidates.items():

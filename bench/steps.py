@@ -18,18 +18,18 @@ ADAM = lrcore.Adam(lr=1e-3)
 
 
 def rule_calls(name, size, counts):
-    """What takes part in a row of the table of rules."""
+    """Return the calls for a row of the table of rules, and how often each is repeated."""
     rule = EVERY_RULE[name]
     w, g = vectors(size)
     calls, repeat = {}, max(1, 200_000 // size)
-    words = size * bytes_moved(rule) // 8  # a word is read and written
+    words = size * bytes_moved(rule) // 8  # each word is read and written
     buffer = np.ones(words, np.float32)
     buffer_checked = np.ones(words + size // 2, np.float32)
     formula = rule.formula
     state = np.ones((len(formula.state), size), np.float32)
     row = rule.coefficients(np.array([5]))[0]
     named = formula.row(row, np.float32)
-    if not rule.travels:  # else the formula is not all of the rule
+    if not rule.travels:  # otherwise the formula is only a part of the rule
         calls["formula"] = repeated(lambda: formula.update(named, w, g, *state), repeat)
     out = step_out(name)
     if out:
@@ -50,7 +50,7 @@ def rule_calls(name, size, counts):
 
 
 def report_rules(section, sizes, counts, rounds):
-    """Ratios: how much faster than NumPy, and the share of the floor's bandwidth reached."""
+    """Compare every rule with NumPy and with the bandwidth of the machine."""
     table = section.table(
         "Every rule",
         {
@@ -59,11 +59,11 @@ def report_rules(section, sizes, counts, rounds):
             **{f"{what} {n}T": SECONDS for n in counts for what in ("step", "floor")},
             "NumPy": SECONDS, "NumPy out=": SECONDS,
         },
-        "x NumPy: the formula's time over that of the step with the best number of threads; out=: "
-        "with an array for each result, nothing allocated. The floor is a loop that reads, "
-        "modifies and writes as many bytes on the same threads, and kernel/floor the share of its "
-        "bandwidth that the rule reaches. step is the whole Optimizer.step, whose check of the "
-        "gradient reads it once more; its floor counts that.",
+        "x NumPy: the time of the formula in NumPy over that of the step with the best number of "
+        "threads; out=: NumPy with an array for each result, so that nothing is allocated. The "
+        "floor is a loop that reads, modifies and writes as many bytes on the same threads, and "
+        "kernel/floor is the share of its bandwidth that the rule reaches. step is the whole "
+        "Optimizer.step, whose check of the gradient reads it once more; its floor includes this.",
     )  # fmt: skip
     for size in sizes:
         for name in EVERY_RULE:
@@ -82,7 +82,7 @@ def report_rules(section, sizes, counts, rounds):
 
 
 def report_peers(section, sizes, counts, rounds, peers):
-    """Adam by others, side by side."""
+    """Compare Adam with other libraries."""
     section.take_part(peers)
     table = section.table(
         "Adam: peer's time over ours",
@@ -90,8 +90,8 @@ def report_peers(section, sizes, counts, rounds, peers):
             "size": LABEL, "threads": LABEL, "checked": RATIO, **dict.fromkeys(peers.here, RATIO),
             "ours": SECONDS, **{f"{name} takes": SECONDS for name in peers.here},
         },
-        "ours: Optimizer.step with nonfinite='propagate', since none of the others looks at the "
-        "gradient before it steps; checked: the default, which does, against it.",
+        "ours: Optimizer.step with nonfinite='propagate', since none of the others checks the "
+        "gradient before it steps; checked: the time of the default, which does, over ours.",
     )  # fmt: skip
     for size in sizes:
         for n in counts:
@@ -117,7 +117,7 @@ def report_peers(section, sizes, counts, rounds, peers):
 
 
 def report_call(section):
-    """A step of few parameters, and what of it is the call."""
+    """Time a step of few parameters, and the call alone."""
     w, g = vectors(1000)
     row, state = ADAM.coefficients(np.array([5]))[0], np.ones((2, 1000), np.float32)
     index, step = _core.kernels.RULES["Adam"][0], _core.kernels.step["float"]
@@ -129,15 +129,15 @@ def report_call(section):
     some, whole = [each.copy() for each in many], np.ones(10**6, np.float32)
     few = {
         "a step of 1,000 parameters": lambda: optimizer.step(g),
-        "the same in a dict": lambda: named.step(grads),
-        "the call alone": lambda: empty.step(nothing),
+        "with the parameters in a dict": lambda: named.step(grads),
+        "the call without work": lambda: empty.step(nothing),
         "the kernel alone": lambda: step(index, row, own, g, state, 1),
     }
     t = side_by_side(
         {
             **{name: repeated(call, 1000) for name, call in few.items()},
             "a step of 10,000 arrays of 100": lambda: listed.step(some),
-            "of one array of the same size": lambda: one.step(whole),
+            "a step of one array of that size": lambda: one.step(whole),
         },
         25,
     )
@@ -151,7 +151,7 @@ def report_call(section):
 
 
 def report_low(section, size, counts, rounds):
-    """States as bfloat16 against float32."""
+    """Compare states as bfloat16 with float32."""
     table = section.table(
         "Times as fast as with float32 states",
         {
@@ -180,7 +180,7 @@ def report_low(section, size, counts, rounds):
 
 
 def report_small_numbers(section, size):
-    """A mean square that decays through the numbers below the normal range, and past them."""
+    """Time steps while a mean square decays through the numbers below the normal range."""
     table = section.table(
         "Time of 300 steps over that with ordinary numbers",
         {
@@ -207,7 +207,7 @@ def report_small_numbers(section, size):
 
 
 def grown(size, new, options):
-    """In a process of its own: bytes that memory's peak grows by while steps are taken."""
+    """Return by how many bytes the peak of memory grows during steps; run in a fresh process."""
     w, g = np.ones(size, np.float32), np.ones(size, np.float32)
     optimizer = lrcore.Optimizer(w, ADAM, **new)
     _, before = memory()
@@ -218,7 +218,7 @@ def grown(size, new, options):
 
 
 def report_memory(section, size):
-    """What the resident memory's peak grows by, once parameters, gradients and states are there."""
+    """Report by how much the peak of memory grows after parameters and states are allocated."""
     table = section.table(
         "Peak memory beyond parameters, gradient and state",
         {"Adam": LABEL, "size": LABEL, "share of the parameters": VALUE},

@@ -1,9 +1,9 @@
-"""A stream through partial_fit, and the memory that it takes: it is to stay flat (`make stream`).
+"""The memory that a stream through partial_fit takes, which has to stay constant (`make stream`).
 
     python bench/stream.py [--values 1e9] [--bits 22] [--rows 100000] [--batch-size 1]
 
-A few blocks are drawn; each call gets a fresh copy of one of them with its rows rolled. Ends with
-an error if memory grows by more than 1 % after the first tenth.
+A few blocks are drawn; each call gets a new copy of one of them with its rows rolled. The script
+ends with an error if memory grows by more than 1 % after the first tenth.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VALUES_PER_ROW, BLOCKS = 20, 4
 
 
 def blocks(n_rows, bits):
-    """Endless blocks of rows and labels, in fresh arrays."""
+    """Yield blocks of rows and labels without end, in new arrays."""
     X, y = power_law(BLOCKS * n_rows, 1 << bits, nnz=VALUES_PER_ROW)
     columns = X.indices.reshape(BLOCKS, n_rows, VALUES_PER_ROW)
     values, labels = X.data.reshape(columns.shape), y.reshape(BLOCKS, n_rows)
@@ -67,7 +67,7 @@ def main():
     growth = peaks[-1] / peaks[0] - 1
     print(f"peak memory after the first tenth: {growth:+.2%}; {model.t_:,} rows")
     if growth > 0.01:
-        raise SystemExit("memory is not flat")
+        raise SystemExit("memory is not constant")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The report in one table of ratios, which README repeats: made from the report's plain values."""
+"""The report in one table of ratios, which README repeats, made from the report's plain values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ BEGIN, END = "<!-- bench/results/summary.md -->", "<!-- end -->"
 
 
 class Line(NamedTuple):
-    """Two cells of the report's tables, for one thread and for two, and what they are called here.
+    """Two cells of the report's tables, for one thread and for two, and their name in this table.
 
-    `table` is a pattern of titles; the tables that it finds make a line each. A cell is a pattern
-    of its row's labels, with spaces between, and the name of its column; None: there is none.
+    `table` is a pattern for titles; each table that matches makes a line. A cell is a pattern for
+    the labels of its row, joined by spaces, and the name of its column, or None if there is none.
     """
 
     section: str
@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 def epochs(fit, words, column, against):
-    """The fit of five epochs."""
+    """Return the line for a fit of five epochs."""
     cells = tuple((rf"^lrcore {fit}, {n} threads 5$", column) for n in (1, 2))
     return Line("epochs", ".*", cells, f"{{table}}, 5 epochs {words}", against)
 
@@ -58,7 +58,7 @@ LINES = [
 
 
 def found(line, sections):
-    """Words and both ratios for each table that the line means."""
+    """Yield words and both ratios for each table that matches the line."""
     for table in sections.get(line.section, {}).get("tables", []):
         if re.search(line.table, table["title"]):
             name = table["title"].split(":")[0]
@@ -69,7 +69,7 @@ def found(line, sections):
 
 
 def row_of(table, pattern):
-    """The first row with such labels, and None if there is none."""
+    """Return the first row with such labels, or None."""
     labels = [k for k, kind in enumerate(table["columns"].values()) if kind == "label"]
     for row in table["rows"]:
         names = (f"{row[k]:,}" if isinstance(row[k], int) else str(row[k]) for k in labels)
@@ -79,13 +79,13 @@ def row_of(table, pattern):
 
 
 def cell_of(table, pattern, column):
-    """What stands in that column of that row, and None if there is nothing."""
+    """Return the cell in that column of that row, or None."""
     row, columns = row_of(table, pattern), list(table["columns"])
     return row[columns.index(column)] if row and column in columns else None
 
 
 def losses(table, line):
-    """What a fit lost, and the other after as many epochs, where rows were held out."""
+    """Return the held-out losses of both fits as words, if rows were held out."""
     if LOSS not in table["columns"]:
         return ""
     row, column = line.cells[0]
@@ -95,7 +95,7 @@ def losses(table, line):
 
 
 def optima(sections):
-    """Times of the fastest of the others over those of the dual solver, for each accuracy."""
+    """Yield the times of the fastest other solver over those of the dual one, by accuracy."""
     for table in sections.get("optimum", {}).get("tables", []):
         columns = list(table["columns"])
         ratios = []
@@ -109,7 +109,7 @@ def optima(sections):
 
 
 def table(sections):
-    """The lines as Markdown."""
+    """Return the lines as a table in Markdown."""
     rows = [
         f"| {words} | {' | '.join(ratios)} | {line.against} |"
         for line in LINES
@@ -134,7 +134,7 @@ def table(sections):
 
 
 def write(sections, folder):
-    """summary.md; of the committed results README repeats it."""
+    """Write summary.md, and repeat it in README if these are the committed results."""
     path = folder / "summary.md"
     path.write_text(table(sections) + "\n")
     if folder.resolve() == Path(__file__).parent / "results":

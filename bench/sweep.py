@@ -18,7 +18,7 @@ SMALLEST = 1 << 12
 
 
 def calls_of(size, n_threads):
-    """Name -> (call, bytes moved) of steps that have about so many bytes to work on."""
+    """Return name -> (call, bytes moved) for steps that work on about so many bytes."""
     calls = {}
     for name in RULES:
         rule = EVERY_RULE[name]
@@ -37,15 +37,15 @@ def calls_of(size, n_threads):
 
 
 def report_sweep(section, largest, counts, rounds):
-    """`largest`: of the sizes, float32 parameters of Adam, as a power of two."""
+    """Measure up to 2**largest float32 parameters of Adam."""
     table = section.table(
         "Share of the floor's bandwidth",
         {
             "threads": LABEL, "KB": LABEL, **dict.fromkeys((*RULES, NUMPY), RATIO),
             **{f"{name} GB/s": SPEED for name in (*RULES, NUMPY, FLOOR)},
         },
-        "KB: of weights, states and gradient. The bytes of a step count as the rule has to move "
-        "them, also for NumPy (with an array for each result), which moves more. The floor is a "
+        "KB: of weights, states and gradient. The bytes of a step are those that the rule has to "
+        "move, also for NumPy (with an array for each result), which moves more. The floor is a "
         "loop that reads, modifies and writes. Optimizer.step with nonfinite='propagate'.",
     )  # fmt: skip
     sizes = SMALLEST * 2 ** np.arange(0, largest + 5 - 12 + 0.5, 0.5)

@@ -1,5 +1,5 @@
-"""What a section of the report finds: tables and curves, printed as they come, kept as plain
-values.
+"""The results of a section of the report: tables and curves, printed as they are measured and
+kept as plain values.
 
 A cell is a word, a number, a `Measured` (its median and quartiles are kept) or None.
 """
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 
 from measure import Measured
 
-#: What a column holds: words; figures without a unit, which come first on a page; figures of this
-#: machine and what was set for them, which come second.
+#: The kinds of columns: words; figures without a unit, which come first on a page; figures of this
+#: machine and details of the settings, which come second.
 LABEL, RATIO, VALUE, SECONDS, SPEED, DETAIL = (
     "label", "ratio", "value", "seconds", "speed", "detail",
 )  # fmt: skip
@@ -21,7 +21,7 @@ UNITS = {1.0: "s", 1e-3: "ms", 1e-6: "µs", 1e-9: "ns"}
 
 
 def plain(value):
-    """A cell as JSON has it: six digits of a number, a dict of what was measured."""
+    """Convert a cell for JSON: six digits of a number, a dict for a `Measured`."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, Measured):
@@ -35,14 +35,14 @@ def plain(value):
 
 
 def digits(number, count):
-    """A number with so many digits that count, without an exponent unless it is small."""
+    """Format a number with so many significant digits, without an exponent unless it is small."""
     if number == 0 or abs(number) < 1e-3:
         return f"{number:.2g}"
     return f"{number:,.{max(0, count - 1 - math.floor(math.log10(abs(number))))}f}"
 
 
 def shown(cell, kind, *, spread=False):
-    """A plain cell as text; with quartiles in brackets if that is asked for."""
+    """Return a plain cell as text, with quartiles in brackets if `spread`."""
     if cell is None:
         return DASH
     if isinstance(cell, str):
@@ -63,7 +63,7 @@ def shown(cell, kind, *, spread=False):
 
 @dataclass
 class Table:
-    """Rows of figures; each is printed when it is added."""
+    """Rows of figures, each of which is printed when it is added."""
 
     title: str
     columns: dict[str, str]
@@ -89,7 +89,7 @@ class Table:
 
 @dataclass
 class Section:
-    """Tables, curves for the pictures, and what has to be known to read them."""
+    """Tables, curves for the pictures, and the notes that are needed to read them."""
 
     title: str
     about: str = ""
@@ -104,19 +104,19 @@ class Section:
         print(f"\n=== {self.title} ===\n{self.about}".rstrip(), flush=True)
 
     def table(self, title, columns, note=""):
-        """A new table; `columns` maps names to what they hold."""
+        """Begin a new table; `columns` maps names to kinds of columns."""
         self.tables.append(Table(title, columns, note))
         return self.tables[-1]
 
     def curve(self, panel, name, x, y):
-        """A line of a picture; what was measured keeps its quartiles, in y."""
+        """Add a line of a picture; measured values of y keep their quartiles."""
         line = {"panel": panel, "name": name, "x": [plain(float(v)) for v in x]}
         if all(isinstance(v, Measured) for v in y):
             line["low"], line["high"] = zip(*(map(plain, v.quartiles()) for v in y))
         self.curves.append({**line, "y": [plain(float(v)) for v in y]})
 
     def set(self, name, words):
-        """How something that takes part is set."""
+        """Note the settings of a library that is measured."""
         self.settings[name] = words
         print(f"  {name}: {words}", flush=True)
 
@@ -125,14 +125,14 @@ class Section:
         print(f"  {words}", flush=True)
 
     def leave_out(self, what, how):
-        """What does not take part, and how it could."""
+        """Note what is not measured, and what would change that."""
         line = f"{what}: left out, {how}"
         if line not in self.left_out:
             self.left_out.append(line)
             print(f"  {line}", flush=True)
 
     def take_part(self, found):
-        """Peers: a `peers.Found`."""
+        """Note which peers, a `peers.Found`, are measured and which are missing."""
         self.peers.update(found.versions)
         for name, package in found.missing.items():
             self.leave_out(name, f"pip install {package}")

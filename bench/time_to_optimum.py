@@ -1,4 +1,4 @@
-"""How long solvers take to come close to the optimum of L2 logistic regression, side by side.
+"""The time that solvers need to come close to the optimum of L2 logistic regression.
 
     python bench/time_to_optimum.py [DATA] [--c 1.0] [--rounds 5] [--bits 22] [--positive LABEL]
 
@@ -7,9 +7,9 @@ follow a power law. One class against the rest, no intercept. Each solver is run
 settings (iterations or tolerances), each fit from scratch and timed as a whole, all in turns; the
 time to an accuracy is that of its fastest setting that ends so close to the optimum.
 
-liblinear's own package and VW run if they are there (pip install liblinear-official vowpalwabbit);
-the time to build a problem from X, or to parse text into a cache, is left out. lrcore ends each
-dual fit by working out the duality gap; that is counted.
+liblinear's own package and VW take part if they are installed (pip install liblinear-official
+vowpalwabbit); the time to build a problem from X, or to parse text into a cache, does not count.
+lrcore ends each dual fit by computing the duality gap; this counts.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from tables import DETAIL, LABEL, RATIO, SECONDS
 from lrcore import LinearClassifier
 
 ACCURACIES = (1e-2, 1e-3, 1e-4, 1e-5)
-#: What others are measured by.
+#: The reference of the ratios.
 OURS = "lrcore dual, 1 thread"
 
 
 def scikit_learn(cls, settings, **keywords):
-    """Fits of an estimator, one for each setting."""
+    """Return fits of an estimator, one for each setting."""
 
     def fit(X, y, **setting):
         return cls(fit_intercept=False, **keywords, **setting).fit(X, y).coef_[0]
@@ -48,7 +48,7 @@ def scikit_learn(cls, settings, **keywords):
 
 
 def liblinear(solver, c):
-    """Fits of the liblinear package, which stops by its own measure."""
+    """Return fits of the liblinear package, which stops by its own criterion."""
     from liblinear import liblinearutil as own
 
     problems = {}
@@ -66,7 +66,7 @@ def liblinear(solver, c):
 
 
 def vowpal_wabbit(X, y, c):
-    """Fits of VW from its cache, by a number of passes; the weights are read afterwards."""
+    """Return fits of VW from its cache, by number of passes; the weights are read afterwards."""
     peer = linear_peers.VowpalWabbit(X, y, 1.0 / (c * X.shape[0]), "--noconstant")
 
     def fit(X, y, passes):
@@ -79,7 +79,7 @@ def vowpal_wabbit(X, y, c):
 
 
 def solvers(X, y, c, slow):
-    """Name: how to fit, and the settings to try."""
+    """Return name -> (how to fit, the settings to try)."""
     alpha = 1.0 / (c * X.shape[0])
 
     def iterations(*counts):
@@ -131,7 +131,7 @@ def solvers(X, y, c, slow):
 
 
 def measured(X, y, found, rounds, gap):
-    """(name, number of the setting): seconds, and how far from the optimum the fit ends."""
+    """Return for (name, number of the setting) seconds, and how far from the optimum it ends."""
     times, apart = {}, {}
     for _ in range(rounds):
         for name, (fit, settings) in found.items():
@@ -148,7 +148,7 @@ def measured(X, y, found, rounds, gap):
 
 
 def compare(section, title, X, y, c, rounds, quick):
-    """Seconds of each solver to each accuracy, and the ratios."""
+    """Report the seconds of each solver to each accuracy, and the ratios."""
     sign, alpha = np.where(y, 1.0, -1.0), 1.0 / (c * X.shape[0])
     exact = LinearClassifier(
         solver="dual", alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=2000, random_state=0
@@ -190,7 +190,7 @@ def compare(section, title, X, y, c, rounds, quick):
 
 
 def report_optimum(section, folder, quick, rounds):
-    """Text, where it is, and a power law."""
+    """Measure on text, if it is there, and on a power law."""
     for name in ("vowpalwabbit", "liblinear-official"):
         if not importlib.util.find_spec(name.split("-")[0]):
             section.leave_out(name, f"pip install {name}")

@@ -1,4 +1,4 @@
-"""How the site is built; ``make docs`` calls it. Nothing here needs the network."""
+"""Configuration of the site, which ``make docs`` builds. Nothing here needs the network."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ extensions = [
     "matplotlib.sphinxext.plot_directive",
     "sphinx_gallery.gen_gallery",
     "myst_parser",
-    # Ours: pages made from the registries, names in backticks, equations without JavaScript.
+    # Our own: pages made from the registries, names in backticks, equations without JavaScript.
     "pages",
     "names",
     "mathml",

@@ -1,4 +1,4 @@
-"""The examples of these pages are doctests. Those of other libraries need the libraries."""
+"""The examples of these pages are doctests. Those that compare need the other library."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ import pytest
 
 collect_ignore_glob = ["*.py", "build", "generated"]
 
-#: What a page's examples compare with.
+#: The library that a page compares with.
 COMPARES_WITH = {"torch.rst": "torch", "vowpal_wabbit.rst": "vowpalwabbit"}
 
 

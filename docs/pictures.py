@@ -1,4 +1,4 @@
-"""What the pages of rules and schedules draw."""
+"""The pictures on the pages of rules and schedules."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +9,8 @@ from lrcore.rules import RULES
 
 GOOD, LOW, HIGH = "#0072B2", "#6B6B6B", "#D55E00"
 
-#: A valley 30 times as long as it is wide, across both axes, so that no rule has it easy.
+#: A valley 30 times as steep across as along, whose directions are not the axes, so that rules with
+#: a rate for each parameter have no advantage.
 TURN = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
 CURVATURE = TURN @ np.diag([1.0, 1 / 30]) @ TURN.T
 CENTRE = np.array([1.0, -0.5])
@@ -18,12 +19,12 @@ RATES = np.logspace(-3, 1.5, 10)
 
 
 def valley(w):
-    """The loss at a point, or at each of several."""
+    """Return the loss at a point, or at each of several."""
     return np.sum(((w - CENTRE) @ CURVATURE) * (w - CENTRE), axis=-1) / 2
 
 
 def path(rule):
-    """The model at the start and after each step: the parameters, or the rule's own average."""
+    """Return the parameters, or the rule's own average, at the start and after each step."""
     w = START.copy()
     optimizer, points = Optimizer(w, rule), [w.copy()]
     for _ in range(STEPS):
@@ -35,22 +36,22 @@ def path(rule):
 
 
 def plain_number(x):
-    """Two digits, without an exponent."""
+    """Format a number with two digits and without an exponent."""
     return np.format_float_positional(x, 2, fractional=False, trim="-")
 
 
 def rule(name):
-    """Its way down the valley at the best of the rates, and losses at that rate and two others."""
+    """Draw a rule's path at the best rate, and losses at that rate and two others."""
     plain = RULES[name]()
     totals = [valley(path(plain.with_lr(float(rate)))).sum() for rate in RATES]
     best = float(RATES[np.argmin(totals)])
     _, (left, right) = plt.subplots(1, 2, figsize=(7, 3.1), width_ratios=(1, 1.15))
-    way = path(plain.with_lr(best))
-    low, high = np.clip([way.min() - 0.5, way.max() + 0.5], -8, 8)
+    points_passed = path(plain.with_lr(best))
+    low, high = np.clip([points_passed.min() - 0.5, points_passed.max() + 0.5], -8, 8)
     points = np.linspace(low, high, 200)
     heights = valley(np.stack(np.meshgrid(points, points), axis=-1))
     left.contour(points, points, heights, np.geomspace(0.01, 40, 14), colors="0.8", linewidths=0.8)
-    left.plot(*way.T, ".-", color=GOOD, markersize=3, linewidth=1)
+    left.plot(*points_passed.T, ".-", color=GOOD, markersize=3, linewidth=1)
     left.plot(*START, "o", color=GOOD)
     left.plot(*CENTRE, "k*", markersize=9)
     left.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[], aspect="equal")
@@ -64,7 +65,7 @@ def rule(name):
 
 
 def example(cls):
-    """What the last example of a schedule's docstring draws, as its text."""
+    """Return the code of the schedule that the last example of its docstring draws."""
     drawn = [line.strip() for line in ClassDoc(cls)["Examples"] if ".plot()" in line]
     if not drawn:
         raise ValueError(f"the docstring of {cls.__name__} must have an example with .plot()")
@@ -72,7 +73,7 @@ def example(cls):
 
 
 def all_schedules():
-    """Small pictures of all of them."""
+    """Draw small pictures of all schedules."""
     classes = list(schedules.SCHEDULES.values())
     rows = -(-len(classes) // 4)
     _, axes = plt.subplots(rows, 4, figsize=(9, 1.5 * rows))

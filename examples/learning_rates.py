@@ -2,10 +2,10 @@
 Learning rates in seven pictures
 ================================
 
-What a learning rate does to a fit, shown seven times: where it is too high, where it is too low,
-why it should fall, when it helps to raise it again, and when each weight should have its own. Each
-section states a claim and why it holds, measures it, and draws it. All data are drawn here, with
-seeds; nothing is downloaded.
+What a learning rate does to a fit, shown in seven experiments: a rate that is too high, one that is
+too low, why a rate should fall, when it helps to raise it again, and when each weight should have a
+rate of its own. Each section states a claim and the reason for it, measures it, and draws it. All
+data are random numbers with fixed seeds; nothing is downloaded.
 
 ``python examples/learning_rates.py`` prints the figures and writes the pictures to
 ``examples/pictures``, or to the folder that ``--out`` names. It takes a few seconds.
@@ -23,7 +23,7 @@ from scipy import sparse
 import lrcore
 from lrcore.schedules import Constant, Cosine, CosineRestarts, Cyclic, Linear, Plateau
 
-# What a section recommends, what goes wrong, another way, and what is there to compare with.
+# Colours of what a section recommends, of what goes wrong, of an alternative, and of a reference.
 GOOD, BAD, OTHER, QUIET = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
 
 plt.rcParams.update(
@@ -46,12 +46,12 @@ plt.rcParams.update(
 
 
 def label(ax, x, y, text, color, *, dx=7, dy=0, ha="left"):
-    """Write beside a point, in the colour of what it belongs to."""
+    """Write a text beside a point, in the colour of its curve."""
     ax.annotate(text, (x, y), (dx, dy), textcoords="offset points", color=color, ha=ha, va="center")
 
 
 def descend(rule, start, gradient, steps):
-    """The weights at the start and after each step of a rule."""
+    """Return the weights at the start and after each step of a rule."""
     w = np.array(start, dtype=float)
     optimizer, path = lrcore.Optimizer(w, rule), [w.copy()]
     for _ in range(steps):
@@ -71,8 +71,8 @@ def descend(rule, start, gradient, steps):
 # to :math:`2 (1 + \beta) / L`, and Nesterov's form to :math:`2 (1 + \beta) / ((1 + 2 \beta) L)`,
 # which is lower than without momentum.
 #
-# The objective is that of least squares: 400 rows, 20 features of unequal scale. ``L`` is a bound
-# of its largest eigenvalue, at most 0.1 % above it.
+# The objective is that of least squares with 400 rows and 20 features of unequal scale. ``L`` is an
+# upper bound of the largest eigenvalue, at most 0.1 % above it.
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 20)) / np.sqrt(np.arange(1, 21))
@@ -83,17 +83,17 @@ L = lrcore.estimate_lipschitz(X, "squared_error", fit_intercept=False, margin=1e
 
 
 def gradient(w):
-    """Of half the mean squared error."""
+    """Return the gradient of half the mean squared error."""
     return hessian @ w - pull
 
 
 def above_minimum(w):
-    """Half the mean squared error, less its minimum; for each w of a path, if it is one."""
+    """Return half the mean squared error less its minimum, for w or for each w of a path."""
     return np.sum((w - lowest) @ hessian * (w - lowest), axis=-1) / 2
 
 
 def growth(rule, share, steps):
-    """What a run multiplies the loss by, at a share of the largest stable rate of the rule."""
+    """Return the factor that a run changes the loss by, at a share of the largest stable rate."""
     rate = share * lrcore.max_stable_lr(rule, L)
     path = descend(rule.with_lr(rate), np.zeros(20), gradient, steps)
     return above_minimum(path[-1]) / above_minimum(path[0])
@@ -137,14 +137,14 @@ for name, (rule, _) in FORMS.items():
 # --------------------------
 #
 # Where :math:`\eta h` is small, :math:`t` steps multiply the distance by :math:`(1 - \eta h)^t
-# \approx e^{-\eta h t}`: only the product of rate and steps counts. A rate a thousand times lower
-# takes about a thousand times the steps, and looks, for as long as anybody watches, like a fit that
-# has converged; so the lower rate is not the safer one. The fit says so, and a range test sees both
-# ends: flat where the rate is too low, rising where it is too high.
+# \approx e^{-\eta h t}`: only the product of rate and steps counts. With a rate a thousand times
+# lower a fit needs about a thousand times the steps, and until then it looks as if it had
+# converged; so the lower rate is not the safer one. The fit warns of this, and a range test shows
+# both ends: the loss is flat where the rate is too low and rises where it is too high.
 
 
 def steps_needed(rate, share=0.01):
-    """Steps of gradient descent until the loss above its minimum is this share of the first."""
+    """Count the steps until the loss above its minimum is this share of the first."""
     w = np.zeros(20)
     optimizer, goal = lrcore.Optimizer(w, lrcore.SGD(lr=rate)), share * above_minimum(w)
     while above_minimum(w) > goal:
@@ -173,24 +173,24 @@ label(left, shares_tried[at], needed[at], f"{needed[at]} steps", GOOD, dx=-9, ha
 left.set(xlabel="rate, as a share of 2 / L", ylabel="steps to 1 % of the first loss")
 left.set_title("A tenth of the rate takes ten times the steps")
 range_test.plot(ax=right)
-right.set_title("A range test sees both ends")
+right.set_title("A range test shows both ends")
 print(f"{needed[0]:,} steps at {shares_tried[0]:g} of 2 / L, {needed[at]} at {shares_tried[at]:g}")
 print(f"{caught[0].category.__name__}: {caught[0].message}")
 
 # %%
-# Decay beats a fixed rate, where gradients are noisy
-# ---------------------------------------------------
+# With noisy gradients a falling rate beats a fixed one
+# -----------------------------------------------------
 #
-# A fixed rate :math:`\eta` never settles. With batches of :math:`b` rows and noise of variance
-# :math:`\sigma^2` in the labels, each step adds :math:`\eta^2 \sigma^2 H / b` to the variance of
-# the weights and takes the share :math:`2 \eta H` off what there is; the two balance at a loss of
-# :math:`\eta \sigma^2 \, \mathrm{tr}(H) / (4 b)` above the minimum. A high rate has a high floor, a
-# low one does not come down to its own in time; one that falls has the pace of the first and the
-# floor of the second.
+# With a fixed rate :math:`\eta` a fit never converges. With batches of :math:`b` rows and noise
+# of variance :math:`\sigma^2` in the labels, each step adds :math:`\eta^2 \sigma^2 H / b` to the
+# variance of the weights and takes the share :math:`2 \eta H` off what there is; the two balance
+# at a loss of :math:`\eta \sigma^2 \, \mathrm{tr}(H) / (4 b)` above the minimum. A high rate has
+# a high floor. A low rate has a low one, but does not reach it in time. A falling rate has the
+# speed of the first and the floor of the second.
 #
-# This is one pass over 20,000 rows in batches of 10, so the noise is always fresh; eight targets
-# are eight runs. Without noise there would be no floor, and nothing to gain. Nor is decay the only
-# cure: the mean of the weights at a fixed, high rate is better still here.
+# The experiment is one pass over 20,000 rows in batches of 10, so that each step has new noise; the
+# eight targets are eight runs. Without noise there would be no floor and nothing to gain. Decay is
+# not the only remedy: here the mean of the weights at a fixed, high rate is even better.
 
 N_ROWS, BATCH, TARGETS = 20_000, 10, 8
 scales = 1 / np.sqrt(np.arange(1, 21))  # H is diagonal, with their squares
@@ -201,7 +201,7 @@ targets = stream @ truth.T + rng.normal(size=(N_ROWS, TARGETS))
 
 
 def one_pass(schedule, average=False, parts=25):
-    """Expected loss above its minimum after each part of a pass, the mean over the targets."""
+    """Return the mean over targets of the expected loss above its minimum, after each part."""
     model = lrcore.LinearRegressor(
         optimizer=lrcore.SGD(lr=schedule), penalty=None, fit_intercept=False,
         batch_size=BATCH, average=average, n_threads=1,
@@ -214,7 +214,7 @@ def one_pass(schedule, average=False, parts=25):
 
 
 def floor(rate):
-    """Where a fixed rate settles, by the formula above; the noise has variance 1."""
+    """Return the floor of a fixed rate by the formula above; the noise has variance 1."""
     return rate * np.sum(scales**2) / (4 * BATCH)
 
 
@@ -235,14 +235,14 @@ for name, at in (("fixed", high), ("fixed", best["fixed"]), ("falling to 0", hig
     label(left, N_ROWS, ends[name][at], f"{RATES[at]:.2g}, {name}", colors[name])
 left.set(xlabel="rows seen", ylabel="expected loss above its minimum")
 left.xaxis.set_major_formatter("{x:,.0f}")
-left.set_title("Falling: the pace of a high rate, the floor of a low one")
+left.set_title("Falling: the speed of a high rate, the floor of a low one")
 for name, losses in ends.items():
     right.loglog(RATES, losses, "o-", color=colors[name])
     label(right, RATES[-1], losses[-1], name, colors[name])
 right.loglog(RATES, floor(RATES), ":", color=QUIET)
 label(right, RATES[0], floor(RATES[0]), "floor of a fixed\nrate, by theory", QUIET, dx=10, dy=-8)
 right.set(xlabel="rate at the first step", ylabel="at the end of the pass", ylim=(4.5e-4, 0.25))
-right.set_title("Each at its best: falling wins over fixed")
+right.set_title("Each at its best rate: falling is better than fixed")
 for name, at in best.items():
     print(f"{name}: {ends[name][at]:.1e} above the minimum at its best rate, {RATES[at]:.2g}")
 print(f"fixed at {RATES[high]:.2g}: {ends['fixed'][high]:.1e}; by theory {floor(RATES[high]):.1e}")
@@ -252,14 +252,15 @@ print(f"fixed at {RATES[high]:.2g}: {ends['fixed'][high]:.1e}; by theory {floor(
 # -----------------------
 #
 # The loss :math:`(1 - u v)^2 / 2` has its minima where :math:`u v = 1` and a saddle at 0, as the
-# product of any two layers does. Near it a step multiplies the distance along the way out by
-# :math:`1 + \eta`, so a run that comes within :math:`\delta` of the way in has left once its rates
-# add up to about :math:`\log(1 / \delta)`, whatever their order. A rate that has decayed adds next
-# to nothing to that sum; one that restarts adds as much in every cycle.
+# product of any two layers does. Near the saddle a step multiplies the distance along the
+# direction of escape by :math:`1 + \eta`. A run that comes within :math:`\delta` of the path into
+# the saddle has left it once its rates add up to about :math:`\log(1 / \delta)`, whatever their
+# order. A rate that has decayed adds almost nothing to this sum; one that restarts adds the same
+# amount in every cycle.
 #
-# Runs begin at (1 + offset, -1), from where the gradient leads straight into the saddle but for the
-# offset. What helps is the size of the rate and nothing else about a restart: a rate that stays
-# high leaves sooner still, and from offsets above 0.01 nobody needs to restart.
+# Runs begin at (1 + offset, -1). Without the offset the gradient would lead straight into the
+# saddle. What helps is only that the rate is high again after a restart: with a rate that stays
+# high a run leaves even sooner, and from offsets above 0.01 no restart is needed.
 
 SADDLE_STEPS = 12_000
 escape_rates = {
@@ -271,7 +272,7 @@ offsets = np.logspace(-9, -1, 33)
 
 
 def near_saddle(schedule):
-    """The losses after each step, of runs from each of the offsets."""
+    """Return the losses after each step of the runs from all offsets."""
     start = [1 + offsets, -np.ones_like(offsets)]
     path = descend(
         lrcore.SGD(lr=schedule), start, lambda w: (w[0] * w[1] - 1) * w[::-1], SADDLE_STEPS
@@ -280,7 +281,7 @@ def near_saddle(schedule):
 
 
 near = {name: near_saddle(schedule) for name, (schedule, _) in escape_rates.items()}
-# Steps until the loss is half of the saddle's; 0 if that never comes.
+# Steps until the loss is half of the loss at the saddle; 0 if that is never reached.
 escaped = {name: (losses < 0.25).argmax(axis=0) for name, losses in near.items()}
 shown = int(np.abs(offsets - 1e-4).argmin())
 
@@ -299,36 +300,36 @@ left.set_title(f"From offset {offsets[shown]:g}: restarts take two cycles")
 right.set(
     xlim=(1e-11, 0.2),
     ylim=(15, 4e4),
-    xlabel="offset from the way into the saddle",
+    xlabel="offset from the path into the saddle",
     ylabel="steps to leave",
 )
-right.set_title("The nearer the saddle, the more they gain")
+right.set_title("The smaller the offset, the more restarts gain")
 for name, (schedule, _) in escape_rates.items():
     after = escaped[name][shown]
     total = schedule(np.arange(after)).sum()
-    print(f"{name}: leaves after {after:,} steps, whose rates add up to {total:.1f}")
+    print(f"{name}: leaves the saddle after {after:,} steps, whose rates add up to {total:.1f}")
 
 # %%
 # Cycles cross a barrier
 # ----------------------
 #
-# What goes wrong at the top of this page can be put to use: a minimum of curvature :math:`h` is no
-# resting place for rates above :math:`2 / h`. Cycles whose peak lies between the :math:`2 / h` of a
-# narrow well and that of a broad one throw a run out of the first, and let it settle in the second
-# when the rate comes down. A small constant rate stays where it began; the peak, held for ever,
-# crosses as well, and then keeps the noise of a high rate.
+# The limit of the first section can be put to use: with a rate above :math:`2 / h` a run cannot
+# stay in a minimum of curvature :math:`h`. If the peak of a cycle lies between the :math:`2 / h`
+# of a narrow well and that of a broad one, a run leaves the first, and converges in the second
+# when the rate falls. With a small constant rate a run stays where it began. With a constant rate
+# as high as the peak it crosses as well, but keeps the noise of a high rate.
 #
-# There are two wells in one dimension, widths 0.3 and 1, depths 0.6 and 1, in a wide bowl; the
-# slope has noise of standard deviation 0.3; 200 runs begin about the narrow one. Nothing in this
-# knows which well is better. With the depths exchanged, cycles leave the better well for the worse
-# one just as surely: what they prefer is the broad.
+# There are two wells in one dimension, with widths 0.3 and 1 and depths 0.6 and 1, in a wide
+# bowl. The gradient has noise of standard deviation 0.3, and 200 runs begin near the narrow well.
+# Cycles do not prefer the better well but the broader one: with the depths exchanged, they leave
+# the better well for the worse one just as reliably.
 
 NARROW, BROAD, WIDTHS, DEPTHS = -1.5, 1.5, (0.3, 1.0), (0.6, 1.0)
 LOW, PEAK = 0.05, 1.2
 
 
 def wells(x, depths=DEPTHS):
-    """Loss and slope."""
+    """Return the loss and its derivative."""
     loss, slope = x**2 / 50, x / 25
     for center, width, depth in zip((NARROW, BROAD), WIDTHS, depths):
         well = depth * np.exp(-(((x - center) / width) ** 2) / 2)
@@ -337,7 +338,7 @@ def wells(x, depths=DEPTHS):
 
 
 def wander(schedule, depths=DEPTHS, n_runs=200, steps=800):
-    """Where the runs are after each step."""
+    """Return the positions of the runs after each step."""
     rng = np.random.default_rng(2)
     start = rng.uniform(NARROW - 0.5, NARROW + 0.5, n_runs)
     return descend(
@@ -366,12 +367,12 @@ for name, (walk, color) in walks.items():
     label(right, len(losses), losses[-1], name, color)
 for center, width, depth in zip((NARROW, BROAD), WIDTHS, DEPTHS):
     stable = 2 * width**2 / depth
-    text = f"rates below\n{stable:.2g} rest here"
+    text = f"rates below\n{stable:.2g} stay here"
     label(left, center, -0.7 if center == NARROW else -0.4, text, "black", dx=0, ha="center")
 left.set(xlabel="x", ylabel="loss", ylim=(-1.1, 0.35))
 left.set_title("Where 200 runs from the narrow well end")
 right.set(xlabel="step", ylabel="mean loss of the runs", ylim=(-1.1, 0.35))
-right.set_title("Cycles cross, and settle each time the rate is low")
+right.set_title("Cycles cross, and converge each time the rate is low")
 for name, (walk, _) in walks.items():
     crossed, loss = np.mean(walk[-1] > 0), wells(walk[-1])[0].mean()
     print(f"{name}: {crossed:.0%} have crossed; mean loss at the end {loss:.3f}")
@@ -381,16 +382,16 @@ print(f"cycles, depths exchanged: {np.mean(exchanged[-1] > 0):.0%} have left the
 # A plateau cuts the rate from 0.1 to 0.01
 # ----------------------------------------
 #
-# Where nobody knows beforehand when a rate has done its work, the fit can tell: once the objective
-# has stopped falling, it has come to the floor of its rate. ``Plateau`` then multiplies the rate by
-# a tenth, and the objective falls again. By the formula for noise that is always fresh it would
-# fall ten-fold; here it falls further, since an epoch takes each row once, and at a low rate the
-# noise of its steps cancels for the most part (Mishchenko, Khaled and Richtarik 2020, Random
-# reshuffling). To notice takes a few epochs, the patience; with too little of it noise alone cuts
-# the rate.
+# It need not be known beforehand when a rate should be cut, because the fit shows it: once the
+# objective has stopped falling, it has reached the floor of its rate. ``Plateau`` then multiplies
+# the rate by a tenth, and the objective falls again. By the formula of the third section it would
+# fall ten-fold. Here it falls further, since an epoch visits each row once, and at a low rate
+# most of the noise of its steps cancels (Mishchenko, Khaled and Richtarik 2020, Random
+# reshuffling). ``Plateau`` waits for a few epochs, its patience; with too little patience noise
+# alone would cut the rate.
 #
-# This is logistic regression on 2,000 rows with noisy labels. The minimum is that of the dual
-# solver, which certifies how close it has come.
+# The problem is logistic regression on 2,000 rows with noisy labels. The minimum comes from the
+# dual solver, which certifies how close it is.
 
 ALPHA = 1e-3
 rng = np.random.default_rng(3)
@@ -400,7 +401,7 @@ outcomes = np.where(rng.random(2000) < 1 / (1 + np.exp(-odds)), 1, -1)
 
 
 def fitted(**options):
-    """A classifier without an intercept, fitted to the noisy labels."""
+    """Return a classifier without an intercept, fitted to the noisy labels."""
     model = lrcore.LinearClassifier(
         alpha=ALPHA, fit_intercept=False, batch_size=10, random_state=0, n_threads=1, **options
     )
@@ -408,7 +409,7 @@ def fitted(**options):
 
 
 def objective(w):
-    """Mean log loss and penalty."""
+    """Return the mean log loss plus the penalty."""
     return np.mean(np.logaddexp(0, -outcomes * (points @ w))) + ALPHA / 2 * w @ w
 
 
@@ -416,7 +417,7 @@ certified = fitted(solver="dual", tol=1e-9, max_iter=200)
 minimum = objective(certified.coef_[0])
 plateau = Plateau(Constant(0.1), factor=0.1, patience=5, floor=0.1)
 cut = fitted(optimizer=lrcore.SGD(lr=plateau), max_iter=40)
-# With a tolerance the objective is measured after each epoch; this one ends no fit.
+# With a tolerance the objective is measured after each epoch; this one never stops the fit.
 uncut = fitted(optimizer=lrcore.SGD(lr=Constant(0.1)), max_iter=40, tol=0.0, n_iter_no_change=40)
 excess = {model: model.history_["objective"] - minimum for model in (uncut, cut)}
 gain = excess[uncut][-10:].mean() / excess[cut][-10:].mean()
@@ -443,23 +444,24 @@ print(f"{excess[uncut][-10:].mean():.1e} without the cut")
 # Each weight its own rate, on sparse data
 # ----------------------------------------
 #
-# By SGD a weight moves in proportion to how often its feature comes up, so a rate that the frequent
-# ones bear is too low for the rare. AdaGrad divides each weight's rate by the root of the sum of
-# its own squared gradients, :math:`\eta / \sqrt{\sum g^2}`: after :math:`k` gradients of one size
-# it has moved by :math:`\sqrt{k}`, not by :math:`k`, times a length that is the same for all, and
-# rare features keep up.
+# With SGD a weight moves in proportion to how often its feature occurs, so a rate that is stable
+# for frequent features is too low for rare ones. AdaGrad divides each weight's rate by the root
+# of the sum of its own squared gradients, :math:`\eta / \sqrt{\sum g^2}`: after :math:`k`
+# gradients of equal size the weight has moved by :math:`\sqrt{k}`, and not by :math:`k`, times a
+# length that is the same for all weights. So the weights of rare features keep up.
 #
-# Texts are 20 words, drawn from 2,000 by a power law, each word there or not. True weights are
-# normal, in proportion to :math:`p^{-1/2}` of a word's share, so that each word carries as much of
-# the signal. A rule sees 20,000 texts once, and has the best of 15 rates by 20,000 others. What
-# AdaGrad gains depends on that signal: it is little where all words weigh the same, and where all
-# are equally frequent SGD is ahead, as the last lines say.
+# Each text has 20 words, drawn from 2,000 by a power law; a word is present or absent. True
+# weights are normal, in proportion to :math:`p^{-1/2}` for a word of frequency :math:`p`, so that
+# each word carries the same amount of the signal. A rule sees 20,000 texts once, at the best of
+# 15 rates by 20,000 other texts. The gain of AdaGrad depends on that signal: it is small where
+# all words have weights of the same size, and where all words are equally frequent SGD is better,
+# as the last lines of the output show.
 
 GRID = np.logspace(-2, 1.5, 15)
 
 
 def texts(power=1.1, rarity=0.5, n_texts=40_000, n_words=2000, length=20):
-    """Rows of words, their labels, and the true weights."""
+    """Draw rows of words, their labels, and the true weights."""
     rng = np.random.default_rng(0)
     share = np.arange(1, n_words + 1) ** -power
     words = rng.choice(n_words, size=n_texts * length, p=share / share.sum())
@@ -475,7 +477,7 @@ def texts(power=1.1, rarity=0.5, n_texts=40_000, n_words=2000, length=20):
 
 
 def tuned(rule, rows, labels):
-    """Fitted to half of the rows at each rate, in one pass; the best by the other half."""
+    """Fit half of the rows at all rates in one pass; keep the best by the other half."""
     half = len(labels) // 2
     model = lrcore.LinearClassifier(
         optimizer=rule, lr=GRID.tolist(), penalty=None, max_iter=1, random_state=0, n_threads=1
@@ -496,7 +498,7 @@ judged = {
 
 
 def learnt(model, weights, counts, edges):
-    """The share of the true weights that was learnt, of words by how many texts have them."""
+    """Return the share of the true weights that was learnt, for words grouped by frequency."""
     groups = [(counts >= low) & (counts < high) for low, high in pairwise(edges)]
     return [model.coef_[0, some] @ weights[some] / np.sum(weights[some] ** 2) for some in groups]
 
@@ -514,16 +516,16 @@ for (name, (_, color)), (dx, ha) in zip(RULES.items(), ((-10, "right"), (12, "le
     right.semilogx(np.sqrt(edges[1:] * edges[:-1]), shares, "o-", color=color)
     label(right, np.sqrt(edges[0] * edges[1]), shares[0], name, color, dx=0, dy=14)
 left.set(xlabel="rate", ylabel="held-out loss", ylim=(0.25, 1.05))
-left.set_title("Each at its best rate, AdaGrad loses less")
+left.set_title("Each at its best rate, AdaGrad has the lower loss")
 right.set(xlabel="texts that have the word", ylabel="share of its weight learnt", ylim=(0, 0.7))
-right.set_title("The rarer the word, the further SGD is behind")
+right.set_title("The rarer the word, the less SGD learns of it")
 for corpus, models in judged.items():
     losses = ", ".join(f"{name} {model.lr_losses_.min():.3f}" for name, model in models.items())
     print(f"{corpus}: held-out loss {losses}")
 
 # %%
-# As a script it writes the pictures. A notebook or a gallery shows each where it is drawn and has
-# none left here.
+# Run as a script, this writes the pictures to files. A notebook or a gallery has already shown and
+# closed each figure, so that none is left here.
 
 if __name__ == "__main__" and plt.get_fignums():
     parser = argparse.ArgumentParser(description="Learning rates in seven pictures.")

@@ -12,7 +12,7 @@ from .workloads import THREADS
 
 
 def data():
-    """Name -> (X, a score of each row from which the targets of all losses follow)."""
+    """Return name -> (X, a score for each row from which the targets of all losses follow)."""
     X, y = workloads.power_law(workloads.ROWS, workloads.FEATURES)
     rng = np.random.default_rng(0)
     dense = rng.standard_normal((workloads.ROWS // 5, 100), np.float32)
@@ -21,7 +21,7 @@ def data():
 
 
 def targets(loss, score):
-    """What the loss takes: classes, counts, numbers."""
+    """Return targets for the loss: classes, counts or numbers."""
     if loss == "softmax":
         return np.digitize(score, np.quantile(score, (0.3, 0.7)))
     if losses.ALL[loss].classifies:
@@ -29,13 +29,13 @@ def targets(loss, score):
     return np.exp(np.clip(score, -2, 2)) if losses.make(loss, **OWN).domain != "any" else score
 
 
-#: The losses' own numbers.
+#: The parameters of the losses.
 OWN = {"epsilon": 0.1, "quantile": 0.5, "power": 1.5}
 LOSSES = [*losses.LOSSES, "softmax"]
 
 
 def model(loss, **keywords):
-    """The estimator that has the loss, for one epoch."""
+    """Return the estimator with the loss, for one epoch."""
     classifies = loss == "softmax" or losses.ALL[loss].classifies
     estimator = LinearClassifier if classifies else LinearRegressor
     named = {} if loss == "softmax" else {"loss": loss}
@@ -53,7 +53,7 @@ class Epoch:
         self.X, score = cached[kind]
         self.y = targets(loss, score)
         kind = rules.RULES[rule]
-        plain = replace(kind(lr=kind.linear_lr), weight_decay=0.0)  # penalties are the model's
+        plain = replace(kind(lr=kind.linear_lr), weight_decay=0.0)  # the model has it
         penalty = "l2" if plain.linear_formula.metric else None
         self.model = model(loss, optimizer=plain, penalty=penalty, n_threads=threads)
 
@@ -83,7 +83,7 @@ class Order:
 
 
 class Dual:
-    """Five epochs of dual ascent, and the certificate."""
+    """Five epochs of dual ascent, with the duality gap."""
 
     params = [["sparse", "dense"], THREADS]
     param_names = ["data", "threads"]

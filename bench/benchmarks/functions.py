@@ -1,7 +1,7 @@
-"""Functions to minimise, with gradients and what is known of their minima.
+"""Functions to minimise, with gradients and known minima.
 
-They need NumPy and SciPy, and for data scikit-learn's; they know nothing of lrcore. Benchmarks and
-tests share them. A function works in the dtype of x.
+They need NumPy and SciPy, and scikit-learn for its data sets, but not lrcore. Benchmarks and tests
+share them. A function computes in the dtype of x.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.special import expit
 
 @dataclass(frozen=True)
 class Problem:
-    """A function, its gradient, where to start, and its minima.
+    """A function, its gradient, its start, and its minima.
 
     `minima` has a row for each point where the function is `lowest`; `smoothness` is the largest
     curvature if it is bounded, so that plain gradient descent is stable up to 2 / smoothness.
@@ -141,7 +141,7 @@ def styblinski_tang(n=4):
 
 
 def quadratic(n=10, condition=100.0):
-    """A quadratic with curvatures from 1 / condition to 1, on axes that are none of x's."""
+    """A quadratic with curvatures from 1 / condition to 1, whose axes are not those of x."""
     curvatures = np.geomspace(1.0 / condition, 1.0, n)
     axis = np.sqrt(np.arange(1.0, n + 1))
     axis /= np.linalg.norm(axis)
@@ -188,8 +188,8 @@ def poisson(l2=1e-2):
     X, y = np.column_stack([X, np.ones(len(X))]), counts[:, 0]
 
     def fun(w):
-        margin = X @ w
-        return np.mean(np.exp(margin) - y * margin) + l2 / 2 * (w @ w)
+        prediction = X @ w
+        return np.mean(np.exp(prediction) - y * prediction) + l2 / 2 * (w @ w)
 
     def jac(w):
         return (X.T @ (np.exp(X @ w) - y) / len(X) + l2 * w).astype(w.dtype)
@@ -198,7 +198,7 @@ def poisson(l2=1e-2):
 
 
 def solved(fun, jac, x0, smoothness):
-    """The problem, with the minimum that SciPy's BFGS finds."""
+    """Return the problem with the minimum that SciPy's BFGS finds."""
     best = optimize.minimize(fun, x0, jac=jac, method="BFGS", options={"gtol": 1e-9})
     return Problem(fun, jac, x0, best.x[None], float(best.fun), smoothness)
 

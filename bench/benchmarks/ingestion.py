@@ -1,4 +1,4 @@
-"""What it takes to get at rows: data files, and checks of matrices before a fit."""
+"""Reading data files, and checking matrices before a fit."""
 
 import gzip
 import os
@@ -15,7 +15,7 @@ from . import workloads
 
 
 class Files:
-    """svmlight text and .npz, beside scikit-learn's reader; files lie in asv's folder."""
+    """svmlight text and .npz, beside scikit-learn's reader; the files are in asv's folder."""
 
     params = [["svm", "svm.gz", "npz"], ["lrcore", "scikit-learn"]]
     param_names = ["format", "library"]
@@ -51,7 +51,7 @@ class Files:
 
 
 class Matrices:
-    """Checks of X, and its conversion to what the core reads."""
+    """Checks of X, and its conversion to the form that the core reads."""
 
     params = [["csr", "csc", "coo", "float64 csr", "dense", "dense in columns"]]
     param_names = ["X"]

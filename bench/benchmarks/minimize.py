@@ -1,4 +1,4 @@
-"""Minimising the test functions: the time of some steps, and how near they come."""
+"""Minimising the test functions: the time of some steps, and how far they descend."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from lrcore import rules
 from .functions import FUNCTIONS, rosenbrock
 
 STEPS = 200
-#: A rate at which every rule that has one goes down on every function.
+#: A rate at which every rule that has one decreases every function.
 RATE = 1e-3
 
 
@@ -30,7 +30,7 @@ class Minimize:
         self.run()
 
     def track_descent(self, function, rule):
-        """The share that is left of how far the start was above the minimum."""
+        """Return the distance above the minimum, relative to that of the start."""
         start = self.problem.fun(self.problem.x0) - self.problem.lowest
         return float((self.run().fun - self.problem.lowest) / start)
 

@@ -1,13 +1,13 @@
-"""Rates of every schedule: of a single step, and of many at once, as a fit asks for them."""
+"""Rates of every schedule: for a single step, and for many at once, as a fit computes them."""
 
 import numpy as np
 
 import lrcore
 from lrcore import schedules
 
-#: Steps of the examples.
+#: The number of steps of the examples.
 SPAN = 100
-#: One of each schedule of the registry.
+#: One example of each schedule of the registry.
 EXAMPLES = [
     schedules.Constant(1.0),
     schedules.Step(1.0, every=25, gamma=0.5),

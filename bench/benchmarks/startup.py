@@ -1,4 +1,4 @@
-"""What an import costs, in an interpreter of its own, beside the libraries that it stands on."""
+"""The time of an import in a fresh interpreter, beside the libraries that lrcore needs."""
 
 
 class Import:

@@ -1,4 +1,4 @@
-"""One step of every rule: by lrcore, by its formula in NumPy, by torch; and the machine's floor."""
+"""One step of every rule by lrcore, NumPy and torch, and the floor of the machine."""
 
 from importlib.util import find_spec
 
@@ -10,7 +10,7 @@ from lrcore import _core
 from .workloads import EVERY_RULE, SIZES, THREADS, bytes_moved, vectors
 
 RATE = 1e-3
-#: torch's name, and what else it is told.
+#: The name in torch, and further arguments.
 TORCH = {
     "SGD": ("SGD", {}),
     "SGD momentum": ("SGD", {"momentum": 0.9}),
@@ -31,7 +31,7 @@ FUSED = {"SGD", "Adagrad", "Adam", "AdamW"}
 
 
 def by_lrcore(name, w, g, threads):
-    """Optimizer.step, its check of the gradient included."""
+    """Return Optimizer.step, with its check of the gradient."""
     optimizer = lrcore.Optimizer(w, EVERY_RULE[name], n_threads=threads)
     return lambda: optimizer.step(g)
 
@@ -39,7 +39,7 @@ def by_lrcore(name, w, g, threads):
 def by_numpy(name, w, g, threads):
     rule = EVERY_RULE[name]
     if threads > 1 or rule.travels:
-        raise NotImplementedError("the formula is one thread's, and not all of rules that travel")
+        raise NotImplementedError("NumPy uses one thread; of rules without a rate this is a part")
     formula = rule.formula
     state = np.ones((len(formula.state), w.size), w.dtype)
     row = formula.row(rule.coefficients(np.array([5]))[0], w.dtype)
@@ -76,7 +76,7 @@ class Step:
 
 
 class Floor:
-    """Read, modify, write over the bytes that a step of the rule moves."""
+    """A loop that reads, modifies and writes the bytes that a step of the rule moves."""
 
     params = [list(EVERY_RULE), list(SIZES), THREADS]
     param_names = ["rule", "size", "threads"]

@@ -1,4 +1,4 @@
-"""What is timed: vectors, a power-law sparse matrix, and NumPy as one would write it."""
+"""The workloads: vectors, a power-law sparse matrix, and steps written in NumPy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import sparse
 import lrcore
 from lrcore import rules
 
-#: Every rule of the registry, and those that hyperparameters make another formula of.
+#: Every rule of the registry, and hyperparameters that select another formula.
 EVERY_RULE = {
     **{name: cls(1e-3) for name, cls in rules.RULES.items()},
     "SGD momentum": lrcore.SGD(lr=1e-3, momentum=0.9),
@@ -18,33 +18,34 @@ EVERY_RULE = {
 }
 SIZES = (10_000, 1_000_000, 20_000_000)
 THREADS = [1, 2]
-#: Of the data that the suite fits.
+#: The size of the data that the suite fits.
 ROWS, FEATURES = 100_000, 1 << 20
 
 
 def vectors(n, dtype=np.float32, count=2):
-    """Parameters and gradient: neither zero nor tiny."""
+    """Return parameters and gradient that are neither zero nor tiny."""
     rng = np.random.default_rng(0)
     return [rng.standard_normal(n, np.float32).astype(dtype) + 2 for _ in range(count)]
 
 
 def bytes_moved(rule, itemsize=4):
-    """Bytes of a parameter's step: weight and states read and written, gradient read."""
+    """Return the bytes that a step moves per parameter: weight and states twice, gradient once."""
     return itemsize * (3 + 2 * len(rule.formula.state))
 
 
 def power_law(n_rows=200_000, n_features=1 << 20, nnz=20, seed=0, exponent=1.1):
-    """Rows of `nnz` features each and labels of a logistic model, as text would give them.
+    """Draw rows of `nnz` features each and labels of a logistic model, similar to those of text.
 
-    The feature of rank k comes up as often as k**-exponent says (0: all alike); ranks are dealt to
-    the columns at random, as hashing does. Values are like tf-idf, in rows of length 1. A tenth of
-    the features have a weight in the truth; margins have a standard deviation of 3.
+    The frequency of the feature of rank k is proportional to k**-exponent (0: all are equal); ranks
+    are assigned to columns at random, as by hashing. Values are like tf-idf, in rows of length 1.
+    True weights are nonzero for a tenth of the features, and raw predictions have a standard
+    deviation of 3.
     """
     rng = np.random.default_rng(seed)
     column = rng.permutation(np.arange(n_features, dtype=np.int32))
 
     def draw(size):
-        """Ranks by the inverse of the continuous law over [1, n_features + 1)."""
+        """Draw ranks by the inverse of the continuous law over [1, n_features + 1)."""
         power = 1.0 - exponent
         span = (n_features + 1.0) ** power - 1.0
         rank = (1.0 + rng.random(size) * span) ** (1.0 / power)
@@ -75,14 +76,14 @@ def power_law(n_rows=200_000, n_features=1 << 20, nnz=20, seed=0, exponent=1.1):
     X.has_canonical_format = True
     truth = rng.standard_normal(n_features, np.float32)
     truth *= rng.random(n_features, np.float32) < 0.1
-    margins = X @ truth
-    margins *= 3 / margins.std()
-    y = (margins + rng.logistic(size=n_rows) > 0).astype(int)
+    predictions = X @ truth
+    predictions *= 3 / predictions.std()
+    y = (predictions + rng.logistic(size=n_rows) > 0).astype(int)
     return X, y
 
 
 def step_out(name, lr=1e-3, eps=1e-8):
-    """A step by NumPy with `out=` everywhere, so that nothing is allocated; None if not written."""
+    """Return a step in NumPy with `out=`, which allocates nothing, or None if there is none."""
 
     def sgd(w, g, state, t, tmp):
         np.multiply(g, lr, out=tmp[0])

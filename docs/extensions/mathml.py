@@ -1,4 +1,4 @@
-"""Equations as MathML, which browsers draw by themselves: no JavaScript, no fonts, no network."""
+"""Equations as MathML, which browsers draw without JavaScript, fonts or network."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def mathml(node: nodes.Element, as_block: bool) -> str:
-    """The equation of a node; a warning names one that cannot be read."""
+    """Convert the equation of a node to MathML; warn if it cannot be read."""
     tex = node.astext()
     if as_block and r"\\" in tex and r"\begin" not in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
@@ -30,12 +30,12 @@ def inline(self: Any, node: nodes.math) -> None:
 
 
 def block(self: Any, node: nodes.math_block) -> None:
-    """Write an equation on lines of its own, which scroll where the page is narrow."""
+    """Write an equation on lines of its own, which scroll if the page is narrow."""
     self.body.append(f'<div class="equation" tabindex="0">{mathml(node, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
+    """Register the extension with Sphinx."""
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

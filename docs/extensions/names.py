@@ -12,7 +12,7 @@ def name_role(
     role: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None,
     content: Any = None,
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # fmt: skip
-    """A reference to a Python object of this name, which may turn out to be none."""
+    """Make a reference to the Python object of this name, if there is one."""
     env = inliner.document.settings.env
     reference = addnodes.pending_xref(
         rawtext,
@@ -32,7 +32,7 @@ def name_role(
 def elsewhere(
     app: Sphinx, env: Any, node: addnodes.pending_xref, shown: nodes.TextElement
 ) -> nodes.Element | None:
-    """A link to the one class or function of that name in any module, else the name as code."""
+    """Link to the only class or function of that name in any module, or return the name as code."""
     if not node.get("may_be_none"):
         return None
     found = {
@@ -48,7 +48,7 @@ def elsewhere(
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
+    """Register the extension with Sphinx."""
     app.add_role("name", name_role)
     app.connect("missing-reference", elsewhere)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,8 @@
-"""Pages made from lrcore itself: of each rule and schedule, lists of them all, and the report.
+"""Pages made from lrcore itself: one for each rule and schedule, lists of all of them, the report.
 
-They are written to ``generated/`` before Sphinx reads anything. What they say is in the docstrings:
-the first lines, the equations of the Notes, the example that draws. So a rule or a schedule that is
-added to its registry has its page.
+They are written to ``generated/`` before Sphinx reads anything. Their contents come from the
+docstrings: the summary, the equations of the Notes, the example that draws. So every rule and
+schedule in its registry has a page.
 """
 
 import html
@@ -19,10 +19,10 @@ from sphinx.application import Sphinx
 import lrcore
 from lrcore import rules, schedules
 
-#: Where `make report` leaves its page and its pictures.
+#: Where `make report` writes its page and its pictures.
 REPORT = Path(__file__).parents[2] / "bench" / "results"
 
-#: How the report has a picture that is there for light and dark pages.
+#: How the report includes a picture that exists for light and for dark pages.
 PICTURE = re.compile(
     r'<picture><source [^>]*srcset="(.*?)"><img alt="(.*?)" src="(.*?)"></picture>'
 )
@@ -31,9 +31,9 @@ NO_REPORT = """\
 The report
 ==========
 
-This copy of the site was built where no report had been made. In a clone of lrcore, ``make report``
-measures everything on the machine at hand and writes a page with its pictures to ``bench/results``;
-``make docs`` then puts it here.
+No report existed when this copy of the site was built. In a clone of lrcore, ``make report``
+measures everything on your machine and writes a page with pictures to ``bench/results``; ``make
+docs`` then includes it here.
 """
 
 RULE_PAGE = """\
@@ -41,7 +41,7 @@ RULE_PAGE = """\
 
 .. plot::
    :include-source: false
-   :alt: {name} in a long valley: its way to the minimum, and losses by steps at three rates.
+   :alt: {name} in a long valley: its path to the minimum, and losses by steps at three rates.
 
    import pictures
    pictures.rule("{name}")
@@ -53,7 +53,7 @@ RULE_PAGE = """\
 .. autoclass:: {name}
 """
 
-#: What the page of Plateau draws, whose rates are no function of the step.
+#: The picture for Plateau, whose rates are not a function of the step.
 WATCHED = """\
 import numpy as np, lrcore
    from lrcore.schedules import Constant, Plateau
@@ -81,17 +81,17 @@ SCHEDULE_PAGE = """\
 
 
 def heading(text: str) -> str:
-    """The heading of a page."""
+    """Return the heading of a page."""
     return f"{text}\n{'=' * len(text)}"
 
 
 def summary(cls: type) -> str:
-    """The first lines of a class's docstring."""
+    """Return the summary of a class's docstring."""
     return " ".join(ClassDoc(cls)["Summary"])
 
 
 def equations(cls: type) -> list[str]:
-    """The lines with which the Notes of a class begin: equations, and what their letters mean."""
+    """Return the first lines of a class's Notes: equations, and what their letters mean."""
     blocks = re.split(r"\n\n(?! )", "\n".join(ClassDoc(cls)["Notes"]))
     if not blocks[0].startswith(".. math::"):
         raise ValueError(f"the Notes of {cls.__name__} must begin with a .. math::")
@@ -100,14 +100,14 @@ def equations(cls: type) -> list[str]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file unless it is as it should be, so that Sphinx reads only what has changed."""
+    """Write a file unless it has this text already, so that Sphinx reads only what has changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 
 
 def write_list(folder: Path, classes: list[type]) -> None:
-    """All of them, each with its first lines and equations, and their pages behind that list."""
+    """Write a list of classes with their summaries and equations, and a toctree of their pages."""
     lines = [".. rst-class:: registry", ""]
     for cls in classes:
         lines += [f"`{cls.__name__}`", f"   {summary(cls)}", ""]
@@ -118,15 +118,15 @@ def write_list(folder: Path, classes: list[type]) -> None:
 
 
 def write_table(path: Path, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table with a line of headings."""
+    """Write a table with a line of headings."""
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in (head, *rows):
         lines += [f"   {'  -' if i else '* -'} {cell}" for i, cell in enumerate(row)]
     write(path, "\n".join(lines) + "\n")
 
 
-def idle(rule: rules.Rule) -> str:
-    """What becomes of a feature while its gradients are 0, in the words of the guide."""
+def without_gradient(rule: rules.Rule) -> str:
+    """Say what a step does to a feature whose gradient is 0, in the words of the guide."""
     if rule.linear_formula is None:
         return "not for linear models"
     if rule.linear_formula.decay:
@@ -140,23 +140,23 @@ def idle(rule: rules.Rule) -> str:
 
 
 def write_rules(folder: Path) -> None:
-    """A page for each rule, their list, and tables of what they do."""
+    """Write a page for each rule, their list, and the tables of the guide."""
     for name in rules.RULES:
         write(folder / f"{name}.rst", RULE_PAGE.format(name=name, title=heading(name)))
     write_list(folder, list(rules.RULES.values()))
     plain = {f"`{name}`": cls() for name, cls in rules.RULES.items()}
-    rows = [(name, idle(rule)) for name, rule in plain.items()]
-    write_table(folder / "idle.txt", ("rule", "features that no row touches"), rows)
+    rows = [(name, without_gradient(rule)) for name, rule in plain.items()]
+    write_table(folder / "absent.txt", ("rule", "features that occur in no row"), rows)
     rows = [
         (name, f"{rule.lr:g}", f"{rule.linear_lr:g}" if rule.linear_formula else "none")
         for name, rule in plain.items()
     ]
-    head = ("rule", "``lr`` unless you name one", "where linear models begin to look for one")
+    head = ("rule", "default ``lr``", "where linear models begin their search")
     write_table(folder / "rates.txt", head, rows)
 
 
 def write_schedules(folder: Path) -> None:
-    """A page for each schedule, and their list."""
+    """Write a page for each schedule, and their list."""
     classes = [*schedules.SCHEDULES.values(), schedules.Custom, schedules.Plateau]
     for cls in classes:
         if cls is schedules.Plateau:
@@ -173,7 +173,7 @@ def write_schedules(folder: Path) -> None:
 
 
 def themed(picture: re.Match[str]) -> str:
-    """A picture that is there twice, chosen by the theme of the site and not by the system."""
+    """Return both versions of a picture, chosen by the theme of the site, not by the system."""
     dark, title, light = picture.groups()
     title = html.unescape(title)
     images = [
@@ -184,7 +184,7 @@ def themed(picture: re.Match[str]) -> str:
 
 
 def write_report(folder: Path) -> None:
-    """The report and its pictures, or how to make it."""
+    """Write the report and its pictures, or how to make it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if not (REPORT / "report.md").exists():
@@ -199,7 +199,7 @@ def write_report(folder: Path) -> None:
 
 
 def write_pages(app: Sphinx) -> None:
-    """All of them."""
+    """Write all pages."""
     generated = Path(app.srcdir) / "generated"
     write_rules(generated / "rules")
     write_schedules(generated / "schedules")
@@ -209,14 +209,14 @@ def write_pages(app: Sphinx) -> None:
 def own_members(
     app: Sphinx, what: str, name: str, member: object, skip: bool, options: object
 ) -> bool | None:
-    """Leave out what a class has from scikit-learn and from dict, documented by those."""
+    """Leave out what a class inherits from scikit-learn or dict, which document it themselves."""
     function = getattr(member, "fget", member)
     module = getattr(function, "__module__", None) or ""
     return None if module.startswith("lrcore") else True
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
+    """Register the extension with Sphinx."""
     app.connect("builder-inited", write_pages, priority=100)
     app.connect("autodoc-skip-member", own_members)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
