@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 from strategies import BUILDS
 
-from lrcore import _core
+from lrcore import _backend, _core
 
 # Under sanitizers and on busy machines an example may take long, which is no failure.
 settings.register_profile("patient", deadline=None)
@@ -22,8 +22,10 @@ def build(request, monkeypatch):
 @pytest.fixture(params=[*BUILDS, "numpy"])
 def backend(request, monkeypatch):
     """Every build, and the NumPy backend."""
-    kernels = None if request.param == "numpy" else _core.load(request.param)
-    monkeypatch.setattr(_core, "kernels", kernels)
+    if request.param == "numpy":
+        monkeypatch.setattr(_backend, "active", _backend.numpy)
+    else:
+        monkeypatch.setattr(_core, "kernels", _core.load(request.param))
     return request.param
 
 

@@ -42,7 +42,7 @@ With ``solver="dual"`` there are no steps of a rule but dual coordinate ascent; 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -214,7 +214,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     """
 
     _default_loss = "log_loss"
-    _constraints = {
+    _constraints: ClassVar = {
         "loss": LossName(classifies=True),
         **SHARED,
         "multi_class": OneOf(("auto", "softmax", "ovr")),

@@ -135,15 +135,9 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     trained = _trained_model(header, arrays, model.solver)
     columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
     history = History({name: column for name, column in columns.items() if column is not None})
-    model._finish(
-        FitResult(
-            trained,
-            arrays["loss_curve"].tolist(),
-            dual_gap=header.get("dual_gap"),
-            lr=header.get("lr"),
-            history=history,
-        )  # fmt: skip
-    )
+    losses_of_epochs, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
+    lr = header.get("lr")
+    model._finish(FitResult(trained, losses_of_epochs, dual_gap=gap, lr=lr, history=history))
     if header.get("plateau"):
         plateau = schedules.from_dict(header["plateau"])
         if not isinstance(plateau, Plateau):

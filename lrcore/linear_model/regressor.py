@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -69,7 +69,7 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
     """
 
     _default_loss = "squared_error"
-    _constraints = {"loss": LossName(classifies=False), **SHARED}
+    _constraints: ClassVar = {"loss": LossName(classifies=False), **SHARED}
 
     epsilon: float
     quantile: float
