@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.arguments import check_number
-from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.solvers.base import SolverConfig
 from lrcore.linear_model.sweep import Sweep, side_by_side, sweep
 from lrcore.schedules import Schedule, spec
+
+if TYPE_CHECKING:
+    from lrcore.linear_model.solvers.stochastic import Stochastic
 
 #: What `lr` may be: "auto", a rate, a schedule, or an array of rates.
 Rates = str | float | Schedule | np.ndarray
@@ -83,16 +84,14 @@ def _above_zero(rate: Any) -> float:
     return float(rate)
 
 
-def find_lr(
-    problem: Problem, config: SolverConfig, updates_at: Callable[[float, int], UpdateConfig],
-    guess: float,
-) -> float:  # fmt: skip
+def find_lr(solver: Stochastic, problem: Problem, config: SolverConfig) -> float:
     """The rate that loses least on some rows after a fit on others, always the same ones.
 
-    It takes a tenth of the time of the fit to come, or that of 2,000 rows if this is more.
-    `updates_at` takes a rate and the steps of its fall to 0. With very few rows the answer is the
-    guess, and in the NumPy backend, which takes seconds for so many.
+    It takes a tenth of the time of the fit to come, or that of 2,000 rows if this is more. With
+    very few rows the answer is the rule's own rate for linear models, and in the NumPy backend,
+    which would take seconds.
     """
+    guess = solver.rule.linear_lr
     n_rows = problem.n_rows
     if n_rows < FEWEST_ROWS or not _backend.active.SEARCHES_LR:
         return guess
@@ -108,8 +107,9 @@ def find_lr(
         passes, shuffle=config.shuffle, random_state=SEED, n_threads=1,
         scale_columns=config.scale_columns,
     )  # fmt: skip
-    trial = Trial(part, config, updates_at)
-    if side_by_side(problem.objective, updates_at(1.0, 1)) and len(problem.targets) == 1:
+    trial = Trial(solver, part, config)
+    side = side_by_side(part.objective, solver.updates_at(1.0, part, config))
+    if side and len(problem.targets) == 1:
         return _in_two_sweeps(trial, guess)
     return _downhill(trial, guess)
 
@@ -118,9 +118,9 @@ def find_lr(
 class Trial:
     """Fits that tell rates apart: a few epochs over half of the rows, judged by the other half."""
 
+    solver: Stochastic
     problem: Problem
     config: SolverConfig
-    updates_at: Callable[[float, int], UpdateConfig]
 
     def rows(self, share: float) -> tuple[Problem, Problem]:
         """Of a share of them, those to learn from and those to judge by."""
@@ -134,12 +134,7 @@ class Trial:
         Raises FloatingPointError if all diverge.
         """
         training, held_out = self.rows(share)
-        batch_size = self.updates_at(1.0, 1).batch_size
-        steps = self.config.max_iter * -(-training.n_rows // batch_size)
-        found = sweep(
-            training, self.config, lambda rate: self.updates_at(rate, steps), rates, held_out,
-            diagnoses=False,
-        )  # fmt: skip
+        found = sweep(self.solver, training, self.config, rates, held_out)
         if found.interrupted:
             raise KeyboardInterrupt("stopped while it looked for a rate; nothing has been learnt")
         return found

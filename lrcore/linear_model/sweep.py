@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,10 +18,9 @@ from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateCon
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig
-from lrcore.linear_model.solvers.training import train
 
-#: The updates at a rate.
-UpdatesAt = Callable[[float], UpdateConfig]
+if TYPE_CHECKING:
+    from lrcore.linear_model.solvers.stochastic import Stochastic
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def side_by_side(objective: Objective, updates: UpdateConfig) -> bool:
 
 
 def sweep(
-    problem: Problem, config: SolverConfig, updates_at: UpdatesAt, rates: np.ndarray,
-    held_out: Problem | None, *, recovers: bool = False, diagnoses: bool = True,
+    solver: Stochastic, problem: Problem, config: SolverConfig, rates: np.ndarray,
+    held_out: Problem | None,
 ) -> Sweep:  # fmt: skip
     """Fit at each rate.
 
@@ -58,10 +58,9 @@ def sweep(
     FloatingPointError
         If the fit diverges at every rate.
     """
-    side = side_by_side(problem.objective, updates_at(1.0))
+    side = side_by_side(problem.objective, solver.updates_at(1.0, problem, config))
     one_pass = len(rates) > 1 and len(problem.targets) == 1 and side
-    fits = _in_one_pass if one_pass else _one_by_one
-    found = fits(problem, config, updates_at, rates, held_out, recovers, diagnoses)
+    found = (_in_one_pass if one_pass else _one_by_one)(solver, problem, config, rates, held_out)
     losses = found.losses
     if held_out is not None and found.of_rows is not None:
         with np.errstate(over="ignore"):
@@ -76,17 +75,16 @@ def sweep(
 
 
 def _one_by_one(
-    problem: Problem, config: SolverConfig, updates_at: UpdatesAt, rates: np.ndarray,
-    held_out: Problem | None, recovers: bool, diagnoses: bool,
+    solver: Stochastic, problem: Problem, config: SolverConfig, rates: np.ndarray,
+    held_out: Problem | None,
 ) -> Sweep:  # fmt: skip
     results, losses = [], np.full(len(rates), np.inf)
     of_rows = None if held_out is None else np.full((len(rates), held_out.n_rows), np.inf)
     for k, rate in enumerate(rates):
-        updates = updates_at(float(rate))
         try:
-            result = train(problem, updates, config, recovers=recovers, diagnoses=diagnoses)
+            result = replace(solver, lr=float(rate)).fit(problem, config)
         except FloatingPointError:
-            results.append(FitResult(TrainedModel([], problem.objective, updates), []))
+            results.append(FitResult(TrainedModel([], problem.objective), []))
             continue
         results.append(result)
         losses[k] = result.loss_curve[-1]
@@ -97,18 +95,19 @@ def _one_by_one(
 
 
 def _in_one_pass(
-    problem: Problem, config: SolverConfig, updates_at: UpdatesAt, rates: np.ndarray,
-    held_out: Problem | None, recovers: bool, diagnoses: bool,
+    solver: Stochastic, problem: Problem, config: SolverConfig, rates: np.ndarray,
+    held_out: Problem | None,
 ) -> Sweep:  # fmt: skip
     factors = tuple(map(float, rates))
-    updates = replace(updates_at(1.0), n_outputs=len(factors), lr_factors=factors)
-    whole = train(problem, updates, config, recovers=recovers, diagnoses=diagnoses)
+    whole = replace(solver, lr=1.0, lr_factors=factors).fit(problem, config)
+    updates = whole.model.updates
+    assert updates is not None
     assert whole.lane_curves is not None
     curves = whole.lane_curves[:, : len(rates)] / problem.total_weight
 
     def result_at(k: int) -> FitResult:
         # Not before it is asked for: of a large model a copy takes as long as an epoch.
-        alone = updates_at(float(rates[k]))
+        alone = solver.updates_at(float(rates[k]), problem, config)
         lazy = lazy_penalty_of(problem)
         states = [lane(s, updates, k, alone, problem.X, lazy) for s in whole.model.states]
         model = TrainedModel(states, problem.objective, alone, whole.model.scale)

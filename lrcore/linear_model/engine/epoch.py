@@ -204,7 +204,7 @@ class EpochRunner:
 
     @property
     def run_length(self) -> int:
-        """Rows that a shuffle should keep together; reordered ones are in a random order already."""
+        """Rows that a shuffle keeps together; reordered ones are in a random order already."""
         if self.X.nnz_per_row >= 2 * LONG_ROW:
             return 1
         if self.reordered:

@@ -49,11 +49,15 @@ class Solver(Protocol):
         with, for solvers that can."""
 
 
+#: Runs an epoch, and is told what to call after each chunk of rows.
+RunEpoch = Callable[[AfterChunk], EpochLoss]
+
+
 class Training(Protocol):
     """A fit in progress, which `run_epochs` moves forward."""
 
-    def run_epoch(self, epoch: int, after_chunk: AfterChunk) -> EpochLoss:
-        """One pass over the rows, unless after_chunk ends it early."""
+    def next_epoch(self) -> RunEpoch:
+        """Prepares an epoch; what is returned runs it, unless after_chunk ends it early."""
 
     def model(self) -> TrainedModel:
         """A copy of what it has come to."""
@@ -79,7 +83,8 @@ def run_epochs(
         while not progress.last:
             for monitor in monitors:
                 monitor.before_epoch()
-            loss = training.run_epoch(progress.n_epochs, after_chunk)
+            run_epoch = training.next_epoch()
+            loss = run_epoch(after_chunk)
             progress.add(loss, cut_short=stopped or interrupted())
             for monitor in monitors:
                 decision = monitor.after_epoch(progress)

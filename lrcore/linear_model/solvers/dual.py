@@ -40,7 +40,7 @@ from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import SolverConfig, run_epochs
+from lrcore.linear_model.solvers.base import RunEpoch, SolverConfig, run_epochs
 from lrcore.linear_model.solvers.training import scale_to_begin_with
 from lrcore.losses import LOSSES
 
@@ -215,6 +215,7 @@ class DualTraining:
         self._random = check_random_state(config.random_state)
         self._order = np.arange(problem.n_rows, dtype=np.int64)
         self._run_length = 1 if X.nnz_per_row >= LONG_ROW else RUN_LENGTH
+        self._epoch = 0
         self.gap = self._rate = 1.0  # without dual variables: as large as the objective
 
     @property
@@ -226,13 +227,18 @@ class DualTraining:
         """
         return self.gap * self._rate
 
-    def run_epoch(self, epoch: int, after_chunk: AfterChunk) -> EpochLoss:
-        """Visit all rows once."""
-        if epoch == REORDER_AFTER and self._is_long(epoch):
+    def next_epoch(self) -> RunEpoch:
+        """A visit of all rows in a new order."""
+        if self._epoch == REORDER_AFTER and self._is_long():
             self._reorder()
+        self._epoch += 1
         if self._config.shuffle:
             seed = int(self._random.randint(2**31 - 1))
             self._order = shuffled(len(self._order), seed, self._run_length)
+        return self.run_epoch
+
+    def run_epoch(self, after_chunk: AfterChunk) -> EpochLoss:
+        """Visit all rows once."""
         order, n_rows, done = self._order, len(self._order), 0
         sums, going_on, first = np.zeros((len(self.outputs), 3)), True, self.outputs[0]
         while done < n_rows and going_on:
@@ -259,9 +265,9 @@ class DualTraining:
         with ThreadPoolExecutor(n_threads) as pool:
             return list(pool.map(do, outputs))
 
-    def _is_long(self, epoch: int) -> bool:
+    def _is_long(self) -> bool:
         """Whether so many epochs are left, if the gap goes on shrinking so, that a copy pays."""
-        if epoch - 1 + REORDER_FOR >= self._config.max_iter:
+        if self._epoch - 1 + REORDER_FOR >= self._config.max_iter:
             return False
         later = self.expected_gap * float(numerics.power(self._rate, REORDER_FOR))
         enough = later > (self._config.tol or 0.0)

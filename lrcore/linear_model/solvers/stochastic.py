@@ -8,12 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lrcore.linear_model.auto_lr import Rates, find_lr
+from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import UpdateConfig
-from lrcore.linear_model.monitor.stopping import EarlyStopping
+from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress
+from lrcore.linear_model.monitor.callbacks import CallbackMonitor
+from lrcore.linear_model.monitor.diagnostics import RateDiagnostics
+from lrcore.linear_model.monitor.divergence import Checkpoints, DivergenceGuard, check_finite
+from lrcore.linear_model.monitor.gradient_stats import GradientStats
+from lrcore.linear_model.monitor.lr_controller import LRController
+from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import SolverConfig
-from lrcore.linear_model.solvers.training import train
+from lrcore.linear_model.solvers.base import SolverConfig, run_epochs
+from lrcore.linear_model.solvers.training import StochasticTraining
 from lrcore.linear_model.sweep import sweep
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau, Polynomial, Schedule
@@ -40,6 +47,10 @@ class Stochastic:
         Whether a fit that diverges goes back to its last good epoch.
     previous_lr : float, optional
         The rate of the last fit, which a fit that goes on from it keeps instead of searching.
+    lr_factors : tuple of float, optional
+        Factors of the rate, each for an output of its own, with one target for all.
+    warns : bool
+        Whether to warn of a rate that does not suit; not in trial fits.
     """
 
     rule: Rule
@@ -51,6 +62,8 @@ class Stochastic:
     n_iter_no_change: int = 5
     recovers: bool = False
     previous_lr: float | None = None
+    lr_factors: tuple[float, ...] | None = None
+    warns: bool = True
 
     name = "stochastic"
 
@@ -72,70 +85,107 @@ class Stochastic:
         the time of 3 passes, 20 a third.
         """
         n_outputs = problem.outputs_per_target
-        if n_outputs == 1 and last is not None and not last.objective.loss.joint:
+        if self.lr_factors:
+            n_outputs = len(self.lr_factors)
+        elif n_outputs == 1 and last is not None and not last.objective.loss.joint:
             n_outputs = last.states[0].n_outputs
         elif n_outputs == 1 and last is None and problem.X.sparse and not rule.travels:
             n_outputs = len(problem.targets)  # for DoG each output has a rate of its own
+        averaged_from = (int(self.average) - 1) // self.batch_size if self.average else None
         return UpdateConfig(
-            rule,
-            int(self.batch_size),
-            int(self.block_size),
-            n_outputs,
-            (int(self.average) - 1) // self.batch_size if self.average else None,
-        )
+            rule, int(self.batch_size), int(self.block_size), n_outputs, averaged_from,
+            self.lr_factors,
+        )  # fmt: skip
 
-    def steps_per_epoch(self, problem: Problem) -> int:
-        """Steps of a pass over the rows."""
+    def updates_at(
+        self, lr: float | Schedule | None, problem: Problem, config: SolverConfig,
+        start: TrainedModel | None = None,
+    ) -> UpdateConfig:  # fmt: skip
+        """How weights are updated in a fit at the rate lr, None for the rule's own."""
         n_rows = problem.n_rows
-        return -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
+        steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
+        return self.updates(self.rule_at(lr, steps, steps * config.max_iter), problem, start)
 
     def fit(
         self, problem: Problem, config: SolverConfig, held_out: Problem | None = None,
         start: TrainedModel | None = None,
     ) -> FitResult:  # fmt: skip
-        """All epochs; see `lrcore.linear_model.solvers.base.Solver`."""
+        """All epochs; see `lrcore.linear_model.solvers.base.Solver`.
+
+        Raises
+        ------
+        DivergenceError
+        """
         if isinstance(self.lr, np.ndarray):
             return self._fit_at_each(self.lr, problem, config, held_out)
         found = self._found_lr(problem, config, start)
         lr = found if isinstance(self.lr, str) else self.lr
-        updates = self._updates_at(lr, problem, config, start)
+        updates = self.updates_at(lr, problem, config, start)
         if start is not None:
             check_start(start, updates, problem, config)
-        stopping = self._stopping(problem, config, held_out, isinstance(updates.rule.lr, Plateau))
+        training = StochasticTraining(problem, updates, config, start)
+        stopping = self._stopping(problem, config, held_out, training.plateau is not None)
         # A rate that was found is the best there is.
-        result = train(
-            problem, updates, config, start=start, stopping=stopping, recovers=self.recovers,
-            diagnoses=found is None,
-        )  # fmt: skip
-        return replace(result, lr=lr)
+        warns = self.warns and found is None
+        monitors, callback = self._monitors(training, config, stopping, warns, start is None)
+        lanes = LaneLosses(training.runner)
+        progress, interrupted = run_epochs(training, config.max_iter, [*monitors, lanes])
+        if not self.lr_factors:
+            check_finite(training.runner, training.states)
+        return FitResult(
+            training.finished(training.states),
+            progress.losses,
+            progress.measured,
+            interrupted,
+            lane_curves=lanes.curves if self.lr_factors else None,
+            lr=lr,
+            history=callback.close(),
+            plateau=training.plateau,
+        )
 
-    def _updates_at(
-        self, lr: float | Schedule | None, problem: Problem, config: SolverConfig,
-        start: TrainedModel | None,
-    ) -> UpdateConfig:  # fmt: skip
-        steps = self.steps_per_epoch(problem)
-        return self.updates(self.rule_at(lr, steps, steps * config.max_iter), problem, start)
+    def _monitors(
+        self, training: StochasticTraining, config: SolverConfig, stopping: EarlyStopping | None,
+        warns: bool, fresh: bool,
+    ) -> tuple[list[Monitor], CallbackMonitor]:  # fmt: skip
+        """Monitors in the order in which they see an epoch: whether it counts at all, what is
+        measured of it, then those who report it. The last one, given by itself too, has the
+        history."""
+        runner, states, null_loss = training.runner, training.states, training.problem.null_loss()
+        stats = GradientStats(runner.objective, states, training.problem, config.n_threads)
+        lr = LRController(runner, states, training.plateau)
+        guard = DivergenceGuard(
+            runner, states, lr, training.begin, null_loss, recovers=self.recovers,
+            several_rates=bool(self.lr_factors),
+        )  # fmt: skip
+        monitors: list[Monitor] = [guard]
+        if config.verbose:
+            monitors.append(EpochPrinter())
+        if stopping is not None:
+            monitors.append(stopping)
+        monitors += [lr, Checkpoints(guard)]
+        if warns and not self.lr_factors and not runner.updates.rule.travels:
+            monitors.append(RateDiagnostics(runner, stats, null_loss, fresh))
+        callback = CallbackMonitor(
+            config.callback, config.max_iter, config.hooks, stats.of_rows, lr.scale
+        )
+        return [*monitors, callback], callback
 
     def _stopping(
-        self, problem: Problem, config: SolverConfig, held_out: Problem | None, measures: bool
+        self, problem: Problem, config: SolverConfig, held_out: Problem | None, feeds_plateau: bool
     ) -> EarlyStopping | None:
         """What measures the model after each epoch: by held-out rows, if there are any, else by the
         objective, if `tol` or a Plateau goes by it."""
-        if held_out is None and config.tol is None and not measures:
+        if held_out is None and config.tol is None and not feeds_plateau:
             return None
-        n_threads = config.n_threads
-        never = held_out is None and config.tol is None
+        rows, name, measure = problem, "objective", TrainedModel.objective_value
         if held_out is not None:
-            rows, name = held_out, "held_out_loss"
-            measure = TrainedModel.mean_loss
-        else:
-            rows, name = problem, "objective"
-            measure = TrainedModel.objective_value
+            rows, name, measure = held_out, "held_out_loss", TrainedModel.mean_loss
+        only_measures = held_out is None and config.tol is None
         return EarlyStopping(
-            lambda model: measure(model, rows, n_threads),
+            lambda model: measure(model, rows, config.n_threads),
             name,
             config.tol or 0.0,
-            math.inf if never else self.n_iter_no_change,
+            math.inf if only_measures else self.n_iter_no_change,
         )
 
     def _found_lr(
@@ -146,24 +196,34 @@ class Stochastic:
             return None
         if start is not None and self.previous_lr is not None:
             return self.previous_lr
-
-        def updates_at(lr: float, steps: int) -> UpdateConfig:
-            return self.updates(self.rule_at(lr, 1, steps), problem, None)
-
-        return find_lr(problem, config, updates_at, self.rule.linear_lr)
+        return find_lr(replace(self, recovers=False, warns=False), problem, config)
 
     def _fit_at_each(
         self, rates: np.ndarray, problem: Problem, config: SolverConfig, held_out: Problem | None
     ) -> FitResult:
         """The best of fits at several rates, by what they lose on held-out rows, else in the last
         epoch."""
-
-        def updates_at(lr: float) -> UpdateConfig:
-            return self._updates_at(lr, problem, config, None)
-
-        found = sweep(problem, config, updates_at, rates, held_out, recovers=self.recovers)
+        found = sweep(self, problem, config, rates, held_out)
         result = found.result_at(found.best)
         return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
+
+
+class LaneLosses(Monitor):
+    """Keeps the summed losses of each epoch at each of several rates."""
+
+    def __init__(self, runner: EpochRunner) -> None:
+        self._runner = runner
+        self._sums = [runner.lane_losses.copy()]
+
+    def after_epoch(self, progress: Progress) -> Decision:
+        self._sums.append(self._runner.lane_losses.copy())
+        return CONTINUE
+
+    @property
+    def curves(self) -> np.ndarray:
+        """(n_epochs, n_lanes)."""
+        with np.errstate(invalid="ignore"):
+            return np.diff(self._sums, axis=0)
 
 
 def check_start(

@@ -1,8 +1,9 @@
-"""Fits by steps of an update rule: the states in progress, and the epochs that move them."""
+"""A fit by steps of an update rule in progress: its states, and the order of the rows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -10,18 +11,12 @@ from sklearn.utils import check_random_state
 from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.engine import reorder, scaling
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
-from lrcore.linear_model.engine.epoch import AfterChunk, EpochLoss, EpochRunner, apply_penalty
+from lrcore.linear_model.engine.epoch import EpochRunner, apply_penalty
 from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateConfig
-from lrcore.linear_model.monitor.base import Monitor
-from lrcore.linear_model.monitor.callbacks import CallbackMonitor
-from lrcore.linear_model.monitor.diagnostics import RateDiagnostics
-from lrcore.linear_model.monitor.divergence import Checkpoints, DivergenceGuard, check_finite
-from lrcore.linear_model.monitor.gradient_stats import GradientStats
-from lrcore.linear_model.monitor.lr_controller import LRController, split_plateau
-from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
+from lrcore.linear_model.monitor.lr_controller import split_plateau
 from lrcore.linear_model.problem import Problem
-from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import SolverConfig, run_epochs
+from lrcore.linear_model.result import TrainedModel
+from lrcore.linear_model.solvers.base import RunEpoch, SolverConfig
 
 
 class StochasticTraining:
@@ -61,7 +56,6 @@ class StochasticTraining:
             inner, updates, problem.X, config.n_threads, reordered=self._reordered is not None
         )
         self.states = self.begin()
-        self._lane_losses = [self.runner.lane_losses.copy()]
 
     def begin(self) -> list[ModelState]:
         """The states before the first step."""
@@ -78,12 +72,10 @@ class StochasticTraining:
             return self._order
         return shuffled(len(self._order), int(self._random.randint(2**31 - 1)), run_length)
 
-    def run_epoch(self, epoch: int, after_chunk: AfterChunk) -> EpochLoss:
-        """One pass over the rows."""
+    def next_epoch(self) -> RunEpoch:
+        """A pass over the rows in a new order."""
         self._order = self._next_order(self.runner.run_length)
-        loss = self.runner.run_epoch(self.states, self.problem, self._order, after_chunk)
-        self._lane_losses.append(self.runner.lane_losses.copy())
-        return loss
+        return partial(self.runner.run_epoch, self.states, self.problem, self._order)
 
     def model(self) -> TrainedModel:
         """A copy of what the fit has come to."""
@@ -99,73 +91,6 @@ class StochasticTraining:
                 state = self._reordered.restored(state, updates, self._X)
             whole.append(state)
         return TrainedModel(whole, self.objective, updates, self.scale)
-
-    @property
-    def lane_curves(self) -> np.ndarray:
-        """(n_epochs, n_lanes): the summed losses of each epoch at each of several rates."""
-        with np.errstate(invalid="ignore"):
-            return np.diff(self._lane_losses, axis=0)
-
-
-def train(
-    problem: Problem, updates: UpdateConfig, config: SolverConfig, *,
-    start: TrainedModel | None = None, stopping: EarlyStopping | None = None,
-    recovers: bool = False, diagnoses: bool = True,
-) -> FitResult:  # fmt: skip
-    """All epochs of a fit by these updates.
-
-    Parameters
-    ----------
-    problem : Problem
-    updates : UpdateConfig
-    config : SolverConfig
-    start : TrainedModel, optional
-        The model to begin with.
-    stopping : EarlyStopping, optional
-    recovers : bool
-        Whether a fit that diverges goes back to its last good epoch instead of raising.
-    diagnoses : bool
-        Whether to warn of a rate that does not suit; not in trial fits.
-
-    Raises
-    ------
-    DivergenceError
-    """
-    training = StochasticTraining(problem, updates, config, start)
-    runner, states = training.runner, training.states
-    several_rates, null_loss = bool(updates.lr_factors), training.problem.null_loss()
-    stats = GradientStats(runner.objective, states, training.problem, config.n_threads)
-    lr = LRController(runner, states, training.plateau)
-    guard = DivergenceGuard(
-        runner, states, lr, training.begin, null_loss, recovers=recovers,
-        several_rates=several_rates,
-    )  # fmt: skip
-    callback = CallbackMonitor(
-        config.callback, config.max_iter, config.hooks, stats.of_rows, lr.scale
-    )
-    monitors: list[Monitor | None] = [
-        guard,
-        EpochPrinter() if config.verbose else None,
-        stopping,
-        lr,
-        Checkpoints(guard),
-        None if several_rates or not diagnoses or updates.rule.travels
-        else RateDiagnostics(runner, stats, null_loss, fresh=start is None),
-        callback,
-    ]  # fmt: skip
-    active = [monitor for monitor in monitors if monitor is not None]
-    progress, interrupted = run_epochs(training, config.max_iter, active)
-    if not several_rates:
-        check_finite(runner, states)
-    return FitResult(
-        training.finished(states),
-        progress.losses,
-        progress.measured,
-        interrupted,
-        lane_curves=training.lane_curves if several_rates else None,
-        history=callback.close(),
-        plateau=training.plateau,
-    )
 
 
 def scale_to_begin_with(
