@@ -1,42 +1,44 @@
-"""LinearClassifier and LinearRegressor: large linear models with scikit-learn's interface.
+"""LinearClassifier: large linear classifiers with scikit-learn's interface.
 
-Both minimise the (weighted) mean loss plus ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio) / 2 *
-|w|_2**2)``, where each feature's part is multiplied by its penalty factor, if there are any; the
-intercept is not penalised.
+Both estimators minimise the (weighted) mean loss plus ``alpha * (l1_ratio * |w|_1 + (1 - l1_ratio)
+/ 2 * |w|_2**2)``, where each feature's part is multiplied by its penalty factor, if there are any;
+the intercept is not penalised.
 
-Two update orders. *Online* (``batch_size=1``): rows update one after another; margins are taken
-once for a block of up to ``block_size`` rows, which is what lets vectors and threads in. With
-``block_size=1`` it is the textbook loop::
+``solver="stochastic"`` updates in one of two orders. *Online* (``batch_size=1``): rows update the
+weights one after another; raw predictions are taken once for a block of up to ``block_size`` rows,
+which allows vector instructions and threads. With ``block_size=1`` it is the textbook loop::
 
     for i in order:                                  # a fresh order each epoch
-        slope = loss_derivative(X[i] @ w + b, y[i])
+        gradient = loss_derivative(X[i] @ w + b, y[i])
         touched = X[i] != 0
-        rule.update(w[touched], slope * X[i, touched])
-        rule.update(b, slope)
-        owed += rate[t]; t += 1
+        rule.update(w[touched], gradient * X[i, touched])
+        rule.update(b, gradient)
+        accumulated_lr += lr[t]; t += 1
         if t % period == 0:
-            w = prox(w, owed); owed = 0
+            w = prox(w, accumulated_lr); accumulated_lr = 0
 
 *Mini-batch* (``batch_size=b``): the mean gradient of b rows, then one such update of every
 feature that one of them touches. A feature is touched where a value is not zero, in dense rows as
 in sparse ones, so both give the same model. ``prox`` is the penalty's proximal step in the rule's
 own metric (Duchi et al. 2010, composite mirror descent), so the fixed point is the minimum of the
-objective above whatever the rule. Weights take it together, for the ``period`` rows since the last
-time: at least 64, more where features are rare (Langford et al. 2009 thin out their truncations in
-the same way); and once more at the end, and when the weights are read.
+objective above whatever the rule. It is applied to all weights together, for the ``period`` rows
+since the last time: at least 64, more where features are rare (Langford et al. 2009 thin out their
+truncations in the same way); and once more at the end, and when the weights are read.
 
-With a softmax a row has a margin for each class, W is (n_classes, n_features), and one row is::
+With a softmax a row has a raw prediction for each class, W is (n_classes, n_features), and one row
+is::
 
     z = W @ X[i] + b
-    slope = np.exp(z - z.max())
-    slope /= slope.sum()
-    slope[y[i]] -= 1
-    rule.update(W[:, touched], np.outer(slope, X[i, touched]))
-    rule.update(b, slope)
+    gradient = np.exp(z - z.max())
+    gradient /= gradient.sum()
+    gradient[y[i]] -= 1
+    rule.update(W[:, touched], np.outer(gradient, X[i, touched]))
+    rule.update(b, gradient)
 
-All weights of a feature are touched together, also those whose slope is next to nothing.
+All weights of a feature are updated together, also those whose gradient is next to nothing.
 
-With ``solver="dual"`` there are no steps of a rule but dual coordinate ascent; see `lrcore.dual`.
+``solver="dual"`` does not step by a rule but by dual coordinate ascent; see
+`lrcore.linear_model.solvers.dual`.
 """
 
 from __future__ import annotations
@@ -110,9 +112,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         resolves and ``partial_fit`` cannot. At each of several rates a model is fitted, in one
         pass over the rows for all where there is one output, and the one that loses least is
         kept: on held-out rows, if there are any, else in its last epoch. Blocks of rows that share
-        margins are then as short as the largest rate demands. A ``lrcore.schedules.Plateau``, as
-        the `lr` of a rule, is fed after each epoch of ``fit`` with the held-out loss, or with the
-        objective, which takes a third of an epoch.
+        raw predictions are then as short as the largest rate demands. A
+        ``lrcore.schedules.Plateau``, as the `lr` of a rule, is fed after each epoch of ``fit`` with
+        the held-out loss, or with the objective, which takes a third of an epoch.
     penalty : {"l2", "l1", "elasticnet"} or None
     alpha : float >= 0
         Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
@@ -133,8 +135,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     batch_size : int
         1 for online updates, else rows of a mini-batch.
     block_size : int
-        Rows that may share margins in the online order; 1 is the textbook. Fewer do while the
-        rate is large: the number is bounded by what the rule keeps stable.
+        Rows that may share raw predictions in the online order; 1 is the textbook. Fewer do while
+        the rate is large: the number is bounded by what the rule keeps stable.
     random_state : int, RandomState or None
     tol : float >= 0, optional
         Stop once the objective, of the weights after each epoch over all rows, has not fallen by
@@ -154,7 +156,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         step of row `average` on, from the first if True. A rate given as a number then stays what
         it is. One number more for each feature; features that no row touches cost nothing.
     on_divergence : {"raise", "recover"}
-        What ``fit`` does when it runs away. ``"raise"``: a FloatingPointError, and the estimator is
+        What ``fit`` does when it diverges. ``"raise"``: a FloatingPointError, and the estimator is
         as it was. ``"recover"``: go back to the states after the last epoch that was good, of
         which it keeps a copy, cut all rates to a tenth, warn, and go on, up to five times. Not for
         ``solver="dual"``, which has no rate; ``partial_fit`` always raises.
@@ -167,10 +169,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone.
     multi_class : {"auto", "softmax", "ovr"}
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
-        ``log(sum_k exp(z_k)) - z_y`` of all margins of a row, or ``"ovr"``, each class against
-        the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other losses and
+        ``log(sum_k exp(z_k)) - z_y`` of all raw predictions of a row, or ``"ovr"``, each class
+        against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other losses and
         ``solver="dual"``, which have nothing else. Two classes are one output whatever it says:
-        there the softmax is the binary log loss of the difference of two margins.
+        there the softmax is the binary log loss of the difference of two raw predictions.
 
     Attributes
     ----------
@@ -308,15 +310,15 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Raises
         ------
         ValueError, TypeError
-            If an argument does not do; the estimator is as it was.
+            If an argument cannot be used; the estimator is as it was.
         FloatingPointError
             If the fit diverges: a loss or a weight is not finite, or the loss of an epoch is a
             million times that of weights of 0, and twice what it was the epoch before. The
             estimator is as it was.
         ConvergenceWarning
             A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs, or, as a
-            `RateWarning`, the rate does not suit: the loss goes up and down, hardly falls though it
-            could, or ends above that of weights of 0, or the fit has run away and was recovered.
+            `RateWarning`, the rate is unsuitable: the loss goes up and down, hardly falls though it
+            could, or ends above that of weights of 0, or the fit has diverged and was recovered.
         KeyboardInterrupt
             By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
             longer; the estimator has what it learnt until then.
@@ -363,9 +365,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     ) -> LinearClassifier:
         """One pass over more rows, in the order given.
 
-        Calls go on where the last one ended, with the schedule, the penalties' payments, averages
-        and the rule's state, and several give the bits of one with all rows, wherever they end (up
-        to 2**30 rows in all, sparse ones throughout or dense ones). Rows since the last multiple of
+        Calls go on where the last one ended, with the schedule, penalties that are not applied yet,
+        averages and the rule's state, and several give the bits of one with all rows, wherever
+        they end (up to 2**30 rows in all, sparse ones throughout or dense ones). Rows since the last multiple of
         ``batch_size``, or of ``block_size`` online (of the next lower power of two), are kept with
         the model, which has learnt from them; the next call goes over them again, together with
         those that complete their batch or block. `loss_curve_` counts them again too. With
@@ -430,8 +432,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_rows, n_classes).
 
-        The softmax of the margins; of classes fitted against the rest each one's own, scaled to
-        sum to 1.
+        The softmax of the raw predictions; of classes fitted against the rest each one's own,
+        scaled to sum to 1.
         """
         raw = self._raw_predictions(X)
         loss = self._trained.objective.loss

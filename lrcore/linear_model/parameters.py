@@ -12,6 +12,7 @@ import numpy as np
 from lrcore._backend import threads
 from lrcore.linear_model.arguments import check_count, check_number
 from lrcore.linear_model.auto_lr import as_lr
+from lrcore.linear_model.solvers.select import SOLVERS
 from lrcore.losses import LOSSES
 
 
@@ -102,7 +103,7 @@ class LossName:
 
 #: Parameters of both estimators; those that are not here are checked where they meet the data.
 SHARED: Mapping[str, Constraint] = {
-    "solver": OneOf(("stochastic", "dual")),
+    "solver": OneOf(tuple(SOLVERS)),
     "lr": Checked(as_lr),
     "penalty": OneOf(("l2", "l1", "elasticnet", None)),
     "alpha": Number(0),

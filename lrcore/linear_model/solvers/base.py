@@ -33,13 +33,19 @@ class SolverConfig:
 
 
 class Solver(Protocol):
-    """Minimises a problem.
-
-    A solver is made with its own options, such as an update rule. `refusal` says why it cannot
-    minimise what an estimator describes, and what would: None if it can.
-    """
+    """Minimises a problem; is made with its own options, such as an update rule."""
 
     name: str
+
+    @classmethod
+    def from_parameters(cls, model: Any) -> Solver:
+        """The solver that the parameters of an estimator describe.
+
+        Raises
+        ------
+        ValueError
+            If it does not support what they ask for: says which parameter, why not, and what does.
+        """
 
     def fit(
         self, problem: Problem, config: SolverConfig, held_out: Problem | None,

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -46,6 +47,25 @@ from lrcore.losses import LOSSES
 
 #: Losses that can be minimised so.
 DUAL_LOSSES = [name for name, loss in LOSSES.items() if loss.has_dual]
+
+#: What parameters have to be, and why.
+NEEDS = {
+    "penalty_factors": (None, "it penalises all features alike; solver='stochastic' has factors"),
+    "warm_start": (
+        False,
+        "it would begin with a variable for each row of the last fit, and rows may be others now; "
+        "solver='stochastic' goes on from weights",
+    ),
+    "average": (
+        False,
+        "its weights follow from dual variables; solver='stochastic' has averages",
+    ),
+    "on_divergence": ("raise", "it has no rate to cut; solver='stochastic' recovers"),
+    "early_stopping": (
+        False,
+        "it stops by its duality gap, see tol; solver='stochastic' stops by rows held out",
+    ),
+}
 
 #: Columns of a row's record in the core.
 TARGET, SHARE, DUAL, SQUARES = range(4)
@@ -327,6 +347,26 @@ class Dual:
     """Stochastic dual coordinate ascent, for an L2 penalty and losses that have a dual."""
 
     name = "dual"
+
+    @classmethod
+    def from_parameters(cls, model: Any) -> Dual:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        if model._loss not in DUAL_LOSSES:
+            raise ValueError(
+                f"solver='dual' needs a loss with a dual and a gradient that is bounded or linear, "
+                f"one of {', '.join(DUAL_LOSSES)}, got {model._loss!r}; solver='stochastic' has it"
+            )
+        if model.penalty != "l2" or model.alpha <= 0:
+            raise ValueError(
+                "solver='dual' needs penalty='l2' and alpha > 0, got penalty="
+                f"{model.penalty!r}, alpha={model.alpha!r}; solver='stochastic' has the others"
+            )
+        for name, (needed, why) in NEEDS.items():
+            value = getattr(model, name)
+            if value is not needed and (needed is None or value != needed):
+                got = "" if needed is None else f", got {value!r}"
+                raise ValueError(f"solver='dual' needs {name}={needed!r}{got}: {why}")
+        return cls()
 
     def fit(
         self, problem: Problem, config: SolverConfig, held_out: Problem | None = None,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
-from lrcore.linear_model.auto_lr import Rates, find_lr
+from lrcore.linear_model.auto_lr import Rates, as_lr, find_lr
 from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress
@@ -22,7 +23,7 @@ from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig, run_epochs
 from lrcore.linear_model.solvers.training import StochasticTraining
 from lrcore.linear_model.sweep import sweep
-from lrcore.rules import Rule
+from lrcore.rules import LINEAR_RULES, Rule, rule_class
 from lrcore.schedules import Plateau, Polynomial, Schedule
 
 
@@ -65,7 +66,28 @@ class Stochastic:
     lr_factors: tuple[float, ...] | None = None
     warns: bool = True
 
-    name = "stochastic"
+    name: ClassVar[str] = "stochastic"
+
+    @classmethod
+    def from_parameters(cls, model: Any) -> Stochastic:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        rule, named = model.optimizer, not isinstance(model.optimizer, Rule)
+        if named:
+            kind = rule_class(rule)
+            rule = kind(lr=kind.linear_lr)
+        check_rule(rule, model)
+        before = getattr(model, "lr_", None) if model.warm_start else None
+        return cls(
+            rule,
+            as_lr(model.lr),
+            named,
+            model.batch_size,
+            model.block_size,
+            model.average,
+            model.n_iter_no_change,
+            model.on_divergence == "recover",
+            before if isinstance(before, float) else None,
+        )
 
     def rule_at(self, lr: float | Schedule | None, steps_per_epoch: int, total_steps: int) -> Rule:
         """The rule at the rate lr, else its own, with its schedule in steps; a rate given as a
@@ -249,4 +271,29 @@ def check_start(
             f"{before[2]} features, this has {type(new.rule).__name__}, {now[0]}, {now[1]}, "
             f"{now[2]}; "
             "set it to False"
+        )
+
+
+def check_rule(rule: Rule, model: Any) -> None:
+    """Raise unless linear models can be fitted by this rule."""
+    name = type(rule).__name__
+    if rule.linear_formula is None:
+        raise ValueError(
+            f"{name} is for Optimizer alone: in a linear model it would have to move weights "
+            f"at every row, also of features that the row has not; try one of "
+            f"{', '.join(LINEAR_RULES)}"
+        )
+    if rule.weight_decay or rule.maximize:
+        raise ValueError(
+            f"{name} has weight_decay={rule.weight_decay!r}, maximize={rule.maximize!r}; a "
+            "linear model minimises, and is penalised by penalty= and alpha=: leave them out"
+        )
+    if isinstance(rule.lr, Plateau) and rule.lr.mode != "min":
+        raise ValueError(
+            f"the Plateau of {name} must have mode='min', got {rule.lr.mode!r}: it is fed losses"
+        )
+    if model.penalty is not None and model.alpha > 0 and not rule.linear_formula.metric:
+        raise ValueError(
+            f"{name} cannot apply penalty={model.penalty!r}; give penalty=None"
+            + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
         )
