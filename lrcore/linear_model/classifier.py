@@ -170,9 +170,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     multi_class : {"auto", "softmax", "ovr"}
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
         ``log(sum_k exp(z_k)) - z_y`` of all raw predictions of a row, or ``"ovr"``, each class
-        against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other losses and
-        ``solver="dual"``, which have nothing else. Two classes are one output whatever it says:
-        there the softmax is the binary log loss of the difference of two raw predictions.
+        against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other
+        losses and ``solver="dual"``, which have nothing else. Two classes are one output whatever
+        it says: there the softmax is the binary log loss of the difference of two raw predictions.
 
     Attributes
     ----------
@@ -367,9 +367,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
         Calls go on where the last one ended, with the schedule, penalties that are not applied yet,
         averages and the rule's state, and several give the bits of one with all rows, wherever
-        they end (up to 2**30 rows in all, sparse ones throughout or dense ones). Rows since the last multiple of
-        ``batch_size``, or of ``block_size`` online (of the next lower power of two), are kept with
-        the model, which has learnt from them; the next call goes over them again, together with
+        they end (up to 2**30 rows in all, sparse ones throughout or dense ones). Rows since the
+        last multiple of ``batch_size``, or of ``block_size`` online (of the next lower power of
+        two), are kept with the model, which has learnt from them; the next call goes over them again, together with
         those that complete their batch or block. `loss_curve_` counts them again too. With
         ``block_size=1`` nothing is kept, which suits calls of single rows.
 

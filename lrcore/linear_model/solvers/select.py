@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lrcore.linear_model.solvers.base import Solver
 from lrcore.linear_model.solvers.dual import Dual
 from lrcore.linear_model.solvers.stochastic import Stochastic
 
-SOLVERS = {"stochastic": Stochastic, "dual": Dual}
+SOLVERS: dict[str, Callable[[Any], Solver]] = {
+    "stochastic": Stochastic.from_parameters,
+    "dual": Dual.from_parameters,
+}
 
 
 def make_solver(model: Any) -> Solver:
@@ -19,4 +23,4 @@ def make_solver(model: Any) -> Solver:
     ValueError
         If the solver cannot do what the other parameters ask for.
     """
-    return SOLVERS[model.solver].from_parameters(model)
+    return SOLVERS[model.solver](model)
