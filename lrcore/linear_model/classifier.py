@@ -369,9 +369,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         averages and the rule's state, and several give the bits of one with all rows, wherever
         they end (up to 2**30 rows in all, sparse ones throughout or dense ones). Rows since the
         last multiple of ``batch_size``, or of ``block_size`` online (of the next lower power of
-        two), are kept with the model, which has learnt from them; the next call goes over them again, together with
-        those that complete their batch or block. `loss_curve_` counts them again too. With
-        ``block_size=1`` nothing is kept, which suits calls of single rows.
+        two), are kept with the model, which has learnt from them; the next call goes over them
+        again, together with those that complete their batch or block. `loss_curve_` counts them
+        again too. With ``block_size=1`` nothing is kept, which suits calls of single rows.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What a solver is, what it is told besides the problem, and the loop over epochs of them all."""
+"""What a solver is, what it is told besides the problem, and the epoch loop of all solvers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import Monitor, Progress
@@ -35,7 +35,7 @@ class SolverConfig:
 class Solver(Protocol):
     """Minimises a problem; is made with its own options, such as an update rule."""
 
-    name: str
+    name: ClassVar[str]
 
     @classmethod
     def from_parameters(cls, model: Any) -> Solver:
@@ -44,7 +44,8 @@ class Solver(Protocol):
         Raises
         ------
         ValueError
-            If it does not support what they ask for: says which parameter, why not, and what does.
+            If it does not support what they ask for: the message names the parameter, why not, and
+            what does.
         """
 
     def fit(
@@ -55,53 +56,70 @@ class Solver(Protocol):
         with, for solvers that can."""
 
 
-#: Runs an epoch, and is told what to call after each chunk of rows.
-RunEpoch = Callable[[AfterChunk], EpochLoss]
+class EpochLoop:
+    """The epochs of any fit, until a monitor stops them, Ctrl-C is pressed, or `max_iter` are done::
 
+        with EpochLoop(model, max_iter, monitors) as loop:
+            while loop.goes_on:
+                loop.end_epoch(run_epoch(loop.begin_epoch()))
 
-class Training(Protocol):
-    """A fit in progress, which `run_epochs` moves forward."""
+    Ctrl-C ends the loop after the rows at hand.
 
-    def next_epoch(self) -> RunEpoch:
-        """Prepares an epoch; what is returned runs it, unless after_chunk ends it early."""
-
-    def model(self) -> TrainedModel:
-        """A copy of what it has come to."""
-
-
-def run_epochs(
-    training: Training, max_iter: int, monitors: Sequence[Monitor]
-) -> tuple[Progress, bool]:
-    """Epochs until a monitor stops them, Ctrl-C is pressed, or `max_iter` are done.
-
-    Ctrl-C ends the loop after the rows at hand; returns whether it did.
+    Parameters
+    ----------
+    model : callable
+        Makes a copy of what the fit has come to.
+    max_iter : int
+    monitors : sequence of Monitor
+        In the order in which they see an epoch.
     """
-    progress = Progress(max_iter, training.model)
-    with interrupts() as interrupted:
-        stopped = False
 
-        def after_chunk(chunk: Chunk) -> bool:
-            nonlocal stopped
-            for monitor in monitors:
-                stopped |= monitor.after_chunk(progress.n_epochs, chunk).stop
-            return not (stopped or interrupted())
+    def __init__(
+        self, model: Callable[[], TrainedModel], max_iter: int, monitors: Sequence[Monitor]
+    ) -> None:
+        self.progress = Progress(max_iter, model)
+        self.interrupted = False
+        self._monitors = monitors
+        self._stopped = False
+        self._context = interrupts()
 
-        while not progress.last:
-            for monitor in monitors:
-                monitor.before_epoch()
-            run_epoch = training.next_epoch()
-            loss = run_epoch(after_chunk)
-            progress.add(loss, cut_short=stopped or interrupted())
-            for monitor in monitors:
-                decision = monitor.after_epoch(progress)
-                if decision.back_to is not None:
-                    progress.take_back(decision.back_to)
-                    for each in monitors:
-                        each.after_roll_back(decision.back_to)
-                    break
-                progress.last |= decision.stop
-            progress.last |= interrupted()
-        return progress, interrupted()
+    def __enter__(self) -> EpochLoop:
+        self._ctrl_c = self._context.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.interrupted = self._ctrl_c()
+        self._context.__exit__(*error)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another epoch."""
+        return not self.progress.last
+
+    def begin_epoch(self) -> AfterChunk:
+        """Tell the monitors that an epoch begins; returns what to call after each of its chunks."""
+        for monitor in self._monitors:
+            monitor.before_epoch()
+        return self._after_chunk
+
+    def _after_chunk(self, chunk: Chunk) -> bool:
+        for monitor in self._monitors:
+            self._stopped |= monitor.after_chunk(self.progress.n_epochs, chunk).stop
+        return not (self._stopped or self._ctrl_c())
+
+    def end_epoch(self, loss: EpochLoss) -> None:
+        """Ask the monitors how to go on after an epoch."""
+        progress = self.progress
+        progress.add(loss, cut_short=self._stopped or self._ctrl_c())
+        for monitor in self._monitors:
+            decision = monitor.after_epoch(progress)
+            if decision.back_to is not None:
+                progress.take_back(decision.back_to)
+                for each in self._monitors:
+                    each.after_roll_back(decision.back_to)
+                break
+            progress.last |= decision.stop
+        progress.last |= self._ctrl_c()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -41,7 +41,7 @@ from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import RunEpoch, SolverConfig, run_epochs
+from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
 from lrcore.linear_model.solvers.training import scale_to_begin_with
 from lrcore.losses import LOSSES
 
@@ -247,19 +247,19 @@ class DualTraining:
         """
         return self.gap * self._rate
 
-    def next_epoch(self) -> RunEpoch:
-        """A visit of all rows in a new order."""
+    def next_order(self) -> np.ndarray:
+        """The rows in the order of the next epoch."""
         if self._epoch == REORDER_AFTER and self._is_long():
             self._reorder()
         self._epoch += 1
         if self._config.shuffle:
             seed = int(self._random.randint(2**31 - 1))
             self._order = shuffled(len(self._order), seed, self._run_length)
-        return self.run_epoch
+        return self._order
 
-    def run_epoch(self, after_chunk: AfterChunk) -> EpochLoss:
+    def run_epoch(self, order: np.ndarray, after_chunk: AfterChunk) -> EpochLoss:
         """Visit all rows once."""
-        order, n_rows, done = self._order, len(self._order), 0
+        n_rows, done = len(order), 0
         sums, going_on, first = np.zeros((len(self.outputs), 3)), True, self.outputs[0]
         while done < n_rows and going_on:
             chunk = order[done : done + CHUNK_ROWS]
@@ -346,7 +346,7 @@ class GapStopping(Monitor):
 class Dual:
     """Stochastic dual coordinate ascent, for an L2 penalty and losses that have a dual."""
 
-    name = "dual"
+    name: ClassVar[str] = "dual"
 
     @classmethod
     def from_parameters(cls, model: Any) -> Dual:
@@ -386,9 +386,12 @@ class Dual:
         if config.verbose:
             gap = ", duality gap about {:.2g} of the objective".format
             monitors.insert(0, EpochPrinter(lambda: gap(training.gap)))
-        progress, interrupted = run_epochs(training, config.max_iter, monitors)
-        ended_early = interrupted or callback.stopped
-        stopping.certify(progress)
+        with EpochLoop(training.model, config.max_iter, monitors) as loop:
+            while loop.goes_on:
+                order, after_chunk = training.next_order(), loop.begin_epoch()
+                loop.end_epoch(training.run_epoch(order, after_chunk))
+        stopping.certify(loop.progress)
+        ended_early = loop.interrupted or callback.stopped
         if config.tol is not None and stopping.gap > config.tol and not ended_early:
             warn(
                 f"the duality gap is {stopping.gap:.2g} of the objective after "
@@ -397,6 +400,6 @@ class Dual:
                 ConvergenceWarning,
             )
         return FitResult(
-            training.finished(), progress.losses, [], interrupted, stopping.gap, lr=1.0,
+            training.finished(), loop.progress.losses, [], loop.interrupted, stopping.gap, lr=1.0,
             history=callback.close(),
         )  # fmt: skip

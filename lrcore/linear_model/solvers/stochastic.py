@@ -20,7 +20,7 @@ from lrcore.linear_model.monitor.lr_controller import LRController
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import SolverConfig, run_epochs
+from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
 from lrcore.linear_model.solvers.training import StochasticTraining
 from lrcore.linear_model.sweep import sweep
 from lrcore.rules import LINEAR_RULES, Rule, rule_class
@@ -151,14 +151,18 @@ class Stochastic:
         warns = self.warns and found is None
         monitors, callback = self._monitors(training, config, stopping, warns, start is None)
         lanes = LaneLosses(training.runner)
-        progress, interrupted = run_epochs(training, config.max_iter, [*monitors, lanes])
+        runner, states = training.runner, training.states
+        with EpochLoop(training.model, config.max_iter, [*monitors, lanes]) as loop:
+            while loop.goes_on:
+                order, after_chunk = training.next_order(), loop.begin_epoch()
+                loop.end_epoch(runner.run_epoch(states, training.problem, order, after_chunk))
         if not self.lr_factors:
-            check_finite(training.runner, training.states)
+            check_finite(runner, states)
         return FitResult(
-            training.finished(training.states),
-            progress.losses,
-            progress.measured,
-            interrupted,
+            training.finished(states),
+            loop.progress.losses,
+            loop.progress.measured,
+            loop.interrupted,
             lane_curves=lanes.curves if self.lr_factors else None,
             lr=lr,
             history=callback.close(),

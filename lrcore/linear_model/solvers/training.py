@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -16,7 +15,7 @@ from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateCon
 from lrcore.linear_model.monitor.lr_controller import split_plateau
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
-from lrcore.linear_model.solvers.base import RunEpoch, SolverConfig
+from lrcore.linear_model.solvers.base import SolverConfig
 
 
 class StochasticTraining:
@@ -42,7 +41,7 @@ class StochasticTraining:
         # A copy leaves out unused features, for which the model to start from may have weights.
         if start is None and reorder.worthwhile(X, config.max_iter, updates.mini_batch):
             slot_bytes = updates.layout.slot * X.dtype.itemsize
-            self._reordered = reorder.reorder(X, self._next_order(1), slot_bytes)
+            self._reordered = reorder.reorder(X, self._shuffled(1), slot_bytes)
         inner, lazy = self.objective, LazyPenalty.new([X.shape[1]], [X.touched_per_row()])
         if self._reordered is not None:
             problem = problem.in_order(self._reordered.X, self._reordered.order)
@@ -66,16 +65,16 @@ class StochasticTraining:
                 continue_from(state, old, self._start, updates)
         return states
 
-    def _next_order(self, run_length: int) -> np.ndarray:
+    def next_order(self) -> np.ndarray:
+        """The rows in the order of the next epoch."""
+        self._order = self._shuffled(self.runner.run_length)
+        return self._order
+
+    def _shuffled(self, run_length: int) -> np.ndarray:
         """The rows in a fresh random order, if they are to be shuffled."""
         if not self._shuffle:
             return self._order
         return shuffled(len(self._order), int(self._random.randint(2**31 - 1)), run_length)
-
-    def next_epoch(self) -> RunEpoch:
-        """A pass over the rows in a new order."""
-        self._order = self._next_order(self.runner.run_length)
-        return partial(self.runner.run_epoch, self.states, self.problem, self._order)
 
     def model(self) -> TrainedModel:
         """A copy of what the fit has come to."""
