@@ -57,7 +57,7 @@ class Solver(Protocol):
 
 
 class EpochLoop:
-    """The epochs of any fit, until a monitor stops them, Ctrl-C is pressed, or `max_iter` are done::
+    """The epochs of any fit, until a monitor stops it, Ctrl-C is pressed, or `max_iter` are done::
 
         with EpochLoop(model, max_iter, monitors) as loop:
             while loop.goes_on:
