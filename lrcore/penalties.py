@@ -7,7 +7,7 @@ penalised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,16 @@ from lrcore._utils.numerics import Floats
 @dataclass(frozen=True)
 class Penalty:
     """What every penalty has; `Penalty` itself cannot be used."""
+
+    @classmethod
+    def from_parameters(cls, name: str, alpha: float, l1_ratio: float) -> Penalty:
+        """The penalty of an estimator with ``penalty=name``."""
+        raise TypeError("use one of the penalties in lrcore.penalties")
+
+    @property
+    def curvature(self) -> float:
+        """The second derivative of the part that has one."""
+        return 0.0
 
     @property
     def is_zero(self) -> bool:
@@ -48,6 +58,15 @@ class ElasticNet(Penalty):
     l1: float = 0.0
     l2: float = 0.0
 
+    @classmethod
+    def from_parameters(cls, name: str, alpha: float, l1_ratio: float) -> ElasticNet:
+        l1_share = {"l1": 1.0, "l2": 0.0}.get(name, l1_ratio)
+        return cls(alpha * l1_share, alpha * (1.0 - l1_share))
+
+    @property
+    def curvature(self) -> float:
+        return self.l2
+
     @property
     def is_zero(self) -> bool:
         return not (self.l1 > 0 or self.l2 > 0)
@@ -70,3 +89,31 @@ class ElasticNet(Penalty):
         size = np.abs(w) * preconditioner - step * one(self.l1)
         size = np.maximum(size, one(0)) / (preconditioner + step * one(self.l2))
         return np.copysign(size, w)
+
+
+#: The penalties that estimators know by name.
+PENALTIES: dict[str, type[Penalty]] = {"l2": ElasticNet, "l1": ElasticNet, "elasticnet": ElasticNet}
+
+
+def make(name: str | None, alpha: float, l1_ratio: float) -> Penalty:
+    """The penalty of this name; of None one that is 0.
+
+    >>> make("elasticnet", 0.5, 0.25)
+    ElasticNet(l1=0.125, l2=0.375)
+    """
+    return ElasticNet() if name is None else PENALTIES[name].from_parameters(name, alpha, l1_ratio)
+
+
+def to_dict(penalty: Penalty) -> dict[str, Any]:
+    """Plain values that `from_dict` reads back."""
+    return {"penalty": type(penalty).__name__, **asdict(penalty)}
+
+
+def from_dict(plain: dict[str, Any]) -> Penalty:
+    """The penalty that `to_dict` described.
+
+    >>> from_dict(to_dict(ElasticNet(l2=0.5)))
+    ElasticNet(l1=0.0, l2=0.5)
+    """
+    values, classes = dict(plain), {cls.__name__: cls for cls in PENALTIES.values()}
+    return classes[values.pop("penalty")](**values)

@@ -244,7 +244,7 @@ class EpochKernel:
         rates = rates * factor
         sums[2] = max(0.0, sums[2] + (rates * (rates * norms - 2.0 * along)).sum())
         weights = np.array([update.weight for update in updates])
-        sums[2] /= (1.0 + (rates * weights).sum() * self._objective.penalty.l2) ** 2
+        sums[2] /= (1.0 + (rates * weights).sum() * self._objective.penalty.curvature) ** 2
         sums[1] = max(sums[1], np.sqrt(sums[2]))
         return factor
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lrcore import losses
+from lrcore import losses, penalties
 from lrcore.linear_model import legacy, parameters
 from lrcore.linear_model.arguments import check_count, check_factors, check_lengths
 from lrcore.linear_model.engine.design_matrix import (
@@ -29,7 +29,6 @@ from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
 from lrcore.linear_model.solvers.select import make_solver
 from lrcore.linear_model.solvers.stochastic import Stochastic
 from lrcore.losses import Loss, Softmax
-from lrcore.penalties import ElasticNet
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau, Schedule
 
@@ -104,11 +103,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _objective(self, X: DesignMatrix, n_outputs: int) -> Objective:
         """What is minimised over these rows, for a target with so many outputs."""
-        l1_share = {"l1": 1.0, "l2": 0.0, None: 0.0}.get(self.penalty, self.l1_ratio)
-        alpha = 0.0 if self.penalty is None else float(self.alpha)
         return Objective(
             self._make_loss() if n_outputs == 1 else Softmax(n_outputs),
-            ElasticNet(alpha * l1_share, alpha * (1.0 - l1_share)),
+            penalties.make(self.penalty, float(self.alpha), self.l1_ratio),
             bool(self.fit_intercept),
             check_factors(self.penalty_factors, X.shape[1], X.dtype),
         )

@@ -14,6 +14,7 @@ from lrcore.linear_model.arguments import check_count, check_number
 from lrcore.linear_model.auto_lr import as_lr
 from lrcore.linear_model.solvers.select import SOLVERS
 from lrcore.losses import LOSSES
+from lrcore.penalties import PENALTIES
 
 
 class Constraint(Protocol):
@@ -105,7 +106,7 @@ class LossName:
 SHARED: Mapping[str, Constraint] = {
     "solver": OneOf(tuple(SOLVERS)),
     "lr": Checked(as_lr),
-    "penalty": OneOf(("l2", "l1", "elasticnet", None)),
+    "penalty": OneOf((*PENALTIES, None)),
     "alpha": Number(0),
     "l1_ratio": Number(0, 1),
     "scale": OneOf((None, "auto")),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from lrcore import losses, rules, schedules
+from lrcore import losses, penalties, rules, schedules
 from lrcore._utils import archive
 from lrcore._utils.archive import ArchiveError
 from lrcore.linear_model.classifier import LinearClassifier
@@ -305,8 +305,7 @@ def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:
         "loss": losses.name_of(objective.loss),
         "parameter": objective.loss.parameter,
         "rule": updates and updates.rule.to_dict(),
-        "l1": objective.penalty.l1,
-        "l2": objective.penalty.l2,
+        "penalty": penalties.to_dict(objective.penalty),
         "intercept": objective.fit_intercept,
         "scaled": trained.scale is not None,
         "averaged_from": updates and updates.averaged_from,
@@ -322,7 +321,10 @@ def _method_from_dict(
     """Objective, updates, and whether columns are scaled."""
     names = ("epsilon", "quantile", "power", "n_outputs")
     loss = losses.make(saved["loss"], **dict.fromkeys(names, saved["parameter"]))
-    penalty = ElasticNet(saved["l1"], saved["l2"])
+    if "penalty" in saved:
+        penalty = penalties.from_dict(saved["penalty"])
+    else:  # a file of 0.1.0
+        penalty = ElasticNet(saved["l1"], saved["l2"])
     objective = Objective(loss, penalty, saved["intercept"], factors)
     if solver == "dual":
         return objective, None, saved["scaled"]

@@ -9,7 +9,7 @@ import numpy as np
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, stacked
 from lrcore.losses import Loss
-from lrcore.penalties import ElasticNet
+from lrcore.penalties import Penalty
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Objective:
     """Mean loss plus penalty, as a function of weights; intercepts are not penalised."""
 
     loss: Loss
-    penalty: ElasticNet
+    penalty: Penalty
     fit_intercept: bool = True
     #: Factors of the features' penalties, (n_features,) float64; None: 1 each.
     penalty_factors: np.ndarray | None = field(default=None, compare=False)

@@ -78,7 +78,7 @@ def stable_limit(runner: EpochRunner) -> float | None:
     if not (isinstance(rule, SGD) and rule.momentum == 0 and objective.loss.smooth):
         return None
     square = runner.X.statistics().norm2 + (1.0 if objective.fit_intercept else 0.0)
-    return 2.0 / (objective.loss.curvature * square + objective.penalty.l2)
+    return 2.0 / (objective.loss.curvature * square + objective.penalty.curvature)
 
 
 def suggest_lower(runner: EpochRunner) -> str:
@@ -239,7 +239,7 @@ class GradientStep:
         gradients = stats.gradients(self._problem, loss_gradients)
         changes = stats.raw_predictions(self._problem, gradients)
         square = sum(float(np.sum(g * g)) for g in gradients)
-        curvature = objective.penalty.l2 * square
+        curvature = objective.penalty.curvature * square
         along = sum(float(np.mean(np.sum(z * z, axis=1))) for z in changes)
         curvature += objective.loss.curvature * along
         if not (0 < curvature < math.inf):

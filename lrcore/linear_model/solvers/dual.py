@@ -100,7 +100,7 @@ class DualAscent:
         n_rows, n_features = problem.X.shape
         weight = problem.sample_weight
         weight = np.ones(n_rows) if weight is None else weight
-        self.loss, self.l2 = problem.objective.loss, problem.objective.penalty.l2
+        self.loss, self.l2 = problem.objective.loss, problem.objective.penalty.curvature
         share = weight / (self.l2 * float(np.sum(weight)))
         self.records = np.stack([y, share, np.zeros(n_rows), np.full(n_rows, -1.0)], axis=1)
         self.constant = constant
