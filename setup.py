@@ -19,6 +19,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CORE = Path("lrcore/_core")
+# Structs, lists and dispatch of the core, from the classes of the rules, losses and penalties.
+if subprocess.run([sys.executable, "-I", str(CORE / "generate.py")], check=False).returncode:
+    sys.exit(1)
 SOURCES = [str(p) for pattern in ("*.pxi", "*.pxd", "*.h") for p in sorted(CORE.glob(pattern))]
 SANITIZE = os.environ.get("LRCORE_SANITIZE", "")
 X86 = platform.machine().lower() in ("x86_64", "amd64")

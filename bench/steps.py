@@ -120,7 +120,7 @@ def report_call(section):
     """Time a step of few parameters, and the call alone."""
     w, g = vectors(1000)
     row, state = ADAM.coefficients(np.array([5]))[0], np.ones((2, 1000), np.float32)
-    index, step = _core.kernels.RULES["Adam"][0], _core.kernels.step["float"]
+    index, step = _core.kernels.RULES["AdamFormula"][0], _core.kernels.step["float"]
     optimizer, named = lrcore.Optimizer(w.copy(), ADAM), lrcore.Optimizer({"w": w.copy()}, ADAM)
     grads, own = {"w": g}, w.copy()
     empty, nothing = lrcore.Optimizer(np.ones(1, np.float32), ADAM), np.ones(1, np.float32)

@@ -9,29 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lrcore import _legacy, schedules
+from lrcore import _legacy, rules, schedules
 from lrcore import minimize as _minimize
 from lrcore._backend.config import show_config
 from lrcore._backend.threads import get_num_threads, num_threads, set_num_threads
 from lrcore._utils.version import __version__ as __version__
 from lrcore.optim.optimizer import Optimizer
-from lrcore.rules import (
-    FTRL,
-    SGD,
-    AdaDelta,
-    AdaGrad,
-    Adam,
-    Adamax,
-    AdamW,
-    AMSGrad,
-    DoG,
-    Lion,
-    Nadam,
-    RAdam,
-    RMSProp,
-    Rule,
-    ScheduleFreeAdamW,
-)
+from lrcore.rules import *  # noqa: F403
+from lrcore.rules import Rule
 
 _legacy.register()
 Rule.minimize = _minimize.minimize
@@ -39,31 +24,18 @@ Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
     from lrcore.linear_model import LinearClassifier, LinearRegressor
+    from lrcore.linear_model.monitor.diagnostics import DivergenceError, RateWarning
     from lrcore.linear_model.persistence import load, save
     from lrcore.tuning.range_test import lr_range_test
     from lrcore.tuning.search import lr_search
     from lrcore.tuning.stability import check_stable, estimate_lipschitz, max_stable_lr
 
 __all__ = [
-    "FTRL",
-    "SGD",
-    "AMSGrad",
-    "AdaDelta",
-    "AdaGrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
     "DivergenceError",
-    "DoG",
     "LinearClassifier",
     "LinearRegressor",
-    "Lion",
-    "Nadam",
     "Optimizer",
-    "RAdam",
-    "RMSProp",
     "RateWarning",
-    "ScheduleFreeAdamW",
     "check_stable",
     "estimate_lipschitz",
     "get_num_threads",
@@ -77,6 +49,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+__all__ += rules.__all__
 
 _LATER = {
     "DivergenceError": "lrcore.linear_model.monitor.diagnostics",

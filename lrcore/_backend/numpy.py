@@ -323,7 +323,7 @@ def _penalise(
             array *= decay
         last_steps[:] = state.step
     if accumulated_lr:
-        preconditioner = one(1) * formula.scale(c, *states)
+        preconditioner = one(1) * formula.preconditioner(c, *states)
         step = one(accumulated_lr) * (getattr(c, formula.gain) if formula.gain else one(1))
         factors = objective.penalty_factors
         factors = (np.ones(1) if factors is None else factors[which]).astype(columns.dtype)

@@ -44,15 +44,27 @@ class Plan:
         self,
         n_threads: int,
         adjustments: NDArray[np.float64] | None = None,
-        scale: float = 1.0,
-        limit: float = ...,
+        gradient_scale: float = 1.0,
+        clip_value: float = ...,
     ) -> float: ...
     def change_sum(self, n_threads: int) -> float: ...
     def step(
-        self, offset: int, scale: float, limit: float, kept: float, key: int, n_threads: int
+        self,
+        offset: int,
+        gradient_scale: float,
+        clip_value: float,
+        ema_decay: float,
+        key: int,
+        n_threads: int,
     ) -> None: ...
     def advance(
-        self, grads: list[Any], offset: int, kept: float, key: int, check: bool, n_threads: int
+        self,
+        grads: list[Any],
+        offset: int,
+        ema_decay: float,
+        key: int,
+        check: bool,
+        n_threads: int,
     ) -> bool: ...
 
 class LinearFit:

@@ -1,45 +1,46 @@
-# Sweeps over whole vectors: the step of every rule, the check of gradients, the machine's floor.
+# Loops over whole vectors: steps by every rule, sums of squares, the search for NaN and infinity, and
+# a loop that only reads and writes, which the others are measured against.
 
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int parts) noexcept nogil:
-    """Start of a part's range of n elements; cut(n, parts, parts) is n."""
+    """Where the range of a thread begins among n elements; cut(n, parts, parts) is n."""
     cdef Py_ssize_t grains = (n + GRAIN - 1) // GRAIN
     cdef Py_ssize_t start = (grains * part // parts) * GRAIN
     return start if start < n else n
 
 
 cdef struct Piece:
-    # An array, or some rows of one, among those that a step moves.
+    # A parameter that a step moves, or one row of it.
     void* w
     const void* g
-    void* state         # the first state; with `low`, bfloat16, two states of an element together
+    void* state         # the first state; of bfloat16, two states of an element together
     void* average       # NULL: none is kept
     Py_ssize_t n
     Py_ssize_t stride   # elements from a state to the next
-    Py_ssize_t first    # its first element among those of its parameter, of which it may be a row
+    Py_ssize_t first    # its first element among those of its parameter
     Py_ssize_t start    # grains of the pieces before it
     Py_ssize_t row      # its row of coefficients and of adjustments
-    uint64_t parameter  # which one it belongs to
+    uint64_t parameter  # the number of the parameter, which random draws depend on
     bint half           # g is float16
 
 
 cdef struct Adjustments:
-    # What happens before the rule: g = clip(scale g) + l2 w, then w = shrink w.
-    double scale, l2, shrink
+    # What happens before the formula: g = clip(gradient_scale g) + l2 w, then w = shrink w.
+    double gradient_scale, l2, shrink
 
 
 cdef struct Steps:
     Piece* pieces
     Py_ssize_t n_pieces
     Py_ssize_t n_grains
-    const Adjustments* adjustments      # of each row; NULL: nothing to adjust
-    double limit                        # of clipping by value
-    double kept, fresh                  # average = kept average + fresh w
-    bint low                            # states are bfloat16
-    uint64_t key                        # of what is drawn for them in this step
-    double scale                        # of the gradients, on top of their adjustments
-    bint changes                        # what is squared is how far w is from the first state
-    double* sums                        # of squares, one for each grain run of SUM_GRAINS
-    int nonfinite                       # set by the check
+    const Adjustments* adjustments      # for each row; NULL: nothing to adjust
+    double clip_value                   # bound of the magnitudes of scaled gradients
+    double ema_decay, one_minus_ema_decay   # average = ema_decay average + one_minus_ema_decay w
+    bint bfloat16                       # how states are kept
+    uint64_t key                        # seed of the draws for stochastic rounding in this step
+    double gradient_scale               # of all gradients, on top of their adjustments
+    bint changes                        # what is squared is w minus the first state
+    double* sums                        # of squares, one for each SUM_GRAINS grains
+    int nonfinite                       # whether check_finite has found a NaN or an infinity
 
 
 # Elements that are adjusted at once: they stay in the nearest cache until the rule has used them.
@@ -55,20 +56,22 @@ cdef inline void widen_half(const void* halves, real* out, Py_ssize_t n) noexcep
 
 
 cdef inline const real* gradient_block(
-    Piece* piece, Py_ssize_t start, Py_ssize_t n, real* room
+    Piece* piece, Py_ssize_t start, Py_ssize_t n, real* buffer
 ) noexcept nogil:
-    """Up to BLOCK elements of the gradient; in `room` if they have to be widened."""
+    """Up to BLOCK elements of the gradient; those of float16 are converted into `buffer`."""
     if not piece.half:
         return <const real*>piece.g + start
-    widen_half(<const void*>(<const uint16_t*>piece.g + start), room, n)
-    return room
+    widen_half(<const void*>(<const uint16_t*>piece.g + start), buffer, n)
+    return buffer
 
 
 cdef inline void adjust(
-    const Adjustments* how, double factor, double limit, real* w, const real* g, real* out, Py_ssize_t n
+    const Adjustments* how, const Steps* job, real* w, const real* g, real* out, Py_ssize_t n
 ) noexcept nogil:
-    cdef real scale = <real>(how.scale * factor), l2 = <real>how.l2, shrink = <real>how.shrink
-    cdef real high = <real>limit, low = <real>-limit, x
+    """The gradients as the formula sees them, into out; shrinks w."""
+    cdef real scale = <real>(how.gradient_scale * job.gradient_scale)
+    cdef real l2 = <real>how.l2, shrink = <real>how.shrink
+    cdef real high = <real>job.clip_value, low = <real>-job.clip_value, x
     cdef Py_ssize_t i
     for i in range(n):
         x = scale * g[i]
@@ -96,12 +99,11 @@ cdef inline void sweep_states(
     cdef real* b = a + piece.stride
     cdef real* c = b + piece.stride
     cdef uint32_t draw
-    if job.low:
-        if real is float:
-            if keeps_low(<AnyRule*>NULL):
-                draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
-                draw += <uint32_t>(piece.first + start) * <uint32_t>GOLDEN
-                sweep_low(r, w, g, piece.state, start, n, draw)
+    if job.bfloat16:
+        if real is float and AnyRule in Bfloat16Rule:
+            draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
+            draw += <uint32_t>(piece.first + start) * <uint32_t>GOLDEN
+            sweep_bfloat16(r, w, g, piece.state, start, n, draw)
     else:
         sweep(r, w, g, a, b, c, n)
 
@@ -113,7 +115,7 @@ cdef inline void step_range(
     cdef real* w = <real*>piece.w
     cdef const real* g = <const real*>piece.g
     cdef real* average = <real*>piece.average
-    cdef real kept = <real>job.kept, fresh = <real>job.fresh
+    cdef real decay = <real>job.ema_decay, one_minus_decay = <real>job.one_minus_ema_decay
     cdef real[BLOCK] wide, adjusted
     cdef Py_ssize_t at, i, n
     cdef bint plain = job.adjustments is NULL and average is NULL and not piece.half
@@ -122,17 +124,17 @@ cdef inline void step_range(
         n = stop - at if plain else min(stop - at, <Py_ssize_t>BLOCK)
         g = <const real*>piece.g + at if plain else gradient_block(piece, at, n, <real*>wide)
         if job.adjustments is not NULL:
-            adjust(job.adjustments + piece.row, job.scale, job.limit, w + at, g, <real*>adjusted, n)
+            adjust(job.adjustments + piece.row, job, w + at, g, <real*>adjusted, n)
             g = <const real*>adjusted
         sweep_states(r, w + at, g, piece, job, at, n)
         if average is not NULL:
             for i in range(at, at + n):
-                average[i] = kept * average[i] + fresh * w[i]
+                average[i] = decay * average[i] + one_minus_decay * w[i]
         at += n
 
 
 cdef inline Py_ssize_t piece_at(Steps* job, Py_ssize_t grain) noexcept nogil:
-    """The last piece that starts at this grain or before, so that holds it."""
+    """The piece that this grain belongs to: the last that starts at it or before."""
     cdef Py_ssize_t low = 0, high = job.n_pieces, middle
     while high - low > 1:
         middle = (low + high) // 2
@@ -239,9 +241,10 @@ cdef inline double square_sum(const real* g, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline const real* squared_block(
-    Steps* job, Piece* piece, Py_ssize_t start, Py_ssize_t n, real* room
+    Steps* job, Piece* piece, Py_ssize_t start, Py_ssize_t n, real* buffer
 ) noexcept nogil:
-    """What is squared: the gradient as the rule sees it, or how far the parameters have come."""
+    """What is squared: the gradient as the formula sees it, or the change of the parameters since
+    the first step, which is where rules that go by distances keep the start in the first state."""
     cdef const real* w = <const real*>piece.w + start
     cdef const real* first_state = <const real*>piece.state + start
     cdef const real* g
@@ -249,15 +252,15 @@ cdef inline const real* squared_block(
     cdef Py_ssize_t i
     if job.changes:
         for i in range(n):
-            room[i] = w[i] - first_state[i]
-        return room
-    g = gradient_block(piece, start, n, room)
+            buffer[i] = w[i] - first_state[i]
+        return buffer
+    g = gradient_block(piece, start, n, buffer)
     if job.adjustments is NULL:
         return g
     how = job.adjustments[piece.row]
     how.shrink = 1  # so that w is only read
-    adjust(&how, job.scale, job.limit, <real*>w, g, room, n)
-    return room
+    adjust(&how, job, <real*>w, g, buffer, n)
+    return buffer
 
 
 cdef void square_sums(
@@ -267,7 +270,7 @@ cdef void square_sums(
     cdef Py_ssize_t n_sums = (job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS
     cdef Py_ssize_t k, i, grain, stop, first, last
     cdef Piece* piece
-    cdef real[SUM_GRAINS * GRAIN] room
+    cdef real[SUM_GRAINS * GRAIN] buffer
     cdef const real* x
     for i in range(n_sums * part // parts, n_sums * (part + 1) // parts):
         grain = i * SUM_GRAINS
@@ -279,7 +282,7 @@ cdef void square_sums(
             first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
             last = min((stop - piece.start) * GRAIN, piece.n)
             if first < last:
-                x = squared_block(job, piece, first, last - first, <real*>room)
+                x = squared_block(job, piece, first, last - first, <real*>buffer)
                 job.sums[i] += square_sum(x, last - first)
             k += 1
 
@@ -313,7 +316,7 @@ cdef void scan(
 cdef void floor_loop(
     void* unused, real* x, void* unused_too, Scan* job, int part, int parts
 ) noexcept nogil:
-    """Read, modify, write: the least that a sweep over this many bytes can take."""
+    """Read, modify, write: the least time that a loop over so many bytes can take."""
     cdef Py_ssize_t i
     for i in range(cut(job.n, part, parts), cut(job.n, part + 1, parts)):
         x[i] = x[i] + <real>1
@@ -332,7 +335,7 @@ def step(
     piece.n, piece.stride, piece.row, piece.half = w.shape[0], w.shape[0], 0, False
     piece.start, piece.first, piece.parameter = 0, 0, 0
     job.pieces, job.n_pieces, job.n_grains = &piece, 1, (w.shape[0] + GRAIN - 1) // GRAIN
-    job.adjustments, job.low = NULL, False
+    job.adjustments, job.bfloat16 = NULL, False
     with nogil:
         run(kernels_of(rule, <real*>NULL).steps, <void*>&row[0], NULL, NULL, &job, n_threads)
 
@@ -357,7 +360,7 @@ def first_nonfinite(const real[::1] x, int n_threads):
 
 
 def read_modify_write(real[::1] x, int n_threads):
-    """Add 1 to every element: the floor that sweeps are measured against."""
+    """Add 1 to every element: the time that other loops are measured against."""
     cdef Scan job
     cdef Worker worker = <Worker>&floor_loop[real]
     job.n = x.shape[0]

@@ -1,70 +1,16 @@
 # Value and derivative of the losses, once a row, always in float64: they cost little beside the
-# row's non-zeros. The NumPy twins are in lrcore/losses.py; the operations and their order are
-# the same, and nothing here comes from libm, whose exp and log differ between processors.
+# row's non-zeros.
+#
+# `LogLoss_evaluate` is the twin of the NumPy method `LogLoss.evaluate` in lrcore/losses.py: the
+# operations and their order are the same, and nothing here comes from libm, whose exp and log differ
+# between processors. z is the raw prediction of a row, X @ w + intercept, and `gradient` the
+# derivative with respect to it.
+#
+# The structs, the lists of losses and the functions that choose among them are written by
+# generate.py from the classes.
 from libc.stdint cimport int64_t, uint64_t
 
-# Each has one number: epsilon, the quantile, the power; those without leave it unread.
-cdef struct LogLoss:
-    double unused
-
-cdef struct Hinge:
-    double unused
-
-cdef struct SquaredHinge:
-    double unused
-
-cdef struct ModifiedHuber:
-    double unused
-
-cdef struct Perceptron:
-    double unused
-
-cdef struct SquaredError:
-    double unused
-
-cdef struct Huber:
-    double epsilon
-
-cdef struct AbsoluteError:
-    double unused
-
-cdef struct Quantile:
-    double quantile
-
-cdef struct EpsilonInsensitive:
-    double epsilon
-
-cdef struct SquaredEpsilonInsensitive:
-    double epsilon
-
-cdef struct Poisson:
-    double unused
-
-cdef struct Gamma:
-    double unused
-
-cdef struct Tweedie:
-    double power
-
-# Of all outputs of a row at once: see `softmax`.
-cdef struct Softmax:
-    double n_outputs
-
-ctypedef fused Loss:
-    LogLoss
-    Hinge
-    SquaredHinge
-    ModifiedHuber
-    Perceptron
-    SquaredError
-    Huber
-    AbsoluteError
-    Quantile
-    EpsilonInsensitive
-    SquaredEpsilonInsensitive
-    Poisson
-    Gamma
-    Tweedie
+include "generated/loss_types.pxi"
 
 # The loop over rows, compiled for one loss.
 ctypedef void (*Evaluate)(
@@ -152,93 +98,146 @@ cdef inline double logarithm(double x) noexcept nogil:
     )
 
 
-cdef inline void softmax(
-    const double* z, Py_ssize_t label, Py_ssize_t n, double* value, double* slope
+cdef inline void LogLoss_evaluate(
+    LogLoss* loss, double z, double y, double* value, double* gradient
 ) noexcept nogil:
-    """log(sum(exp(z))) - z[label] of the n margins of a row, and its derivatives."""
+    # y is -1 or 1; log(1 + exp(-m)) with m = y * z, from exp(-|m|) alone.
+    cdef double m = y * z
+    cdef double e = exponential(-(m if m > 0 else -m))
+    value[0] = (0.0 if m > 0 else -m) + log1p_unit(e)
+    gradient[0] = -y * ((e if m > 0 else 1.0) / (1.0 + e))
+
+
+cdef inline void Hinge_evaluate(
+    Hinge* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double m = 1.0 - y * z
+    value[0] = m if m > 0 else 0.0
+    gradient[0] = -y if m > 0 else 0.0
+
+
+cdef inline void SquaredHinge_evaluate(
+    SquaredHinge* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double m = 1.0 - y * z
+    m = m if m > 0 else 0.0
+    value[0] = m * m
+    gradient[0] = -y * (m + m)
+
+
+cdef inline void ModifiedHuber_evaluate(
+    ModifiedHuber* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    # Squared hinge down to y * z = -1, a straight line from there on.
+    cdef double e, m = 1.0 - y * z
+    m = m if m > 0 else 0.0
+    e = m if m < 2.0 else 2.0
+    value[0] = e * (m + m - e)
+    gradient[0] = -y * (e + e)
+
+
+cdef inline void Perceptron_evaluate(
+    Perceptron* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double m = -(y * z)
+    value[0] = m if m > 0 else 0.0
+    gradient[0] = -y if m >= 0 else 0.0
+
+
+cdef inline void SquaredError_evaluate(
+    SquaredError* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double m = z - y
+    value[0] = 0.5 * (m * m)
+    gradient[0] = m
+
+
+cdef inline void Huber_evaluate(
+    Huber* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double e, magnitude, m = z - y
+    magnitude = m if m > 0 else -m
+    e = magnitude if magnitude < loss.epsilon else loss.epsilon
+    value[0] = e * (magnitude - 0.5 * e)
+    gradient[0] = e if m > 0 else -e
+
+
+cdef inline void AbsoluteError_evaluate(
+    AbsoluteError* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double m = z - y
+    value[0] = m if m > 0 else -m
+    gradient[0] = (1.0 if m > 0 else 0.0) - (1.0 if m < 0 else 0.0)
+
+
+cdef inline void Quantile_evaluate(
+    Quantile* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double m = z - y
+    value[0] = (1.0 - loss.quantile) * m if m > 0 else -loss.quantile * m
+    gradient[0] = (1.0 - loss.quantile if m > 0 else 0.0) - (loss.quantile if m < 0 else 0.0)
+
+
+cdef inline void EpsilonInsensitive_evaluate(
+    EpsilonInsensitive* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double e, m = z - y
+    e = (m if m > 0 else -m) - loss.epsilon
+    value[0] = e if e > 0 else 0.0
+    gradient[0] = (1.0 if m > loss.epsilon else 0.0) - (1.0 if -m > loss.epsilon else 0.0)
+
+
+cdef inline void SquaredEpsilonInsensitive_evaluate(
+    SquaredEpsilonInsensitive* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double e, m = z - y
+    e = (m if m > 0 else -m) - loss.epsilon
+    e = e if e > 0 else 0.0
+    value[0] = e * e
+    gradient[0] = e + e if m > 0 else -(e + e)
+
+
+cdef inline void Poisson_evaluate(
+    Poisson* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double e = exponential(z)
+    value[0] = e - y * z
+    gradient[0] = e - y
+
+
+cdef inline void Gamma_evaluate(
+    Gamma* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double e = y * exponential(-z)
+    value[0] = z + e
+    gradient[0] = 1.0 - e
+
+
+cdef inline void Tweedie_evaluate(
+    Tweedie* loss, double z, double y, double* value, double* gradient
+) noexcept nogil:
+    cdef double e, m = exponential((2.0 - loss.power) * z)
+    e = y * exponential((1.0 - loss.power) * z)
+    value[0] = m / (2.0 - loss.power) - e / (1.0 - loss.power)
+    gradient[0] = m - e
+
+
+cdef inline void Softmax_evaluate(
+    Softmax* loss, const double* z, Py_ssize_t label, double* value, double* gradient
+) noexcept nogil:
+    """log(sum(exp(z))) - z[label] of the raw predictions of a row, and its derivatives."""
+    cdef Py_ssize_t k, n = <Py_ssize_t>loss.n_outputs
     cdef double top = z[0], total = 0.0
-    cdef Py_ssize_t k
     for k in range(1, n):
         top = z[k] if z[k] > top else top
     for k in range(n):
-        slope[k] = exponential(z[k] - top)
+        gradient[k] = exponential(z[k] - top)
     for k in range(n):
-        total += slope[k]
+        total += gradient[k]
     for k in range(n):
-        slope[k] = slope[k] / total
-    slope[label] = slope[label] - 1.0
+        gradient[k] = gradient[k] / total
+    gradient[label] = gradient[label] - 1.0
     value[0] = logarithm(total) + (top - z[label])
 
 
-cdef inline void evaluate(Loss* loss, double margin, double y, double* value, double* slope) noexcept nogil:
-    """Loss of one row, and its derivative with respect to the margin."""
-    cdef double m, e, magnitude
-    if Loss is LogLoss:
-        # y is -1 or 1; log(1 + exp(-m)) with m = y * margin, from exp(-|m|) alone.
-        m = y * margin
-        magnitude = m if m > 0 else -m
-        e = exponential(-magnitude)
-        value[0] = (0.0 if m > 0 else -m) + log1p_unit(e)
-        slope[0] = -y * ((e if m > 0 else 1.0) / (1.0 + e))
-    elif Loss is Hinge:
-        m = 1.0 - y * margin
-        value[0] = m if m > 0 else 0.0
-        slope[0] = -y if m > 0 else 0.0
-    elif Loss is SquaredHinge:
-        m = 1.0 - y * margin
-        m = m if m > 0 else 0.0
-        value[0] = m * m
-        slope[0] = -y * (m + m)
-    elif Loss is ModifiedHuber:
-        # Squared hinge down to y * margin = -1, a straight line from there on.
-        m = 1.0 - y * margin
-        m = m if m > 0 else 0.0
-        e = m if m < 2.0 else 2.0
-        value[0] = e * (m + m - e)
-        slope[0] = -y * (e + e)
-    elif Loss is Perceptron:
-        m = -(y * margin)
-        value[0] = m if m > 0 else 0.0
-        slope[0] = -y if m >= 0 else 0.0
-    elif Loss is SquaredError:
-        m = margin - y
-        value[0] = 0.5 * (m * m)
-        slope[0] = m
-    elif Loss is Huber:
-        m = margin - y
-        magnitude = m if m > 0 else -m
-        e = magnitude if magnitude < loss.epsilon else loss.epsilon
-        value[0] = e * (magnitude - 0.5 * e)
-        slope[0] = e if m > 0 else -e
-    elif Loss is AbsoluteError:
-        m = margin - y
-        value[0] = m if m > 0 else -m
-        slope[0] = (1.0 if m > 0 else 0.0) - (1.0 if m < 0 else 0.0)
-    elif Loss is Quantile:
-        m = margin - y
-        value[0] = (1.0 - loss.quantile) * m if m > 0 else -loss.quantile * m
-        slope[0] = (1.0 - loss.quantile if m > 0 else 0.0) - (loss.quantile if m < 0 else 0.0)
-    elif Loss is EpsilonInsensitive:
-        m = margin - y
-        e = (m if m > 0 else -m) - loss.epsilon
-        value[0] = e if e > 0 else 0.0
-        slope[0] = (1.0 if m > loss.epsilon else 0.0) - (1.0 if -m > loss.epsilon else 0.0)
-    elif Loss is SquaredEpsilonInsensitive:
-        m = margin - y
-        e = (m if m > 0 else -m) - loss.epsilon
-        e = e if e > 0 else 0.0
-        value[0] = e * e
-        slope[0] = e + e if m > 0 else -(e + e)
-    elif Loss is Poisson:
-        e = exponential(margin)
-        value[0] = e - y * margin
-        slope[0] = e - y
-    elif Loss is Gamma:
-        e = y * exponential(-margin)
-        value[0] = margin + e
-        slope[0] = 1.0 - e
-    elif Loss is Tweedie:
-        m = exponential((2.0 - loss.power) * margin)
-        e = y * exponential((1.0 - loss.power) * margin)
-        value[0] = m / (2.0 - loss.power) - e / (1.0 - loss.power)
-        slope[0] = m - e
+include "generated/loss_dispatch.pxi"

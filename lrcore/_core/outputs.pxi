@@ -396,8 +396,8 @@ cdef void settle_outputs(
         start = job.stops[group]
 
 
-cdef void evaluate_softmax(
-    Softmax* loss, const double* margin, const double* y, const double* weight,
+cdef void evaluate_joint_rows(
+    JointLoss* loss, const double* margin, const double* y, const double* weight,
     double* value, double* slope, Py_ssize_t n
 ) noexcept nogil:
     """As `evaluate_rows`, of rows whose lanes lie side by side; label and loss are in the first."""
@@ -405,7 +405,7 @@ cdef void evaluate_softmax(
     cdef Py_ssize_t row, i, k
     for row in range(n // lanes):
         i = row * lanes
-        softmax(margin + i, <Py_ssize_t>y[i], n_outputs, value + i, slope + i)
+        evaluate_joint(loss, margin + i, <Py_ssize_t>y[i], value + i, slope + i)
         for k in range(n_outputs, lanes):
             slope[i + k] = 0.0
         for k in range(lanes):

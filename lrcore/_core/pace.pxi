@@ -18,17 +18,12 @@ cdef enum:
 
 
 cdef inline Rule paced(Rule r, double pace) noexcept nogil:
-    """The rule at this pace; only SGD has one."""
-    if Rule is SGD:
-        r.lr = r.lr * pace
-    return r
+    """The coefficients of a block of rows, where each block has a rate of its own."""
+    return with_lr_factor(r, pace) if has_block_rates(&r) else r
 
 
 cdef inline bint has_pace(Rule* r, Fit* job) noexcept nogil:
-    if Rule is SGD:
-        return job.pace is not NULL
-    else:
-        return False
+    return has_block_rates(r) and job.pace is not NULL
 
 
 cdef inline double row_norm(Fit* job, Py_ssize_t first, Py_ssize_t i) noexcept nogil:

@@ -1,4 +1,4 @@
-# What a step of many arrays needs from call to call; the caller has checked the parameters.
+# What a step of many arrays needs from call to call; Python has checked the parameters.
 cimport numpy as cnp
 
 from cpython.list cimport PyList_GET_ITEM
@@ -9,12 +9,13 @@ cnp.import_array()
 
 
 cdef class Plan:
-    """Arrays of one dtype that one formula steps: a single region of threads for all of them.
+    """Arrays of one dtype that one formula steps, all in a single parallel region.
 
-    params and states are lists of arrays that live as long as the plan, averages one of arrays or
-    empty, rows which row of the tables each goes by. starts and stops are where the parameters of
-    the whole optimizer lie in memory, in rising order. Where states are kept as bfloat16, words of
-    16 or 32 bits, `places` tells the parameters apart for what is drawn; else it is None.
+    params, states and averages are lists of arrays that live as long as the plan; averages is empty
+    where none are kept. rows are the rows of the tables that each parameter goes by. starts and
+    stops are the addresses of all parameters of the optimizer, in rising order. Where states are
+    kept as bfloat16, `places` are the numbers of the parameters, on which the random draws depend;
+    else it is None.
     """
     cdef Piece* whole           # one piece for each parameter
     cdef Piece* spread          # the pieces of a step in which some gradients are of rows
@@ -63,11 +64,11 @@ cdef class Plan:
         shapes = [length for w in params for length in (w.ndim, *w.shape)]
         self.shapes = np_array(shapes, np_intp)
         self.n_grains = start
-        self.job.low = places is not None
+        self.job.bfloat16 = places is not None
         self.lay_out(self.whole, self.n_params, self.n_grains)
 
     cdef void lay_out(self, Piece* pieces, Py_ssize_t n, Py_ssize_t n_grains):
-        """The pieces of the next steps, and room for their sums."""
+        """Set the pieces of the next steps, and a buffer for their sums."""
         cdef Py_ssize_t n_sums = max((n_grains + SUM_GRAINS - 1) // SUM_GRAINS, <Py_ssize_t>1)
         self.job.pieces, self.job.n_pieces, self.job.n_grains = pieces, n, n_grains
         if self.sums is None or self.sums.shape[0] < n_sums:
@@ -75,11 +76,12 @@ cdef class Plan:
             self.job.sums = &self.sums[0]
 
     cpdef bint hold(self, list grads, bint checked):
-        """Take the gradients of the next step; False if one is not plainly right.
+        """Keep the gradients for the next step; False if one needs a closer look by Python.
 
-        Plainly right is a NumPy array of the shape of its parameter, and of its dtype or float16,
-        contiguous and aligned, and away from all parameters in memory. What the caller has checked
-        may be of some rows instead: a pair of row numbers, int64, and an array with a row for each.
+        None does if each is a NumPy array of the shape of its parameter, of its dtype or float16,
+        contiguous and aligned, which shares no memory with a parameter. Gradients that the caller
+        has checked may be of some rows instead: a pair of row numbers, int64, and an array with a
+        row for each.
         """
         cdef Py_ssize_t k, d, n_dims
         cdef cnp.ndarray g
@@ -121,7 +123,7 @@ cdef class Plan:
         return True
 
     cdef bint meets(self, size_t start, size_t stop) noexcept:
-        """Whether these bytes are some of a parameter's."""
+        """Whether these addresses overlap those of a parameter."""
         cdef Py_ssize_t low = 0, high = self.starts.shape[0], middle
         if high == 0 or stop <= self.starts[0] or start >= self.stops[high - 1]:
             return False
@@ -134,11 +136,11 @@ cdef class Plan:
         return stop > start and low > 0 and self.stops[low - 1] > start
 
     def release(self):
-        """Let go of the gradients."""
+        """Drop the references to the gradients."""
         self.held = []
 
     cdef int spread_rows(self) except -1:
-        """A piece for each row that a gradient names, beside the whole parameters."""
+        """Make a piece for each row that a gradient names, and for each parameter stepped whole."""
         cdef Py_ssize_t k, i, n = 0, start = 0
         cdef const int64_t[::1] named
         cdef Piece* piece
@@ -179,23 +181,24 @@ cdef class Plan:
         piece.state = <char*>piece.state + piece.first * state_size
 
     def square_sum(
-        self, int n_threads, const double[:, ::1] adjustments=None, double scale=1.0,
-        double limit=INFINITY,
+        self, int n_threads, const double[:, ::1] adjustments=None, double gradient_scale=1.0,
+        double clip_value=INFINITY,
     ):
         """Sum of the squares of the gradients, in float64: the same bits for any n_threads.
 
-        As they are, or with adjustments (scale, l2, unused) by row as the rule sees them.
+        With adjustments, which are a row (gradient_scale, l2, unused) for each row of the tables,
+        it is that of the gradients as the formula sees them.
         """
         cdef Steps job = self.job
         job.changes = False
         job.adjustments = NULL
         if adjustments is not None:
             job.adjustments = <const Adjustments*>&adjustments[0, 0]
-        job.scale, job.limit = scale, limit
+        job.gradient_scale, job.clip_value = gradient_scale, clip_value
         return self.sum_squares(&job, n_threads)
 
     def change_sum(self, int n_threads):
-        """Sum of the squares of how far all parameters are from their first state, likewise."""
+        """Sum of the squares of the parameters minus their first state, likewise."""
         cdef Steps job = self.job
         job.changes = True
         job.pieces, job.n_pieces, job.n_grains = self.whole, self.n_params, self.n_grains
@@ -227,47 +230,49 @@ cdef class Plan:
         return self.job.nonfinite == 0
 
     def prepare(self, const double[:, :, ::1] tables, const double[:, :, ::1] adjustments, bint plain):
-        """Coefficients, and adjustments (scale, l2, shrink), of the next steps: by step and row.
-
-        plain says that there is nothing to adjust in any of them.
+        """Set coefficients and adjustments (gradient_scale, l2, shrink) of the next steps, each by
+        step and row; `plain` says that there is nothing to adjust.
         """
         self.tables, self.adjustments, self.plain = tables, adjustments, plain
 
     def step(
-        self, Py_ssize_t offset, double scale, double limit, double kept, uint64_t key, int n_threads
+        self, Py_ssize_t offset, double gradient_scale, double clip_value, double ema_decay,
+        uint64_t key, int n_threads
     ):
-        """One step by the coefficients at this offset, of gradients times `scale`, up to `limit`.
+        """One step by the coefficients at this offset.
 
-        Averages become kept times themselves plus 1 - kept times the parameters; key is of what
-        is drawn in this step.
+        Gradients are multiplied by gradient_scale, then clipped to magnitudes of clip_value.
+        Averages become ema_decay times themselves plus 1 - ema_decay times the parameters. key is
+        the seed of the draws for stochastic rounding.
         """
         cdef Worker worker = kernels_of(self.rule, <double*>NULL).steps
         if self.type_num == cnp.NPY_FLOAT:
             worker = kernels_of(self.rule, <float*>NULL).steps
         self.job.adjustments = NULL
-        if not self.plain or scale != 1.0 or limit != INFINITY:
+        if not self.plain or gradient_scale != 1.0 or clip_value != INFINITY:
             self.job.adjustments = <const Adjustments*>&self.adjustments[offset, 0, 0]
-        self.job.scale = scale
-        self.job.limit = limit
-        self.job.kept = kept
-        self.job.fresh = 1.0 - kept
+        self.job.gradient_scale = gradient_scale
+        self.job.clip_value = clip_value
+        self.job.ema_decay = ema_decay
+        self.job.one_minus_ema_decay = 1.0 - ema_decay
         self.job.key = key
         if self.job.n_grains:
             with nogil:
                 run(worker, <void*>&self.tables[offset, 0, 0], NULL, NULL, &self.job, n_threads)
 
     def advance(
-        self, list grads, Py_ssize_t offset, double kept, uint64_t key, bint check, int n_threads
+        self, list grads, Py_ssize_t offset, double ema_decay, uint64_t key, bint check,
+        int n_threads
     ):
-        """The plain step in one call: take the gradients, check them, step, let them go.
+        """Hold the gradients, check them, step and release them, all in one call.
 
-        False, and nothing is stepped, if one is not plainly right, or not finite where `check`
-        asks for that.
+        False, and nothing is stepped, if `hold` refuses one, or where `check` asks for finite
+        gradients and one is not.
         """
         cdef bint done = False
         if self.hold(grads, False):
             if not check or self.all_finite(n_threads):
-                self.step(offset, 1.0, INFINITY, kept, key, n_threads)
+                self.step(offset, 1.0, INFINITY, ema_decay, key, n_threads)
                 done = True
         self.held = []
         return done

@@ -1,88 +1,20 @@
-# The element formulas of the update rules: one struct and one branch of `update` for each.
+# The element formulas of the update rules: what one step does to one parameter and its state.
 #
-# A struct is a row of the rule's coefficient table; its fields are the `columns` of the NumPy
-# twin in lrcore/formulas.py, in the same order. Both texts do the same operations in the same
-# order, and the tests ask for equal bits. No float literals (a C 0.5 promotes a float to
-# double) and no scalar-with-scalar arithmetic (it belongs in the table).
+# `AdamFormula_update` is the twin of the NumPy method `AdamFormula.update` in lrcore/rules/adam.py,
+# `AdamFormula_preconditioner` that of its method `preconditioner`. Both texts do the same operations
+# in the same order, and the tests ask for equal bits. So there are no float literals here (a C 0.5
+# promotes a float to double) and no arithmetic of scalars alone (it belongs in the rule's table of
+# coefficients, of which the struct `AdamFormula` is a row).
+#
+# The structs, the lists of formulas and the functions that choose among the formulas are written by
+# generate.py from the classes.
 from libc.math cimport copysign, copysignf, fabs, fabsf, sqrt, sqrtf
 
 ctypedef fused real:
     float
     double
 
-cdef struct SGD:
-    double lr
-
-cdef struct Momentum:
-    double lr, momentum, fresh, gradient_share, buffer_share, gain
-
-cdef struct AdaGrad:
-    double lr, eps
-
-cdef struct RMSProp:
-    double lr, rho, fresh, eps
-
-cdef struct RMSPropCentered:
-    double lr, rho, fresh, eps
-
-cdef struct RMSPropMomentum:
-    double lr, rho, fresh, eps, momentum, gain
-
-cdef struct RMSPropCenteredMomentum:
-    double lr, rho, fresh, eps, momentum, gain
-
-cdef struct AdaDelta:
-    double lr, rho, fresh, eps
-
-cdef struct Adam:
-    double lr, beta1, fresh1, beta2, fresh2, eps, gain
-
-cdef struct AMSGrad:
-    double lr, beta1, fresh1, beta2, fresh2, eps, gain
-
-cdef struct Adamax:
-    double lr, beta1, fresh1, beta2, eps, gain
-
-cdef struct Nadam:
-    double gradient_lr, mean_lr, beta1, fresh1, beta2, fresh2, eps, gain
-
-cdef struct RAdam:
-    double lr, beta1, fresh1, beta2, fresh2, root_share, eps, gain
-
-cdef struct Lion:
-    double lr, beta1, fresh1, beta2, fresh2
-
-cdef struct FTRL:
-    double per_rate, per_rate_before, shift, shift_step, l1
-
-cdef struct DoG:
-    double lr
-
-cdef struct ScheduleFree:
-    double lr, pull, share, beta2, fresh2, eps, decay
-
-# What linear models step by, too: their loops are compiled for each of these.
-ctypedef fused Rule:
-    SGD
-    Momentum
-    AdaGrad
-    RMSProp
-    RMSPropCentered
-    RMSPropMomentum
-    RMSPropCenteredMomentum
-    AdaDelta
-    Adam
-    AMSGrad
-    Adamax
-    Nadam
-    RAdam
-    Lion
-    FTRL
-
-ctypedef fused AnyRule:
-    Rule
-    DoG
-    ScheduleFree
+include "generated/rule_types.pxi"
 
 
 cdef inline real root(real x) noexcept nogil:
@@ -112,154 +44,227 @@ cdef inline real spread(real mean_square, real mean) noexcept nogil:
     return root(<real>0 if variance < 0 else variance)
 
 
-cdef inline void update(AnyRule r, real* w, real g, real* a, real* b, real* c) noexcept nogil:
-    """One step of one element: weight w, gradient g, state a, b, c as far as the rule has it."""
-    cdef real x, y
-    if AnyRule is SGD or AnyRule is DoG:
-        w[0] = w[0] - <real>r.lr * g
-    elif AnyRule is Momentum:
-        a[0] = <real>r.momentum * a[0] + <real>r.fresh * g
-        w[0] = w[0] - <real>r.lr * (<real>r.gradient_share * g + <real>r.buffer_share * a[0])
-    elif AnyRule is AdaGrad:
-        a[0] = a[0] + g * g
-        w[0] = w[0] - <real>r.lr * g / (root(a[0]) + <real>r.eps)
-    elif AnyRule is RMSProp:
-        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
-        w[0] = w[0] - <real>r.lr * g / (root(a[0]) + <real>r.eps)
-    elif AnyRule is RMSPropCentered:
-        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
-        b[0] = <real>r.rho * b[0] + <real>r.fresh * g
-        w[0] = w[0] - <real>r.lr * g / (spread(a[0], b[0]) + <real>r.eps)
-    elif AnyRule is RMSPropMomentum:
-        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
-        b[0] = <real>r.momentum * b[0] + g / (root(a[0]) + <real>r.eps)
-        w[0] = w[0] - <real>r.lr * b[0]
-    elif AnyRule is RMSPropCenteredMomentum:
-        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
-        b[0] = <real>r.rho * b[0] + <real>r.fresh * g
-        c[0] = <real>r.momentum * c[0] + g / (spread(a[0], b[0]) + <real>r.eps)
-        w[0] = w[0] - <real>r.lr * c[0]
-    elif AnyRule is AdaDelta:
-        a[0] = <real>r.rho * a[0] + <real>r.fresh * (g * g)
-        x = root(b[0] + <real>r.eps) / root(a[0] + <real>r.eps) * g
-        b[0] = <real>r.rho * b[0] + <real>r.fresh * (x * x)
-        w[0] = w[0] - <real>r.lr * x
-    elif AnyRule is Adam:
-        a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
-        b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
-        w[0] = w[0] - <real>r.lr * a[0] / (root(b[0]) + <real>r.eps)
-    elif AnyRule is AMSGrad:
-        a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
-        b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
-        c[0] = b[0] if b[0] > c[0] else c[0]
-        w[0] = w[0] - <real>r.lr * a[0] / (root(c[0]) + <real>r.eps)
-    elif AnyRule is Adamax:
-        a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
-        x = <real>r.beta2 * b[0]
-        y = magnitude(g) + <real>r.eps
-        b[0] = y if y > x else x
-        w[0] = w[0] - <real>r.lr * a[0] / b[0]
-    elif AnyRule is Nadam:
-        a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
-        b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
-        w[0] = w[0] - (<real>r.gradient_lr * g + <real>r.mean_lr * a[0]) / (root(b[0]) + <real>r.eps)
-    elif AnyRule is RAdam:
-        a[0] = <real>r.beta1 * a[0] + <real>r.fresh1 * g
-        b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
-        w[0] = w[0] - <real>r.lr * a[0] / (<real>r.root_share * root(b[0]) + <real>r.eps)
-    elif AnyRule is Lion:
-        x = <real>r.beta1 * a[0] + <real>r.fresh1 * g
-        w[0] = w[0] - <real>r.lr * (
-            (<real>1 if x > 0 else <real>0) - (<real>1 if x < 0 else <real>0)
-        )
-        a[0] = <real>r.beta2 * a[0] + <real>r.fresh2 * g
-    elif AnyRule is FTRL:
-        x = root(b[0])
-        b[0] = b[0] + g * g
-        y = root(b[0])
-        x = y * <real>r.per_rate - x * <real>r.per_rate_before + <real>r.shift_step
-        a[0] = a[0] + (g - x * w[0])
-        x = magnitude(a[0]) - <real>r.l1
-        x = (x + magnitude(x)) * <real>0.5
-        w[0] = (<real>0 - with_sign(x, a[0])) / (y * <real>r.per_rate + <real>r.shift)
-    elif AnyRule is ScheduleFree:
-        b[0] = <real>r.beta2 * b[0] + <real>r.fresh2 * (g * g)
-        x = g / (root(b[0]) + <real>r.eps) + <real>r.decay * w[0]
-        y = a[0]
-        a[0] = y - <real>r.lr * x
-        w[0] = w[0] + (<real>r.share * (y - w[0]) - <real>r.pull * x)
+# ---- gradient.py ---------------------------------------------------------------------------------
+
+cdef inline void SGDFormula_update(SGDFormula c, real* w, real g) noexcept nogil:
+    w[0] = w[0] - <real>c.lr * g
+
+
+cdef inline void MomentumFormula_update(
+    MomentumFormula c, real* w, real g, real* buffer
+) noexcept nogil:
+    buffer[0] = <real>c.momentum * buffer[0] + <real>c.one_minus_dampening * g
+    w[0] = w[0] - <real>c.lr * (<real>c.gradient_share * g + <real>c.buffer_share * buffer[0])
+
+
+cdef inline void LionFormula_update(LionFormula c, real* w, real g, real* mean) noexcept nogil:
+    cdef real mix = <real>c.beta1 * mean[0] + <real>c.one_minus_beta1 * g
+    w[0] = w[0] - <real>c.lr * (
+        (<real>1 if mix > 0 else <real>0) - (<real>1 if mix < 0 else <real>0)
+    )
+    mean[0] = <real>c.beta2 * mean[0] + <real>c.one_minus_beta2 * g
+
+
+# ---- adaptive.py ---------------------------------------------------------------------------------
+
+cdef inline void AdaGradFormula_update(AdaGradFormula c, real* w, real g, real* sum_sq) noexcept nogil:
+    sum_sq[0] = sum_sq[0] + g * g
+    w[0] = w[0] - <real>c.lr * g / (root(sum_sq[0]) + <real>c.eps)
+
+
+cdef inline real AdaGradFormula_preconditioner(AdaGradFormula c, real sum_sq) noexcept nogil:
+    return root(sum_sq) + <real>c.eps
+
+
+cdef inline void RMSPropFormula_update(RMSPropFormula c, real* w, real g, real* square) noexcept nogil:
+    square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
+    w[0] = w[0] - <real>c.lr * g / (root(square[0]) + <real>c.eps)
+
+
+cdef inline real RMSPropFormula_preconditioner(RMSPropFormula c, real square) noexcept nogil:
+    return root(square) + <real>c.eps
+
+
+cdef inline void RMSPropCenteredFormula_update(
+    RMSPropCenteredFormula c, real* w, real g, real* square, real* mean
+) noexcept nogil:
+    square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
+    mean[0] = <real>c.rho * mean[0] + <real>c.one_minus_rho * g
+    w[0] = w[0] - <real>c.lr * g / (spread(square[0], mean[0]) + <real>c.eps)
+
+
+cdef inline real RMSPropCenteredFormula_preconditioner(
+    RMSPropCenteredFormula c, real square, real mean
+) noexcept nogil:
+    return spread(square, mean) + <real>c.eps
+
+
+cdef inline void RMSPropMomentumFormula_update(
+    RMSPropMomentumFormula c, real* w, real g, real* square, real* buffer
+) noexcept nogil:
+    square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
+    buffer[0] = <real>c.momentum * buffer[0] + g / (root(square[0]) + <real>c.eps)
+    w[0] = w[0] - <real>c.lr * buffer[0]
+
+
+cdef inline real RMSPropMomentumFormula_preconditioner(
+    RMSPropMomentumFormula c, real square, real buffer
+) noexcept nogil:
+    return root(square) + <real>c.eps
+
+
+cdef inline void RMSPropCenteredMomentumFormula_update(
+    RMSPropCenteredMomentumFormula c, real* w, real g, real* square, real* mean, real* buffer
+) noexcept nogil:
+    square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
+    mean[0] = <real>c.rho * mean[0] + <real>c.one_minus_rho * g
+    buffer[0] = <real>c.momentum * buffer[0] + g / (spread(square[0], mean[0]) + <real>c.eps)
+    w[0] = w[0] - <real>c.lr * buffer[0]
+
+
+cdef inline real RMSPropCenteredMomentumFormula_preconditioner(
+    RMSPropCenteredMomentumFormula c, real square, real mean, real buffer
+) noexcept nogil:
+    return spread(square, mean) + <real>c.eps
+
+
+cdef inline void AdaDeltaFormula_update(
+    AdaDeltaFormula c, real* w, real g, real* square, real* step
+) noexcept nogil:
+    cdef real d
+    square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
+    d = root(step[0] + <real>c.eps) / root(square[0] + <real>c.eps) * g
+    step[0] = <real>c.rho * step[0] + <real>c.one_minus_rho * (d * d)
+    w[0] = w[0] - <real>c.lr * d
+
+
+cdef inline real AdaDeltaFormula_preconditioner(
+    AdaDeltaFormula c, real square, real step
+) noexcept nogil:
+    return root(square + <real>c.eps) / root(step + <real>c.eps)
+
+
+# ---- adam.py -------------------------------------------------------------------------------------
+
+cdef inline void AdamFormula_update(
+    AdamFormula c, real* w, real g, real* mean, real* square
+) noexcept nogil:
+    mean[0] = <real>c.beta1 * mean[0] + <real>c.one_minus_beta1 * g
+    square[0] = <real>c.beta2 * square[0] + <real>c.one_minus_beta2 * (g * g)
+    w[0] = w[0] - <real>c.lr * mean[0] / (root(square[0]) + <real>c.eps)
+
+
+cdef inline real AdamFormula_preconditioner(AdamFormula c, real mean, real square) noexcept nogil:
+    return root(square) + <real>c.eps
+
+
+cdef inline void AMSGradFormula_update(
+    AMSGradFormula c, real* w, real g, real* mean, real* square, real* largest
+) noexcept nogil:
+    mean[0] = <real>c.beta1 * mean[0] + <real>c.one_minus_beta1 * g
+    square[0] = <real>c.beta2 * square[0] + <real>c.one_minus_beta2 * (g * g)
+    largest[0] = square[0] if square[0] > largest[0] else largest[0]
+    w[0] = w[0] - <real>c.lr * mean[0] / (root(largest[0]) + <real>c.eps)
+
+
+cdef inline real AMSGradFormula_preconditioner(
+    AMSGradFormula c, real mean, real square, real largest
+) noexcept nogil:
+    return root(largest) + <real>c.eps
+
+
+cdef inline void AdamaxFormula_update(
+    AdamaxFormula c, real* w, real g, real* mean, real* largest
+) noexcept nogil:
+    cdef real old, new
+    mean[0] = <real>c.beta1 * mean[0] + <real>c.one_minus_beta1 * g
+    old = <real>c.beta2 * largest[0]
+    new = magnitude(g) + <real>c.eps
+    largest[0] = new if new > old else old
+    w[0] = w[0] - <real>c.lr * mean[0] / largest[0]
+
+
+cdef inline real AdamaxFormula_preconditioner(
+    AdamaxFormula c, real mean, real largest
+) noexcept nogil:
+    return largest + <real>c.eps
+
+
+cdef inline void NadamFormula_update(
+    NadamFormula c, real* w, real g, real* mean, real* square
+) noexcept nogil:
+    mean[0] = <real>c.beta1 * mean[0] + <real>c.one_minus_beta1 * g
+    square[0] = <real>c.beta2 * square[0] + <real>c.one_minus_beta2 * (g * g)
+    w[0] = w[0] - (
+        (<real>c.gradient_lr * g + <real>c.mean_lr * mean[0]) / (root(square[0]) + <real>c.eps)
+    )
+
+
+cdef inline real NadamFormula_preconditioner(NadamFormula c, real mean, real square) noexcept nogil:
+    return root(square) + <real>c.eps
+
+
+cdef inline void RAdamFormula_update(
+    RAdamFormula c, real* w, real g, real* mean, real* square
+) noexcept nogil:
+    mean[0] = <real>c.beta1 * mean[0] + <real>c.one_minus_beta1 * g
+    square[0] = <real>c.beta2 * square[0] + <real>c.one_minus_beta2 * (g * g)
+    w[0] = w[0] - (
+        <real>c.lr * mean[0] / (<real>c.root_share * root(square[0]) + <real>c.eps)
+    )
+
+
+cdef inline real RAdamFormula_preconditioner(RAdamFormula c, real mean, real square) noexcept nogil:
+    return <real>c.root_share * root(square) + <real>c.eps
+
+
+# ---- ftrl.py -------------------------------------------------------------------------------------
+
+cdef inline void FTRLFormula_update(
+    FTRLFormula c, real* w, real g, real* linear, real* sum_sq
+) noexcept nogil:
+    cdef real old_root, new_root, sigma, size
+    old_root = root(sum_sq[0])
+    sum_sq[0] = sum_sq[0] + g * g
+    new_root = root(sum_sq[0])
+    sigma = new_root * <real>c.inverse_lr - old_root * <real>c.previous_inverse_lr + <real>c.shift_change
+    linear[0] = linear[0] + (g - sigma * w[0])
+    size = magnitude(linear[0]) - <real>c.l1
+    size = (size + magnitude(size)) * <real>0.5
+    w[0] = (<real>0 - with_sign(size, linear[0])) / (new_root * <real>c.inverse_lr + <real>c.shift)
+
+
+# ---- free.py -------------------------------------------------------------------------------------
+
+cdef inline void DoGFormula_update(DoGFormula c, real* w, real g, real* start) noexcept nogil:
+    w[0] = w[0] - <real>c.lr * g
+
+
+cdef inline void ScheduleFreeFormula_update(
+    ScheduleFreeFormula c, real* w, real g, real* z, real* square
+) noexcept nogil:
+    cdef real d, old_z = z[0]
+    square[0] = <real>c.beta2 * square[0] + <real>c.one_minus_beta2 * (g * g)
+    d = g / (root(square[0]) + <real>c.eps) + <real>c.weight_decay * w[0]
+    z[0] = old_z - <real>c.lr * d
+    w[0] = w[0] + (<real>c.newest_weight * (old_z - w[0]) - <real>c.w_lr * d)
+
+
+include "generated/rule_dispatch.pxi"
+
+
+# Former names, until the loops of linear models use the new ones.
+cdef inline int states(AnyRule* r) noexcept nogil:
+    return n_states(r)
 
 
 cdef inline Rule times(Rule r, double factor) noexcept nogil:
-    """The rule with its rate times a factor."""
-    if Rule is Nadam:
-        r.gradient_lr = r.gradient_lr * factor
-        r.mean_lr = r.mean_lr * factor
-    elif Rule is not FTRL:
-        r.lr = r.lr * factor
-    return r
-
-
-cdef inline int states(AnyRule* r) noexcept nogil:
-    """How many state vectors the rule keeps."""
-    if AnyRule is SGD:
-        return 0
-    elif (
-        AnyRule is Momentum or AnyRule is AdaGrad or AnyRule is RMSProp or AnyRule is Lion
-        or AnyRule is DoG
-    ):
-        return 1
-    elif AnyRule is RMSPropCenteredMomentum or AnyRule is AMSGrad:
-        return 3
-    else:
-        return 2
-
-
-cdef inline bint decays(Rule* r) noexcept nogil:
-    """Whether the state moves, and the weight does not, in a step whose gradient is zero."""
-    return Rule is RMSProp or Rule is RMSPropCentered or Rule is AdaDelta
+    return with_lr_factor(r, factor)
 
 
 cdef inline void idle(Rule* r, real power, real* a, real* b) noexcept nogil:
-    """What k steps with a zero gradient do to the state; power is rho**k."""
-    if Rule is RMSProp:
-        a[0] = power * a[0]
-    elif Rule is RMSPropCentered or Rule is AdaDelta:
-        a[0] = power * a[0]
-        b[0] = power * b[0]
+    shrink_states(r, power, a, b, b)
 
 
 cdef inline real scale(Rule r, real a, real b, real c) noexcept nogil:
-    """The denominator that the rule divides a gradient by.
-
-    With `gain`, the long-run length of a step per unit of rate and of scaled gradient, it is the
-    metric in which penalties are applied: the fixed point is then the minimum of the stated
-    objective, whatever the rule.
-    """
-    if Rule is SGD or Rule is Momentum or Rule is Lion or Rule is FTRL:
-        return <real>1
-    elif Rule is AdaGrad or Rule is RMSProp or Rule is RMSPropMomentum:
-        return root(a) + <real>r.eps
-    elif Rule is RMSPropCentered or Rule is RMSPropCenteredMomentum:
-        return spread(a, b) + <real>r.eps
-    elif Rule is AdaDelta:
-        return root(a + <real>r.eps) / root(b + <real>r.eps)
-    elif Rule is Adam or Rule is Nadam:
-        return root(b) + <real>r.eps
-    elif Rule is AMSGrad:
-        return root(c) + <real>r.eps
-    elif Rule is Adamax:
-        return b + <real>r.eps
-    elif Rule is RAdam:
-        return <real>r.root_share * root(b) + <real>r.eps
-
-
-cdef inline double gain(Rule r) noexcept nogil:
-    """See `scale`."""
-    if (
-        Rule is SGD or Rule is AdaGrad or Rule is RMSProp or Rule is RMSPropCentered
-        or Rule is AdaDelta or Rule is Lion or Rule is FTRL
-    ):
-        return 1
-    else:
-        return r.gain
+    return preconditioner(r, a, b, c)

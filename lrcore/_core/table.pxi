@@ -1,4 +1,4 @@
-# The table of kernels: filled once at import, one line for each rule.
+# The tables of kernels, filled once at import with every formula and every loss.
 
 
 cdef struct Kernels:
@@ -12,9 +12,14 @@ cdef struct Kernels:
     Worker settle_outputs
 
 
-cdef Kernels[32] FLOAT
-cdef Kernels[32] DOUBLE
+cdef Kernels[N_RULES] FLOAT
+cdef Kernels[N_RULES] DOUBLE
+cdef Evaluate[N_LOSSES] EVALUATE
+
+#: For each formula its place in the tables, and how many columns and states it has.
 RULES = {}
+#: For each loss its place in the table.
+LOSSES = {}
 
 
 cdef Kernels* kernels_of(int rule, real* dtype) noexcept nogil:
@@ -37,66 +42,37 @@ cdef void fill(Rule* rule, real* dtype, int index) noexcept:
 
 
 cdef int register_steps(AnyRule* rule, str name) except -1:
-    """For parameters alone; of linear models there is no kernel then."""
+    """Enter a formula that steps parameters, but not linear models."""
     cdef int index = len(RULES)
-    RULES[name] = (index, sizeof(AnyRule) // sizeof(double), states(rule))
+    RULES[name] = (index, sizeof(AnyRule) // sizeof(double), n_states(rule))
     FLOAT[index].steps = <Worker>&steps[AnyRule, float]
     DOUBLE[index].steps = <Worker>&steps[AnyRule, double]
     return 0
 
 
-cdef int register(Rule* rule, str name) except -1:
+cdef int register_rule(Rule* rule, str name) except -1:
+    """Enter a formula that steps parameters and linear models."""
     register_steps(rule, name)
     fill(rule, <float*>NULL, len(RULES) - 1)
     fill(rule, <double*>NULL, len(RULES) - 1)
     return 0
 
 
-register(<SGD*>NULL, "SGD")
-register(<Momentum*>NULL, "Momentum")
-register(<AdaGrad*>NULL, "AdaGrad")
-register(<RMSProp*>NULL, "RMSProp")
-register(<RMSPropCentered*>NULL, "RMSPropCentered")
-register(<RMSPropMomentum*>NULL, "RMSPropMomentum")
-register(<RMSPropCenteredMomentum*>NULL, "RMSPropCenteredMomentum")
-register(<AdaDelta*>NULL, "AdaDelta")
-register(<Adam*>NULL, "Adam")
-register(<AMSGrad*>NULL, "AMSGrad")
-register(<Adamax*>NULL, "Adamax")
-register(<Nadam*>NULL, "Nadam")
-register(<RAdam*>NULL, "RAdam")
-register(<Lion*>NULL, "Lion")
-register(<FTRL*>NULL, "FTRL")
-register_steps(<DoG*>NULL, "DoG")
-register_steps(<ScheduleFree*>NULL, "ScheduleFree")
-
-
-cdef Evaluate[16] EVALUATE
-LOSSES = {}
-
-
 cdef int register_loss(Loss* loss, str name) except -1:
+    """Enter a loss of one raw prediction of a row."""
     EVALUATE[len(LOSSES)] = <Evaluate>&evaluate_rows[Loss]
     LOSSES[name] = len(LOSSES)
     return 0
 
 
-register_loss(<LogLoss*>NULL, "LogLoss")
-register_loss(<Hinge*>NULL, "Hinge")
-register_loss(<SquaredHinge*>NULL, "SquaredHinge")
-register_loss(<ModifiedHuber*>NULL, "ModifiedHuber")
-register_loss(<Perceptron*>NULL, "Perceptron")
-register_loss(<SquaredError*>NULL, "SquaredError")
-register_loss(<Huber*>NULL, "Huber")
-register_loss(<AbsoluteError*>NULL, "AbsoluteError")
-register_loss(<Quantile*>NULL, "Quantile")
-register_loss(<EpsilonInsensitive*>NULL, "EpsilonInsensitive")
-register_loss(<SquaredEpsilonInsensitive*>NULL, "SquaredEpsilonInsensitive")
-register_loss(<Poisson*>NULL, "Poisson")
-register_loss(<Gamma*>NULL, "Gamma")
-register_loss(<Tweedie*>NULL, "Tweedie")
-EVALUATE[len(LOSSES)] = <Evaluate>&evaluate_softmax
-LOSSES["Softmax"] = len(LOSSES)
+cdef int register_joint_loss(JointLoss* loss, str name) except -1:
+    """Enter a loss of all outputs of a row."""
+    EVALUATE[len(LOSSES)] = <Evaluate>&evaluate_joint_rows[JointLoss]
+    LOSSES[name] = len(LOSSES)
+    return 0
+
+
+include "generated/registrations.pxi"
 
 
 def openmp_threads():

@@ -22,7 +22,8 @@ from lrcore._backend import isa, threads
 from lrcore.cli.metrics import metrics_of
 from lrcore.linear_model import LinearClassifier
 from lrcore.losses import LogLoss
-from lrcore.rules import AdaGrad, formulas
+from lrcore.rules import AdaGrad
+from lrcore.rules.adaptive import AdaGradFormula
 
 N_FEATURES = 1 << 20
 EPOCHS = 5
@@ -110,9 +111,9 @@ def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
         _, slope = LogLoss().evaluate(z.astype(float), sign[start : start + BATCH])
         slope = (slope / rows.shape[0]).astype(np.float32)
         rate = lr * (1 - t / len(batches))
-        c = formulas.AdaGrad.row(np.array([rate, 1e-10]), np.float32)
-        formulas.AdaGrad.update(c, w, rows.T @ slope, sum_w)
-        formulas.AdaGrad.update(c, b, slope.sum(keepdims=True), sum_b)
+        c = AdaGradFormula.row(np.array([rate, 1e-10]), np.float32)
+        AdaGradFormula.update(c, w, rows.T @ slope, sum_w)
+        AdaGradFormula.update(c, b, slope.sum(keepdims=True), sum_b)
     return w, float(b[0])
 
 

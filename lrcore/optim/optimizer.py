@@ -164,9 +164,10 @@ class Optimizer:
         for group in self._groups:
             for name, each in ((self._params.names[i], chosen[i]) for i in group.indices):
                 if each.formula is not group.formula:
+                    at_hand = group.formula.__name__.removesuffix("Formula")
                     raise ValueError(
-                        f"rule must have the formula of the one at hand, {group.formula.__name__} "
-                        f"for {name}, whose state goes on; got {each!r}: make a new Optimizer"
+                        f"rule must have the formula of the one at hand, {at_hand} for {name}, "
+                        f"whose state goes on; got {each!r}: make a new Optimizer"
                     )
         for group in self._groups:
             group.use([chosen[i] for i in group.indices])

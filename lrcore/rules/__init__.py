@@ -7,24 +7,19 @@ from typing import Any
 from lrcore import schedules
 from lrcore.rules.adam import Adam, Adamax, AdamW, AMSGrad, Nadam, RAdam
 from lrcore.rules.adaptive import AdaDelta, AdaGrad, RMSProp
-from lrcore.rules.base import Rule, Travel
+from lrcore.rules.base import Rule as Rule
+from lrcore.rules.base import Travel as Travel
 from lrcore.rules.free import DoG, ScheduleFreeAdamW
 from lrcore.rules.ftrl import FTRL
 from lrcore.rules.gradient import SGD, Lion
 
-__all__ = [
-    "FTRL", "LINEAR_RULES", "RULES", "SGD", "AMSGrad", "AdaDelta", "AdaGrad", "Adam", "AdamW",
-    "Adamax", "DoG", "Lion", "Nadam", "RAdam", "RMSProp", "Rule", "ScheduleFreeAdamW", "Travel",
-    "from_dict", "rule_class",
+# The rules, which `lrcore` exports too, in the order in which pages and tables list them.
+__all__ = [  # noqa: RUF022
+    "SGD", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "AdamW", "AMSGrad", "Adamax", "Nadam", "RAdam",
+    "Lion", "FTRL", "DoG", "ScheduleFreeAdamW",
 ]  # fmt: skip
 
-RULES: dict[str, type[Rule]] = {
-    cls.__name__: cls
-    for cls in (
-        SGD, AdaGrad, RMSProp, AdaDelta, Adam, AdamW, AMSGrad, Adamax, Nadam, RAdam, Lion, FTRL,
-        DoG, ScheduleFreeAdamW,
-    )
-}  # fmt: skip
+RULES: dict[str, type[Rule]] = {name: globals()[name] for name in __all__}
 
 #: Names of those that linear models can step by.
 LINEAR_RULES = tuple(name for name, cls in RULES.items() if cls(0.1).linear_formula)

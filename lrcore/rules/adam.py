@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from lrcore._utils import numerics
 from lrcore._utils.numerics import Floats
-from lrcore.rules import formulas
 from lrcore.rules.base import Rule
-from lrcore.rules.formulas import Formula
+from lrcore.rules.formula import Array, Formula
 from lrcore.schedules import Schedule
+
+
+class AdamFormula(Formula):
+    """Running means of g and g g; the bias corrections are in lr and eps."""
+
+    columns = ("lr", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "eps", "gain")
+    state = ("mean_gradient", "mean_square")
+    gain = "gain"
+    slow = "mean_square"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, square: Array) -> None:
+        mean[...] = c.beta1 * mean + c.one_minus_beta1 * g
+        square[...] = c.beta2 * square + c.one_minus_beta2 * (g * g)
+        w -= c.lr * mean / (np.sqrt(square) + c.eps)
+
+    @staticmethod
+    def preconditioner(c: Any, mean: Array, square: Array) -> Array:
+        return np.sqrt(square) + c.eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +76,7 @@ class Adam(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.Adam
+        return AdamFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         correction1, root2 = self.corrections(t)
@@ -73,9 +92,9 @@ class Adam(Rule):
         """The columns of the two running means."""
         return {
             "beta1": self.beta1,
-            "fresh1": 1.0 - self.beta1,
+            "one_minus_beta1": 1.0 - self.beta1,
             "beta2": self.beta2,
-            "fresh2": 1.0 - self.beta2,
+            "one_minus_beta2": 1.0 - self.beta2,
         }
 
 
@@ -116,6 +135,25 @@ class AdamW(Adam):
     decoupled: bool = field(default=True, kw_only=True)
 
 
+class AMSGradFormula(Formula):
+    """Adam over the largest mean square so far."""
+
+    columns = ("lr", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "eps", "gain")
+    state = ("mean_gradient", "mean_square", "max_square")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, square: Array, largest: Array) -> None:
+        mean[...] = c.beta1 * mean + c.one_minus_beta1 * g
+        square[...] = c.beta2 * square + c.one_minus_beta2 * (g * g)
+        largest[...] = np.where(square > largest, square, largest)
+        w -= c.lr * mean / (np.sqrt(largest) + c.eps)
+
+    @staticmethod
+    def preconditioner(c: Any, mean: Array, square: Array, largest: Array) -> Array:
+        return np.sqrt(largest) + c.eps
+
+
 @dataclass(frozen=True, repr=False)
 class AMSGrad(Adam):
     r"""Adam over the largest mean square so far (Reddi, Kale and Kumar 2018, arXiv:1904.09237).
@@ -149,7 +187,26 @@ class AMSGrad(Adam):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.AMSGrad
+        return AMSGradFormula
+
+
+class AdamaxFormula(Formula):
+    """Adam over a decaying maximum of |g|."""
+
+    columns = ("lr", "beta1", "one_minus_beta1", "beta2", "eps", "gain")
+    state = ("mean_gradient", "max_gradient")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, largest: Array) -> None:
+        mean[...] = c.beta1 * mean + c.one_minus_beta1 * g
+        old, new = c.beta2 * largest, np.abs(g) + c.eps
+        largest[...] = np.where(new > old, new, old)
+        w -= c.lr * mean / largest
+
+    @staticmethod
+    def preconditioner(c: Any, mean: Array, largest: Array) -> Array:
+        return largest + c.eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,11 +242,33 @@ class Adamax(Adam):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.Adamax
+        return AdamaxFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         correction1 = self.corrections(t)[0]
         return {"lr": rates / correction1, **self.moments(), "eps": self.eps, "gain": 1.0}
+
+
+class NadamFormula(Formula):
+    """Adam with a look ahead: a mix of g and its running mean."""
+
+    columns = (
+        "gradient_lr", "mean_lr", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "eps",
+        "gain",
+    )  # fmt: skip
+    rate_columns = ("gradient_lr", "mean_lr")
+    state = ("mean_gradient", "mean_square")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, square: Array) -> None:
+        mean[...] = c.beta1 * mean + c.one_minus_beta1 * g
+        square[...] = c.beta2 * square + c.one_minus_beta2 * (g * g)
+        w -= (c.gradient_lr * g + c.mean_lr * mean) / (np.sqrt(square) + c.eps)
+
+    @staticmethod
+    def preconditioner(c: Any, mean: Array, square: Array) -> Array:
+        return np.sqrt(square) + c.eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,7 +315,7 @@ class Nadam(Adam):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.Nadam
+        return NadamFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         root2 = self.corrections(t)[1]
@@ -265,6 +344,26 @@ class Nadam(Adam):
         last = math.ceil(-60.0 * math.log(2.0) / math.log(self.beta1))
         products = np.cumprod(self._mu(np.arange(min(last, int(t.max(initial=0))) + 1)))
         return np.where(t < len(products), products[np.minimum(t, len(products) - 1)], 0.0)
+
+
+class RAdamFormula(Formula):
+    """Adam that leaves the root out (root_share 0, eps 1) while its variance is not tractable."""
+
+    columns = (
+        "lr", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "root_share", "eps", "gain",
+    )  # fmt: skip
+    state = ("mean_gradient", "mean_square")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array, square: Array) -> None:
+        mean[...] = c.beta1 * mean + c.one_minus_beta1 * g
+        square[...] = c.beta2 * square + c.one_minus_beta2 * (g * g)
+        w -= c.lr * mean / (c.root_share * np.sqrt(square) + c.eps)
+
+    @staticmethod
+    def preconditioner(c: Any, mean: Array, square: Array) -> Array:
+        return c.root_share * np.sqrt(square) + c.eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -310,7 +409,7 @@ class RAdam(Adam):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.RAdam
+        return RAdamFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         correction1, root2 = self.corrections(t)

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lrcore._utils.numerics import Floats
-from lrcore.rules import formulas
 from lrcore.rules.base import Rule
-from lrcore.rules.formulas import Formula
+from lrcore.rules.formula import Array, Formula, spread
 from lrcore.schedules import Schedule
+
+
+class AdaGradFormula(Formula):
+    """s += g g, then g / (sqrt(s) + eps)."""
+
+    columns = ("lr", "eps")
+    state = ("sum_of_squares",)
+    slow = "sum_of_squares"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, sum_sq: Array) -> None:
+        sum_sq += g * g
+        w -= c.lr * g / (np.sqrt(sum_sq) + c.eps)
+
+    @staticmethod
+    def preconditioner(c: Any, sum_sq: Array) -> Array:
+        return np.sqrt(sum_sq) + c.eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,7 +76,7 @@ class AdaGrad(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.AdaGrad
+        return AdaGradFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {"lr": rates / (1.0 + t * self.lr_decay), "eps": self.eps}
@@ -71,6 +87,80 @@ class AdaGrad(Rule):
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         # Steps shrink with the root of the squares seen: measured on sparse and dense data.
         return 2.0 * max(1.0, overlap / 8.0) / math.sqrt(t + 1)
+
+
+class RMSPropFormula(Formula):
+    """v decays towards g g, then g / (sqrt(v) + eps)."""
+
+    columns = ("lr", "rho", "one_minus_rho", "eps")
+    state = ("mean_square",)
+    decay = "rho"
+    slow = "mean_square"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, square: Array) -> None:
+        square[...] = c.rho * square + c.one_minus_rho * (g * g)
+        w -= c.lr * g / (np.sqrt(square) + c.eps)
+
+    @staticmethod
+    def preconditioner(c: Any, square: Array) -> Array:
+        return np.sqrt(square) + c.eps
+
+
+class RMSPropCenteredFormula(Formula):
+    """RMSProp with the variance instead of the mean square."""
+
+    columns = ("lr", "rho", "one_minus_rho", "eps")
+    state = ("mean_square", "mean_gradient")
+    decay = "rho"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, square: Array, mean: Array) -> None:
+        square[...] = c.rho * square + c.one_minus_rho * (g * g)
+        mean[...] = c.rho * mean + c.one_minus_rho * g
+        w -= c.lr * g / (spread(square, mean) + c.eps)
+
+    @staticmethod
+    def preconditioner(c: Any, square: Array, mean: Array) -> Array:
+        return spread(square, mean) + c.eps
+
+
+class RMSPropMomentumFormula(Formula):
+    """RMSProp whose steps go through a momentum buffer."""
+
+    columns = ("lr", "rho", "one_minus_rho", "eps", "momentum", "gain")
+    state = ("mean_square", "momentum_buffer")
+    gain = "gain"
+    slow = "mean_square"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, square: Array, buffer: Array) -> None:
+        square[...] = c.rho * square + c.one_minus_rho * (g * g)
+        buffer[...] = c.momentum * buffer + g / (np.sqrt(square) + c.eps)
+        w -= c.lr * buffer
+
+    @staticmethod
+    def preconditioner(c: Any, square: Array, buffer: Array) -> Array:
+        return np.sqrt(square) + c.eps
+
+
+class RMSPropCenteredMomentumFormula(Formula):
+    """RMSProp with the variance and with a momentum buffer."""
+
+    columns = ("lr", "rho", "one_minus_rho", "eps", "momentum", "gain")
+    state = ("mean_square", "mean_gradient", "momentum_buffer")
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, square: Array, mean: Array, buffer: Array) -> None:
+        square[...] = c.rho * square + c.one_minus_rho * (g * g)
+        mean[...] = c.rho * mean + c.one_minus_rho * g
+        buffer[...] = c.momentum * buffer + g / (spread(square, mean) + c.eps)
+        w -= c.lr * buffer
+
+    @staticmethod
+    def preconditioner(c: Any, square: Array, mean: Array, buffer: Array) -> Array:
+        return spread(square, mean) + c.eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,13 +213,13 @@ class RMSProp(Rule):
     @property
     def formula(self) -> type[Formula]:
         if self.centered:
-            return formulas.RMSPropCenteredMomentum if self.momentum else formulas.RMSPropCentered
-        return formulas.RMSPropMomentum if self.momentum else formulas.RMSProp
+            return RMSPropCenteredMomentumFormula if self.momentum else RMSPropCenteredFormula
+        return RMSPropMomentumFormula if self.momentum else RMSPropFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {
             "rho": self.rho,
-            "fresh": 1.0 - self.rho,
+            "one_minus_rho": 1.0 - self.rho,
             "eps": self.eps,
             "momentum": self.momentum,
             "gain": 1.0 / (1.0 - self.momentum),
@@ -137,6 +227,25 @@ class RMSProp(Rule):
 
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         return norm1 / (1.0 - self.momentum)
+
+
+class AdaDeltaFormula(Formula):
+    """Steps as long as the steps have been: root mean squares of both."""
+
+    columns = ("lr", "rho", "one_minus_rho", "eps")
+    state = ("mean_square", "mean_square_step")
+    decay = "rho"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, square: Array, step: Array) -> None:
+        square[...] = c.rho * square + c.one_minus_rho * (g * g)
+        d = np.sqrt(step + c.eps) / np.sqrt(square + c.eps) * g
+        step[...] = c.rho * step + c.one_minus_rho * (d * d)
+        w -= c.lr * d
+
+    @staticmethod
+    def preconditioner(c: Any, square: Array, step: Array) -> Array:
+        return np.sqrt(square + c.eps) / np.sqrt(step + c.eps)
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,7 +291,7 @@ class AdaDelta(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.AdaDelta
+        return AdaDeltaFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
-        return {"rho": self.rho, "fresh": 1.0 - self.rho, "eps": self.eps}
+        return {"rho": self.rho, "one_minus_rho": 1.0 - self.rho, "eps": self.eps}

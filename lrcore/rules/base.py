@@ -1,9 +1,9 @@
 """What every update rule is: hyperparameters, and the scalar maths from steps to coefficients.
 
-A rule is a frozen dataclass. It names the element formula that it uses (`formula`, see
-``lrcore/formulas.py``) and turns steps into a table of that formula's columns (`coefficients`):
-bias corrections, decays and rates are all worked out here, in float64, once a step. Only that
-table and arrays reach the compiled core.
+A rule is a frozen dataclass. It names the element formula that it uses (`formula`, a class beside
+it, see ``lrcore/rules/formula.py``) and turns steps into a table of that formula's columns
+(`coefficients`): bias corrections, decays and rates are all worked out here, in float64, once a
+step. Only that table and arrays reach the compiled core.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lrcore._utils.numerics import Floats
-from lrcore.rules.formulas import Formula
+from lrcore.rules.formula import Formula
 from lrcore.schedules import Plateau, Schedule, as_schedule, check_rate
 
 
@@ -140,7 +140,7 @@ class Rule:
     @property
     def linear_formula(self) -> type[Formula] | None:
         """The formula by which linear models step, None if they cannot."""
-        return self.formula
+        return self.formula if self.formula.linear else None
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         """The formula's columns at the steps t; "lr" is `rates` unless given here."""

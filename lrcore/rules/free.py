@@ -5,16 +5,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lrcore._utils import numerics
 from lrcore._utils.numerics import Floats
-from lrcore.rules import formulas
 from lrcore.rules.base import Rule, Travel
-from lrcore.rules.formulas import Formula
+from lrcore.rules.formula import Array, Formula
+from lrcore.rules.gradient import SGDFormula
 from lrcore.schedules import Schedule
+
+
+class DoGFormula(Formula):
+    """w -= lr g; where w started is kept for the rate to be worked out from."""
+
+    state = ("start",)
+    linear = False
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, start: Array) -> None:
+        w -= c.lr * g
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,11 +100,11 @@ class DoG(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.DoG
+        return DoGFormula
 
     @property
     def linear_formula(self) -> type[Formula] | None:
-        return formulas.SGD
+        return SGDFormula
 
     def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
         return w
@@ -110,6 +121,22 @@ class DoG(Rule):
 
 #: Steps whose weights are summed up at once, and kept.
 SPAN = 1 << 14
+
+
+class ScheduleFreeFormula(Formula):
+    """A step of z in the metric of v; w is between z and the average of all z."""
+
+    columns = ("lr", "w_lr", "newest_weight", "beta2", "one_minus_beta2", "eps", "weight_decay")
+    rate_columns = ("lr", "w_lr")
+    state = ("iterate", "mean_square")
+    linear = False
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, z: Array, square: Array) -> None:
+        square[...] = c.beta2 * square + c.one_minus_beta2 * (g * g)
+        d = g / (np.sqrt(square) + c.eps) + c.weight_decay * w
+        w += c.newest_weight * (z - w) - c.w_lr * d
+        z -= c.lr * d
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,23 +210,19 @@ class ScheduleFreeAdamW(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.ScheduleFree
-
-    @property
-    def linear_formula(self) -> type[Formula] | None:
-        return None
+        return ScheduleFreeFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         root2 = np.sqrt(1.0 - numerics.power(self.beta2, t + 1))
-        share = self._shares(t)
+        newest = self._newest_weights(t)
         return {
             "lr": rates * root2,
-            "pull": rates * root2 * (1.0 - self.beta1 * (1.0 - share)),
-            "share": share,
+            "w_lr": rates * root2 * (1.0 - self.beta1 * (1.0 - newest)),
+            "newest_weight": newest,
             "beta2": self.beta2,
-            "fresh2": 1.0 - self.beta2,
+            "one_minus_beta2": 1.0 - self.beta2,
             "eps": self.eps,
-            "decay": self.weight_decay if self.decoupled else 0.0,
+            "weight_decay": self.weight_decay if self.decoupled else 0.0,
         }
 
     def adjustments(self, t: np.ndarray, rates: Floats) -> Floats:
@@ -214,7 +237,7 @@ class ScheduleFreeAdamW(Rule):
         beta, z = w.dtype.type(self.beta1), state[0].reshape(w.shape)
         return np.asarray((w - w.dtype.type(1.0 - self.beta1) * z) / beta)
 
-    def _shares(self, t: np.ndarray) -> Floats:
+    def _newest_weights(self, t: np.ndarray) -> Floats:
         """What the newest z counts in the average: its weight over the sum of all up to it."""
         if not len(t):
             return np.zeros(0)

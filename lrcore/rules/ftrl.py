@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lrcore._utils.numerics import Floats
-from lrcore.rules import formulas
 from lrcore.rules.base import Rule
-from lrcore.rules.formulas import Formula
+from lrcore.rules.formula import Array, Formula
 from lrcore.schedules import Schedule
+
+
+class FTRLFormula(Formula):
+    """The minimum of everything seen so far, in closed form; see `lrcore.FTRL`."""
+
+    columns = ("inverse_lr", "previous_inverse_lr", "shift", "shift_change", "l1")
+    rate_columns = ()
+    state = ("linear", "sum_of_squares")
+    metric = False
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, linear: Array, sum_sq: Array) -> None:
+        root = np.sqrt(sum_sq)
+        sum_sq += g * g
+        new_root = np.sqrt(sum_sq)
+        sigma = new_root * c.inverse_lr - root * c.previous_inverse_lr + c.shift_change
+        linear[...] = linear + (g - sigma * w)
+        size = np.abs(linear) - c.l1
+        size = (size + np.abs(size)) * w.dtype.type(0.5)
+        w[...] = (w.dtype.type(0) - np.copysign(size, linear)) / (new_root * c.inverse_lr + c.shift)
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +90,7 @@ class FTRL(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.FTRL
+        return FTRLFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         if not np.all(rates > 0):
@@ -80,10 +99,10 @@ class FTRL(Rule):
             )
         before = self.rates(np.maximum(t - 1, 0))
         return {
-            "per_rate": 1.0 / rates,
-            "per_rate_before": 1.0 / before,
+            "inverse_lr": 1.0 / rates,
+            "previous_inverse_lr": 1.0 / before,
             "shift": self.beta / rates + self.l2,
-            "shift_step": self.beta / rates - self.beta / before,
+            "shift_change": self.beta / rates - self.beta / before,
             "l1": self.l1,
         }
 

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lrcore._utils.numerics import Floats
-from lrcore.rules import formulas
 from lrcore.rules.base import Rule
-from lrcore.rules.formulas import Formula
+from lrcore.rules.formula import Array, Formula
 from lrcore.schedules import Schedule
+
+
+class SGDFormula(Formula):
+    """w -= lr g"""
+
+    block_rates = True
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array) -> None:
+        w -= c.lr * g
+
+
+class MomentumFormula(Formula):
+    """b = momentum b + (1 - dampening) g, then a mix of g and b."""
+
+    columns = ("lr", "momentum", "one_minus_dampening", "gradient_share", "buffer_share", "gain")
+    state = ("momentum_buffer",)
+    gain = "gain"
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, buffer: Array) -> None:
+        buffer[...] = c.momentum * buffer + c.one_minus_dampening * g
+        w -= c.lr * (c.gradient_share * g + c.buffer_share * buffer)
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,12 +92,12 @@ class SGD(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.Momentum if self.momentum else formulas.SGD
+        return MomentumFormula if self.momentum else SGDFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {
             "momentum": self.momentum,
-            "fresh": np.where(t == 0, 1.0, 1.0 - self.dampening),
+            "one_minus_dampening": np.where(t == 0, 1.0, 1.0 - self.dampening),
             "gradient_share": 1.0 if self.nesterov else 0.0,
             "buffer_share": self.momentum if self.nesterov else 1.0,
             "gain": (1.0 - self.dampening) / (1.0 - self.momentum),
@@ -83,6 +105,21 @@ class SGD(Rule):
 
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         return curvature * norm2 / (1.0 - self.momentum)
+
+
+class LionFormula(Formula):
+    """The sign of a mix of g and its running mean."""
+
+    columns = ("lr", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2")
+    state = ("mean_gradient",)
+    metric = False
+
+    @staticmethod
+    def update(c: Any, w: Array, g: Array, mean: Array) -> None:
+        mix = c.beta1 * mean + c.one_minus_beta1 * g
+        one, zero = w.dtype.type(1), w.dtype.type(0)
+        w -= c.lr * (np.where(mix > 0, one, zero) - np.where(mix < 0, one, zero))
+        mean[...] = c.beta2 * mean + c.one_minus_beta2 * g
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,12 +161,12 @@ class Lion(Rule):
 
     @property
     def formula(self) -> type[Formula]:
-        return formulas.Lion
+        return LionFormula
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         return {
             "beta1": self.beta1,
-            "fresh1": 1.0 - self.beta1,
+            "one_minus_beta1": 1.0 - self.beta1,
             "beta2": self.beta2,
-            "fresh2": 1.0 - self.beta2,
+            "one_minus_beta2": 1.0 - self.beta2,
         }

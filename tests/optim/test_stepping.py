@@ -93,7 +93,7 @@ def test_the_norm_has_a_fixed_order(sizes, dtype, n_threads):
     np.testing.assert_allclose(expected, sum(np.sum(g.astype(float) ** 2) for g in grads))
     for build in BUILDS:
         states = [np.empty((0, g.size), dtype) for g in grads]
-        index = _core.load(build).RULES["SGD"][0]
+        index = _core.load(build).RULES["SGDFormula"][0]
         params = [np.zeros_like(g) for g in grads]
         nowhere = np.empty(0, np.uintp)
         lists = (params, states, [], [0] * len(grads))

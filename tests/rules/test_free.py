@@ -94,10 +94,10 @@ def test_schedule_free_weights_are_summed_up_span_by_span(monkeypatch):
     free.span_sum.cache_clear()
     monkeypatch.setattr(free, "SPAN", 16)
     some = np.array([299, 0, 15, 16, 17, 160])
-    np.testing.assert_allclose(rule._shares(t), expected, rtol=1e-12)
-    np.testing.assert_allclose(rule._shares(some), expected[some], rtol=1e-12)
-    assert equal_bits(rule._shares(some), rule._shares(t)[some])
-    np.testing.assert_allclose(rule._shares(t[100:]), expected[100:], rtol=1e-12)
+    np.testing.assert_allclose(rule._newest_weights(t), expected, rtol=1e-12)
+    np.testing.assert_allclose(rule._newest_weights(some), expected[some], rtol=1e-12)
+    assert equal_bits(rule._newest_weights(some), rule._newest_weights(t)[some])
+    np.testing.assert_allclose(rule._newest_weights(t[100:]), expected[100:], rtol=1e-12)
     free.span_sum.cache_clear()
 
 

@@ -22,7 +22,8 @@ from strategies import (
 
 import lrcore
 from lrcore import _core, rules, schedules
-from lrcore.rules import Rule, formulas
+from lrcore.rules import Rule
+from lrcore.rules.formula import Formula
 
 
 def step_formula(rule, w, grads, state):
@@ -95,11 +96,7 @@ def test_formula_follows_the_paper_for_any_hyperparameters(rule, seed):
 
 
 def test_every_formula_is_compiled_and_tested():
-    known = {
-        cls.__name__: (len(cls.columns), len(cls.state))
-        for cls in vars(formulas).values()
-        if isinstance(cls, type) and formulas.Formula in cls.__mro__[1:]
-    }
+    known = {cls.__name__: (len(cls.columns), len(cls.state)) for cls in Formula.__subclasses__()}
     for build in BUILDS:
         compiled = {name: (n, s) for name, (_, n, s) in _core.load(build).RULES.items()}
         assert compiled == known

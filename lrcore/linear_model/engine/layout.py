@@ -14,7 +14,7 @@ from lrcore._utils.arrays import aligned
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 from lrcore.rules import Rule, Travel
-from lrcore.rules.formulas import Formula
+from lrcore.rules.formula import Formula
 
 
 class ModelLayout(NamedTuple):
