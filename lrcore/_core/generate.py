@@ -226,6 +226,9 @@ def choice(kinds: Kinds, head: str, comment: str, branch: Branch) -> str:
     groups: dict[str, list[str]] = {}
     for each in kinds[kind]:
         groups.setdefault(branch(each), []).append(f"{kind} is {each.name}")
+    name, parameters = head.rstrip(")").split("(")
+    if len(head) > 80:
+        head = f"{name}(\n    {parameters}\n)"
     text, word = f'cdef inline {head} noexcept nogil:\n    """{comment}"""\n', "if"
     ordered = sorted(groups.items(), key=lambda item: len(item[1]))
     for statements, tests in ordered:

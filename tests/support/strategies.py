@@ -1,5 +1,6 @@
 """The lists that tests run over: builds, dtypes, threads, sizes, rules; and drawn values."""
 
+from dataclasses import fields
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,7 @@ from lrcore import (
     ScheduleFreeAdamW,
     _core,
     losses,
+    rules,
 )
 
 BUILDS = _core.runnable()
@@ -62,6 +64,13 @@ RULES = {
     "ScheduleFreeAdamW": ScheduleFreeAdamW(lr=0.05, beta1=0.8, beta2=0.95),
 }
 
+# A rule that nothing special can be asked of is here with its defaults.
+RULES |= {
+    name: cls(lr=0.05)
+    for name, cls in rules.RULES.items()
+    if cls not in {type(rule) for rule in RULES.values()}
+}
+
 #: Those that have kernels for linear models under their own name.
 LINEAR_RULES = {name: rule for name, rule in RULES.items() if rule.linear_formula is rule.formula}
 
@@ -84,45 +93,40 @@ def targets_for(loss, labels, target):
 rates = st.floats(1e-4, 1.0)
 fractions = st.floats(0.01, 0.999)
 epsilons = st.floats(1e-10, 1e-3)
+some = st.one_of(st.just(0.0), fractions)
+
+#: What hyperparameters are drawn from, by their names; weight decay is tested by itself.
+HYPERPARAMETERS = {
+    "lr": rates,
+    "beta": fractions,
+    "beta1": fractions,
+    "beta2": fractions,
+    "rho": fractions,
+    "eps": epsilons,
+    "momentum": some,
+    "nesterov": st.booleans(),
+    "dampening": some,
+    "centered": st.booleans(),
+    "lr_decay": some,
+    "initial_accumulator": some,
+    "momentum_decay": some,
+    "l1": some,
+    "l2": some,
+    "initial_distance": rates,
+    "weight_decay": st.just(0.0),
+    "decoupled": st.booleans(),
+    "maximize": st.just(False),
+}
 
 
 @st.composite
 def drawn_rules(draw):
     """Any rule with any hyperparameters."""
-    kind = draw(st.sampled_from([SGD, AdaGrad, RMSProp, AdaDelta, "adam", Lion, FTRL, DoG]))
-    lr = draw(rates)
-    some = st.one_of(st.just(0.0), fractions)
-    if kind is SGD:
-        momentum = draw(some)
-        nesterov = momentum > 0 and draw(st.booleans())
-        dampening = 0.0 if nesterov else draw(some)
-        return SGD(lr=lr, momentum=momentum, nesterov=nesterov, dampening=dampening)
-    if kind is AdaGrad:
-        return AdaGrad(
-            lr=lr, eps=draw(epsilons), lr_decay=draw(some), initial_accumulator=draw(some)
-        )
-    if kind is RMSProp:
-        return RMSProp(
-            lr=lr,
-            rho=draw(fractions),
-            momentum=draw(some),
-            centered=draw(st.booleans()),
-            eps=draw(epsilons),
-        )
-    if kind is AdaDelta:
-        return AdaDelta(lr=lr, rho=draw(fractions), eps=draw(epsilons))
-    if kind is DoG:
-        return DoG(lr=lr, initial_distance=draw(rates), eps=draw(epsilons))
-    if kind is FTRL:
-        return FTRL(lr=lr, beta=draw(fractions), l1=draw(some), l2=draw(some))
-    betas = {"beta1": draw(fractions), "beta2": draw(fractions)}
-    if kind is Lion:
-        return Lion(lr=lr, **betas)
-    betas["eps"] = draw(epsilons)
-    member = draw(st.sampled_from([Adam, AMSGrad, Adamax, Nadam, RAdam, ScheduleFreeAdamW]))
-    if member is Nadam:
-        betas["momentum_decay"] = draw(some)
-    return member(lr=lr, **betas)
+    cls = rules.RULES[draw(st.sampled_from(list(rules.RULES)))]
+    values = {each.name: draw(HYPERPARAMETERS[each.name]) for each in fields(cls)}
+    if values.get("nesterov"):
+        values |= {"momentum": draw(fractions), "dampening": 0.0}
+    return cls(**values)
 
 
 def vectors(size, dtype, seed, count=1):
