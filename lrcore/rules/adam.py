@@ -136,7 +136,7 @@ class AdamW(Adam):
 
 
 class AMSGradFormula(Formula):
-    """Adam over the largest mean square so far."""
+    """Adam over the largest mean square up to now."""
 
     columns = ("lr", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "eps", "gain")
     state = ("mean_gradient", "mean_square", "max_square")
@@ -156,7 +156,7 @@ class AMSGradFormula(Formula):
 
 @dataclass(frozen=True, repr=False)
 class AMSGrad(Adam):
-    r"""Adam over the largest mean square so far (Reddi, Kale and Kumar 2018, arXiv:1904.09237).
+    r"""Adam over the largest mean square up to now (Reddi, Kale and Kumar 2018, arXiv:1904.09237).
 
     ``v`` as in Adam, ``u = max(u, v)``, ``w -= lr * mhat / (sqrt(u / (1 - beta2**t)) + eps)``.
 

@@ -90,7 +90,7 @@ class AdaGrad(Rule):
 
 
 class RMSPropFormula(Formula):
-    """v decays towards g g, then g / (sqrt(v) + eps)."""
+    """v is a running mean of g g, then g / (sqrt(v) + eps)."""
 
     columns = ("lr", "rho", "one_minus_rho", "eps")
     state = ("mean_square",)
@@ -230,7 +230,7 @@ class RMSProp(Rule):
 
 
 class AdaDeltaFormula(Formula):
-    """Steps as long as the steps have been: root mean squares of both."""
+    """g times the root mean square of the steps over that of the gradients."""
 
     columns = ("lr", "rho", "one_minus_rho", "eps")
     state = ("mean_square", "mean_square_step")

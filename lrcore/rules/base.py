@@ -104,6 +104,8 @@ class Rule:
     anneals: ClassVar[bool] = True
     #: Whether rates are to be multiplied by the `pace` that follows from a `Travel`.
     travels: ClassVar[bool] = False
+    #: Hyperparameters that take the place of a linear model's penalty, which the rule cannot apply.
+    own_penalties: ClassVar[tuple[str, ...]] = ()
     #: Whether the rule keeps an average by itself, see `average`.
     averages: ClassVar[bool] = False
     #: Hyperparameters that are the same for all parameters of an Optimizer.

@@ -1,4 +1,4 @@
-"""Rules that need no rate, or no schedule: the run itself says how long a step should be."""
+"""Rules that need no learning rate, or no schedule for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lrcore.schedules import Schedule
 
 
 class DoGFormula(Formula):
-    """w -= lr g; where w started is kept for the rate to be worked out from."""
+    """w -= lr g; the start of w is kept, since the rate follows from the distance from it."""
 
     state = ("start",)
     linear = False
@@ -33,17 +33,17 @@ class DoG(Rule):
     r"""Distance over gradients (Ivgi, Hinder and Carmon 2023, https://arxiv.org/abs/2302.12022).
 
     Gradient descent whose rate at step ``t`` is ``r / sqrt(G + eps)``: ``r`` is the largest
-    distance, so far, of all parameters together from where they started, and ``G`` the sum of the
-    squared norms of the gradients up to this one. So there is no rate to tune: too short steps
-    make ``r`` grow, by as much each time as they were too short. ``r`` starts at
-    ``initial_distance * (1 + |w|)``, which only needs to be small enough.
+    distance that all parameters together have had from their start, and ``G`` the sum of the
+    squared norms of the gradients up to this one. So there is no rate to tune: while steps are too
+    short, ``r`` grows, and with it the rate. ``r`` starts at ``initial_distance * (1 + |w|)``,
+    which only needs to be small enough.
 
-    The model is the average of the weights, as the paper has it: ``ema="polynomial"`` of
-    `Optimizer`, ``average=True`` of the linear models; there a factor that falls to 0, which they
-    give it otherwise, does as well.
+    The paper's model is an average of the weights: ``ema="polynomial"`` of `Optimizer`,
+    ``average=True`` of the linear models. Without averages, linear models multiply the rate by a
+    factor that falls to 0, which does as well.
 
-    In a linear model the weights start at 0, those of a softmax travel together, and a block of
-    rows, whose margins are taken together, has one rate::
+    In a linear model the weights start at 0, all weights of a softmax have one distance, and the
+    rows of a block, whose raw predictions are computed together, have one rate::
 
         g = gradients of its rows
         G += sum(|g_i|**2)
@@ -52,11 +52,12 @@ class DoG(Rule):
         w -= rate * sum(g_i)
         r = max(r, sqrt(d2))
 
-    With ``block_size=1`` and for mini-batches, whose one gradient is the mean, that is the rule
-    above to rounding. Else the distance is reckoned as if the rows of a block shared no feature,
-    and blocks are an eighth of the rows seen at most. It is measured anew now and then, which
-    also sees what penalties do. There is one rate for all features, and finding it takes thousands
-    of steps: where rows are few and the weights have far to go, as on text, AdaGrad is ahead.
+    With ``block_size=1``, and for mini-batches, which have one gradient each, that is the rule
+    above to rounding. With other blocks the distance is an estimate, as if no two rows of a block
+    shared a feature; a block is at most an eighth of the rows up to it, and from time to time the
+    distance is computed from the weights, which includes the effect of penalties. There is one rate
+    for all features, and finding it takes thousands of steps: with few rows and a solution far from
+    0, as on text, AdaGrad is faster.
 
     optax's ``contrib.dog`` does the same; PyTorch and Keras have no DoG.
 
@@ -119,7 +120,7 @@ class DoG(Rule):
         return travel.distance / math.sqrt(travel.squares + self.eps)
 
 
-#: Steps whose weights are summed up at once, and kept.
+#: The weights of the average are summed over so many steps at once; these sums are cached.
 SPAN = 1 << 14
 
 
@@ -151,15 +152,15 @@ class ScheduleFreeAdamW(Rule):
         z -= rate * (g / (sqrt(v) + eps) + weight_decay * y)
         x += (z - x) * rate**2 / (sum of rate**2 up to this step)
 
-    **The parameters hold** ``y``, where the next gradient belongs; the model to use is ``x``, which
-    is `Optimizer.averages`, at any time. The average does what a falling rate would do, so that
-    nobody need know how long the run will be; there is a rate all the same. A warmup pays:
-    ``lr=schedules.Constant(0.0025).warmup(500)``.
+    **The parameters hold** ``y``, the point at which the next gradient is to be taken; the model to
+    use is ``x``, which is `Optimizer.averages`, at any time. The average does what a falling rate
+    would do, so the length of the run need not be known beforehand; the rate itself has to be
+    chosen. A warmup helps: ``lr=schedules.Constant(0.0025).warmup(500)``.
 
     optax's ``schedule_free_adamw`` leaves the root out of the average's weights, takes the largest
     rate so far instead of the present one, and adds eps after the correction of ``v``. PyTorch and
-    Keras have no such rule. Not for linear models, where features that a row leaves alone
-    would have to move all the same.
+    Keras have no such rule. Linear models cannot use it: it moves all weights in every step, also
+    those of features that a row does not have.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ class ScheduleFreeAdamW(Rule):
     beta2 : float in [0, 1)
     eps : float > 0
     weight_decay, decoupled, maximize
-        See `Rule`; decoupled decay goes by ``y`` and moves ``z``, as above.
+        See `Rule`; decoupled decay is in proportion to ``y`` and moves ``z``, as above.
 
     Notes
     -----
@@ -238,7 +239,7 @@ class ScheduleFreeAdamW(Rule):
         return np.asarray((w - w.dtype.type(1.0 - self.beta1) * z) / beta)
 
     def _newest_weights(self, t: np.ndarray) -> Floats:
-        """What the newest z counts in the average: its weight over the sum of all up to it."""
+        """The share of the newest z in the average: its weight over the sum of all up to it."""
         if not len(t):
             return np.zeros(0)
         first, last = int(t.min()) // SPAN, int(t.max()) // SPAN
@@ -249,7 +250,7 @@ class ScheduleFreeAdamW(Rule):
         return np.divide(weights[at], sums[at], out=np.zeros(len(t)), where=sums[at] > 0)
 
     def _weights(self, t: np.ndarray) -> Floats:
-        """Of the steps t in the average."""
+        """The weights of the steps t in the average."""
         return np.square(self.rates(t)) * (1.0 - numerics.power(self.beta2, t + 1))
 
 

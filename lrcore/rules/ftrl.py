@@ -15,7 +15,7 @@ from lrcore.schedules import Schedule
 
 
 class FTRLFormula(Formula):
-    """The minimum of everything seen so far, in closed form; see `lrcore.FTRL`."""
+    """The minimum of a bound of the losses of all steps, in closed form; see `lrcore.FTRL`."""
 
     columns = ("inverse_lr", "previous_inverse_lr", "shift", "shift_change", "l1")
     rate_columns = ()
@@ -87,6 +87,7 @@ class FTRL(Rule):
 
     linear_lr: ClassVar[float] = 0.5
     anneals: ClassVar[bool] = False
+    own_penalties: ClassVar[tuple[str, ...]] = ("l1", "l2")
 
     @property
     def formula(self) -> type[Formula]:

@@ -366,19 +366,19 @@ def softmax(X, y, n_classes, make_rule, lrs, block, order, weight=None, mean=Fal
 def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, groups, eps=1e-8, batch=1):
     """Proximal penalties for SGD and AdaGrad, a scalar at a time, blocks of one row or batch.
 
-    `groups` are pairs of a range of features and the rows after which they pay for the rates since
-    the last payment; what is left is paid at the end.
+    `groups` are pairs of a range of features and the number of rows after which the penalty is
+    applied to them, for the sum of the rates since the last time, and once more at the end.
     """
     n_features = X.shape[1]
     w, v, b, vb = [0.0] * n_features, [0.0] * n_features, 0.0, 0.0
-    owed, unpaid = [0.0] * len(groups), [0] * len(groups)
+    lr_sum, rows_since = [0.0] * len(groups), [0] * len(groups)
 
-    def pay(k):
+    def apply_penalty(k):
         for j in groups[k][0]:
             metric = 1.0 if kind == "sgd" else 1.0 / (math.sqrt(v[j]) + eps)
-            due = owed[k] * metric
-            w[j] = math.copysign(max(abs(w[j]) - due * l1, 0.0) / (1.0 + due * l2), w[j])
-        owed[k], unpaid[k] = 0.0, 0
+            step = lr_sum[k] * metric
+            w[j] = math.copysign(max(abs(w[j]) - step * l1, 0.0) / (1.0 + step * l2), w[j])
+        lr_sum[k], rows_since[k] = 0.0, 0
 
     for t, start in enumerate(range(0, len(order), batch)):
         rows, lr = order[start : start + batch], lrs[t]
@@ -397,12 +397,12 @@ def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, groups, eps=1e-8, 
         vb += g * g
         b -= lr * g if kind == "sgd" else lr * g / (math.sqrt(vb) + eps)
         for k in range(len(groups)):
-            owed[k] += lr
-            unpaid[k] += len(rows)
-            if unpaid[k] >= groups[k][1]:
-                pay(k)
+            lr_sum[k] += lr
+            rows_since[k] += len(rows)
+            if rows_since[k] >= groups[k][1]:
+                apply_penalty(k)
     for k in range(len(groups)):
-        pay(k)
+        apply_penalty(k)
     return np.array(w), b
 
 
