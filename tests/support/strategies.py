@@ -150,7 +150,7 @@ def states_for(rule, size, dtype, seed=11):
     formula = rule.formula
     state = vectors(size, dtype, seed, len(formula.state))
     for i, name in enumerate(formula.state):
-        if "square" in name or name.startswith("max"):
+        if any(word in name for word in ("square", "variance", "max")):  # never negative
             state[i] = np.abs(state[i]) + 10
     return state
 
