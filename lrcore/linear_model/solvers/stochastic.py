@@ -297,7 +297,8 @@ def check_rule(rule: Rule, model: Any) -> None:
             f"the Plateau of {name} must have mode='min', got {rule.lr.mode!r}: it is fed losses"
         )
     if model.penalty is not None and model.alpha > 0 and not rule.linear_formula.metric:
+        own = " and ".join(rule.own_penalties)
         raise ValueError(
             f"{name} cannot apply penalty={model.penalty!r}; give penalty=None"
-            + (", and FTRL's own l1 and l2" if name == "FTRL" else "")
+            + (f", and {name}'s own {own}" if own else "")
         )
