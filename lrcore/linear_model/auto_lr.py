@@ -134,7 +134,8 @@ class Trial:
         Raises FloatingPointError if all diverge.
         """
         training, held_out = self.rows(share)
-        found = sweep(self.solver, training, self.config, rates, held_out)
+        config = replace(self.config, held_out=held_out)
+        found = sweep(self.solver, training, config, rates)
         if found.interrupted:
             raise KeyboardInterrupt("stopped while it looked for a rate; nothing has been learnt")
         return found

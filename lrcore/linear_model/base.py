@@ -20,10 +20,10 @@ from lrcore.linear_model.engine.design_matrix import (
     converted,
     validated,
 )
-from lrcore.linear_model.monitor.callbacks import Event, Hooks
+from lrcore.linear_model.monitor.callbacks import CallbackMonitor, Event, Hooks
 from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
 from lrcore.linear_model.problem import Objective, Problem
-from lrcore.linear_model.result import FitResult
+from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig
 from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
 from lrcore.linear_model.solvers.select import make_solver
@@ -111,11 +111,11 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         )
 
     def _config(
-        self, callback: Callable[[Event], Any] | None = None, hooks: Hooks | None = None
+        self, held_out: Problem | None = None, start: TrainedModel | None = None
     ) -> SolverConfig:
         return SolverConfig(
             self.max_iter, self.tol, self.shuffle, self.random_state, self.n_threads, self.verbose,
-            self.scale is not None, callback, hooks,
+            self.scale is not None, held_out, start,
         )  # fmt: skip
 
     # ---- fits -----------------------------------------------------------------------------------
@@ -137,7 +137,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         if self.early_stopping and held_out is None:
             problem, held_out = self._split(problem)
         start = getattr(self, "_trained", None) if self.warm_start else None
-        return solver.fit(problem, self._config(callback, hooks), held_out, start)
+        monitor = CallbackMonitor(callback, self.max_iter, hooks)
+        return solver.fit(problem, self._config(held_out, start), [monitor])
 
     def _split(self, problem: Problem) -> tuple[Problem, Problem]:
         """Rows to learn from, and rows to stop by."""

@@ -6,7 +6,7 @@ side by side. A rate at which the fit diverges leaves the others alone: its loss
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy as np
 from lrcore import _backend
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateConfig, WeightAverage
+from lrcore.linear_model.monitor.base import Monitor
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig
@@ -49,9 +50,9 @@ def side_by_side(objective: Objective, updates: UpdateConfig) -> bool:
 
 def sweep(
     solver: Stochastic, problem: Problem, config: SolverConfig, rates: np.ndarray,
-    held_out: Problem | None,
+    monitors: Sequence[Monitor] = (),
 ) -> Sweep:  # fmt: skip
-    """Fit at each rate.
+    """Fit at each rate; judged by the held-out rows of `config`, if there are any.
 
     Raises
     ------
@@ -60,7 +61,10 @@ def sweep(
     """
     side = side_by_side(problem.objective, solver.updates_at(1.0, problem, config))
     one_pass = len(rates) > 1 and len(problem.targets) == 1 and side
-    found = (_in_one_pass if one_pass else _one_by_one)(solver, problem, config, rates, held_out)
+    fits = _in_one_pass if one_pass else _one_by_one
+    # The held-out rows are to judge by, not to stop by.
+    held_out, config = config.held_out, replace(config, held_out=None)
+    found = fits(solver, problem, config, rates, held_out, monitors)
     losses = found.losses
     if held_out is not None and found.of_rows is not None:
         with np.errstate(over="ignore"):
@@ -76,13 +80,13 @@ def sweep(
 
 def _one_by_one(
     solver: Stochastic, problem: Problem, config: SolverConfig, rates: np.ndarray,
-    held_out: Problem | None,
+    held_out: Problem | None, monitors: Sequence[Monitor],
 ) -> Sweep:  # fmt: skip
     results, losses = [], np.full(len(rates), np.inf)
     of_rows = None if held_out is None else np.full((len(rates), held_out.n_rows), np.inf)
     for k, rate in enumerate(rates):
         try:
-            result = replace(solver, lr=float(rate)).fit(problem, config)
+            result = replace(solver, lr=float(rate)).fit(problem, config, monitors)
         except FloatingPointError:
             results.append(FitResult(TrainedModel([], problem.objective), []))
             continue
@@ -96,10 +100,10 @@ def _one_by_one(
 
 def _in_one_pass(
     solver: Stochastic, problem: Problem, config: SolverConfig, rates: np.ndarray,
-    held_out: Problem | None,
+    held_out: Problem | None, monitors: Sequence[Monitor],
 ) -> Sweep:  # fmt: skip
     factors = tuple(map(float, rates))
-    whole = replace(solver, lr=1.0, lr_factors=factors).fit(problem, config)
+    whole = replace(solver, lr=1.0, lr_factors=factors).fit(problem, config, monitors)
     updates = whole.model.updates
     assert updates is not None
     assert whole.lane_curves is not None

@@ -6,10 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lrcore.linear_model.engine.epoch import Chunk, EpochLoss
 
 if TYPE_CHECKING:
-    from lrcore.linear_model.result import TrainedModel
+    from lrcore.linear_model.monitor.gradient_stats import LazyStats
+    from lrcore.linear_model.result import FitResult, TrainedModel
+
+#: Makes the statistics of the rows with these numbers, of all if they are None.
+MakeStats = Callable[["np.ndarray | None"], "LazyStats"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,13 @@ class Progress:
 
 class Monitor:
     """A monitor that does nothing: others override what concerns them."""
+
+    def begin(self, stats: MakeStats | None, scale_rate: Callable[[float], None] | None) -> None:
+        """A fit begins, whose statistics `stats` makes for some rows, for all if they are None, and
+        whose rates `scale_rate` multiplies; None where a solver has no such thing."""
+
+    def end(self, result: FitResult) -> None:
+        """The fit is done."""
 
     def before_epoch(self) -> None:
         """An epoch begins, or begins again."""

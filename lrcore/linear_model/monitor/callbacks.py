@@ -6,15 +6,25 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.engine.epoch import Chunk
-from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
+from lrcore.linear_model.monitor.base import (
+    CONTINUE,
+    STOP,
+    Decision,
+    MakeStats,
+    Monitor,
+    Progress,
+)
 from lrcore.linear_model.monitor.gradient_stats import LazyStats
 from lrcore.linear_model.monitor.history import History
+
+if TYPE_CHECKING:
+    from lrcore.linear_model.result import FitResult
 
 Callback = Callable[["Event"], Any]
 
@@ -164,33 +174,29 @@ class Hooks:
 class CallbackMonitor(Monitor):
     """Makes the events of a fit and hands them to its callback and hooks; writes its history.
 
-    The event of an epoch's last chunk waits for what is measured after the epoch. `stats` makes the
-    statistics of some rows, of all if None; `scale_rate` multiplies all rates, where there are any.
+    The event of an epoch's last chunk waits for what is measured after the epoch.
     """
 
     def __init__(
-        self,
-        callback: Callback | None,
-        max_iter: int,
-        hooks: Hooks | None = None,
-        stats: Callable[[np.ndarray | None], LazyStats] | None = None,
-        scale_rate: Callable[[float], None] | None = None,
+        self, callback: Callback | None, max_iter: int, hooks: Hooks | None = None
     ) -> None:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of an event, got {callback!r}")
         self._callback = callback
         self._max_iter = max_iter
-        self._make_stats = stats
-        self._start = time.perf_counter()
-        self._control = Control(scale_rate=scale_rate)
         self._hooks = Hooks() if hooks is None else hooks
+        self.begin(None, None)
+
+    def begin(self, stats: MakeStats | None, scale_rate: Callable[[float], None] | None) -> None:
+        self._start = time.perf_counter()
+        self._make_stats = stats
+        self._control = Control(scale_rate)
         self._at: dict[str, Any] = {}
         self._history = History()
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the callback has asked for the end of the fit."""
-        return self._control.stopped
+    def end(self, result: FitResult) -> None:
+        self._control.scale_rate = None
+        result.history = self._history.close()
 
     def before_epoch(self) -> None:
         self._hooks.begin_epoch()
@@ -202,7 +208,7 @@ class CallbackMonitor(Monitor):
         }  # fmt: skip
         if chunk.n_rows_done < chunk.n_rows:
             self._tell({}, chunk.rows)
-        return STOP if self.stopped else CONTINUE
+        return STOP if self._control.stopped else CONTINUE
 
     def after_epoch(self, progress: Progress) -> Decision:
         # The event of a chunk that cut the epoch short has been handed over already.
@@ -216,15 +222,10 @@ class CallbackMonitor(Monitor):
         )  # fmt: skip
         if whole and self._hooks.end_epoch(progress.model):
             self._control.stopped = True
-        return STOP if self.stopped else CONTINUE
+        return STOP if self._control.stopped else CONTINUE
 
     def after_roll_back(self, to_epoch: int) -> None:
         del self._history.records[to_epoch:]
-
-    def close(self) -> History:
-        """The fit is over: let go of it, and give its history."""
-        self._control.scale_rate = None
-        return self._history.close()
 
     @property
     def _seconds(self) -> float:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Protocol
 
 from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import Monitor, Progress
-from lrcore.linear_model.monitor.callbacks import Event, Hooks
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 
@@ -28,8 +27,10 @@ class SolverConfig:
     verbose: int = 0
     #: Whether to learn from a copy of X whose columns are divided by their largest magnitudes.
     scale_columns: bool = False
-    callback: Callable[[Event], Any] | None = None
-    hooks: Hooks | None = None
+    #: Rows to stop by.
+    held_out: Problem | None = None
+    #: The model of the last fit to begin with, for solvers that can.
+    start: TrainedModel | None = None
 
 
 class Solver(Protocol):
@@ -49,11 +50,9 @@ class Solver(Protocol):
         """
 
     def fit(
-        self, problem: Problem, config: SolverConfig, held_out: Problem | None,
-        start: TrainedModel | None,
-    ) -> FitResult:  # fmt: skip
-        """Minimise; `held_out` are rows to stop by, `start` is the model of the last fit to begin
-        with, for solvers that can."""
+        self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
+    ) -> FitResult:
+        """Minimise, telling the monitors, and others of the solver's own, of chunks and epochs."""
 
 
 class EpochLoop:

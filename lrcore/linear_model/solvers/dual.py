@@ -15,7 +15,7 @@ sign that has more are scaled down for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
@@ -36,7 +36,6 @@ from lrcore.linear_model.engine.epoch import CHUNK_ROWS, AfterChunk, Chunk, Epoc
 from lrcore.linear_model.engine.layout import ModelState
 from lrcore.linear_model.engine.reorder import ReorderedData
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
-from lrcore.linear_model.monitor.callbacks import CallbackMonitor
 from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EpochPrinter
 from lrcore.linear_model.problem import Problem
@@ -369,37 +368,40 @@ class Dual:
         return cls()
 
     def fit(
-        self, problem: Problem, config: SolverConfig, held_out: Problem | None = None,
-        start: TrainedModel | None = None,
-    ) -> FitResult:  # fmt: skip
+        self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
+    ) -> FitResult:
         """Epochs until every output's gap is at most `tol`, over the objective, or `max_iter` of
         them; see `lrcore.linear_model.solvers.base.Solver`."""
-        if held_out is not None:
+        if config.held_out is not None:
             raise ValueError(
                 "solver='dual' takes no eval_set: it stops by its duality gap, see tol; "
                 "solver='stochastic' stops by rows held out"
             )
         training = DualTraining(problem, config)
-        callback = CallbackMonitor(config.callback, config.max_iter, config.hooks)
         stopping = GapStopping(training, config.tol)
-        monitors: list[Monitor] = [callback, stopping]
+        own: list[Monitor] = []
         if config.verbose:
             gap = ", duality gap about {:.2g} of the objective".format
-            monitors.insert(0, EpochPrinter(lambda: gap(training.gap)))
+            own.append(EpochPrinter(lambda: gap(training.gap)))
+        monitors = [*own, *monitors, stopping]
+        for monitor in monitors:
+            monitor.begin(None, None)
         with EpochLoop(training.model, config.max_iter, monitors) as loop:
             while loop.goes_on:
                 order, after_chunk = training.next_order(), loop.begin_epoch()
                 loop.end_epoch(training.run_epoch(order, after_chunk))
         stopping.certify(loop.progress)
-        ended_early = loop.interrupted or callback.stopped
-        if config.tol is not None and stopping.gap > config.tol and not ended_early:
+        all_epochs = loop.progress.n_epochs == config.max_iter and not loop.progress.cut_short
+        if config.tol is not None and stopping.gap > config.tol and all_epochs:
             warn(
                 f"the duality gap is {stopping.gap:.2g} of the objective after "
                 f"max_iter={config.max_iter} epochs, above tol={config.tol:g}; raise max_iter, tol "
                 "or alpha, or scale X",
                 ConvergenceWarning,
             )
-        return FitResult(
-            training.finished(), loop.progress.losses, [], loop.interrupted, stopping.gap, lr=1.0,
-            history=callback.close(),
-        )  # fmt: skip
+        result = FitResult(
+            training.finished(), loop.progress.losses, [], loop.interrupted, stopping.gap, lr=1.0
+        )
+        for monitor in monitors:
+            monitor.end(result)
+        return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,7 +13,6 @@ from lrcore.linear_model.auto_lr import Rates, as_lr, find_lr
 from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress
-from lrcore.linear_model.monitor.callbacks import CallbackMonitor
 from lrcore.linear_model.monitor.diagnostics import RateDiagnostics
 from lrcore.linear_model.monitor.divergence import Checkpoints, DivergenceGuard, check_finite
 from lrcore.linear_model.monitor.gradient_stats import GradientStats
@@ -120,18 +120,17 @@ class Stochastic:
         )  # fmt: skip
 
     def updates_at(
-        self, lr: float | Schedule | None, problem: Problem, config: SolverConfig,
-        start: TrainedModel | None = None,
-    ) -> UpdateConfig:  # fmt: skip
+        self, lr: float | Schedule | None, problem: Problem, config: SolverConfig
+    ) -> UpdateConfig:
         """How weights are updated in a fit at the rate lr, None for the rule's own."""
         n_rows = problem.n_rows
         steps = -(-n_rows // self.batch_size) if self.batch_size > 1 else n_rows
-        return self.updates(self.rule_at(lr, steps, steps * config.max_iter), problem, start)
+        rule = self.rule_at(lr, steps, steps * config.max_iter)
+        return self.updates(rule, problem, config.start)
 
     def fit(
-        self, problem: Problem, config: SolverConfig, held_out: Problem | None = None,
-        start: TrainedModel | None = None,
-    ) -> FitResult:  # fmt: skip
+        self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
+    ) -> FitResult:
         """All epochs; see `lrcore.linear_model.solvers.base.Solver`.
 
         Raises
@@ -139,43 +138,45 @@ class Stochastic:
         DivergenceError
         """
         if isinstance(self.lr, np.ndarray):
-            return self._fit_at_each(self.lr, problem, config, held_out)
-        found = self._found_lr(problem, config, start)
+            return self._fit_at_each(self.lr, problem, config, monitors)
+        start = config.start
+        found = self._found_lr(problem, config)
         lr = found if isinstance(self.lr, str) else self.lr
-        updates = self.updates_at(lr, problem, config, start)
+        updates = self.updates_at(lr, problem, config)
         if start is not None:
             check_start(start, updates, problem, config)
-        training = StochasticTraining(problem, updates, config, start)
-        stopping = self._stopping(problem, config, held_out, training.plateau is not None)
+        training = StochasticTraining(problem, updates, config)
+        stopping = self._stopping(problem, config, training.plateau is not None)
         # A rate that was found is the best there is.
         warns = self.warns and found is None
-        monitors, callback = self._monitors(training, config, stopping, warns, start is None)
         lanes = LaneLosses(training.runner)
+        monitors = [*self._monitors(training, config, stopping, warns, monitors), lanes]
         runner, states = training.runner, training.states
-        with EpochLoop(training.model, config.max_iter, [*monitors, lanes]) as loop:
+        with EpochLoop(training.model, config.max_iter, monitors) as loop:
             while loop.goes_on:
                 order, after_chunk = training.next_order(), loop.begin_epoch()
                 loop.end_epoch(runner.run_epoch(states, training.problem, order, after_chunk))
         if not self.lr_factors:
             check_finite(runner, states)
-        return FitResult(
+        result = FitResult(
             training.finished(states),
             loop.progress.losses,
             loop.progress.measured,
             loop.interrupted,
             lane_curves=lanes.curves if self.lr_factors else None,
             lr=lr,
-            history=callback.close(),
             plateau=training.plateau,
         )
+        for monitor in monitors:
+            monitor.end(result)
+        return result
 
     def _monitors(
         self, training: StochasticTraining, config: SolverConfig, stopping: EarlyStopping | None,
-        warns: bool, fresh: bool,
-    ) -> tuple[list[Monitor], CallbackMonitor]:  # fmt: skip
+        warns: bool, others: Sequence[Monitor],
+    ) -> list[Monitor]:  # fmt: skip
         """Monitors in the order in which they see an epoch: whether it counts at all, what is
-        measured of it, then those who report it. The last one, given by itself too, has the
-        history."""
+        measured of it, then those who report it."""
         runner, states, null_loss = training.runner, training.states, training.problem.null_loss()
         stats = GradientStats(runner.objective, states, training.problem, config.n_threads)
         lr = LRController(runner, states, training.plateau)
@@ -190,17 +191,17 @@ class Stochastic:
             monitors.append(stopping)
         monitors += [lr, Checkpoints(guard)]
         if warns and not self.lr_factors and not runner.updates.rule.travels:
-            monitors.append(RateDiagnostics(runner, stats, null_loss, fresh))
-        callback = CallbackMonitor(
-            config.callback, config.max_iter, config.hooks, stats.of_rows, lr.scale
-        )
-        return [*monitors, callback], callback
+            monitors.append(RateDiagnostics(runner, stats, null_loss, config.start is None))
+        for each in others:
+            each.begin(stats.of_rows, lr.scale)
+        return [*monitors, *others]
 
     def _stopping(
-        self, problem: Problem, config: SolverConfig, held_out: Problem | None, feeds_plateau: bool
+        self, problem: Problem, config: SolverConfig, feeds_plateau: bool
     ) -> EarlyStopping | None:
         """What measures the model after each epoch: by held-out rows, if there are any, else by the
         objective, if `tol` or a Plateau goes by it."""
+        held_out = config.held_out
         if held_out is None and config.tol is None and not feeds_plateau:
             return None
         rows, name, measure = problem, "objective", TrainedModel.objective_value
@@ -214,22 +215,21 @@ class Stochastic:
             math.inf if only_measures else self.n_iter_no_change,
         )
 
-    def _found_lr(
-        self, problem: Problem, config: SolverConfig, start: TrainedModel | None
-    ) -> float | None:
+    def _found_lr(self, problem: Problem, config: SolverConfig) -> float | None:
         """The rate that "auto" finds; None where it does not look for one."""
         if not (isinstance(self.lr, str) and self.searches) or self.rule.travels:
             return None
-        if start is not None and self.previous_lr is not None:
+        if config.start is not None and self.previous_lr is not None:
             return self.previous_lr
         return find_lr(replace(self, recovers=False, warns=False), problem, config)
 
     def _fit_at_each(
-        self, rates: np.ndarray, problem: Problem, config: SolverConfig, held_out: Problem | None
-    ) -> FitResult:
+        self, rates: np.ndarray, problem: Problem, config: SolverConfig,
+        monitors: Sequence[Monitor],
+    ) -> FitResult:  # fmt: skip
         """The best of fits at several rates, by what they lose on held-out rows, else in the last
         epoch."""
-        found = sweep(self, problem, config, rates, held_out)
+        found = sweep(self, problem, config, rates, monitors)
         result = found.result_at(found.best)
         return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
 

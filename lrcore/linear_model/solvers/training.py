@@ -24,12 +24,9 @@ class StochasticTraining:
     Sparse rows are copied into an order that suits the cache, where that pays.
     """
 
-    def __init__(
-        self, problem: Problem, updates: UpdateConfig, config: SolverConfig,
-        start: TrainedModel | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, problem: Problem, updates: UpdateConfig, config: SolverConfig) -> None:
         self.objective = problem.objective
-        self._start = start
+        self._start = start = config.start
         self._shuffle = config.shuffle
         self.scale = scale_to_begin_with(config, problem.X, start)
         problem = problem.bundled(updates.n_targets(self.objective.loss))
