@@ -1,17 +1,32 @@
-"""A line of numbers in a line of text."""
+"""A chart of numbers in a single line of text."""
 
 from __future__ import annotations
 
 import numpy as np
 
-BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+#: Characters of rising height.
+LEVELS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 
 
-def of(values: np.ndarray) -> str:
-    """A bar for each value, from 0 to the highest of them.
+def bars(values: np.ndarray) -> str:
+    """A bar for each value, whose height is its share of the largest value.
 
-    >>> of(np.array([0.0, 0.5, 1.0]))
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Finite numbers >= 0.
+
+    Returns
+    -------
+    str
+        n characters; the lowest of the `LEVELS` for all values if all are 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bars(np.array([0.0, 0.5, 1.0]))
     '\u2581\u2585\u2588'
     """
     top = max(values.max(), np.finfo(np.float64).tiny)
-    return "".join(BARS[min(7, int(8 * (value / top)))] for value in values)
+    highest = len(LEVELS) - 1
+    return "".join(LEVELS[min(highest, int(len(LEVELS) * (value / top)))] for value in values)

@@ -1,4 +1,4 @@
-"""``python -m lrcore.cli``."""
+"""Run the command as ``python -m lrcore.cli``."""
 
 import sys
 

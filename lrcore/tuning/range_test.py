@@ -100,7 +100,7 @@ class RangeTest:
             shown = np.linspace(0, len(self.lrs) - 1, min(60, len(self.lrs))).astype(int)
             top = self.initial + 0.2 * abs(self.initial)
             height = np.minimum(self.smoothed[shown], top)
-            lines.append(sparkline.of(height - height.min()))
+            lines.append(sparkline.bars(height - height.min()))
         lines += [f"ended: {self.end}", ""]
         for name, rate in self.suggestions.items():
             lines.append(f"{name:<11} {self.reasons[name] if rate is None else f'{rate:.4g}'}")

@@ -1,0 +1,33 @@
+"""``lrcore evaluate``: measure a model on a data file with labels."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from lrcore.cli.metrics import measure
+from lrcore.cli.options import add_data_options, read_for_model, require_labels
+from lrcore.linear_model.persistence import load
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = commands.add_parser("evaluate", help="measure a model on labelled data")
+    parser.add_argument("model", metavar="MODEL")
+    add_data_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print the number of rows and the metrics, a line for each."""
+    model = load(args.model)
+    X, y = read_for_model(model, args)
+    y = require_labels(y, args)
+    result = {"rows": X.shape[0], **measure(model, X, y)}
+    if args.json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        shown = f"{value:,}" if name == "rows" else f"{value:.5f}"
+        print(f"{name.replace('_', ' '):<12} {shown}")

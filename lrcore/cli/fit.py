@@ -1,0 +1,121 @@
+"""``lrcore fit``: fit a model to a data file and write it to a model file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from lrcore._backend import threads
+from lrcore.cli.options import (
+    add_data_options,
+    add_model_options,
+    count,
+    learning_rate,
+    make_estimator,
+    read_labelled,
+)
+from lrcore.linear_model.monitor.callbacks import Event
+from lrcore.linear_model.persistence import save
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = commands.add_parser("fit", help="fit a model to a data file")
+    add_data_options(parser)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="MODEL", help="model file to write"
+    )
+    add_model_options(parser)
+    parser.add_argument(
+        "--lr",
+        type=learning_rate,
+        default="auto",
+        metavar="RATE|SPEC",
+        help="first rate, which falls linearly to 0; several with commas, of which the best "
+        "is taken; a schedule such as 'cosine(0.5, 95%%).warmup(5%%)'; or auto, which looks "
+        "for one (default: auto)",
+    )
+    parser.add_argument("--epochs", type=count, default=5)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Fit the model, save it, and print what was done."""
+    folder = os.path.dirname(args.output) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder for the model file")
+    start = time.perf_counter()
+    X, y, zero_based = read_labelled(args)
+    seconds_reading = time.perf_counter() - start
+    model = make_estimator(args).set_params(max_iter=args.epochs)
+    start = time.perf_counter()
+    with ProgressBar(X.shape[0] * args.epochs) as bar:
+        model.fit(X, y, callback=bar.update)
+    seconds_fitting = time.perf_counter() - start
+    save(model, args.output, extra={"zero_based": zero_based})
+    result = {
+        "model": args.output,
+        "rows": X.shape[0],
+        "features": X.shape[1],
+        "epochs": args.epochs,
+        "loss_curve": [float(v) for v in model.loss_curve_],
+        "seconds_reading": round(seconds_reading, 4),
+        "seconds_fitting": round(seconds_fitting, 4),
+        "rows_per_second": round(X.shape[0] * args.epochs / seconds_fitting),
+        "threads": threads.count(args.threads, X.nnz),
+    }
+    print(json.dumps(result) if args.json else report(result))
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as text for people."""
+    curve = [f"{loss:.5f}" for loss in result["loss_curve"]]
+    if len(curve) > 8:
+        curve[4:-3] = ["..."]
+    return (
+        f"read    {result['rows']:,} rows x {result['features']:,} features in "
+        f"{result['seconds_reading']:.2f} s\n"
+        f"fitted  {result['epochs']} epochs in {result['seconds_fitting']:.2f} s, "
+        f"{result['rows_per_second']:,.0f} rows/s, {result['threads']} thread(s)\n"
+        f"loss    {' '.join(curve)}  (each epoch, before each update)\n"
+        f"model   {result['model']}"
+    )
+
+
+class ProgressBar:
+    """A progress bar on stderr, if that is a terminal: epoch, rate, loss, rows per second.
+
+    Parameters
+    ----------
+    total : int
+        Rows of all epochs together.
+    """
+
+    def __init__(self, total: int) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=total,
+            unit=" rows",
+            unit_scale=True,
+            disable=not sys.stderr.isatty(),
+            file=sys.stderr,
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def update(self, event: Event) -> None:
+        """Show the state of the fit; given to ``fit`` as its callback."""
+        self._bar.set_description(f"epoch {event.epoch + 1}/{event.max_iter}", refresh=False)
+        self._bar.set_postfix(rate=f"{event.rate:.3g}", loss=f"{event.loss:.5f}", refresh=False)
+        self._bar.update(event.epoch * event.n_rows + event.rows - self._bar.n)

@@ -1,0 +1,62 @@
+"""``lrcore lr-find``: a learning rate range test on a data file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from lrcore.cli.options import (
+    add_data_options,
+    add_model_options,
+    count,
+    make_estimator,
+    nonnegative_number,
+    read_labelled,
+)
+from lrcore.tuning.range_test import lr_range_test
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = commands.add_parser("lr-find", help="learn while the rate rises, and suggest rates")
+    add_data_options(parser)
+    add_model_options(parser)
+    parser.add_argument("--lr-min", type=nonnegative_number, default=1e-5, help="the first rate")
+    parser.add_argument("--lr-max", type=nonnegative_number, default=1e3, help="the last rate")
+    parser.add_argument("--steps", type=count, default=100, help="rates in between")
+    parser.add_argument("--rows-per-step", type=count, help="default: one pass, but 32 to 8,192")
+    parser.add_argument("--seeds", type=count, default=3, help="sweeps")
+    parser.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg, .pdf)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Run the test; print the curve and the suggested rates, and draw them if asked to."""
+    model = make_estimator(args)
+    X, y, _ = read_labelled(args)
+    found = lr_range_test(
+        model,
+        X,
+        y,
+        lr_min=args.lr_min,
+        lr_max=args.lr_max,
+        n_steps=args.steps,
+        rows_per_step=args.rows_per_step,
+        n_seeds=args.seeds,
+        random_state=args.seed,
+    )
+    if args.plot:
+        found.plot().figure_.savefig(args.plot, dpi=150)
+    if not args.json:
+        print(found.table())
+        return
+    result = {
+        "suggestion": found.suggestion,
+        "suggestions": found.suggestions,
+        "reasons": found.reasons,
+        "end": found.end,
+        "lrs": found.lrs.tolist(),
+        "losses": found.smoothed.tolist(),
+    }
+    print(json.dumps(result))

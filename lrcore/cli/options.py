@@ -1,0 +1,189 @@
+"""Options that several subcommands share, the conversion of their values, and what they describe.
+
+Functions that convert the text of an option raise ArgumentTypeError or ValueError, which argparse
+reports together with the name of the option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+import numpy as np
+
+from lrcore import losses, schedules
+from lrcore.io import datafile
+from lrcore.linear_model import LinearClassifier, LinearRegressor
+from lrcore.rules import LINEAR_RULES
+
+#: Parameters of the losses for regression: the default of each, and the losses that have it.
+LOSS_PARAMETERS = {
+    "epsilon": (0.1, "huber and the insensitive losses"),
+    "quantile": (0.5, "quantile"),
+    "power": (1.5, "tweedie"),
+}
+
+
+def finite_number(text: str) -> float:
+    """A finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not finite")
+    return value
+
+
+def nonnegative_number(text: str) -> float:
+    """A finite number >= 0."""
+    value = finite_number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A number in [0, 1]."""
+    value = nonnegative_number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text} is above 1")
+    return value
+
+
+def count(text: str) -> int:
+    """An integer >= 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def schedule_spec(text: str) -> schedules.Schedule:
+    """A schedule from text such as ``cosine(0.1, 100).warmup(10)``."""
+    try:
+        return schedules.parse(text)
+    except schedules.SpecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def learning_rate(text: str) -> str | float | list[float] | schedules.Schedule:
+    """The value of ``--lr``: "auto", a rate, several rates with commas, or a schedule."""
+    if text == "auto":
+        return text
+    if "(" in text:
+        return schedule_spec(text)
+    rates = [nonnegative_number(each) for each in text.split(",")]
+    return rates if len(rates) > 1 else rates[0]
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the data file and how to read it, and ``--json``."""
+    parser.add_argument("data", metavar="DATA", help="svmlight text (also .gz, .bz2) or scipy .npz")
+    add_json_option(parser)
+    parser.add_argument(
+        "--zero-based",
+        action=argparse.BooleanOptionalAction,
+        help="whether svmlight indices start at 0 (default: if one is 0)",
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the parameters of an estimator, apart from its rate; see `make_estimator`."""
+    known = ", ".join(losses.LOSSES)
+    parser.add_argument(
+        "--loss", default="log_loss", choices=losses.LOSSES, metavar="LOSS", help=f"one of {known}"
+    )
+    parser.add_argument(
+        "--optimizer",
+        default="adagrad",
+        choices=[name.lower() for name in LINEAR_RULES],
+        help="update rule",
+    )
+    parser.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
+    parser.add_argument(
+        "--alpha", type=nonnegative_number, default=1e-6, help="weight of the penalty"
+    )
+    parser.add_argument("--l1-ratio", type=share, default=0.15, help="share of l1 in elasticnet")
+    for name, (default, whose) in LOSS_PARAMETERS.items():
+        parser.add_argument(f"--{name}", type=float, default=default, help=f"parameter of {whose}")
+    parser.add_argument("--batch-size", type=count, default=1, help="1: online updates")
+    parser.add_argument(
+        "--block-size",
+        type=count,
+        default=256,
+        help="rows, at most, whose predictions are computed together before the updates",
+    )
+    parser.add_argument("--no-intercept", action="store_true")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the shuffling")
+    parser.add_argument("--threads", type=count, help="default: what the machine grants")
+    parser.add_argument("--float64", action="store_true", help="instead of float32")
+
+
+def make_estimator(args: argparse.Namespace) -> LinearClassifier | LinearRegressor:
+    """The estimator that the options of `add_model_options` describe."""
+    classifies = losses.LOSSES[args.loss].classifies
+    cls = LinearClassifier if classifies else LinearRegressor
+    loss_parameters = {} if classifies else {name: getattr(args, name) for name in LOSS_PARAMETERS}
+    return cls(
+        **loss_parameters,
+        loss=args.loss,
+        optimizer=args.optimizer,
+        lr=getattr(args, "lr", "auto"),
+        penalty=None if args.penalty == "none" else args.penalty,
+        alpha=args.alpha,
+        l1_ratio=args.l1_ratio,
+        fit_intercept=not args.no_intercept,
+        batch_size=args.batch_size,
+        block_size=args.block_size,
+        random_state=args.seed,
+        n_threads=args.threads,
+    )
+
+
+def read_labelled(args: argparse.Namespace) -> tuple[Any, np.ndarray, bool]:
+    """Read the data file to learn from.
+
+    Returns
+    -------
+    X : CSR matrix
+    y : ndarray of shape (n_rows,)
+    zero_based : bool
+        Whether the indices of the file start at 0.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be used, or has no labels.
+    """
+    dtype = np.float64 if args.float64 else np.float32
+    X, y, zero_based = datafile.read(args.data, zero_based=args.zero_based, dtype=dtype)
+    return X, require_labels(y, args), zero_based
+
+
+def read_for_model(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarray | None]:
+    """Read the data file for a fitted model: with its number of features, in its dtype.
+
+    Unless an option says otherwise, indices start where they did in the file that the model was
+    fitted on.
+    """
+    zero_based = args.zero_based
+    if zero_based is None:
+        zero_based = model.extra_.get("zero_based")
+    X, y, _ = datafile.read(
+        args.data,
+        n_features=model.n_features_in_,
+        zero_based=zero_based,
+        dtype=model.coef_.dtype,
+    )
+    return X, y
+
+
+def require_labels(y: np.ndarray | None, args: argparse.Namespace) -> np.ndarray:
+    """The labels of the data file; raises DataError if it has none."""
+    if y is None:
+        raise datafile.DataError(f"{args.data}: no labels; put them in an array named y")
+    return y

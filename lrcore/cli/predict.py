@@ -1,0 +1,50 @@
+"""``lrcore predict``: print the predictions of a model for a data file, a line for each row."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+from lrcore.cli.options import add_data_options, read_for_model
+from lrcore.linear_model.persistence import load
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = commands.add_parser("predict", help="print a prediction for each row")
+    parser.add_argument("model", metavar="MODEL")
+    add_data_options(parser)
+    parser.add_argument("--proba", action="store_true", help="probabilities of all classes")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print the predictions, or the probabilities of all classes."""
+    model = load(args.model)
+    if args.proba and not hasattr(model, "predict_proba"):
+        parser.error("--proba needs a model fitted with --loss log_loss or modified_huber")
+    X, _ = read_for_model(model, args)
+    predicted = model.predict_proba(X) if args.proba else model.predict(X)
+    if not args.json:
+        sys.stdout.write("\n".join(lines_of(predicted)) + "\n")
+        return
+    result: dict[str, Any] = {"predictions": predicted.tolist()}
+    if args.proba:
+        result["classes"] = model.classes_.tolist()
+    print(json.dumps(result))
+
+
+def lines_of(predicted: np.ndarray) -> list[str]:
+    """A line of text for each row: its prediction, or its probabilities side by side.
+
+    >>> lines_of(np.array([0.25, 1e-7])), lines_of(np.array([[0.25, 0.75]]))
+    (['0.25', '1e-07'], ['0.25 0.75'])
+    """
+    if predicted.ndim == 2:
+        return [" ".join(f"{p:.6g}" for p in row) for row in predicted]
+    values = predicted.tolist()
+    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]

@@ -1,0 +1,68 @@
+"""``lrcore schedule``: print and draw a learning rate schedule."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+
+from lrcore._utils import sparkline
+from lrcore.cli.options import add_json_option, count, schedule_spec
+from lrcore.schedules import Schedule
+
+#: Rates in the printed table, and bars below it.
+TABLE_ROWS, BARS = 11, 60
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand and its options."""
+    parser = commands.add_parser("schedule", help="print and draw a learning rate schedule")
+    parser.add_argument(
+        "spec",
+        metavar="SPEC",
+        type=schedule_spec,
+        help="such as 'cosine(1e-3, steps=1000).warmup(100)'",
+    )
+    parser.add_argument(
+        "--steps", type=count, help="length of the run (default: until the rate stays the same)"
+    )
+    parser.add_argument("--steps-per-epoch", type=count, help="number of steps in one epoch (1ep)")
+    parser.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg, .pdf)")
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print the rates at some steps, and draw the schedule if asked to."""
+    schedule = resolved(args, parser)
+    last = args.steps or max(1, schedule.span - 1)
+    steps = np.unique(np.linspace(0, last, TABLE_ROWS).round().astype(np.int64))
+    rates = schedule(steps)
+    if args.plot:
+        schedule.plot(last + 1).figure_.savefig(args.plot, dpi=150)
+    if args.json:
+        plain = {"schedule": schedule.to_dict(), "steps": steps.tolist(), "rates": rates.tolist()}
+        print(json.dumps(plain))
+        return
+    width = max(4, len(f"{last:,}"))
+    print(f"{'step':>{width}}  rate")
+    for step, rate in zip(steps, rates):
+        print(f"{step:>{width},}  {rate:.6g}")
+    print(sparkline.bars(schedule(np.linspace(0, last, BARS).astype(np.int64))))
+
+
+def resolved(args: argparse.Namespace, parser: argparse.ArgumentParser) -> Schedule:
+    """The schedule with all lengths in steps; an error names the option that is missing."""
+    for unit, given, option in (
+        ("ep'", args.steps_per_epoch, "--steps-per-epoch"),
+        ("%'", args.steps, "--steps"),
+    ):
+        relative = [length for length in args.spec.unresolved if length.endswith(unit)]
+        if relative and given is None:
+            parser.error(f"{relative[0]} needs {option}")
+    schedule: Schedule = args.spec.resolve(
+        steps_per_epoch=args.steps_per_epoch, total_steps=args.steps
+    )
+    return schedule

@@ -1,0 +1,70 @@
+import json
+
+import numpy as np
+from files import svmlight
+
+import lrcore
+
+from .conftest import TARGET, X
+
+
+def test_prints_what_was_read_and_fitted(data, tmp_path, output_of):
+    path = str(tmp_path / "m.lrcore")
+    out = output_of("fit", data, "-o", path, "--epochs", "20", "--alpha", "1e-3")
+    assert "read    300 rows x 30 features in " in out
+    assert "fitted  20 epochs in " in out
+    assert out.endswith(f"model   {path}\n")
+    losses = next(line for line in out.splitlines() if line.startswith("loss")).split("  (")[0]
+    assert losses.split()[5] == "..."
+    assert len(losses.split()) == 1 + 4 + 1 + 3
+    curve = lrcore.LinearClassifier(alpha=1e-3, max_iter=20, random_state=0)
+    curve = curve.fit(X, np.loadtxt(data, usecols=0)).loss_curve_
+    assert losses.split()[1] == f"{curve[0]:.5f}"
+
+
+def test_json_has_the_same_figures(data, tmp_path, output_of):
+    path = str(tmp_path / "m.lrcore")
+    result = json.loads(output_of("fit", data, "-o", path, "--json"))
+    assert (result["rows"], result["features"], result["epochs"]) == (300, 30, 5)
+    assert len(result["loss_curve"]) == 5
+    assert result["model"] == path
+
+
+def test_options_reach_the_model(data, tmp_path, output_of):
+    path = str(tmp_path / "m.lrcore")
+    output_of(
+        "fit", data, "-o", path, "--loss", "hinge", "--optimizer", "sgd", "--penalty", "none",
+        "--no-intercept", "--float64", "--lr", "cosine(0.5, 90%).warmup(10%)", "--epochs", "2",
+        "--seed", "7", "--batch-size", "3",
+    )  # fmt: skip
+    model = lrcore.load(path)
+    assert model.lr == lrcore.schedules.parse("cosine(0.5, 90%).warmup(10%)")
+    assert (model.loss, model.penalty, model.max_iter) == ("hinge", None, 2)
+    assert (model.random_state, model.batch_size) == (7, 3)
+    assert model.coef_.dtype == np.float64
+    assert not model.intercept_.any()
+
+
+def test_regression(tmp_path, output_of):
+    data, path = tmp_path / "r.svm", str(tmp_path / "r.lrcore")
+    data.write_text(svmlight(X, TARGET.tolist()))
+    words = ("--loss", "huber", "--epsilon", "2.5", "--epochs", "30")
+    output_of("fit", str(data), "-o", path, *words)
+    assert isinstance(model := lrcore.load(path), lrcore.LinearRegressor)
+    assert model.epsilon == 2.5
+    assert json.loads(output_of("evaluate", path, str(data), "--json"))["r2"] > 0.9
+
+
+def test_bad_data_is_refused_and_nothing_is_written(data, tmp_path, error_of):
+    bad, new = tmp_path / "bad.svm", str(tmp_path / "new.lrcore")
+    bad.write_text("1 1:0.5\n-1 2:x\n")
+    assert f"{bad}:2: the value must be" in error_of("fit", str(bad), "-o", new)
+    bad.write_text("")
+    assert "no rows" in error_of("fit", str(bad), "-o", new)
+    bad.write_text("1 1:1\n1 2:1\n")
+    assert "y has 1 class" in error_of("fit", str(bad), "-o", new)
+    assert "No such file" in error_of("fit", str(tmp_path / "no.svm"), "-o", new)
+    assert "no such folder" in error_of("fit", data, "-o", str(tmp_path / "no" / "m"))
+    words = ("--loss", "squared_error", "--optimizer", "sgd", "--lr", "1e30")
+    assert "diverged by step" in error_of("fit", data, "-o", new, *words)
+    assert not (tmp_path / "new.lrcore").exists()

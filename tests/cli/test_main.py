@@ -1,0 +1,87 @@
+"""The whole command: wrong usage, exit status, running as a process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import lrcore
+from lrcore.cli import main as cli
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fit"],
+        ["fit", "DATA"],
+        ["frobnicate"],
+        ["fit", "DATA", "-o", "M", "--alpha", "-1"],
+        ["fit", "DATA", "-o", "M", "--lr", "nan"],
+        ["fit", "DATA", "-o", "M", "--epochs", "0"],
+        ["fit", "DATA", "-o", "M", "--optimizer", "adamm"],
+        ["fit", "DATA", "-o", "M", "--l1-ratio", "1.5"],
+        ["fit", "DATA", "-o", "M", "--lr", "cosine(0.1)"],
+        ["schedule"],
+        ["schedule", "cosine(0.1, stepz=5)"],
+        ["schedule", "cosine(0.1, 5)", "--steps", "0"],
+        ["schedule", "cosine(0.1, 5ep)"],
+        ["schedule", "cosine(0.1, 5%)"],
+    ],
+)
+def test_wrong_usage_is_status_2(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    assert "usage: lrcore" in capsys.readouterr().err
+
+
+def test_version_and_help(capsys):
+    for words, text in ((["--version"], f"lrcore {lrcore.__version__}\n"), (["--help"], "demo")):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(words)
+        assert stop.value.code == 0
+        assert text in capsys.readouterr().out
+
+
+def raises(error):
+    def run(args, parser):
+        raise error
+
+    return run
+
+
+def test_ctrl_c_is_status_130(monkeypatch, capsys):
+    monkeypatch.setattr(cli.evaluate, "run", raises(KeyboardInterrupt()))
+    assert cli.main(["evaluate", "MODEL", "DATA"]) == 130
+    assert capsys.readouterr().err == "lrcore: stopped; nothing was written\n"
+
+
+def test_errors_of_the_program_itself_are_not_hidden(monkeypatch):
+    monkeypatch.setattr(cli.evaluate, "run", raises(RuntimeError("a defect")))
+    with pytest.raises(RuntimeError, match="a defect"):
+        cli.main(["evaluate", "MODEL", "DATA"])
+
+
+def run_process(*words, **options):
+    command = [sys.executable, "-m", "lrcore.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_as_a_process_without_a_terminal(data, tmp_path):
+    done = run_process("fit", data, "-o", str(tmp_path / "m"))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    done = run_process("fit", str(tmp_path / "no"), "-o", "m")
+    assert done.returncode == 1
+    assert done.stderr.startswith("lrcore: error: ")
+
+
+def test_a_closed_pipe_is_status_1_without_a_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-u", "-m", "lrcore.cli", "schedule", "constant(1)"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
