@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from lrcore._utils import validation
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 
-
-def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
-    """Raise unless value is a finite number in [least, most]."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (math.isfinite(value) and least <= value <= most):
-        upper = f" and <= {most:g}" if most < math.inf else ""
-        raise ValueError(f"{name} must be finite, >= {least:g}{upper}, got {value!r}")
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise unless value is an integer >= 1."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be >= 1, got {value!r}")
+check_number, check_count = validation.check_number, validation.check_integer
 
 
 def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:

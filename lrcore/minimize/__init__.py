@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lrcore._backend import threads
+from lrcore._utils.validation import check_integer, check_seed
 from lrcore.minimize import outcome, stochastic
 from lrcore.minimize.arguments import (
     Options,
     check_averaging,
-    check_count,
     check_rule,
     check_start,
     gradient_tolerance,
@@ -22,7 +22,6 @@ from lrcore.minimize.descent import descend
 from lrcore.minimize.objective import Objective
 from lrcore.minimize.polish import polish as polished
 from lrcore.minimize.stepper import Stepper
-from lrcore.optim.options import check_seed
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau
 
@@ -255,10 +254,10 @@ def minimize_stochastic(
     (array([ 1. , -2. ,  0.5]), 320)
     """
     args = args if isinstance(args, tuple) else (args,)
-    check_count("n", n, 1)
-    check_count("batch_size", batch_size, 1)
-    check_count("epochs", epochs, 0)
-    check_seed(seed)
+    check_integer("n", n)
+    check_integer("batch_size", batch_size)
+    check_integer("epochs", epochs, least=0)
+    check_seed("seed", seed)
     threads.check(n_threads)
     check_averaging(averaging)
     x = check_start(x0)

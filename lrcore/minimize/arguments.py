@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from lrcore._backend import threads
+from lrcore._utils.validation import check_integer, check_nonnegative
 from lrcore.minimize.box import Box
 from lrcore.optim.options import check_ema
 from lrcore.rules import Rule
-from lrcore.schedules import check_rate
 
 #: How gradients are approximated where there is no jac.
 DIFFERENCES = ("2-point", "3-point", "cs")
@@ -38,9 +38,9 @@ class Options:
     polish: str | None = None
 
     def __post_init__(self) -> None:
-        check_count("maxiter", self.maxiter, 0)
+        check_integer("maxiter", self.maxiter, least=0)
         for name in ("gtol", "ftol", "xtol"):
-            check_rate(name, getattr(self, name))
+            check_nonnegative(name, getattr(self, name))
         threads.check(self.n_threads)
         if self.line_search not in (None, "armijo"):
             raise ValueError(f"line_search must be None or 'armijo', got {self.line_search!r}")
@@ -60,14 +60,6 @@ def check_averaging(averaging: float | str | None) -> None:
         check_ema(averaging)
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("ema", "averaging", 1)) from None
-
-
-def check_count(name: str, value: object, least: int) -> None:
-    """Raise unless value is an integer that is large enough."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be >= {least}, got {value}")
 
 
 def check_rule(
@@ -147,7 +139,7 @@ def warn_of_unused(rule: Rule, hess: Any, hessp: Any, unknown: Mapping[str, Any]
 def gradient_tolerance(gtol: float | None, tol: float | None) -> float:
     """gtol, or else tol, or else what scipy's methods have."""
     if tol is not None:
-        check_rate("tol", tol)
+        check_nonnegative("tol", tol)
     for value in (gtol, tol):
         if value is not None:
             return value

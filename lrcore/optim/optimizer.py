@@ -13,11 +13,11 @@ from lrcore import rules, schedules
 from lrcore._backend import threads
 from lrcore._utils import archive, numerics
 from lrcore._utils.archive import ArchiveError
+from lrcore._utils.validation import check_seed
 from lrcore.optim.options import (
     check_adjustments,
     check_ema,
     check_saved,
-    check_seed,
     check_travel,
     kept_share,
 )
@@ -104,7 +104,7 @@ class Optimizer:
                 f"{type(rule).__name__} keeps an average by itself, which `averages` gives: leave "
                 f"out ema={ema!r}"
             )
-        check_seed(seed)
+        check_seed("seed", seed)
         if state_dtype not in (None, "bfloat16"):
             raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
         self._params = Parameters(params)

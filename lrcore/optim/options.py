@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 
 from lrcore._utils.arrays import view_of
+from lrcore._utils.validation import (
+    check_fraction,
+    check_nonnegative,
+    check_number,
+    check_positive,
+    check_seed,
+)
 from lrcore.rules import Rule, Travel
-from lrcore.schedules import check_rate
 
 #: Of polynomial averages (Shamir and Zhang 2013): weights grow as its power of the step.
 DECAY = 8.0
-
-
-def check_seed(seed: int) -> None:
-    """Raise unless seed is an integer that 64 bits hold."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed must be an integer, got {seed!r}")
-    if not 0 <= seed < 1 << 63:
-        raise ValueError(f"seed must be in 0 to 2**63 - 1, got {seed}")
 
 
 def check_ema(ema: float | str | None) -> None:
@@ -30,9 +28,7 @@ def check_ema(ema: float | str | None) -> None:
         return
     if isinstance(ema, str):
         raise ValueError(f"ema must be a number in [0, 1), 'polyak' or 'polynomial', got {ema!r}")
-    check_rate("ema", ema)
-    if ema >= 1:
-        raise ValueError(f"ema must be in [0, 1), got {ema!r}")
+    check_fraction("ema", ema)
 
 
 def check_saved(
@@ -50,7 +46,7 @@ def check_saved(
             f"state is of state_dtype={saved['state_dtype']!r}, and this Optimizer of "
             f"{state_dtype!r}; give it the same"
         )
-    check_seed(saved["seed"])
+    check_seed("seed", saved["seed"])
     for key in ("t", "skipped"):
         if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
             raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
@@ -68,7 +64,7 @@ def check_travel(saved: Any) -> Travel:
     if not isinstance(saved, (list, tuple)) or len(saved) != 2:
         raise TypeError(f"state['travel'] must be two numbers, got {saved!r}")
     for value in saved:
-        check_rate("state['travel']", value)
+        check_nonnegative("state['travel']", value)
     return Travel(float(saved[0]), float(saved[1]))
 
 
@@ -85,13 +81,8 @@ def check_adjustments(
     grad_scale: float, clip_value: float | None, clip_norm: float | None
 ) -> tuple[float, float]:
     """Scale and limit, checked."""
-    if isinstance(grad_scale, bool) or not isinstance(grad_scale, (int, float, np.number)):
-        raise TypeError(f"grad_scale must be a number, got {grad_scale!r}")
-    if not math.isfinite(grad_scale):
-        raise ValueError(f"grad_scale must be finite, got {grad_scale!r}")
+    check_number("grad_scale", grad_scale)
     for name, value in (("clip_value", clip_value), ("clip_norm", clip_norm)):
         if value is not None:
-            check_rate(name, value)
-            if value == 0:
-                raise ValueError(f"{name} must be > 0, got {value!r}; leave it out for no clipping")
+            check_positive(name, value, "leave it out for no clipping")
     return float(grad_scale), math.inf if clip_value is None else float(clip_value)

@@ -18,6 +18,7 @@ steps; ``fit`` of the linear models calls it. ``"5%"`` is always of the whole ru
 Warmup(after=Cosine(lr=0.1, steps=950, end=0.0), steps=50)
 """
 
+from lrcore._utils.validation import check_nonnegative as check_rate
 from lrcore.schedules import interop
 from lrcore.schedules.base import (
     Clip,
@@ -42,7 +43,7 @@ from lrcore.schedules.decays import (
     Polynomial,
     Step,
 )
-from lrcore.schedules.fields import Length, check_rate, check_steps
+from lrcore.schedules.fields import Length, check_steps
 from lrcore.schedules.plateau import Plateau
 from lrcore.schedules.registry import SCHEDULES, as_schedule, from_dict, from_json
 from lrcore.schedules.spec import SpecError, parse

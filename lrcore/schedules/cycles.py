@@ -8,23 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from lrcore._utils.numerics import Floats
+from lrcore._utils.validation import check_choice, check_share
 from lrcore.schedules.base import LAST_STEP, Schedule
 from lrcore.schedules.decays import half_cosine, powers
 from lrcore.schedules.fields import Length, in_steps
 
 MODES = ("triangular", "triangular2", "exp_range")
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless value is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def check_share(name: str, value: float) -> None:
-    """Raise ValueError if value, a rate, is above 1."""
-    if value > 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
 
 
 def check_within(name: str, part: Length, whole: Length) -> None:

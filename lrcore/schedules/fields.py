@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._utils.validation import check_flag, check_integer, check_nonnegative
+
 #: Steps, ``"10ep"`` (epochs) or ``"5%"`` (of the run).
 Length = int | str
 
@@ -19,27 +21,16 @@ LONGEST = 2**53
 _RELATIVE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(ep|%)")
 
 
-def check_rate(name: str, value: float) -> None:
-    """Raise unless value is a finite number >= 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
-
-
 def check_steps(name: str, value: int, least: int = 1) -> None:
-    """Raise unless value is an integer from least to 2**53."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer number of steps, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be >= {least}, got {value!r}")
+    """Raise unless the value is an integer number of steps from least to 2**53."""
+    check_integer(name, value, least)
     if value > LONGEST:
         raise ValueError(f"{name} must be <= 2**53, got {value!r}")
 
 
 def as_rate(name: str, value: Any) -> float:
     """The rate as a float >= 0 (a plain one: its repr evaluates)."""
-    check_rate(name, value)
+    check_nonnegative(name, value)
     return float(value) + 0.0  # no -0.0
 
 
@@ -65,9 +56,8 @@ def as_length(name: str, value: Any, least: int = 1) -> Length:
 
 
 def as_flag(name: str, value: Any) -> bool:
-    """The value, if it is a boolean."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+    """The value as a bool of Python, if it is True or False."""
+    check_flag(name, value)
     return bool(value)
 
 

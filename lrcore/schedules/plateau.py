@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrcore._utils.numerics import Floats
+from lrcore._utils.validation import check_fraction, check_is_number, check_share
 from lrcore.schedules.base import Scale, Schedule
 from lrcore.schedules.fields import as_count, as_rate, check_steps
 
@@ -98,6 +99,8 @@ class Plateau:
             raise TypeError(f"schedule must be a schedule such as Constant(0.1), got {schedule!r}")
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+        check_fraction("factor", factor)
+        check_share("floor", floor)
         check_steps("cooldown", cooldown, least=0)
         self.schedule = schedule
         self.factor = as_rate("factor", factor)
@@ -106,10 +109,6 @@ class Plateau:
         self.rtol, self.atol = as_rate("rtol", rtol), as_rate("atol", atol)
         self.cooldown = int(cooldown)
         self.floor = as_rate("floor", floor)
-        if self.factor >= 1:
-            raise ValueError(f"factor must be in [0, 1), got {factor!r}")
-        if self.floor > 1:
-            raise ValueError(f"floor must be in [0, 1], got {floor!r}")
         self.reset()
 
     def __repr__(self) -> str:
@@ -162,8 +161,7 @@ class Plateau:
         metric : float
             Such as a held-out loss. NaN counts as bad.
         """
-        if isinstance(metric, bool) or not isinstance(metric, (int, float, np.number)):
-            raise TypeError(f"metric must be a number, got {metric!r}")
+        check_is_number("metric", metric)
         metric = float(metric)
         self.checks += 1
         if self._better(metric):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from lrcore._utils.validation import check_nonnegative
 from lrcore.schedules.base import (
     VERSION,
     Clip,
@@ -31,7 +32,6 @@ from lrcore.schedules.decays import (
     Polynomial,
     Step,
 )
-from lrcore.schedules.fields import check_rate
 from lrcore.schedules.plateau import OPTIONS, Plateau
 
 #: What a file may hold.
@@ -112,5 +112,5 @@ def as_schedule(lr: float | Schedule | Plateau | Callable[[int], float]) -> Sche
         )
     if callable(lr):
         return Custom(lr)
-    check_rate("lr", lr)
+    check_nonnegative("lr", lr)
     return Constant(lr)

@@ -16,8 +16,8 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from lrcore._utils import plotting, sparkline
 from lrcore._utils.numerics import Floats
+from lrcore._utils.validation import check_integer, check_number
 from lrcore.linear_model import LinearClassifier
-from lrcore.linear_model.arguments import check_count, check_number
 from lrcore.linear_model.base import LinearModel
 from lrcore.tuning import rate_curve
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
@@ -214,9 +214,7 @@ def lr_range_test(
     True
     """
     check_range(lr_min, lr_max)
-    check_count("n_steps", n_steps)
-    if n_steps < rate_curve.POINTS:
-        raise ValueError(f"n_steps must be >= {rate_curve.POINTS}, got {n_steps!r}")
+    check_integer("n_steps", n_steps, least=rate_curve.POINTS)
     if smoothing is None:
         smoothing = math.exp(-math.log(lr_max / lr_min) / (n_steps - 1) / REACH)
     check_number("smoothing", smoothing, 0, 1)
@@ -227,7 +225,7 @@ def lr_range_test(
         raise ValueError("stop_factor must be > 1, got 1; 2 is a common choice")
     for name, count in (("rows_per_step", rows_per_step), ("n_seeds", n_seeds)):
         if count is not None:
-            check_count(name, count)
+            check_integer(name, count)
     random = check_random_state(random_state)
     # Sweeps one after another, as each has an order of all rows.
     steps: Iterator[Callable[[float], Any]]

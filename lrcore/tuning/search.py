@@ -15,10 +15,9 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, check_cv
 from sklearn.utils import check_random_state
 
-from lrcore.linear_model.arguments import check_count
+from lrcore._utils.validation import check_choice, check_flag, check_integer
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.monitor.diagnostics import RateWarning
-from lrcore.rules.base import check_flag
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
 METHODS = ("grid", "random", "halving", "bayes")
@@ -148,11 +147,8 @@ def lr_search(
     """
     check_has_rate("model", model)
     checked_data(model, X, y)
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    check_count("n_points", n_points)
-    if n_points < 2:
-        raise ValueError(f"n_points must be >= 2, got {n_points!r}")
+    check_choice("method", method, METHODS)
+    check_integer("n_points", n_points, least=2)
     check_range(lr_min, lr_max)
     check_flag("refit", refit)
     random = check_random_state(random_state)

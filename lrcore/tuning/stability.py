@@ -17,11 +17,11 @@ from scipy.stats import chi2
 from sklearn.utils import check_random_state
 
 from lrcore._utils.numerics import Floats
-from lrcore.linear_model.arguments import check_count, check_number, check_weight
+from lrcore._utils.validation import check_flag, check_integer, check_not_zero, check_number
+from lrcore.linear_model.arguments import check_weight
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
 from lrcore.losses import ALL, Loss
 from lrcore.rules import SGD, Rule
-from lrcore.rules.base import check_flag
 from lrcore.schedules import Schedule
 
 #: Random vectors that are iterated together, and how likely they are to miss the top eigenvector.
@@ -111,8 +111,7 @@ def max_stable_lr(rule: Rule, L: float) -> float:
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be a rule such as lrcore.SGD(), got {rule!r}")
     check_number("L", L, 0)
-    if L == 0:
-        raise ValueError("L must be > 0, got 0; where nothing is curved every rate is stable")
+    check_not_zero("L", L, "where nothing is curved every rate is stable")
     if not isinstance(rule, SGD):
         raise ValueError(
             f"rule must be lrcore.SGD, got {type(rule).__name__}, whose steps do not grow with the "
@@ -160,7 +159,7 @@ def check_stable(rule: Rule, L: float, steps: int | None = None) -> None:
     limit = max_stable_lr(rule, L)
     if steps is None:
         steps = rule.lr.span if isinstance(rule.lr, Schedule) else 1
-    check_count("steps", steps)
+    check_integer("steps", steps)
     t = np.unique(np.linspace(0, int(steps) - 1, min(int(steps), STEPS)).astype(np.int64))
     rates = rule.rates(t)
     highest = int(rates.argmax())
@@ -253,8 +252,7 @@ def estimate_lipschitz(
     curvature = _curvature(loss)
     check_number("alpha", alpha, 0)
     check_number("margin", margin, 0)
-    if margin == 0:
-        raise ValueError("margin must be > 0, got 0; 0.05 is a common choice")
+    check_not_zero("margin", margin, "0.05 is a common choice")
     check_flag("fit_intercept", fit_intercept)
     random = check_random_state(random_state)
     rows = as_design_matrix(X)

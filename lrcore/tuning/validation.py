@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._utils.validation import check_not_zero, check_number
 from lrcore.linear_model import LinearRegressor
-from lrcore.linear_model.arguments import check_labels, check_lengths, check_number, check_targets
+from lrcore.linear_model.arguments import check_labels, check_lengths, check_targets
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
 
@@ -43,8 +44,7 @@ def checked_data(model: LinearModel, X: Any, y: Any) -> tuple[DesignMatrix, np.n
 def check_range(lr_min: Any, lr_max: Any) -> None:
     """Raise unless these are rates, rising, above 0."""
     check_number("lr_min", lr_min, 0)
-    if lr_min == 0:
-        raise ValueError("lr_min must be > 0, got 0; rates are spread by factors")
+    check_not_zero("lr_min", lr_min, "rates are spread by factors")
     check_number("lr_max", lr_max, 0)
     if lr_max <= lr_min:
         raise ValueError(f"lr_max must be > lr_min = {lr_min!r}, got {lr_max!r}")
