@@ -1,1 +1,1 @@
-"""Files of data."""
+"""Data files: svmlight text and scipy's ``.npz``, see `lrcore.io.datafile`."""

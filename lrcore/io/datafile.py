@@ -1,4 +1,8 @@
-"""Data files: svmlight text (plain, .gz, .bz2) and scipy's .npz, with errors that name the line."""
+"""Read data files: svmlight text (plain, .gz, .bz2) and scipy's .npz.
+
+scikit-learn parses the svmlight text. Its errors do not say where the text is wrong, so after an
+error the file is read once more, line by line, to name the first line that is not valid.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.datasets import load_svmlight_file
 
+#: How a file is opened, by its suffix; others are opened as they are.
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
@@ -29,32 +34,48 @@ def read(
     zero_based: bool | None = None,
     dtype: Any = np.float32,
 ) -> tuple[Any, np.ndarray | None, bool]:
-    """Read rows and labels.
+    """Read the rows and labels of a data file.
 
     Parameters
     ----------
-    path : path
-        svmlight text, or an ``.npz``: ``scipy.sparse.save_npz``'s, which has no labels, or one
-        with the same arrays and ``y`` beside them.
+    path : str or path
+        A file of svmlight text, or an ``.npz`` file: one that ``scipy.sparse.save_npz`` wrote,
+        which has no labels, or one with the same arrays and an array ``y`` of labels.
     n_features : int, optional
-        Columns to expect; more in the file is an error.
+        Number of columns of X. By default as many as the file needs; a file that needs more than
+        the given number is an error.
     zero_based : bool, optional
-        Whether svmlight indices start at 0; by default they do if one is 0.
+        Whether svmlight indices start at 0. By default they do if one of them is 0.
     dtype : float32 or float64
+        Of the values of X.
 
     Returns
     -------
-    X : CSR matrix
-    y : ndarray or None
+    X : csr_matrix of shape (n_rows, n_features)
+    y : ndarray of shape (n_rows,), float64, or None
+        Labels; None if the file has none. Those of an ``.npz`` file keep their dtype.
     zero_based : bool
-        What was found.
+        Whether the indices of the file start at 0; True for an ``.npz`` file.
 
     Raises
     ------
     DataError
-        If the file is empty, malformed or too wide.
+        If the file is empty, malformed or has too many features.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "data.svm")
+    >>> with open(path, "w") as file:
+    ...     _ = file.write("1 1:0.5 3:2\\n-1 2:1.5\\n")
+    >>> X, y, zero_based = read(path)
+    >>> X.toarray()
+    array([[0.5, 0. , 2. ],
+           [0. , 1.5, 0. ]], dtype=float32)
+    >>> y, zero_based
+    (array([ 1., -1.]), False)
     """
     path = Path(path)
     if path.suffix == ".npz":
@@ -72,6 +93,7 @@ def read(
 
 
 def _read_npz(path: Path, dtype: Any) -> tuple[Any, np.ndarray | None]:
+    """Rows of a file of scipy's, and its labels if it has any."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             y = archive["y"] if "y" in archive.files else None
@@ -92,6 +114,7 @@ def _read_npz(path: Path, dtype: Any) -> tuple[Any, np.ndarray | None]:
 def _read_svmlight(
     path: Path, n_features: int | None, zero_based: bool | None, dtype: Any
 ) -> tuple[Any, np.ndarray, bool]:
+    """Rows, labels, and whether indices start at 0, of svmlight text."""
     opener = OPENERS.get(path.suffix, open)
     try:
         with opener(path, "rb") as file:
@@ -123,7 +146,10 @@ def _read_svmlight(
 
 
 def _find_bad_line(path: Path, opener: Callable[..., IO[bytes]]) -> str:
-    """The first line that is not svmlight, and what is wrong with it. Slow; for errors alone."""
+    """File, number and problem of the first line that is not svmlight text; "" if all lines are.
+
+    This reads the file in Python, which is slow, so it is called only after an error.
+    """
     with opener(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             problem = _line_problem(line)
@@ -133,24 +159,25 @@ def _find_bad_line(path: Path, opener: Callable[..., IO[bytes]]) -> str:
 
 
 def _line_problem(line: bytes) -> str:
+    """What is wrong with a line of svmlight text; "" if nothing is."""
     fields = line.split(b"#", 1)[0].split()
     if not fields:
         return ""
     if not _is_finite(fields[0]):
-        return f"the label must be a finite number, got {_show(fields[0])}"
+        return f"the label must be a finite number, got {_quoted(fields[0])}"
     last = -1
     for field in fields[1:]:
         index, colon, value = field.partition(b":")
         if index == b"qid":
             continue
         if not colon or not index.isdigit():
-            return f"expected index:value, got {_show(field)}"
+            return f"expected index:value, got {_quoted(field)}"
         if int(index) >= 2**31:
-            return f"the index {_show(index)} is too large"
+            return f"the index {_quoted(index)} is too large"
         if int(index) <= last:
             return f"indices must rise, got {int(index)} after {last}"
         if not _is_finite(value):
-            return f"the value must be a finite number, got {_show(field)}"
+            return f"the value must be a finite number, got {_quoted(field)}"
         last = int(index)
     return ""
 
@@ -162,6 +189,7 @@ def _is_finite(text: bytes) -> bool:
         return False
 
 
-def _show(text: bytes) -> str:
+def _quoted(text: bytes) -> str:
+    """The text for a message: quoted, at most 40 characters of it."""
     short = text[:40].decode("ascii", "backslashreplace")
     return repr(short + ("..." if len(text) > 40 else ""))

@@ -1,4 +1,4 @@
-"""Data files: what goes in comes out, and nothing broken is believed."""
+"""Data files are read exactly, and a file that is not valid is refused."""
 
 import bz2
 import gzip
@@ -60,7 +60,7 @@ BAD_LINES = [
 
 @pytest.mark.parametrize("suffix, opener", [("", open), (".gz", gzip.open)])
 @pytest.mark.parametrize("line, message", BAD_LINES)
-def test_a_malformed_line_is_named(tmp_path, line, message, suffix, opener):
+def test_an_error_names_the_malformed_line(tmp_path, line, message, suffix, opener):
     path = tmp_path / f"data.svm{suffix}"
     with opener(path, "wt") as file:
         file.write(f"# comment\n1 1:0.5\n\n-1 2:1 # fine\n{line}\n1 1:1\n")
@@ -71,21 +71,21 @@ def test_a_malformed_line_is_named(tmp_path, line, message, suffix, opener):
 
 @pytest.mark.parametrize("name", ["a.svm", "a.svm.gz", "a.svm.bz2", "a.npz"])
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\x13binary"])
-def test_a_file_that_is_no_data_is_refused(tmp_path, name, content):
+def test_other_files_are_refused(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError, match=name):
         datafile.read(path)
 
 
-def test_a_cut_gzip_is_refused(tmp_path):
+def test_a_truncated_gzip_file_is_refused(tmp_path):
     path = tmp_path / "a.svm.gz"
     path.write_bytes(gzip.compress(svmlight(X, LABELS).encode())[:-100])
     with pytest.raises(DataError, match="cut short or damaged"):
         datafile.read(path)
 
 
-def test_widths_are_held_against_the_model(tmp_path):
+def test_number_of_features_and_first_index(tmp_path):
     path = tmp_path / "a.svm"
     path.write_text("1 1:1 5:1\n-1 2:1\n")
     assert datafile.read(path, n_features=9)[0].shape == (2, 9)
@@ -100,3 +100,21 @@ def test_a_missing_data_file_is_an_os_error(tmp_path):
     for name in ("no.svm", "no.svm.gz", "no.npz"):
         with pytest.raises(FileNotFoundError):
             datafile.read(tmp_path / name)
+
+
+def test_labels_of_an_npz_file_must_fit_its_rows(tmp_path):
+    path = tmp_path / "data.npz"
+    sparse.save_npz(path, X)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **arrays, y=LABELS[:-1])
+    with pytest.raises(DataError, match=r"y must have shape \(200,\), got \(199,\)"):
+        datafile.read(path)
+
+
+def test_dtype_of_the_values(tmp_path):
+    path = tmp_path / "data.svm"
+    path.write_text(svmlight(X, LABELS))
+    assert datafile.read(path, dtype=np.float64)[0].dtype == np.float64
+    sparse.save_npz(tmp_path / "data.npz", X)
+    assert datafile.read(tmp_path / "data.npz", dtype=np.float64)[0].dtype == np.float64
