@@ -9,7 +9,6 @@ from lrcore._utils.validation import check_integer, check_seed
 from lrcore.minimize import outcome, stochastic
 from lrcore.minimize.arguments import (
     Options,
-    check_averaging,
     check_rule,
     check_start,
     gradient_tolerance,
@@ -22,6 +21,7 @@ from lrcore.minimize.descent import descend
 from lrcore.minimize.objective import Objective
 from lrcore.minimize.polish import polish as polished
 from lrcore.minimize.stepper import Stepper
+from lrcore.optim.options import check_ema
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau
 
@@ -259,7 +259,7 @@ def minimize_stochastic(
     check_integer("epochs", epochs, least=0)
     check_seed("seed", seed)
     threads.check(n_threads)
-    check_averaging(averaging)
+    check_ema(averaging, "averaging")
     x = check_start(x0)
     box = Box(bounds, x)
     steps = -(-n // batch_size)

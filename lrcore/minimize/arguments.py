@@ -46,20 +46,12 @@ class Options:
             raise ValueError(f"line_search must be None or 'armijo', got {self.line_search!r}")
         if self.polish not in (None, "lbfgs"):
             raise ValueError(f"polish must be None or 'lbfgs', got {self.polish!r}")
-        check_averaging(self.averaging)
+        check_ema(self.averaging, "averaging")
         if self.line_search is not None and self.averaging is not None:
             raise ValueError(
                 f"averaging={self.averaging!r} is of the rule's own steps, which "
                 f"line_search={self.line_search!r} shortens: leave one of them out"
             )
-
-
-def check_averaging(averaging: float | str | None) -> None:
-    """Raise unless it is what an Optimizer takes as its `ema`."""
-    try:
-        check_ema(averaging)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("ema", "averaging", 1)) from None
 
 
 def check_rule(

@@ -1,4 +1,4 @@
-"""Optimizer: steps arrays in place by a rule."""
+"""Optimizer: updates arrays in place by the steps of a rule."""
 
 from __future__ import annotations
 
@@ -11,65 +11,69 @@ import numpy as np
 
 from lrcore import rules, schedules
 from lrcore._backend import threads
-from lrcore._utils import archive, numerics
-from lrcore._utils.archive import ArchiveError
+from lrcore._utils import numerics
 from lrcore._utils.validation import check_seed
-from lrcore.optim.options import (
-    check_adjustments,
-    check_ema,
-    check_saved,
-    check_travel,
-    kept_share,
-)
+from lrcore.optim import state
+from lrcore.optim.options import check_adjustments, check_ema, ema_at
 from lrcore.optim.param_group import ParamGroup, grouped, overridden
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import Rule, Travel
 
-#: Of the files that `Optimizer.save` writes.
-FORMAT = 1
-
-POLICIES = ("raise", "skip", "propagate")
+#: What can be done with a gradient that is not finite.
+NONFINITE = ("raise", "skip", "propagate")
 
 
 class Optimizer:
-    """Steps one array, a list, or nested dicts of arrays, in place.
+    """Updates one array, a list of arrays, or nested dicts of arrays in place.
 
     Parameters
     ----------
     params : array, list of arrays, or dict of arrays or of such dicts
-        float32 or float64, C-contiguous, writeable, not overlapping; any shapes. NumPy arrays, or
-        objects with ``__array_interface__`` or ``__dlpack__`` on the CPU, such as torch tensors.
-        They are stepped where they are and never copied.
+        float32 or float64, C-contiguous, writeable, of any shapes, and not overlapping in memory:
+        NumPy arrays, or objects with ``__array_interface__`` or ``__dlpack__`` on the CPU, such as
+        torch tensors. They are updated where they are and never copied.
     rule : Rule
-        Such as ``lrcore.Adam(lr=1e-3)``; its ``lr`` is a number or a schedule. To go on at another
-        rate, ``opt.rule = opt.rule.with_lr(1e-4)``.
+        Such as ``lrcore.Adam(lr=1e-3)``; its ``lr`` is a number or a schedule. To continue with
+        another rate, assign ``opt.rule = opt.rule.with_lr(1e-4)``.
     overrides : dict of str to dict, optional
-        Hyperparameters of the rule for some parameters, by name or pattern. A name is the path to
-        the parameter, ``"encoder.0.bias"``; ``*`` and ``?`` match as in file names. Where several
-        match, later ones go on top.
+        Hyperparameters of the rule for some of the parameters, by name or pattern. A name is the
+        path to the parameter, such as ``"encoder.0.bias"``; ``*`` and ``?`` match as in file
+        names. Where several patterns match, a later one overrides those before it.
     n_threads : int, optional
-        By default what the machine grants and the size is worth. The bits do not depend on it.
+        By default as many as the machine has and the number of parameters makes worthwhile. The
+        results have the same bits for any number of threads.
     nonfinite : {"raise", "skip", "propagate"}
         What to do with a gradient that has a NaN or an infinity: raise FloatingPointError, skip
-        the step (`skipped` counts them), or step all the same. Decided before anything is written.
+        the step (`skipped` counts such steps), or update all the same. Gradients are checked
+        before anything is written.
     ema : float in [0, 1), "polyak" or "polynomial", optional
-        Keep an average of the parameters in the same pass: ``average = ema * average + (1 - ema) *
-        w``, which starts at the parameters; or their plain mean over all steps (Polyak and
-        Juditsky 1992); or one whose weights grow as the eighth power of the step (Shamir and Zhang
-        2013): ``ema = t / (t + 9)`` at step ``t = 0, 1, ...``. See `averages`.
+        Keep an average of the parameters, updated in the same pass. A number: ``average = ema *
+        average + (1 - ema) * w``, which starts at the parameters. ``"polyak"``: the mean over all
+        steps (Polyak and Juditsky 1992). ``"polynomial"``: a mean whose weights grow as the eighth
+        power of the step (Shamir and Zhang 2013), ``ema = t / (t + 9)`` at step ``t = 0, 1, ...``.
+        See `averages`.
     state_dtype : {None, "bfloat16"}
-        Keep the rule's state as the parameters are, or in half the bytes, which makes a step past
-        the cache faster: for float32 parameters and AdaGrad, RMSProp (not centered), Adam and
-        AdamW. Means of squares are rounded stochastically, the rest to the nearest.
-    seed : int >= 0
-        Of the draws of that rounding, which depend on it, the step and the element alone.
+        None keeps the rule's state in the dtype of the parameters. "bfloat16" takes half of the
+        memory, which makes a step faster when the state does not fit in the cache; for float32
+        parameters and AdaGrad, RMSProp (not centered), Adam and AdamW. Means of squares are
+        rounded stochastically, the rest to the nearest number.
+    seed : int in [0, 2**63)
+        Seed of the stochastic rounding. The draws depend on the seed, the step and the position of
+        the element alone.
 
     Attributes
     ----------
     t : int
-        Steps done.
+        Number of steps done.
     skipped : int
-        Steps skipped because of a gradient that was not finite.
+        Number of steps skipped because a gradient was not finite.
+
+    References
+    ----------
+    B. T. Polyak and A. B. Juditsky (1992), Acceleration of stochastic approximation by averaging,
+    SIAM Journal on Control and Optimization 30 (4).
+    O. Shamir and T. Zhang (2013), Stochastic gradient descent for non-smooth optimization:
+    convergence results and optimal averaging schemes, ICML.
 
     Examples
     --------
@@ -95,7 +99,7 @@ class Optimizer:
     ) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
-        if nonfinite not in POLICIES:
+        if nonfinite not in NONFINITE:
             raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
         threads.check(n_threads)
         check_ema(ema)
@@ -124,7 +128,7 @@ class Optimizer:
         self.t = 0
         self.skipped = 0
         self._groups = self._new_groups(rule, self.overrides)
-        self._travel = self._set_out(rule)
+        self._travel = self._initial_travel(rule)
 
     def __repr__(self) -> str:
         size = sum(array.size for array in self._params.arrays)
@@ -142,7 +146,14 @@ class Optimizer:
 
     @property
     def rule(self) -> Rule:
-        """The rule; another of the same formula takes over from the next step on, with the state.
+        """The rule of the next steps; another rule of the same formula can be assigned.
+
+        The new rule continues with the state of the former one.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If what is assigned is not a rule, or has another formula; nothing has changed then.
 
         Examples
         --------
@@ -175,8 +186,10 @@ class Optimizer:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the last step, NaN before the first; that of the rule, without
-        overrides, with what a rule such as `DoG` makes of it.
+        """The learning rate of the last step, NaN before the first one.
+
+        It is the rate of the rule, without overrides; of a rule such as `DoG`, the schedule times
+        the factor that the rule computes by itself.
 
         Examples
         --------
@@ -202,37 +215,53 @@ class Optimizer:
         clip_norm: float | None = None,
         n_threads: int | None = None,
     ) -> None:
-        """Step every parameter by its gradient.
+        """Update every parameter by its gradient.
 
-        Gradients are scaled, then clipped by norm, then by value, before the rule and its weight
-        decay see them; nothing of that is written anywhere.
+        The gradients are scaled, then clipped by norm, then clipped by value, and then given to
+        the rule, which adds weight decay. The arrays of gradients are not changed.
 
         Parameters
         ----------
         grads : like params
-            The same structure and shapes, C-contiguous, of the parameters' dtype or float16, which
-            is widened on the way; may be read-only, may not overlap the parameters. For some rows
-            of a parameter alone, such as of an embedding table, a tuple ``(indices, values)``: row
-            numbers, in any order, and an array with a row for each; those of a row that comes up
-            again are summed. The step is then one of these rows, lazily: all others keep their
-            values and their state, decay included (as in LazyAdam). For SGD without momentum,
-            AdaGrad and FTRL at a constant rate, without decay, that is the step by a gradient that
-            is 0 in all other rows.
+            The same structure and shapes as the parameters, C-contiguous, of the dtype of the
+            parameters or float16; they may be read-only, but must not overlap the parameters.
+
+            For some rows of a parameter, such as an embedding table, a tuple ``(indices,
+            values)``: integers of shape (n,), row numbers in any order, and an array with a row
+            for each of them. The values of a row that occurs several times are summed. Only these
+            rows are updated: all others keep their values and their state, without decay (as in
+            LazyAdam). For SGD without momentum, AdaGrad and FTRL at a constant rate and without
+            weight decay, this equals a step by a gradient that is 0 in all other rows.
         grad_scale : float
             Factor of the gradients, such as ``1 / n`` for a sum over n rows.
         clip_value : float > 0, optional
-            No element of a gradient counts for more than this, either way.
+            Elements of the gradients are clipped to ``[-clip_value, clip_value]``.
         clip_norm : float > 0, optional
-            If the 2-norm of all gradients together is above, they are scaled down to it.
+            If the 2-norm of all gradients together is larger, they are scaled down to this norm.
         n_threads : int, optional
-            For this step alone.
+            For this step alone; by default that of the Optimizer.
 
         Raises
         ------
         TypeError, ValueError
             If an argument does not fit; nothing has changed then.
         FloatingPointError
-            If a gradient is not finite and ``nonfinite="raise"``; nothing has changed then.
+            If a gradient is not finite and ``nonfinite="raise"``, or if the norm that
+            `clip_norm` or the rule needs is not finite; nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> w = np.zeros(2)
+        >>> lrcore.Optimizer(w, lrcore.SGD(lr=0.5)).step(np.array([6.0, 8.0]), clip_norm=5.0)
+        >>> w
+        array([-1.5, -2. ])
+        >>> table = np.zeros((3, 2))
+        >>> lrcore.Optimizer(table, lrcore.SGD(lr=0.5)).step(([2], np.ones((1, 2))))
+        >>> table
+        array([[ 0. ,  0. ],
+               [ 0. ,  0. ],
+               [-0.5, -0.5]])
         """
         if n_threads is None:
             n_threads = self.n_threads
@@ -241,20 +270,21 @@ class Optimizer:
         leaves = self._params.leaves(grads)
         plain = grad_scale == 1.0 and clip_value is None and clip_norm is None
         if plain and len(self._groups) == 1 and self._travel is None:
-            check, kept = self.nonfinite != "propagate", kept_share(self.ema, self.t)
-            if self._groups[0].advance(leaves, self.t, kept, self.seed, check, n_threads):
+            # The usual step takes one call, which also checks that the gradients are finite.
+            check, ema = self.nonfinite != "propagate", ema_at(self.ema, self.t)
+            if self._groups[0].advance(leaves, self.t, ema, self.seed, check, n_threads):
                 self.t += 1
                 return
         scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
         try:
-            self._hold(leaves)
-            self._step_held(scale, limit, clip_norm, n_threads)
+            self._set_gradients(leaves)
+            self._update(scale, limit, clip_norm, n_threads)
         finally:
             for group in self._groups:
                 group.release()
 
-    def _set_out(self, rule: Rule) -> Travel | None:
-        """The travel before the first step, for rules that go by it."""
+    def _initial_travel(self, rule: Rule) -> Travel | None:
+        """The travel before the first step; None for rules whose rate does not depend on it."""
         if not rule.travels:
             return None
         norm = math.sqrt(numerics.square_sum(self._params.arrays))
@@ -262,8 +292,9 @@ class Optimizer:
             raise ValueError(f"params have a norm of {norm}, and {rule!r} goes by their distance")
         return rule.set_out(norm)
 
-    def _hold(self, leaves: list[Any]) -> None:
-        """Hand every group its gradients, checked."""
+    def _set_gradients(self, leaves: list[Any]) -> None:
+        """Check the gradients, and give every group its own."""
+        # A group first tests plain arrays quickly; if one fails, the slow checks name it.
         plain = ([leaves[i] for i in group.indices] for group in self._groups)
         if all(group.hold(grads, False) for group, grads in zip(self._groups, plain)):
             return
@@ -276,10 +307,10 @@ class Optimizer:
         for group in self._groups:
             group.hold([checked[i] for i in group.indices], True)
 
-    def _step_held(
+    def _update(
         self, scale: float, limit: float, clip_norm: float | None, n_threads: int | None
     ) -> None:
-        """The step by the gradients that the groups hold, unless they are not finite."""
+        """Update by the gradients that the groups have, unless they are not finite."""
         if self.nonfinite != "propagate" and not all(
             group.all_finite(n_threads) for group in self._groups
         ):
@@ -289,18 +320,18 @@ class Optimizer:
             norm = abs(scale) * math.sqrt(sum(g.square_sum(n_threads) for g in self._groups))
             if not math.isfinite(norm):
                 raise FloatingPointError(
-                    f"the norm of the gradients at step {self.t} is {norm}, so that clip_norm has "
-                    "nothing to go by; nothing was changed"
+                    f"the norm of the gradients at step {self.t} is {norm}, so that they cannot "
+                    "be scaled down to clip_norm; nothing was changed"
                 )
             scale = scale * (clip_norm / norm) if norm > clip_norm else scale
-        travel, kept = self._travelled(scale, limit, n_threads), kept_share(self.ema, self.t)
+        travel, ema = self._next_travel(scale, limit, n_threads), ema_at(self.ema, self.t)
         for group in self._groups:
-            group.step(self.t, scale, limit, kept, self.seed, n_threads, travel)
+            group.step(self.t, scale, limit, ema, self.seed, n_threads, travel)
         self._travel = travel
         self.t += 1
 
-    def _travelled(self, scale: float, limit: float, n_threads: int | None) -> Travel | None:
-        """The travel up to here, with the gradients that the groups hold."""
+    def _next_travel(self, scale: float, limit: float, n_threads: int | None) -> Travel | None:
+        """The travel that the gradients of this step lead to."""
         if self._travel is None:
             return None
         squares = sum(g.adjusted_square_sum(scale, limit, n_threads) for g in self._groups)
@@ -314,7 +345,7 @@ class Optimizer:
         return self._travel.on(distance, squares)
 
     def _refuse_nonfinite(self) -> None:
-        """Skip the step, or raise by the name of the first NaN or infinity, by the policy."""
+        """Count a skipped step, or raise an error that names the first NaN or infinity."""
         if self.nonfinite == "skip":
             self.skipped += 1
             return
@@ -338,9 +369,24 @@ class Optimizer:
 
     @property
     def averages(self) -> Any:
-        """The averages that `ema` keeps, in the structure of params; they go on changing.
+        """The averages of the parameters, in the structure of params.
 
-        Those of `ScheduleFreeAdamW`, which keeps its own, are new arrays each time.
+        Those of `ema` are the arrays themselves, which later steps change; those of
+        `ScheduleFreeAdamW`, which computes its own, are new arrays each time.
+
+        Raises
+        ------
+        AttributeError
+            If neither `ema` nor the rule keeps an average.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> w = np.zeros(1)
+        >>> opt = lrcore.Optimizer(w, lrcore.SGD(lr=1.0), ema="polyak")
+        >>> opt.step(np.ones(1)); opt.step(np.ones(1))
+        >>> w, opt.averages
+        (array([-2.]), array([-1.5]))
         """
         if self.ema is not None:
             return self._params.like(self._in_order("averages"))
@@ -350,7 +396,7 @@ class Optimizer:
         return self._params.like(own)
 
     def _in_order(self, what: str) -> list[Any]:
-        """`states`, `averages` or `rule_averages` of all parameters in their order."""
+        """An attribute of the groups, `averages` or `rule_averages`, in the order of params."""
         found: list[Any] = [None] * len(self._params.arrays)
         for group in self._groups:
             for index, value in zip(group.indices, getattr(group, what)):
@@ -364,24 +410,42 @@ class Optimizer:
         return grouped(self._params, rule, overrides, self.state_dtype is not None, averaged)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to resume exactly: a flat dict of arrays and plain values (copies)."""
+        """Everything that is needed to continue exactly.
+
+        Returns
+        -------
+        dict
+            Flat, of plain values and copies of arrays: the rule, the overrides, the number of
+            steps, and the state of each parameter, such as ``"params['w'].mean_square"``. The
+            parameters are not among them.
+
+        Raises
+        ------
+        TypeError
+            If a rate is a function, which cannot be saved.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> w = np.ones(2)
+        >>> opt = lrcore.Optimizer(w, lrcore.AdaGrad(lr=0.1))
+        >>> opt.step(np.ones(2))
+        >>> again = lrcore.Optimizer(w, lrcore.SGD())
+        >>> again.load_state_dict(opt.state_dict())
+        >>> again.t, again.state_dict()["params.sum_of_squares"]
+        (1, array([1., 1.]))
+        """
         saved: dict[str, Any] = {
             "t": self.t,
             "skipped": self.skipped,
             "state_dtype": self.state_dtype,
             "seed": self.seed,
             "rule": self.rule.to_dict(),
-            "overrides": {
-                pattern: {
-                    key: value.to_dict() if hasattr(value, "to_dict") else value
-                    for key, value in values.items()
-                }
-                for pattern, values in self.overrides.items()
-            },
+            "overrides": state.overrides_to_dict(self.overrides),
         }
         for group in self._groups:
-            for index, state in zip(group.indices, group.states):
-                for label, values in zip(group.formula.state, state):
+            for index, states in zip(group.indices, group.states):
+                for label, values in zip(group.formula.state, states):
                     saved[f"{self._params.names[index]}.{label}"] = values.copy()
         if self.ema is not None:
             for name, average in zip(self._params.names, self._in_order("averages")):
@@ -391,40 +455,35 @@ class Optimizer:
         return saved
 
     def load_state_dict(self, saved: Mapping[str, Any], *, hyperparameters: bool = True) -> None:
-        """Continue from what `state_dict` gave, to the bit.
+        """Continue from a state; the next steps have the same bits as without the interruption.
 
         Parameters
         ----------
         saved : dict
+            As `state_dict` returned it.
         hyperparameters : bool
-            Take the rule and the overrides from it as well; else those at hand stay, such as a new
-            rate, and only the state is taken.
+            Whether the rule and the overrides are replaced by those of the saved state. With
+            False this Optimizer keeps its own, such as a new rate, and takes only the state.
 
         Raises
         ------
         ValueError, TypeError
-            If it does not fit these parameters; nothing has changed then.
+            If the state does not fit these parameters; nothing has changed then.
         """
         rule, overrides = self.rule, self.overrides
         if hyperparameters:
             rule = rules.from_dict(saved["rule"]) if "rule" in saved else rule
-            overrides = {
-                pattern: {
-                    key: schedules.from_dict(value) if isinstance(value, dict) else value
-                    for key, value in values.items()
-                }
-                for pattern, values in saved.get("overrides", {}).items()
-            }
+            overrides = state.overrides_from_dict(saved.get("overrides", {}))
         groups = self._new_groups(rule, overrides)
         wanted: dict[str, np.ndarray] = {}
         for group in groups:
-            for index, state in zip(group.indices, group.states):
-                for label, row in zip(group.formula.state, state):
+            for index, states in zip(group.indices, group.states):
+                for label, row in zip(group.formula.state, states):
                     wanted[f"{self._params.names[index]}.{label}"] = row
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
-        check_saved(saved, wanted, rule, self.state_dtype)
-        travel = check_travel(saved["travel"]) if rule.travels else None
+        state.check_saved(saved, wanted, rule, self.state_dtype)
+        travel = state.travel_of(saved["travel"]) if rule.travels else None
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
         self._groups, self._travel = groups, travel
@@ -432,10 +491,21 @@ class Optimizer:
         self.t, self.skipped, self.seed = (int(saved[key]) for key in ("t", "skipped", "seed"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state, and the parameters with it, to a file of arrays and JSON.
+        """Write the state and the parameters to a file, from which a run can be continued.
 
-        The file is replaced in one piece or not at all; loading it runs no code. Parameters are
-        written so that a run can be resumed from this file alone.
+        The file holds arrays and JSON, and loading it runs no code. It is replaced in one piece or
+        not at all.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        TypeError
+            If a rate is a function, which cannot be saved.
+        OSError
+            If the file cannot be written.
 
         Examples
         --------
@@ -450,18 +520,10 @@ class Optimizer:
         >>> again
         <Optimizer: Adam(lr=0.1, beta1=0.9, beta2=0.999, eps=1e-08), 3 parameters, t=1>
         """
-        saved = self.state_dict()
-        arrays = {key: value for key, value in saved.items() if isinstance(value, np.ndarray)}
-        plain = {key: value for key, value in saved.items() if key not in arrays}
-        for name, w in zip(self._params.names, self._params.arrays):
-            arrays[name] = w
-        # Names of members are numbers: what leads to a parameter may be no name for a file.
-        numbered = {f"array_{i}": array for i, array in enumerate(arrays.values())}
-        header = {"format": FORMAT, "optimizer": plain, "arrays": list(arrays)}
-        archive.write(path, header, numbered)
+        state.write(path, self.state_dict(), self._params)
 
     def load(self, path: str | os.PathLike[str], *, hyperparameters: bool = True) -> None:
-        """Continue from what `save` wrote, to the bit; parameters are filled in place.
+        """Continue from a file that `save` wrote; the parameters are filled in place.
 
         Parameters
         ----------
@@ -472,26 +534,14 @@ class Optimizer:
         Raises
         ------
         ArchiveError, ValueError, TypeError, OSError
-            If the file is damaged or does not fit; nothing has changed then.
+            If the file is damaged or does not fit, or cannot be read; nothing has changed then.
         """
-        header, numbered = archive.read(path, "an optimizer", FORMAT)
-        try:
-            arrays = {name: numbered[f"array_{i}"] for i, name in enumerate(header["arrays"])}
-            saved = {**header["optimizer"], **arrays}
-            values = [saved.pop(name) for name in self._params.names]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ArchiveError(f"{path}: not of these parameters ({error!r})") from None
-        for name, w, value in zip(self._params.names, self._params.arrays, values):
-            if value.dtype != w.dtype or value.shape != w.shape:
-                raise ValueError(
-                    f"{path}: {name} is {value.dtype} of shape {value.shape} there, and "
-                    f"{w.dtype} of shape {w.shape} here"
-                )
+        saved, values = state.read(path, self._params)
         self.load_state_dict(saved, hyperparameters=hyperparameters)
         for w, value in zip(self._params.arrays, values):
             w[...] = value
 
 
 def _rebuilt(params: Any, rule: Rule, keywords: dict[str, Any]) -> Optimizer:
-    """What pickle and copy call; the state follows."""
+    """An Optimizer without its state; pickle and copy call this, and then ``__setstate__``."""
     return Optimizer(params, rule, **keywords)

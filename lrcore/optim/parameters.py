@@ -1,4 +1,8 @@
-"""Arrays in lists and nested dicts: their names, their order, and what is asked of them."""
+"""The arrays of an Optimizer, in a list or in nested dicts: names, order, checks.
+
+Gradients come in the same structure as the parameters. A *leaf* is an array at the end of a path
+through that structure.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,16 @@ from lrcore.optim.sparse_gradients import check_row_gradient, merge
 
 
 def _items(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Keys and values of a dict, or positions and values of a list."""
     return iter(tree.items()) if isinstance(tree, Mapping) else enumerate(tree)
 
 
 def walk(name: str, tree: Any) -> Iterator[tuple[str, str, Any]]:
-    """Expression, ``params['a']['w']``, path, ``a.w``, and array of each leaf."""
+    """For each leaf its name, such as ``params['a']['w']``, its path, ``a.w``, and its array.
+
+    >>> list(walk("params", {"a": [1.0, 2.0]}))
+    [("params['a'][0]", 'a.0', 1.0), ("params['a'][1]", 'a.1', 2.0)]
+    """
     if not isinstance(tree, (Mapping, list, tuple)):
         yield name, "", tree
         return
@@ -28,7 +37,32 @@ def walk(name: str, tree: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 class Parameters:
-    """The arrays that an optimizer steps, checked: an array, a list, or nested dicts of them."""
+    """The arrays that an Optimizer updates, checked.
+
+    Parameters
+    ----------
+    params : array, list of arrays, or dict of arrays or of such dicts
+        See `lrcore.Optimizer`.
+
+    Attributes
+    ----------
+    tree : array, list or dict
+        The structure as it was given.
+    names, paths : list of str
+        Of each array: the expression that leads to it, for messages, and the path that patterns
+        are matched with.
+    arrays : list of ndarray
+        The arrays in the order of the structure, views of the same memory.
+    extents : tuple of two ndarrays of uintp
+        First bytes of the arrays that are not empty, and the bytes after their last ones, in
+        rising order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not float32 or float64, C-contiguous and writeable, if two of them overlap,
+        or if there is none; the message has the name of the array.
+    """
 
     def __init__(self, params: Any) -> None:
         self.tree = params
@@ -46,24 +80,24 @@ class Parameters:
             raise ValueError("params is empty; give at least one array")
         named = zip(self.names, self.arrays)
         self._extents = sorted((*extent(a), name) for name, a in named if a.size)
-        #: Where the arrays start and stop in memory, in rising order.
         self.extents = tuple(np.array([e[i] for e in self._extents], np.uintp) for i in (0, 1))
         for (_, stop, one), (start, _, other) in pairwise(self._extents):
             if start < stop:
                 raise ValueError(f"{one} and {other} overlap in memory; give separate arrays")
-        # The common structures, which take no walk: an array alone, a flat list, a flat dict.
+        # Common structures, whose leaves are found quickly: one array, a flat list, a flat dict.
         self._alone = not isinstance(params, (Mapping, list, tuple))
         flat = all("." not in path for path in self.paths)
         self._length = len(params) if flat and isinstance(params, (list, tuple)) else -1
         self._keys = dict.fromkeys(params).keys() if flat and type(params) is dict else None
 
     def leaves(self, grads: Any) -> list[Any]:
-        """The leaves of grads in the order of the parameters.
+        """The leaves of grads, not checked, in the order of the parameters.
 
         Raises
         ------
         ValueError
-            If grads has another structure than the parameters.
+            If grads has another structure than the parameters; the message names what is missing
+            and what is unexpected.
         """
         if self._alone:
             return [grads]
@@ -88,8 +122,14 @@ class Parameters:
         return found
 
     def check_gradients(self, leaves: list[Any]) -> list[Any]:
-        """The gradients as arrays, or as merged pairs (rows, values); an error that names the
-        first that does not fit."""
+        """The gradients as arrays, or as pairs (rows, values) in which each row occurs once.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a dtype, a shape or the memory of a gradient does not fit its parameter; the message
+            has the name of the first such gradient.
+        """
         checked: list[Any] = []
         for param_name, param, leaf in zip(self.names, self.arrays, leaves):
             name = param_name.replace("params", "grads", 1)
@@ -112,6 +152,7 @@ class Parameters:
         return checked
 
     def _check_apart(self, name: str, grad: np.ndarray) -> None:
+        """Raise if a gradient overlaps one of the parameters in memory."""
         start, stop = extent(grad)
         before = bisect_right(self._extents, (stop - 1,)) if grad.size else 0
         if before and self._extents[before - 1][1] > start:
@@ -139,6 +180,7 @@ def _collect(params: Any, grads: Any, found: list[Any]) -> bool:
 
 
 def _rebuild(tree: Any, arrays: Iterator[np.ndarray]) -> Any:
+    """The structure of tree with these arrays as its leaves."""
     if isinstance(tree, Mapping):
         return {key: _rebuild(value, arrays) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Gradients of some rows of a parameter, such as of an embedding table: (indices, values)."""
+"""Gradients of some rows of a parameter, such as an embedding table: pairs (indices, values)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,27 @@ RowGradient = tuple[np.ndarray, np.ndarray]
 
 
 def check_row_gradient(name: str, pair: Any, param: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The indices and the values of a gradient of some rows, not yet merged.
+    """Check a gradient of some rows.
+
+    Parameters
+    ----------
+    name : str
+        The expression that leads to the pair, for messages.
+    pair : tuple (indices, values)
+        As `Optimizer.step` takes it.
+    param : ndarray of shape (n_rows, ...)
+        The parameter whose rows these are.
+
+    Returns
+    -------
+    indices : ndarray of shape (n,), int64
+        In the order given; a row may occur several times.
+    values : ndarray of shape (n, ...)
 
     Raises
     ------
     TypeError, ValueError
-        If they are not what `Optimizer.step` asks for, by the name of what is wrong.
+        If an index or the values do not fit the parameter.
     """
     if len(pair) != 2:
         raise ValueError(f"{name} must be an array or a pair (indices, values), got {len(pair)}")
@@ -53,15 +68,34 @@ def check_row_gradient(name: str, pair: Any, param: np.ndarray) -> tuple[np.ndar
 
 
 def merge(indices: np.ndarray, values: np.ndarray, dtype: np.dtype[Any]) -> RowGradient:
-    """Each row once, in rising order; the values of a row summed in the order given.
+    """Sum the values of rows that occur several times.
 
-    The sums are of `dtype`, and the same on every machine: one after another, from 0.
+    The values of a row are added one after another in the order given, starting from 0, in `dtype`:
+    the sums have the same bits on every machine.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n,), int64
+    values : ndarray of shape (n, ...)
+    dtype : float32 or float64
+
+    Returns
+    -------
+    rows : ndarray of shape (n_rows,), int64
+        Distinct rows in rising order.
+    values : ndarray of shape (n_rows, width)
+
+    Examples
+    --------
+    >>> rows, sums = merge(np.array([4, 1, 4]), np.array([[1.0], [2.0], [3.0]]), np.dtype(float))
+    >>> rows, sums[:, 0]
+    (array([1, 4]), array([2., 4.]))
     """
     n = len(indices)
     values = values.reshape(n, values.size // n if n else 0)
     if n < 2 or bool(np.all(indices[1:] > indices[:-1])):
         return np.ascontiguousarray(indices), values
-    from scipy import sparse  # import of lrcore itself loads no SciPy
+    from scipy import sparse  # here, since importing lrcore must not load SciPy
 
     order = np.argsort(indices, kind="stable")
     ordered = indices[order]

@@ -1,0 +1,143 @@
+"""The saved state of an Optimizer: its checks, and the file that holds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lrcore import schedules
+from lrcore._utils import archive
+from lrcore._utils.archive import ArchiveError
+from lrcore._utils.arrays import view_of
+from lrcore._utils.validation import check_nonnegative, check_seed
+from lrcore.optim.parameters import Parameters
+from lrcore.rules import Rule, Travel
+
+#: Number of the format of files, written into each of them.
+FORMAT = 1
+
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+def overrides_to_dict(overrides: Overrides) -> dict[str, dict[str, Any]]:
+    """The overrides as plain values, which `overrides_from_dict` reads."""
+    return {
+        pattern: {
+            key: value.to_dict() if hasattr(value, "to_dict") else value
+            for key, value in values.items()
+        }
+        for pattern, values in overrides.items()
+    }
+
+
+def overrides_from_dict(plain: Overrides) -> dict[str, dict[str, Any]]:
+    """The overrides that `overrides_to_dict` described."""
+    return {
+        pattern: {
+            key: schedules.from_dict(value) if isinstance(value, dict) else value
+            for key, value in values.items()
+        }
+        for pattern, values in plain.items()
+    }
+
+
+def check_saved(
+    saved: Mapping[str, Any], wanted: Mapping[str, np.ndarray], rule: Rule, state_dtype: str | None
+) -> None:
+    """Raise unless a saved state belongs to an Optimizer of this rule.
+
+    Parameters
+    ----------
+    saved : dict
+        As by `Optimizer.state_dict`.
+    wanted : dict of str to ndarray
+        Arrays of the size and dtype that the saved ones must have, by their keys.
+    rule : Rule
+        The rule that is to continue from the state.
+    state_dtype : str or None
+        How that Optimizer keeps its states.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a key is missing or unknown, or a value has the wrong type, size or range.
+    """
+    expected = {"t", "skipped", "state_dtype", "seed", "rule", "overrides", *wanted}
+    expected |= {"travel"} if rule.travels else set()
+    if saved.keys() != expected:
+        wrong = sorted(expected ^ set(saved))
+        raise ValueError(f"state does not fit these parameters: {', '.join(wrong)} differ")
+    if saved["state_dtype"] != state_dtype:
+        raise ValueError(
+            f"state is of state_dtype={saved['state_dtype']!r}, and this Optimizer of "
+            f"{state_dtype!r}; give it the same"
+        )
+    check_seed("seed", saved["seed"])
+    for key in ("t", "skipped"):
+        if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
+            raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
+    for key, row in wanted.items():
+        values = view_of(f"state[{key!r}]", saved[key])
+        if values.dtype != row.dtype or values.size != row.size:
+            raise ValueError(
+                f"state[{key!r}] must have {row.size} values of {row.dtype}, "
+                f"got {values.size} of {values.dtype}"
+            )
+
+
+def travel_of(saved: Any) -> Travel:
+    """The `Travel` that a state holds as a pair of numbers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is not a pair of finite numbers >= 0.
+    """
+    if not isinstance(saved, (list, tuple)) or len(saved) != 2:
+        raise TypeError(f"state['travel'] must be two numbers, got {saved!r}")
+    for value in saved:
+        check_nonnegative("state['travel']", value)
+    return Travel(float(saved[0]), float(saved[1]))
+
+
+def write(path: str | os.PathLike[str], state: Mapping[str, Any], params: Parameters) -> None:
+    """Write a state and the parameters to a file, which is replaced in one piece or not at all."""
+    arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+    plain = {key: value for key, value in state.items() if key not in arrays}
+    arrays.update(zip(params.names, params.arrays))
+    # Members of the file have numbers as names: the path to a parameter may not be a file name.
+    members = {f"array_{i}": array for i, array in enumerate(arrays.values())}
+    archive.write(path, {"format": FORMAT, "optimizer": plain, "arrays": list(arrays)}, members)
+
+
+def read(
+    path: str | os.PathLike[str], params: Parameters
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Read the state and the values of the parameters from a file that `write` wrote.
+
+    Raises
+    ------
+    ArchiveError
+        If the file is damaged, or its parameters have other names.
+    ValueError
+        If its parameters have other dtypes or shapes.
+    OSError
+        If it cannot be read.
+    """
+    header, members = archive.read(path, "an optimizer", FORMAT)
+    try:
+        arrays = {name: members[f"array_{i}"] for i, name in enumerate(header["arrays"])}
+        state = {**header["optimizer"], **arrays}
+        values = [state.pop(name) for name in params.names]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArchiveError(f"{path}: not of these parameters ({error!r})") from None
+    for name, w, value in zip(params.names, params.arrays, values):
+        if value.dtype != w.dtype or value.shape != w.shape:
+            raise ValueError(
+                f"{path}: {name} is {value.dtype} of shape {value.shape} there, and "
+                f"{w.dtype} of shape {w.shape} here"
+            )
+    return state, values
