@@ -1,17 +1,21 @@
-"""Bad calls at random (`make fuzz`): each is refused by an error of ours, and nothing has changed.
+"""Random calls that must be refused with an error of lrcore's and change nothing (`make fuzz`).
 
     python tests/fuzz.py [CALLS] [SEED]
 
-A call steps an Optimizer by gradients that are spoilt in one way or several: other structures,
-shapes, dtypes, strides, memory that overlaps the parameters, indices out of range, NaN; or by good
-ones with an argument that is not. Half of the calls between are good, so that there is a state.
+A call updates parameters by gradients with one or two faults: another structure, shape, dtype or
+stride, memory that overlaps the parameters, an index out of range, a NaN; or by correct gradients
+with a faulty argument. Correct steps in between make the state differ from that of the start.
 """
 
 import random
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
 from strategies import BUILDS, RULES
 
 from lrcore import Optimizer, _core
@@ -19,8 +23,8 @@ from lrcore import Optimizer, _core
 REFUSALS = (TypeError, ValueError, FloatingPointError)
 
 
-def parameters(rng, low):
-    """Some arrays in a structure."""
+def random_params(rng, low):
+    """Some arrays, alone or in a structure."""
     dtype = np.float32 if low else rng.choice([np.float32, np.float64])
     shapes = [(0,), (1,), (5, 3), (64,), (130, 2), (2, 3, 4), (70,), ()]
     arrays = [np.asarray(np.ones(rng.choice(shapes), dtype)) for _ in range(rng.randint(1, 4))]
@@ -33,15 +37,16 @@ def parameters(rng, low):
     return named if kind == "dict" else {"a": named, "b": [np.ones(3, dtype)]}
 
 
-def places(tree, path=()):
-    """Paths to the arrays of a structure."""
+def paths_to_arrays(tree, path=()):
+    """The paths to the arrays of a structure, as tuples of keys."""
     if isinstance(tree, (dict, list)):
         items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return [found for key, value in items for found in places(value, (*path, key))]
+        return [found for key, value in items for found in paths_to_arrays(value, (*path, key))]
     return [path]
 
 
-def at(tree, path):
+def get(tree, path):
+    """The value at a path."""
     for key in path:
         tree = tree[key]
     return tree
@@ -56,12 +61,12 @@ def replaced(tree, path, value):
     return tree
 
 
-def good(params, rng):
-    """Gradients that fit."""
+def correct_gradients(params, rng):
+    """Gradients that fit the parameters."""
     if isinstance(params, dict):
-        return {key: good(value, rng) for key, value in params.items()}
+        return {key: correct_gradients(value, rng) for key, value in params.items()}
     if isinstance(params, list):
-        return [good(value, rng) for value in params]
+        return [correct_gradients(value, rng) for value in params]
     generator = np.random.default_rng(rng.getrandbits(32))
     g = generator.normal(size=params.shape)
     if params.ndim and rng.random() < 0.2:
@@ -72,8 +77,8 @@ def good(params, rng):
     return np.asarray(g.astype(rng.choice([params.dtype, np.float16])))
 
 
-def spoilt_array(w, g, rng):
-    """Something that is no gradient of w."""
+def faulty_gradient(w, g, rng):
+    """Something that is not a gradient of w; g is a correct one."""
     if isinstance(g, tuple):
         g = np.zeros_like(w)
     other = np.float64 if w.dtype == np.float32 else np.float32
@@ -112,7 +117,8 @@ def spoilt_array(w, g, rng):
     return rng.choice(choices)()
 
 
-def spoilt_options(rng):
+def faulty_options(rng):
+    """An argument of a step that is not allowed."""
     return rng.choice(
         [
             {"grad_scale": rng.choice([np.nan, np.inf, "1", None, True, 1j])},
@@ -124,7 +130,8 @@ def spoilt_options(rng):
 
 
 def snapshot(params, optimizer):
-    arrays = [at(params, path) for path in places(params)]
+    """The bytes of the parameters and of the state."""
+    arrays = [get(params, path) for path in paths_to_arrays(params)]
     state = optimizer.state_dict()
     return [
         *(a.tobytes() for a in arrays),
@@ -132,22 +139,21 @@ def snapshot(params, optimizer):
     ]
 
 
-def bad_call(params, optimizer, rng):
-    """One bad call; what it was, for the message."""
-    grads = good(params, rng)
+def faulty_call(params, optimizer, rng):
+    """Step with faulty gradients or options."""
+    grads = correct_gradients(params, rng)
     options = {}
     if rng.random() < 0.2:
-        options = spoilt_options(rng)
+        options = faulty_options(rng)
     else:
-        paths = places(params)
+        paths = paths_to_arrays(params)
         for path in rng.sample(paths, min(len(paths), rng.randint(1, 2))):
-            grads = replaced(grads, path, spoilt_array(at(params, path), at(grads, path), rng))
+            grads = replaced(grads, path, faulty_gradient(get(params, path), get(grads, path), rng))
         if isinstance(grads, dict) and rng.random() < 0.1:
             grads = {**grads, "unknown": np.zeros(1)}
         elif isinstance(grads, list) and rng.random() < 0.1:
             grads = grads[:-1]
     optimizer.step(grads, **options)
-    return grads, options
 
 
 def main(calls=100_000, seed=0):
@@ -159,24 +165,24 @@ def main(calls=100_000, seed=0):
         _core.kernels = rng.choice([*(_core.load(build) for build in BUILDS), None])
         rule = rng.choice(rules)
         low = rule.formula.slow is not None and rng.random() < 0.5
-        params = parameters(rng, low)
+        params = random_params(rng, low)
         optimizer = Optimizer(
             params, rule, n_threads=rng.randint(1, 3), state_dtype="bfloat16" if low else None
         )
         for _ in range(200):
             if rng.random() < 0.3:
-                optimizer.step(good(params, rng), clip_norm=rng.choice([None, 1.0]))
+                optimizer.step(correct_gradients(params, rng), clip_norm=rng.choice([None, 1.0]))
             before, t = snapshot(params, optimizer), optimizer.t
             try:
-                bad_call(params, optimizer, rng)
+                faulty_call(params, optimizer, rng)
             except REFUSALS:
                 refused += 1
                 assert snapshot(params, optimizer) == before, f"{rule}, seed {seed}"
             else:
-                done += 1  # a way of being spoilt that is none here, such as no rows of no array
+                done += 1  # some faults are none for some arrays, such as indices of an empty one
                 assert optimizer.t == t + 1
-    print(f"{refused:,} bad calls refused, each without a trace; {done:,} turned out to be good")
-    assert refused > 9 * done, "the calls are not bad enough to tell anything"
+    print(f"{refused:,} faulty calls refused, and nothing changed; {done:,} were not faulty")
+    assert refused > 9 * done, "too few calls are faulty"
 
 
 if __name__ == "__main__":

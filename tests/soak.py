@@ -1,9 +1,13 @@
-"""What takes too long for every run: a save that is killed two hundred times (`make soak`)."""
+"""Tests that take too long for every run: a save that is killed two hundred times (`make soak`)."""
 
+import sys
 import tempfile
 from pathlib import Path
 
-from test_stepping import kill_while_saving
+HERE = Path(__file__).parent
+sys.path[0:1] = [str(HERE.parent), str(HERE / "support")]
+
+from tests.optim.test_state import kill_while_saving  # noqa: E402
 
 
 def main(n_times=200):
@@ -13,4 +17,4 @@ def main(n_times=200):
 
 
 if __name__ == "__main__":
-    main()
+    main(*(int(each) for each in sys.argv[1:]))

@@ -77,5 +77,5 @@ def test_flags():
     check.check_flag("f", True)
     check.check_flag("f", np.False_)
     for value in (0, 1, None, "yes"):
-        with pytest.raises(TypeError, match="^f must be True or False, got "):
+        with pytest.raises(TypeError, match=r"^f must be True or False, got "):
             check.check_flag("f", value)

@@ -1,4 +1,4 @@
-"""States kept as bfloat16: the bits of the NumPy text, rounding, what it does to a fit."""
+"""States kept as bfloat16: the same bits as in NumPy, rounding, the effect on a fit."""
 
 import copy
 import pickle
@@ -94,7 +94,7 @@ def test_stochastic_rounding_has_no_bias():
     assert error[0] == 0  # what bfloat16 holds stays as it is
 
 
-def test_a_mean_square_goes_where_rounding_to_the_nearest_would_leave_it(backend):
+def test_small_changes_of_a_mean_square_accumulate(backend):
     """beta2 = 0.999 changes the mean by less than half a unit in the last place of bfloat16."""
     w = np.zeros(4096, np.float32)
     opt = Optimizer(w, Adam(lr=0.0, beta2=0.999), state_dtype="bfloat16")
@@ -154,7 +154,7 @@ def test_resuming_is_exact(tmp_path, monkeypatch):
             assert equal_bits(v, whole)
 
 
-def test_another_seed_rounds_otherwise():
+def test_rounding_depends_on_the_seed():
     states = []
     for seed in (0, 1):
         opt = Optimizer(np.zeros(100, np.float32), AdaGrad(), state_dtype="bfloat16", seed=seed)
@@ -178,7 +178,7 @@ ONE = np.ones(3, np.float32)
         (ONE, Adam(), {"seed": 1.0}, TypeError, "seed must be an integer, got 1.0"),
     ],
 )
-def test_what_cannot_be_is_refused(params, rule, keywords, error, message):
+def test_parameters_rules_and_options_that_are_refused(params, rule, keywords, error, message):
     with pytest.raises(error, match=message):
         Optimizer(params, rule, **{"state_dtype": "bfloat16", **keywords})
 

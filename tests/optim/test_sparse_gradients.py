@@ -39,7 +39,7 @@ def by_rows(table, rule, pairs, **options):
 
 @pytest.mark.parametrize("width", [1, 5, 64, 130])
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule.travels])
-def test_rows_step_as_if_alone(name, width, monkeypatch):
+def test_each_row_steps_as_a_parameter_of_its_own(name, width, monkeypatch):
     for dtype in DTYPES:
         start = vectors(N_ROWS * width, dtype, 1)[0].reshape(N_ROWS, width)
         pairs = [drawn(seed, width, dtype) for seed in range(3)]
@@ -58,7 +58,7 @@ def test_rows_step_as_if_alone(name, width, monkeypatch):
 @pytest.mark.parametrize(
     "rule", [SGD(lr=0.1), AdaGrad(lr=0.1), RULES["FTRL"], RULES["DoG"]], ids=repr
 )
-def test_exact_where_a_zero_changes_nothing(rule, backend):
+def test_equals_a_whole_gradient_where_a_zero_changes_nothing(rule, backend):
     table = vectors(N_ROWS * 4, np.float64, 1)[0].reshape(N_ROWS, 4)
     dense = table.copy()
     some, whole = Optimizer(table, rule), Optimizer(dense, rule)
@@ -71,7 +71,7 @@ def test_exact_where_a_zero_changes_nothing(rule, backend):
     np.testing.assert_allclose(table, dense, rtol=1e-13)
 
 
-def test_beside_whole_parameters(backend):
+def test_rows_of_some_parameters_and_whole_gradients_of_others(backend):
     """Tables of other widths, a vector whose elements are rows, and an array without rows."""
     params = {
         "a": vectors(60, np.float32, 0)[0].reshape(10, 2, 3),
@@ -107,7 +107,7 @@ def test_beside_whole_parameters(backend):
     st.sampled_from([np.int8, np.int32, np.int64, np.uint64]),
     st.booleans(),
 )
-def test_any_indices(indices, kind, half):
+def test_indices_of_any_dtype_order_and_number(indices, kind, half):
     values = vectors(len(indices) * 3, np.float32, 1)[0].reshape(-1, 3)
     values = values.astype(np.float16) if half else values
     table = np.zeros((5, 3), np.float32)
@@ -175,7 +175,7 @@ def test_bad_rows_are_refused_and_change_nothing(pair, error, message, backend):
     assert all(np.array_equal(value, after[key]) for key, value in state.items())
 
 
-def test_what_rows_cannot_do_is_said(backend):
+def test_what_gradients_of_rows_cannot_do(backend):
     w = np.ones((3, 2))
     with pytest.raises(ValueError, match="ema averages all rows at every step"):
         Optimizer(w, SGD(), ema=0.9).step(([0], np.ones((1, 2))))
