@@ -1,4 +1,4 @@
-"""What a minimisation is told: starts, options and callbacks, each refused by its name."""
+"""The arguments of a minimisation, checked and converted: options, rule, start, callback."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from lrcore.rules import Rule
 #: How gradients are approximated where there is no jac.
 DIFFERENCES = ("2-point", "3-point", "cs")
 
-#: What is told of each step: the point and its value; True ends the run.
-Tell = Callable[[np.ndarray, float | None], bool]
+#: The tolerance of the gradient that scipy's methods have by default.
+DEFAULT_GTOL = 1e-5
+
+#: Called after each step with the point and its value, or None; True ends the minimisation.
+StepCallback = Callable[[np.ndarray, float | None], bool]
 
 
 @dataclass(frozen=True)
 class Options:
-    """When a minimisation stops, and what it does besides stepping."""
+    """The options of `minimize` that the steps depend on; see there."""
 
     maxiter: int
     gtol: float
@@ -54,16 +57,17 @@ class Options:
             )
 
 
-def check_rule(
+def resolve_rule(
     rule: Rule, steps_per_epoch: int, total_steps: int, box: Box, line_search: str | None,
     averaging: float | str | None,
 ) -> Rule:  # fmt: skip
-    """The rule with its schedule in steps.
+    """The rule with all lengths of its schedule in steps.
 
     Raises
     ------
     ValueError
-        If the rule maximises, or keeps an average that what is asked for would spoil.
+        If the rule maximises, or if it computes an average of its own steps, which bounds, a line
+        search or another average would make wrong.
     """
     if rule.maximize:
         raise ValueError(
@@ -84,9 +88,16 @@ def check_rule(
     return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=max(total_steps, 1))
 
 
-def check_start(x0: Any) -> np.ndarray:
-    """x0 as an array of our own, of one dimension at least: float32, or float64 for all other
-    real numbers."""
+def as_start(x0: Any) -> np.ndarray:
+    """A copy of x0 as a finite array of one dimension at least.
+
+    float32 stays float32; all other real numbers become float64.
+
+    Raises
+    ------
+    ValueError
+        If x0 is empty, or has a value that is not a finite real number.
+    """
     start = np.atleast_1d(np.asarray(x0))
     if start.dtype.kind not in "biuf":
         raise ValueError(f"x0 must be real numbers, got {start.dtype}")
@@ -101,8 +112,8 @@ def check_start(x0: Any) -> np.ndarray:
     return start
 
 
-def refuse_constraints(rule: Rule, constraints: Any) -> None:
-    """Raise if there are any."""
+def check_no_constraints(rule: Rule, constraints: Any) -> None:
+    """Raise ValueError if there are constraints, which no rule can keep."""
     none = constraints is None or (hasattr(constraints, "__len__") and len(constraints) == 0)
     if not none:
         raise ValueError(
@@ -112,10 +123,10 @@ def refuse_constraints(rule: Rule, constraints: Any) -> None:
 
 
 def warn_of_unused(rule: Rule, hess: Any, hessp: Any, unknown: Mapping[str, Any]) -> None:
-    """Warn of what is given and has no use, as scipy does."""
+    """Warn of arguments that are given but not used, as scipy does."""
     from scipy.optimize import OptimizeWarning
 
-    level = 3  # who called minimize
+    level = 3  # the line that called minimize
     for name, given in (("hess", hess), ("hessp", hessp)):
         if given is not None:
             warnings.warn(
@@ -129,20 +140,25 @@ def warn_of_unused(rule: Rule, hess: Any, hessp: Any, unknown: Mapping[str, Any]
 
 
 def gradient_tolerance(gtol: float | None, tol: float | None) -> float:
-    """gtol, or else tol, or else what scipy's methods have."""
+    """gtol if it is given, else tol if it is given, else the default of scipy's methods."""
     if tol is not None:
         check_nonnegative("tol", tol)
-    for value in (gtol, tol):
-        if value is not None:
-            return value
-    return 1e-5
+    if gtol is not None:
+        return gtol
+    return DEFAULT_GTOL if tol is None else tol
 
 
-def teller(callback: Any) -> Tell:
-    """The callback in either of scipy's forms, as a function of a point and its value.
+def as_step_callback(callback: Any) -> StepCallback:
+    """A callback in either of scipy's two forms as a function of a point and its value.
 
-    One whose only parameter is `intermediate_result` gets an OptimizeResult by that keyword, any
-    other a copy of the point. True if it raises StopIteration; what it returns does not matter.
+    A callback whose only parameter is `intermediate_result` gets an OptimizeResult by that keyword,
+    any other one a copy of the point. The function returns True if the callback raises
+    StopIteration; what the callback returns is ignored.
+
+    Raises
+    ------
+    TypeError
+        If it is not a function.
     """
     if callback is None:
         return lambda point, value: False
@@ -152,11 +168,11 @@ def teller(callback: Any) -> Tell:
 
     try:
         names = set(inspect.signature(callback).parameters)
-    except (TypeError, ValueError):  # of some builtins nobody knows
+    except (TypeError, ValueError):  # some builtin functions have no signature
         names = set()
     by_keyword = names == {"intermediate_result"}
 
-    def tell(point: np.ndarray, value: float | None) -> bool:
+    def step_callback(point: np.ndarray, value: float | None) -> bool:
         try:
             if by_keyword:
                 callback(intermediate_result=OptimizeResult(x=point.copy(), fun=value))
@@ -166,4 +182,4 @@ def teller(callback: Any) -> Tell:
             return True
         return False
 
-    return tell
+    return step_callback

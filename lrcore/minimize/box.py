@@ -1,4 +1,4 @@
-"""Bounds: read in scipy's forms, kept by projection."""
+"""The bounds of x: read in the forms that scipy takes, and kept by projection."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ class Box:
     bounds : None, scipy.optimize.Bounds, or sequence of pairs
         A pair (lowest, highest) for each element in C order, None for no bound.
     like : ndarray
-        Has the shape and dtype of x; bounds are rounded to its dtype.
+        Has the shape and dtype of x. Bounds are rounded to its dtype.
 
     Attributes
     ----------
     bounded : bool
         Whether anything is bounded.
     low, high : ndarray
-        In the shape of x, or of no dimension.
+        In the shape of x, or with no dimension where all elements have the same bound.
+
+    Raises
+    ------
+    ValueError
+        If bounds have another form or shape, are NaN, or leave no point in between.
     """
 
     def __init__(self, bounds: Any, like: np.ndarray) -> None:
@@ -50,18 +55,21 @@ class Box:
         if self.bounded:
             np.minimum(np.maximum(x, self.low, out=x), self.high, out=x)
 
-    def reduced(self, point: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """What a unit step along -g, projected, changes: the gradient where nothing is bounded,
-        and 0 where it points out of the box."""
+    def projected_gradient(self, point: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """``point - project(point - g)``, whose elements are 0 at a minimum within the box.
+
+        It is g itself where nothing is bounded, and 0 where -g points out of the box.
+        """
         if not self.bounded:
             return g
         with np.errstate(over="ignore", invalid="ignore"):
-            way = point - g
-            self.project(way)
-            return np.subtract(point, way, out=way)
+            target = point - g
+            self.project(target)
+            return np.subtract(point, target, out=target)
 
 
 def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper bounds, float64, in the shape of x."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         low, high = (np.asarray(side, np.float64) for side in (bounds.lb, bounds.ub))
     else:
@@ -78,10 +86,10 @@ def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 f"{len(pairs)}"
             )
         low, high = (
-            np.array([none if p[i] is None else p[i] for p in pairs], np.float64).reshape(
+            np.array([missing if p[i] is None else p[i] for p in pairs], np.float64).reshape(
                 like.shape
             )
-            for i, none in enumerate((-np.inf, np.inf))
+            for i, missing in enumerate((-np.inf, np.inf))
         )
     try:
         return np.broadcast_to(low, like.shape), np.broadcast_to(high, like.shape)

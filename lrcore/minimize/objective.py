@@ -1,4 +1,4 @@
-"""The function that is minimised, and its gradient: called, counted, and looked at."""
+"""The function that is minimised, and its gradient: calls are counted, and results checked."""
 
 from __future__ import annotations
 
@@ -13,23 +13,30 @@ from lrcore.minimize.box import Box
 
 
 class Objective:
-    """`fun` and `jac` as scipy takes them, at frozen points of one shape and dtype.
+    """`fun` and `jac` as scipy takes them, evaluated at read-only points of one shape and dtype.
 
     Parameters
     ----------
     fun : callable
         ``fun(x, *args)`` gives a number, or with ``jac=True`` a pair of it and the gradient.
     jac : callable, True, or one of `DIFFERENCES`
+        The gradient: a function ``jac(x, *args)``, the second of the pair that `fun` returns, or
+        finite differences.
     args : tuple
     like : ndarray
         Has the shape and dtype of the points.
     box : Box
-        Differences stay in it.
+        Finite differences are taken within it.
 
     Attributes
     ----------
     nfev, njev : int
-        Calls of `fun`, those for differences included, and gradients.
+        Number of calls of `fun`, with those for finite differences, and number of gradients.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `fun` is not a function, or `jac` none of these.
     """
 
     def __init__(
@@ -47,31 +54,37 @@ class Objective:
         self._shape = like.shape
         self._dtype = like.dtype
         self._paired = jac is True
-        self._slopes: Callable[[np.ndarray], Any]
+        self._evaluate_gradient: Callable[[np.ndarray], Any]
         if callable(jac):
-            self._slopes = lambda point: jac(point, *args)
+            self._evaluate_gradient = lambda point: jac(point, *args)
         elif jac is True:
-            self._slopes = lambda point: self._returned(point)[1]
+            self._evaluate_gradient = lambda point: self._evaluate(point)[1]
         else:
-            self._slopes = self._differences(jac, box)
-        #: Where fun was called last, and what it returned.
+            self._evaluate_gradient = self._differences(jac, box)
+        #: The point of the last call of fun, and what it returned.
         self._latest: tuple[np.ndarray | None, Any] = (None, None)
         self.nfev = 0
         self.njev = 0
 
     def value(self, point: np.ndarray) -> float:
-        """The function there; it may be NaN or infinite."""
-        returned = self._returned(point)
-        return number("fun", returned[0] if self._paired else returned)
+        """The value of the function at a point; it may be NaN or infinite."""
+        returned = self._evaluate(point)
+        return as_number("fun", returned[0] if self._paired else returned)
 
     def gradient(self, point: np.ndarray) -> np.ndarray:
-        """The gradient there, in the points' shape and dtype; valid until the next call."""
-        g = self._slopes(point)
-        self.njev += 1
-        return converted("jac", g, self._shape, self._dtype)
+        """The gradient at a point, in the shape and dtype of x.
 
-    def _returned(self, point: np.ndarray) -> Any:
-        """What fun returns there; called once for a point, which is told by its identity."""
+        It may be an array of the user's, so it is valid until the next call.
+        """
+        g = self._evaluate_gradient(point)
+        self.njev += 1
+        return as_gradient("jac", g, self._shape, self._dtype)
+
+    def _evaluate(self, point: np.ndarray) -> Any:
+        """What fun returns at a point.
+
+        It is called once if value and gradient of the same point, the same object, are asked for.
+        """
         at, returned = self._latest
         if at is point:
             return returned
@@ -85,7 +98,10 @@ class Objective:
         return returned
 
     def _differences(self, method: str, box: Box) -> Callable[[np.ndarray], Any]:
-        """The gradient by scipy's differences, which has no public name for those but forward."""
+        """A function that approximates the gradient by scipy's finite differences.
+
+        scipy has no public function for other than forward differences, hence the private import.
+        """
         from scipy.optimize._numdiff import approx_derivative
 
         low, high = (np.broadcast_to(side, self._shape).ravel() for side in (box.low, box.high))
@@ -94,17 +110,23 @@ class Objective:
             self.nfev += 1
             return self._fun(x.reshape(self._shape), *self._args)
 
-        def slopes(point: np.ndarray) -> Any:
+        def approximate(point: np.ndarray) -> Any:
             g = approx_derivative(
                 flat, point.reshape(-1), method, f0=self.value(point), bounds=(low, high)
             )
             return np.reshape(g, self._shape)
 
-        return slopes
+        return approximate
 
 
-def number(name: str, value: Any) -> float:
-    """What the function of this name returned, as a float: a number, or an array of one."""
+def as_number(name: str, value: Any) -> float:
+    """What the function of this name returned as a float.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither a real number nor an array of one.
+    """
     if type(value) is float or type(value) is np.float64:
         return float(value)
     array = np.asarray(value)
@@ -118,9 +140,16 @@ def number(name: str, value: Any) -> float:
     return float(array.item())
 
 
-def converted(name: str, g: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """The gradient that the function of this name returned, as an array in one piece: itself if
-    it is one."""
+def as_gradient(name: str, g: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The gradient that the function of this name returned as a C-contiguous array.
+
+    It is not copied if it is one of this shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it does not hold real numbers, or has another shape.
+    """
     if (
         type(g) is np.ndarray
         and g.dtype == dtype
@@ -134,15 +163,16 @@ def converted(name: str, g: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.
         raise TypeError(f"{name} must return real numbers, got {type(g).__name__} ({array.dtype})")
     if array.shape != shape and not array.size == 1 == math.prod(shape):
         raise ValueError(f"{name} must return the shape of x, {shape}, got {array.shape}")
-    with np.errstate(over="ignore"):  # an infinity is noticed where it is used
+    with np.errstate(over="ignore"):  # callers check for infinities
         return np.array(array, dtype=dtype, order="C", subok=False).reshape(shape)
 
 
-def surely_above(g: np.ndarray, limit: float) -> bool:
-    """Whether all of g is finite and its largest magnitude is above the limit, as far as the sum of
-    squares can tell: one pass over g, where that magnitude takes two.
+def certainly_above(g: np.ndarray, limit: float) -> bool:
+    """Whether the sum of squares shows that g is finite and its largest magnitude above the limit.
 
-    The mean square is at most the square of the largest; a factor of 4 is ample for rounding.
+    This takes one pass over g, where the largest magnitude takes two; False decides nothing. The
+    mean of the squares is at most the square of the largest magnitude, and the factor of 4 is more
+    than rounding errors can amount to.
     """
     flat = g.reshape(-1)
     with np.errstate(over="ignore"):
@@ -152,9 +182,9 @@ def surely_above(g: np.ndarray, limit: float) -> bool:
 
 def all_finite(g: np.ndarray) -> bool:
     """Whether g has neither NaN nor infinity."""
-    return surely_above(g, 0.0) or math.isfinite(magnitude(g))
+    return certainly_above(g, 0.0) or math.isfinite(largest_magnitude(g))
 
 
-def magnitude(x: np.ndarray) -> float:
-    """The largest absolute value; NaN if there is one."""
+def largest_magnitude(x: np.ndarray) -> float:
+    """The largest absolute value; NaN if x has a NaN."""
     return float(max(x.max(), -x.min()))

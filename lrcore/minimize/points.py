@@ -1,4 +1,4 @@
-"""Points of a run: copies of x that nobody changes, so that anybody may keep them."""
+"""Read-only copies of x: whoever gets one may keep it, as no step changes it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,47 @@ import sys
 
 import numpy as np
 
-#: Arrays to look through: the best point, the last two, and one to fill.
-_POOL = 4
+#: Copies that are kept for reuse: the best point, the last two, and one to be filled.
+_POOL_SIZE = 4
 
 
-def _count_alone() -> int:
-    """What Python counts for an array that is in a list and nowhere else."""
+def _count_unused() -> int:
+    """The reference count of an array that only a list refers to."""
     pool = [np.empty(0)]
     return sys.getrefcount(pool[0])
 
 
-_ALONE = _count_alone()
+_UNUSED = _count_unused()
 
 
-def frozen(x: np.ndarray) -> np.ndarray:
+def frozen_copy(x: np.ndarray) -> np.ndarray:
     """A read-only copy."""
     point = x.copy()
     point.setflags(write=False)
     return point
 
 
-class Points:
-    """Read-only copies of one array, step after step.
+class CopyPool:
+    """Makes read-only copies of an array of one shape and dtype, step after step.
 
-    A copy that nobody refers to any more, neither to itself nor to a view of it, is filled again:
-    fresh memory of this size may come from the system page by page, which takes longer than the
-    copy.
+    A copy to which nothing refers any more, neither to itself nor to a view of it, is filled again:
+    the system hands out fresh memory of this size page by page, which takes longer than the copy.
     """
 
     def __init__(self) -> None:
         self._pool: list[np.ndarray] = []
 
-    def frozen(self, x: np.ndarray) -> np.ndarray:
+    def frozen_copy(self, x: np.ndarray) -> np.ndarray:
         """A read-only copy of x, whose shape and dtype are the same each time."""
         pool = self._pool
         for i in range(len(pool)):
-            if sys.getrefcount(pool[i]) == _ALONE:
+            if sys.getrefcount(pool[i]) == _UNUSED:
                 point = pool[i]
                 point.setflags(write=True)
                 np.copyto(point, x)
                 point.setflags(write=False)
                 return point
-        point = frozen(x)
+        point = frozen_copy(x)
         pool.append(point)
-        del pool[:-_POOL]
+        del pool[:-_POOL_SIZE]
         return point

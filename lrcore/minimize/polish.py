@@ -1,4 +1,4 @@
-"""A finish by L-BFGS: what first-order steps left, to the last digits."""
+"""A second phase by L-BFGS, which reaches more digits than steps of a first-order rule."""
 
 from __future__ import annotations
 
@@ -6,62 +6,66 @@ from typing import Any
 
 import numpy as np
 
-from lrcore.minimize.arguments import Options, Tell
+from lrcore.minimize.arguments import Options, StepCallback
 from lrcore.minimize.box import Box
 from lrcore.minimize.objective import Objective
-from lrcore.minimize.outcome import HALTED, HALTED_MESSAGE, Run
-from lrcore.minimize.points import frozen
+from lrcore.minimize.points import frozen_copy
+from lrcore.minimize.result import CALLBACK_STOP, CALLBACK_STOP_MESSAGE, State
 
 
-class Halted(Exception):  # noqa: N818
-    """The callback has had enough."""
+class StoppedByCallback(Exception):  # noqa: N818
+    """The callback raised StopIteration; this ends scipy's loop."""
 
 
-def polish(run: Run, objective: Objective, box: Box, how: Options, tell: Tell) -> Any:
-    """Go on from the best point of a run by scipy's L-BFGS-B.
+def polish_by_lbfgs(
+    state: State, objective: Objective, box: Box, options: Options, callback: StepCallback
+) -> Any:
+    """Continue from the best point by scipy's L-BFGS-B, and update the state.
 
-    It works in float64, on what the function says at the nearest points of its own dtype. The run
-    then has its best point and how it ended.
+    L-BFGS-B works in float64; the function is evaluated at the nearest points of its own dtype.
 
     Returns
     -------
     OptimizeResult
-        Of this phase alone, as scipy made it; one of our own if the callback ended it.
+        Of this phase alone: that of scipy, or one of the same form if the callback ended it.
     """
     from scipy.optimize import Bounds, OptimizeResult, minimize
 
-    start, seen = run.best, [run.best]
+    start = latest = state.best
     nit = 0
 
-    def both(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        seen[0] = point = frozen(flat.reshape(start.shape).astype(start.dtype))
-        return objective.value(point), objective.gradient(point).reshape(-1).astype(np.float64)
+    def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal latest
+        latest = frozen_copy(flat.reshape(start.shape).astype(start.dtype))
+        value = objective.value(latest)
+        return value, objective.gradient(latest).reshape(-1).astype(np.float64)
 
-    def each(flat: np.ndarray) -> None:
+    def after_step(flat: np.ndarray) -> None:
         nonlocal nit
         nit += 1
-        if not np.array_equal(seen[0].reshape(-1), flat.astype(start.dtype)):
-            both(flat)
-        if tell(seen[0], objective.value(seen[0])):
-            raise Halted
+        if not np.array_equal(latest.reshape(-1), flat.astype(start.dtype)):
+            evaluate(flat)
+        if callback(latest, objective.value(latest)):
+            raise StoppedByCallback
 
     sides = (np.broadcast_to(side, start.shape).ravel() for side in (box.low, box.high))
-    ftol = how.ftol or float(np.finfo(start.dtype).eps)
+    ftol = options.ftol or float(np.finfo(start.dtype).eps)
     try:
         found = minimize(
-            both, start.reshape(-1).astype(np.float64), jac=True, method="L-BFGS-B",
-            bounds=Bounds(*sides) if box.bounded else None, callback=each,
-            options={"gtol": how.gtol, "ftol": ftol},
+            evaluate, start.reshape(-1).astype(np.float64), jac=True, method="L-BFGS-B",
+            bounds=Bounds(*sides) if box.bounded else None, callback=after_step,
+            options={"gtol": options.gtol, "ftol": ftol},
         )  # fmt: skip
-    except Halted:
-        value, g = both(seen[0].reshape(-1))
+    except StoppedByCallback:
+        flat = latest.reshape(-1)
+        value, g = evaluate(flat)
         found = OptimizeResult(
-            x=seen[0].reshape(-1).astype(np.float64), fun=value, jac=g, nit=nit, status=HALTED,
-            success=False, message=HALTED_MESSAGE,
+            x=flat.astype(np.float64), fun=value, jac=g, nit=nit, status=CALLBACK_STOP,
+            success=False, message=CALLBACK_STOP_MESSAGE,
         )  # fmt: skip
-    point = frozen(found.x.reshape(start.shape).astype(start.dtype))
-    run.nit += int(found.nit)
-    run.last = (point, found.jac.reshape(start.shape).astype(start.dtype))
-    run.take(point, float(found.fun))
-    run.end(int(found.status), f"{run.message} Then L-BFGS-B: {found.message}")
+    point = frozen_copy(found.x.reshape(start.shape).astype(start.dtype))
+    state.nit += int(found.nit)
+    state.last = (point, found.jac.reshape(start.shape).astype(start.dtype))
+    state.update_best(point, float(found.fun))
+    state.stop(int(found.status), f"{state.message} Then L-BFGS-B: {found.message}")
     return found

@@ -1,4 +1,4 @@
-"""What moves x: the rule, projection, and the rates that were used."""
+"""Steps of x: the rule, the projection into the bounds, and the rates that were used."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from lrcore.schedules import Plateau
 
 
 class Stepper:
-    """Steps x by a rule, within a box.
+    """Updates x by the steps of a rule, and projects it into a box after each step.
 
     Parameters
     ----------
     rule : Rule
-        Its schedule is in steps. A Plateau is fed by `heed`, a copy of it.
+        With all lengths of its schedule in steps. Its `Plateau`, if it has one, is copied, and
+        `update_plateau` updates the copy.
     x : ndarray
-        Stepped in place.
+        Updated in place.
     box : Box
-    averaging : see `Optimizer`
-    n_threads : int, optional
+    averaging : float, "polyak", "polynomial" or None
+        The `ema` of the `Optimizer`.
+    n_threads : int or None
     """
 
     def __init__(
@@ -36,22 +38,23 @@ class Stepper:
         self._plateau = copy.deepcopy(rule.lr) if isinstance(rule.lr, Plateau) else None
         if self._plateau is not None:
             rule = rule.with_lr(self._plateau.current)
-        #: Rules in use, each from its step on.
+        #: The rules that were used, each with its first step.
         self._rules = [(0, rule)]
-        self._paced: list[float] = []
+        #: The rate of each step, for rules that compute rates by themselves.
+        self._own_rates: list[float] = []
         self.optimizer = Optimizer(
             x, rule, ema=averaging, n_threads=n_threads, nonfinite="propagate"
         )
 
     def step(self, g: np.ndarray) -> None:
-        """One step of x by a finite gradient."""
+        """Update x by a finite gradient."""
         self.optimizer.step(g)
         self._box.project(self.x)
         if self._rules[0][1].travels:
-            self._paced.append(self.optimizer.rate)
+            self._own_rates.append(self.optimizer.rate)
 
-    def heed(self, value: float) -> None:
-        """Let a Plateau know of a value; it may cut the rate."""
+    def update_plateau(self, value: float) -> None:
+        """Give the value of the function to the Plateau, if there is one; it may cut the rate."""
         if self._plateau is not None and self._plateau.update(value):
             rule = self.optimizer.rule.with_lr(self._plateau.current)
             self.optimizer.rule = rule
@@ -59,19 +62,19 @@ class Stepper:
 
     @property
     def rates(self) -> Floats:
-        """The rate of each step so far, float64."""
-        if self._paced:
-            return np.array(self._paced)
-        starts = [start for start, _ in self._rules] + [self.optimizer.t]
+        """The rates of all steps up to now, float64."""
+        if self._own_rates:
+            return np.array(self._own_rates)
+        ends = [start for start, _ in self._rules[1:]] + [self.optimizer.t]
         return np.concatenate(
             [
-                rule.rates(np.arange(start, stop, dtype=np.int64))
-                for (start, rule), stop in zip(self._rules, starts[1:])
+                rule.rates(np.arange(start, end, dtype=np.int64))
+                for (start, rule), end in zip(self._rules, ends)
             ]
         )
 
     def average(self) -> np.ndarray | None:
-        """The average of x that the rule or `averaging` keeps, in the box; None if neither does."""
+        """The average of x that `averaging` or the rule keeps, projected; None if neither does."""
         if self.optimizer.ema is None and not self.optimizer.rule.averages:
             return None
         average = np.array(self.optimizer.averages)

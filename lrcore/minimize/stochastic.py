@@ -1,4 +1,4 @@
-"""Sums over rows: a step for each batch."""
+"""Minimising a mean over rows: a step for each batch of rows."""
 
 from __future__ import annotations
 
@@ -9,20 +9,39 @@ import numpy as np
 
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
-from lrcore.minimize.arguments import Tell
-from lrcore.minimize.objective import all_finite, converted, magnitude, number
-from lrcore.minimize.outcome import CONVERGED, HALTED, HALTED_MESSAGE, NOT_FINITE, Run
-from lrcore.minimize.points import Points
+from lrcore.minimize.arguments import StepCallback
+from lrcore.minimize.objective import all_finite, as_gradient, as_number, largest_magnitude
+from lrcore.minimize.points import CopyPool
+from lrcore.minimize.result import (
+    CALLBACK_STOP,
+    CALLBACK_STOP_MESSAGE,
+    CONVERGED,
+    NOT_FINITE,
+    State,
+)
 from lrcore.minimize.stepper import Stepper
 
 
-class Sum:
-    """A mean over n rows: gradients of batches, and the whole function if it is given.
+class BatchObjective:
+    """A mean over n rows: the gradients of batches, and the whole function if it is given.
+
+    Parameters
+    ----------
+    grad_batch : callable
+        ``grad_batch(x, rows, *args)`` gives the mean gradient of these rows.
+    fun : callable or None
+        ``fun(x, *args)`` gives the mean over all rows.
+    args : tuple
 
     Attributes
     ----------
     nfev, njev : int
-        Calls of `fun`, and of `grad_batch`.
+        Number of calls of `fun`, and of `grad_batch`.
+
+    Raises
+    ------
+    TypeError
+        If one of the two is not a function.
     """
 
     def __init__(self, grad_batch: Any, fun: Any, args: tuple[Any, ...]) -> None:
@@ -35,61 +54,65 @@ class Sum:
         self.njev = 0
 
     def value(self, point: np.ndarray) -> float | None:
-        """The whole function there, None if nobody gave it."""
+        """The whole function at a point; None if it is not given."""
         if self._fun is None:
             return None
         self.nfev += 1
-        return number("fun", self._fun(point, *self._args))
+        return as_number("fun", self._fun(point, *self._args))
 
     def gradient(self, point: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The mean gradient of these rows there."""
+        """The mean gradient of these rows at a point."""
         self.njev += 1
         g = self._grad_batch(point, rows, *self._args)
-        return converted("grad_batch", g, point.shape, point.dtype)
+        return as_gradient("grad_batch", g, point.shape, point.dtype)
 
 
 def batches(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Row numbers of the batches of an epoch, in a new order each; the last may be shorter."""
+    """Row numbers, int64, of the batches of an epoch; the last batch may be shorter.
+
+    Each epoch has its own random order, which depends on the seed and the epoch alone.
+    """
     order = shuffled(n, numerics.mix64(seed + (epoch << 32)))
     order.setflags(write=False)
     return [order[i : i + batch_size] for i in range(0, n, batch_size)]
 
 
-def pass_over(
-    rows: Sum, stepper: Stepper, n: int, batch_size: int, epochs: int, seed: int,
-    return_all: bool, tell: Tell,
-) -> Run:  # fmt: skip
+def descend_by_batches(
+    objective: BatchObjective, stepper: Stepper, n: int, batch_size: int, epochs: int, seed: int,
+    return_all: bool, callback: StepCallback,
+) -> State:  # fmt: skip
     """Step by every batch of every epoch; see `lrcore.minimize.minimize_stochastic`."""
-    points = Points()
-    point = points.frozen(stepper.x)
-    run = Run(point, rows.value(point), (point, np.zeros_like(point)))
+    copies = CopyPool()
+    point = copies.frozen_copy(stepper.x)
+    state = State(point, objective.value(point), (point, np.zeros_like(point)))
     if return_all:
-        run.points.append(point)
+        state.points.append(point)
     for epoch in range(epochs):
-        for batch in batches(n, batch_size, seed, epoch):
-            g = rows.gradient(point, batch)
-            run.last = (point, g)
+        for rows in batches(n, batch_size, seed, epoch):
+            g = objective.gradient(point, rows)
+            state.last = (point, g)
             if not all_finite(g):
-                run.end(NOT_FINITE, f"grad_batch has a {magnitude(g)} after {run.nit} steps.")
-                return run
+                problem = f"grad_batch has a {largest_magnitude(g)} after {state.nit} steps."
+                state.stop(NOT_FINITE, problem)
+                return state
             try:
                 stepper.step(g)
             except FloatingPointError as error:
-                run.end(NOT_FINITE, f"No step from here: {error}.")
-                return run
-            run.nit += 1
-            point = points.frozen(stepper.x)
-        value = rows.value(point)
-        run.take(point, value)
+                state.stop(NOT_FINITE, f"No step from here: {error}.")
+                return state
+            state.nit += 1
+            point = copies.frozen_copy(stepper.x)
+        value = objective.value(point)
+        state.update_best(point, value)
         if return_all:
-            run.points.append(point)
+            state.points.append(point)
         if value is not None:
-            stepper.heed(value)
-        if tell(point, value):
-            run.end(HALTED, HALTED_MESSAGE)
-            return run
+            stepper.update_plateau(value)
+        if callback(point, value):
+            state.stop(CALLBACK_STOP, CALLBACK_STOP_MESSAGE)
+            return state
         if value is not None and not math.isfinite(value):
-            run.end(NOT_FINITE, f"fun is {value} after {run.nit} steps.")
-            return run
-    run.end(CONVERGED, f"The {epochs} epochs are done.")
-    return run
+            state.stop(NOT_FINITE, f"fun is {value} after {state.nit} steps.")
+            return state
+    state.stop(CONVERGED, f"The {epochs} epochs are done.")
+    return state

@@ -7,7 +7,7 @@ from scipy.optimize import Bounds, check_grad
 from strategies import RULES, equal_bits
 
 import lrcore
-from lrcore.minimize.points import Points
+from lrcore.minimize.points import CopyPool
 from lrcore.minimize.stochastic import batches
 from lrcore.schedules import Constant, Cosine, Plateau
 
@@ -137,14 +137,14 @@ def test_points_are_read_only_and_the_result_is_not():
 
 
 def test_memory_of_points_is_used_again_unless_somebody_looks_at_it():
-    points, x = Points(), np.arange(3.0)
-    kept, view, dropped = points.frozen(x), points.frozen(x + 1)[1:], points.frozen(x + 2)
+    points, x = CopyPool(), np.arange(3.0)
+    kept, view, dropped = points.frozen_copy(x), points.frozen_copy(x + 1)[1:], points.frozen_copy(x + 2)
     place = id(dropped)
     del dropped
-    again = points.frozen(x + 3)
+    again = points.frozen_copy(x + 3)
     assert id(again) == place
     assert not again.flags.writeable
-    fresh = points.frozen(x + 4)
+    fresh = points.frozen_copy(x + 4)
     for array, first in ((kept, 0), (view, 2), (again, 3), (fresh, 4)):
         assert array[0] == first
 
