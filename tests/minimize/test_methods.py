@@ -91,7 +91,7 @@ def test_the_result_is_scipys_object_with_its_types(method):
 
 
 @every
-def test_a_start_at_the_minimum_is_the_end(method):
+def test_a_start_at_the_minimum_ends_at_once(method):
     found = solve(method, x0=np.ones(3))
     assert found.success
     assert found.nit <= 1
@@ -127,7 +127,7 @@ def test_a_number_is_a_start_of_one_element(method):
 
 
 @every
-def test_fun_with_its_gradient_is_the_same_run(method):
+def test_fun_with_its_gradient_gives_the_same_result(method):
     both = solve(method, lambda x: (valley(x), valley_der(x)), jac=True)
     apart = solve(method)
     np.testing.assert_array_equal(both.x, apart.x)
@@ -136,13 +136,13 @@ def test_fun_with_its_gradient_is_the_same_run(method):
 
 @every
 @pytest.mark.parametrize("args", [(2.0,), 2.0])
-def test_args_reach_fun_and_jac(method, args):
+def test_args_are_passed_to_fun_and_jac(method, args):
     found = solve(method, bowl, [5.0, 1.0], jac=bowl_der, args=args)
     np.testing.assert_allclose(found.x, 2.0, atol=1e-3)
 
 
 @every
-def test_args_reach_fun_with_its_gradient(method):
+def test_args_are_passed_to_fun_with_its_gradient(method):
     def both(x, a, b):
         return bowl(x, a + b), bowl_der(x, a + b)
 
@@ -186,7 +186,7 @@ def test_fun_must_return_one_number(method):
 
 
 @every
-def test_errors_of_fun_come_through(method):
+def test_errors_of_fun_are_raised(method):
     def fun(x):
         raise KeyError("mine")
 
@@ -275,7 +275,7 @@ def test_stop_iteration_ends_the_run_as_maxiter_would(method, form):
 
 
 @every
-def test_other_errors_of_a_callback_come_through(method):
+def test_other_errors_of_a_callback_are_raised(method):
     def callback(xk):
         raise KeyError("mine")
 
@@ -400,14 +400,14 @@ def test_bounds_that_do_not_fit_are_refused(method):
 
 
 @ours
-def test_scipys_function_and_the_method_are_the_same_run(method):
+def test_scipys_function_and_the_method_give_the_same_result(method):
     direct = OURS[method](valley, START, jac=valley_der, maxiter=50)
     through = solve(method, options={"maxiter": 50})
     np.testing.assert_array_equal(direct.x, through.x)
     assert direct.message == through.message
 
 
-def test_the_method_pickles_and_says_what_it_takes():
+def test_the_method_can_be_pickled_and_has_a_signature():
     rule = lrcore.Adam(lr=0.1)
     method = pickle.loads(pickle.dumps(rule.minimize))
     assert method.__self__ == rule
