@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from strategies import BUILDS, RULES
 
-from lrcore import Optimizer, _core
+from lrcore import Optimizer, _backend, _core
 
 REFUSALS = (TypeError, ValueError, FloatingPointError)
 
@@ -156,13 +156,20 @@ def faulty_call(params, optimizer, rng):
     optimizer.step(grads, **options)
 
 
+def choose_backend(name):
+    """Compute with a build of the core, by its name, or with the backend "numpy"."""
+    _backend.active = _backend.numpy if name == "numpy" else _backend.compiled
+    if name != "numpy":
+        _core.kernels = _core.load(name)
+
+
 def main(calls=100_000, seed=0):
     rng = random.Random(seed)
     warnings.simplefilter("error")
     rules = list(RULES.values())
     refused = done = 0
     while refused + done < calls:
-        _core.kernels = rng.choice([*(_core.load(build) for build in BUILDS), None])
+        choose_backend(rng.choice([*BUILDS, "numpy"]))
         rule = rng.choice(rules)
         low = rule.formula.slow is not None and rng.random() < 0.5
         params = random_params(rng, low)

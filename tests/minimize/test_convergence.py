@@ -4,12 +4,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from backends import use_backend
 from benchmarks.functions import FUNCTIONS, rosenbrock
 from scipy.optimize import check_grad
 from strategies import BUILDS, equal_bits
 
 import lrcore
-from lrcore import _core
 from lrcore.rules import RULES
 from lrcore.schedules import Linear
 
@@ -164,7 +164,7 @@ def test_a_rule_gets_close_to_a_minimum(kind, name):
 
 def trajectory(build, rule, problem, dtype, maxiter, steps, monkeypatch):
     """The first points of a run in this build, or in NumPy."""
-    monkeypatch.setattr(_core, "kernels", None if build == "numpy" else _core.load(build))
+    use_backend(monkeypatch, build)
     points = [problem.x0.astype(dtype)]
 
     def keep(x):

@@ -5,12 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
+from backends import use_backend
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import BUILDS, THREADS, equal_bits, vectors
 
 import lrcore
-from lrcore import AdaGrad, Adam, AdamW, Optimizer, RMSProp, _core
+from lrcore import AdaGrad, Adam, AdamW, Optimizer, RMSProp
 from lrcore._utils import bfloat16
 
 LOW = {
@@ -39,12 +40,12 @@ def run(rule, sizes, *, steps=3, n_threads=1, options=None, **keywords):
 )
 @pytest.mark.parametrize("name", LOW)
 def test_bits_do_not_depend_on_builds_or_threads(name, options, keywords, monkeypatch):
-    monkeypatch.setattr(_core, "kernels", None)
+    use_backend(monkeypatch, "numpy")
     expected = run(LOW[name], SIZES, options=options, **keywords)
     assert all(each.dtype in (np.float32, np.uint16) for each in expected)
     assert all(len(np.unique(each)) > 1 for each in expected if each.size > 1)
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        use_backend(monkeypatch, build)
         for n_threads in THREADS:
             got = run(LOW[name], SIZES, n_threads=n_threads, options=options, **keywords)
             assert all(equal_bits(x, y) for x, y in zip(got, expected)), (build, n_threads)
@@ -55,9 +56,9 @@ def test_draws_are_those_of_the_seed_the_step_and_the_element(seed, t, size):
     """A step of plain AdaGrad from state 0 whose squares lie between two bfloat16 numbers."""
     g = np.sqrt(vectors(size, np.float32, 7)[0] ** 2 + 3)
     found = []
-    for build in (None, *(_core.load(b) for b in BUILDS)):
+    for build in ("numpy", *BUILDS):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_core, "kernels", build)
+            use_backend(patch, build)
             opt = Optimizer(np.zeros_like(g), AdaGrad(lr=0.1), state_dtype="bfloat16", seed=seed)
             opt.t = t
             opt.step(g)
@@ -141,11 +142,11 @@ def test_resuming_is_exact(tmp_path, monkeypatch):
     whole, opt = make()
     go(opt, range(6))
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(BUILDS[-1]))
+        use_backend(monkeypatch, BUILDS[-1])
         w, opt = make()
         go(opt, range(3))
         opt.save(tmp_path / "run.npz")
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        use_backend(monkeypatch, build)
         pairs = [copy.deepcopy((w, opt)), pickle.loads(pickle.dumps((w, opt))), make(seed=0)]
         pairs[2][1].load(tmp_path / "run.npz")
         for v, other in pairs:

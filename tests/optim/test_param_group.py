@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from backends import use_backend
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import BUILDS, DTYPES, RULES, THREADS, equal_bits, vectors
@@ -51,11 +52,11 @@ def test_adjusted_steps_have_the_bits_of_the_formula(name, decay, option, monkey
     ema = {"scale": None, "value": 0.9, "norm": "polyak", "all": "polynomial"}[option]
     ema = None if rule.averages else ema
     for dtype in DTYPES:
-        monkeypatch.setattr(_core, "kernels", None)
+        use_backend(monkeypatch, "numpy")
         expected = run(rule, dtype, options=OPTIONS[option], ema=ema)
         assert all(np.isfinite(each).all() for each in expected)
         for build in BUILDS:
-            monkeypatch.setattr(_core, "kernels", _core.load(build))
+            use_backend(monkeypatch, build)
             for n_threads in THREADS:
                 got = run(rule, dtype, options=OPTIONS[option], ema=ema, n_threads=n_threads)
                 assert all(equal_bits(x, y) for x, y in zip(got, expected)), (build, n_threads)
@@ -159,12 +160,12 @@ def test_numbers_below_the_normal_range_count_as_zero(name, dtype, monkeypatch):
             opt.step(g if t < 4 else 0 * g, grad_scale=0.7)
         return [w, *(v for v in opt.state_dict().values() if isinstance(v, np.ndarray))]
 
-    monkeypatch.setattr(_core, "kernels", None)
+    use_backend(monkeypatch, "numpy")
     expected = go(1)
     for each in expected:
         assert not np.any((each != 0) & (np.abs(each) < tiny))
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        use_backend(monkeypatch, build)
         for n_threads in THREADS:
             assert all(equal_bits(x, y) for x, y in zip(go(n_threads), expected)), build
 

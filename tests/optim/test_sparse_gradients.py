@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from backends import use_backend
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import BUILDS, DTYPES, RULES, THREADS, equal_bits, vectors
 
-from lrcore import SGD, AdaGrad, Adam, AdamW, Optimizer, _core
+from lrcore import SGD, AdaGrad, Adam, AdamW, Optimizer
 
 N_ROWS = 23
 
@@ -44,9 +45,9 @@ def test_each_row_steps_as_a_parameter_of_its_own(name, width, monkeypatch):
         start = vectors(N_ROWS * width, dtype, 1)[0].reshape(N_ROWS, width)
         pairs = [drawn(seed, width, dtype) for seed in range(3)]
         expected = by_rows(start.copy(), RULES[name], pairs, grad_scale=0.5)
-        for build in (None, *(_core.load(b) for b in BUILDS)):
-            monkeypatch.setattr(_core, "kernels", build)
-            for n_threads in THREADS if build else (1,):
+        for build in ("numpy", *BUILDS):
+            use_backend(monkeypatch, build)
+            for n_threads in THREADS if build != "numpy" else (1,):
                 table = start.copy()
                 opt = Optimizer(table, RULES[name], n_threads=n_threads)
                 for pair in pairs:
@@ -123,9 +124,9 @@ def test_states_kept_as_bfloat16(monkeypatch):
     width = 70
     start = vectors(N_ROWS * width, np.float32, 1)[0].reshape(N_ROWS, width)
     found = []
-    for build in (None, *(_core.load(b) for b in BUILDS)):
-        monkeypatch.setattr(_core, "kernels", build)
-        for n_threads in THREADS if build else (1,):
+    for build in ("numpy", *BUILDS):
+        use_backend(monkeypatch, build)
+        for n_threads in THREADS if build != "numpy" else (1,):
             table, dense = start.copy(), start.copy()
             some = Optimizer(table, AdaGrad(), state_dtype="bfloat16", n_threads=n_threads)
             whole = Optimizer(dense, AdaGrad(), state_dtype="bfloat16")

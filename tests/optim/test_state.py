@@ -10,9 +10,10 @@ import time
 
 import numpy as np
 import pytest
+from backends import use_backend
 from strategies import BUILDS, RULES, equal_bits
 
-from lrcore import SGD, Adam, AdamW, Optimizer, _core, schedules
+from lrcore import SGD, Adam, AdamW, Optimizer, schedules
 from lrcore._utils.archive import ArchiveError
 
 from .arrays import gradients_of, leaves, nested_arrays, two_arrays
@@ -79,11 +80,11 @@ def test_resuming_is_exact_across_builds_and_threads(how, tmp_path, monkeypatch)
     step_times(6, Optimizer(whole, RESUMED, **keywords))
     for first in BUILDS:
         for second in BUILDS:
-            monkeypatch.setattr(_core, "kernels", _core.load(first))
+            use_backend(monkeypatch, first)
             params = nested_arrays(0, np.float32)
             opt = Optimizer(params, RESUMED, n_threads=3, **keywords)
             step_times(3, opt)
-            monkeypatch.setattr(_core, "kernels", _core.load(second))
+            use_backend(monkeypatch, second)
             if how == "file":
                 opt.save(tmp_path / "run.npz")
                 params = nested_arrays(7, np.float32)
