@@ -1,4 +1,4 @@
-"""The learning rate range test: losses while the rate rises from step to step (Smith 2017)."""
+"""The learning rate range test (Smith 2017): training while the rate rises from step to step."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from lrcore.linear_model.base import LinearModel
 from lrcore.tuning import rate_curve
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
-#: Rows of a step, if nobody says how many: a share of all rows within these.
-FEWEST, MOST = 32, 1 << 13
-#: The mean loss of this share of the steps, the first ones, is the initial loss.
-BEGINNING = 0.05
-#: Of the smoothing, in natural logarithms of the rate: weights fall by 1 / e over so much.
-REACH = 0.83
+#: Bounds of the rows of a step where their number is not given.
+MIN_ROWS, MAX_ROWS = 32, 1 << 13
+#: The initial loss is the mean loss of this part of the steps, the first ones.
+INITIAL_SHARE = 0.05
+#: Width of the smoothing: the weights of neighbours fall by a factor of e over this distance in the
+#: natural logarithm of the rate.
+SMOOTHING_WIDTH = 0.83
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Losses against rates, and the rates that they suggest.
+    """Losses against rates, and the rates that they suggest; the result of `lr_range_test`.
 
     Attributes
     ----------
     lrs : ndarray of shape (n_points,)
         Rates, up to the one at which the test ended.
     losses : ndarray of shape (n_seeds, n_points)
-        As measured: at each step the loss before the step's update.
+        The loss at each step, before its update.
     smoothed, low, high : ndarray of shape (n_points,)
-        The smoothed mean of the seeds, the lowest and the highest of them, smoothed.
+        The smoothed mean over the seeds, and the lowest and the highest smoothed curve of a seed.
     slope : ndarray of shape (n_points,)
         Derivative of `smoothed` with respect to the natural logarithm of the rate.
     initial : float
@@ -51,7 +52,7 @@ class RangeTest:
     suggestions : dict of str to float or None
         ``"steepest"``, ``"valley"``, ``"minimum/10"``; see `lr_range_test`.
     reasons : dict of str to str
-        Why a suggestion is None, for each that is.
+        For each suggestion that is None, why.
     """
 
     lrs: Floats
@@ -67,7 +68,7 @@ class RangeTest:
 
     @property
     def suggestion(self) -> float | None:
-        """The rate to begin with, "valley"; None if the curve suggests none, see `reasons`."""
+        """The rate to begin with, that of the "valley"; None where `reasons` says why."""
         return self.suggestions["valley"]
 
     def __repr__(self) -> str:
@@ -78,19 +79,31 @@ class RangeTest:
         return f"<RangeTest: {len(self.lrs)} rates, {rates}>"
 
     def plot(self, ax: Any = None) -> plotting.RangeTestDisplay:
-        """Draw it (matplotlib, the extra `plot`).
+        """Draw the curve and the suggestions; needs matplotlib, the extra `plot`.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            New ones by default.
 
         Returns
         -------
         RangeTestDisplay
-            With `ax_`, `figure_`, `line_`.
+            With attributes `ax_`, `figure_`, `line_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is no point to draw.
         """
         return plotting.RangeTestDisplay(
             self.lrs, self.smoothed, self.low, self.high, self.initial, self.suggestions
         ).plot(ax=ax)
 
     def table(self) -> str:
-        """Some of the rates, their losses, a line of bars, and the suggestions, as text."""
+        """The result as text: losses at up to 13 rates, a line of bars, and the suggestions."""
         lines = []
         if len(self.lrs):
             lines.append(f"{'rate':>10}  {'loss':>10}  {'lowest':>10}  {'highest':>10}")
@@ -121,69 +134,75 @@ def lr_range_test(
     smoothing: float | None = None,
     stop_factor: float = 2.0,
 ) -> RangeTest:
-    """Learn while the rate rises, and suggest rates by the losses on the way.
-
-    The model that is given is not changed.
+    """Train while the learning rate rises from step to step, and suggest rates by the losses.
 
     Parameters
     ----------
     model : LinearClassifier, LinearRegressor, or function
-        An estimator, of any loss, rule and penalty; a fresh copy learns from the rows in a random
-        order, those of a step by its rate. Whether it is fitted does not matter, nor do its rate
-        or schedule, `max_iter` and the rules of stopping. Or a function ``step(lr)`` of a training
-        loop of yours: it makes an update by this rate and returns the loss before it, a number.
+        An estimator with any loss, rule and penalty. It is not changed: an unfitted copy learns
+        from the rows in a random order, those of each step at the rate of the step. Its own rate
+        or schedule, `max_iter` and stopping criteria are not used.
+
+        Or a function ``step(lr)`` of your own training loop, which makes an update at this rate
+        and returns the loss before the update, a number.
     X, y
-        As for ``fit``; none with a function.
+        As for ``fit``; None where the model is a function.
     lr_min, lr_max : float > 0
-        The first rate and the last one, which is reached only if nothing ends the test before.
+        The first and the last rate. The last one is reached only if the loss does not rise before.
     n_steps : int >= 8
-        Rates, each the same multiple of the one before.
+        Number of rates; each is the same multiple of the one before.
     rows_per_step : int, optional
-        By default `n_steps` steps are a pass over X, but that a step has 32 to 8,192 rows; always a
-        multiple of the model's `batch_size`.
+        By default `n_steps` steps take all rows once, but a step has at least 32 and at most 8,192
+        rows. It is rounded up to a multiple of the model's `batch_size`.
     n_seeds : int, optional
-        Sweeps, each in an order of its own, from the start; 3 by default. With a function there is
-        one, since only its caller could take it back to the start.
+        Number of sweeps over the rates, by default 3; each begins with an unfitted copy and takes
+        the rows in an order of its own. With a function there is one sweep, as only its caller can
+        reset what it trains.
     random_state : int, RandomState or None
-        Of the orders. The same one gives the same bits.
+        Seed of the orders. The same seed gives the same bits.
     smoothing : float in [0, 1), optional
-        A point of the smoothed curve is the mean of all, with the weight ``smoothing ** k`` for
-        those k steps away, in both directions: the curve does not lag. Its bias at the ends is
-        corrected. By default a rate 2.3 times as high has the weight 1 / e, which is 0.8 where no
-        other argument is given. Losses above what ends a sweep count as much as that.
+        A point of the smoothed curve is the mean of all points, with the weight ``smoothing ** k``
+        for points k steps away in both directions, so that the curve does not lag. By default
+        rates 2.3 times as high or as low have the weight 1 / e; with the other defaults that is
+        0.8. Losses above the level that ends a sweep are cut off there.
     stop_factor : float > 1
-        A sweep ends once its loss, exponentially smoothed and bias-corrected, is above the
-        *initial* loss by ``(stop_factor - 1) * |initial|``, or is not finite.
+        A sweep ends once its exponentially smoothed loss is above the *initial* loss by
+        ``(stop_factor - 1) * |initial|``, or a loss is not finite.
 
     Returns
     -------
     RangeTest
-        Arrays, `suggestions`, `suggestion`, and `plot`.
+        With the curve as arrays, `suggestions`, `suggestion`, and `plot`.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument does not do. Whatever a function raises goes through, but for
-        FloatingPointError, which counts as a loss that is not finite.
+        If an argument does not fit. Errors of a function are raised, except FloatingPointError,
+        which counts as a loss that is not finite.
+
+    See Also
+    --------
+    lr_search : compares whole fits by cross-validation.
 
     Notes
     -----
-    Three rates by name, each from the smoothed mean of the seeds against the logarithm of the rate:
+    Three rates are suggested, each by the smoothed mean over the seeds against the logarithm of the
+    rate:
 
     ``"steepest"``
-        where the loss falls fastest; often low, since a fast descent begins early.
+        where the loss decreases fastest; often low, as a fast decrease begins early.
     ``"valley"``
-        where the loss has nine tenths of its descent behind it. This is `RangeTest.suggestion`.
+        where nine tenths of the whole decrease are reached. This is `RangeTest.suggestion`.
     ``"minimum/10"``
         a tenth of the rate with the lowest loss.
 
-    Where the descent is no more than the noise of the curve, all are None, and the reason is said;
-    a single one is None where the range of rates cuts off what it looks for.
+    Where the decrease is no larger than the noise of the curve, all are None; a single one is None
+    where the range of rates is too narrow for it. `RangeTest.reasons` says why.
 
-    The test tells what is fast within about one pass at rates that do not fall. So for AdaGrad,
-    whose rate is the distance to go, "valley" is the rate for a whole fit; for Adam and more so
-    for SGD it is a safe one, and fits whose rate falls to 0 may be better at two to thirty times as
-    much: see `lr_search`.
+    The test shows which rates are fast within about one pass over the data, at rates that do not
+    fall. For AdaGrad, whose rate is about the distance to the minimum, "valley" suits a whole fit.
+    For Adam, and more so for SGD, it is a safe rate, and fits whose rate falls to 0 may be better
+    at two to thirty times as much: see `lr_search`.
 
     References
     ----------
@@ -202,7 +221,7 @@ def lr_range_test(
     >>> clf.set_params(optimizer=lrcore.AdaGrad(lr=found.suggestion)).fit(X, y).score(X, y) > 0.95
     True
 
-    A loop of one's own, here gradient descent on a quadratic:
+    A training loop of your own, here gradient descent on a quadratic:
 
     >>> w = np.ones(5)
     >>> def step(lr):
@@ -214,9 +233,9 @@ def lr_range_test(
     True
     """
     check_range(lr_min, lr_max)
-    check_integer("n_steps", n_steps, least=rate_curve.POINTS)
+    check_integer("n_steps", n_steps, least=rate_curve.MIN_POINTS)
     if smoothing is None:
-        smoothing = math.exp(-math.log(lr_max / lr_min) / (n_steps - 1) / REACH)
+        smoothing = math.exp(-math.log(lr_max / lr_min) / (n_steps - 1) / SMOOTHING_WIDTH)
     check_number("smoothing", smoothing, 0, 1)
     if smoothing == 1:
         raise ValueError("smoothing must be < 1, got 1, which would make all points one")
@@ -227,11 +246,11 @@ def lr_range_test(
         if count is not None:
             check_integer(name, count)
     random = check_random_state(random_state)
-    # Sweeps one after another, as each has an order of all rows.
+    # The steps of a sweep are made when it begins, as each has an order of all rows in memory.
     steps: Iterator[Callable[[float], Any]]
     if isinstance(model, LinearModel):
-        chunks = _Chunks.of(model, X, y, int(n_steps), rows_per_step)
-        steps = (chunks.shuffled(random) for _ in range(3 if n_seeds is None else n_seeds))
+        estimator_steps = _EstimatorSteps.of(model, X, y, int(n_steps), rows_per_step)
+        steps = (estimator_steps.shuffled(random) for _ in range(3 if n_seeds is None else n_seeds))
     else:
         _check_function(model, X, y, rows_per_step, n_seeds)
         steps = iter([model])
@@ -241,7 +260,7 @@ def lr_range_test(
 
 
 def _check_function(model: Any, X: Any, y: Any, rows_per_step: Any, n_seeds: Any) -> None:
-    """Raise unless this is a function, with nothing that only estimators have."""
+    """Raise unless the model is a function, and all that only estimators need is None."""
     if not callable(model) or isinstance(model, type):
         raise TypeError(
             "model must be a LinearClassifier, a LinearRegressor or a function step(lr) that "
@@ -258,8 +277,22 @@ def _check_function(model: Any, X: Any, y: Any, rows_per_step: Any, n_seeds: Any
 
 
 @dataclass
-class _Chunks:
-    """A step of an estimator: it learns from the next rows, and tells their loss before that."""
+class _EstimatorSteps:
+    """The function ``step(lr)`` of an estimator: it learns from the next rows, see ``__call__``.
+
+    Attributes
+    ----------
+    model : LinearModel
+    X, y
+        All rows.
+    rows : int
+        Number of rows of a step.
+    n_steps : int
+    first : dict
+        Keyword arguments of ``partial_fit``: the classes of a classifier.
+    order : ndarray of int
+        The rows of the steps to come.
+    """
 
     model: LinearModel
     X: Any
@@ -272,7 +305,8 @@ class _Chunks:
     @classmethod
     def of(
         cls, given: LinearModel, X: Any, y: Any, n_steps: int, rows_per_step: int | None
-    ) -> _Chunks:
+    ) -> _EstimatorSteps:
+        """The steps of an estimator, with arguments as of `lr_range_test`, checked."""
         check_has_rate("model", given)
         rows, y = checked_data(given, X, y)
         model = clone(given).set_params(average=False, verbose=0)
@@ -283,7 +317,7 @@ class _Chunks:
                 balanced = compute_class_weight("balanced", classes=classes, y=y)
                 model.set_params(class_weight=dict(zip(classes.tolist(), balanced.tolist())))
         if rows_per_step is None:
-            rows_per_step = min(max(rows.shape[0] // n_steps, FEWEST), MOST)
+            rows_per_step = min(max(rows.shape[0] // n_steps, MIN_ROWS), MAX_ROWS)
         batch = int(model.batch_size)
         n_rows = -(-int(rows_per_step) // batch) * batch
         matrix = rows.values
@@ -291,16 +325,20 @@ class _Chunks:
             matrix = sparse.csr_matrix((rows.values, rows.indices, rows.indptr), rows.shape)
         return cls(model, matrix, y, n_rows, n_steps, first, np.zeros(0, np.int64))
 
-    def shuffled(self, random: Any) -> _Chunks:
-        """The same from the start, over rows in another order, again and again if they are few."""
+    def shuffled(self, random: Any) -> _EstimatorSteps:
+        """The same steps by an unfitted copy over the rows in another random order.
+
+        If there are fewer rows than the steps need, several orders follow one another.
+        """
         n_rows, needed = len(self.y), self.rows * self.n_steps
         orders = [random.permutation(n_rows) for _ in range(-(-needed // n_rows))]
         order = np.concatenate(orders)[:needed].copy()
-        return _Chunks(
+        return _EstimatorSteps(
             clone(self.model), self.X, self.y, self.rows, self.n_steps, self.first, order
         )
 
     def __call__(self, lr: float) -> float:
+        """Learn from the next rows at this rate; their mean loss before each update."""
         chunk, self.order = self.order[: self.rows], self.order[self.rows :]
         self.model.set_params(lr=lr)
         self.model.partial_fit(self.X[chunk], self.y[chunk], **self.first)
@@ -310,9 +348,9 @@ class _Chunks:
 def _sweep(
     step: Callable[[float], Any], lrs: Floats, beta: float, stop_factor: float
 ) -> tuple[Floats, str]:
-    """Losses of the steps until one ends it, and what did; "" if it is the last."""
+    """The losses of the steps, and why they ended; "" if they were made at all rates."""
     losses: list[float] = []
-    n_first = max(1, int(BEGINNING * len(lrs)))
+    n_first = max(1, int(INITIAL_SHARE * len(lrs)))
     mean = initial = 0.0
     for i, lr in enumerate(lrs.tolist()):
         try:
@@ -327,26 +365,26 @@ def _sweep(
         mean = beta * mean + (1.0 - beta) * float(loss)
         if i < n_first:
             initial = sum(losses) / len(losses)
-        elif mean / (1.0 - beta ** (i + 1)) > _limit(initial, stop_factor):
+        elif mean / (1.0 - beta ** (i + 1)) > _stopping_loss(initial, stop_factor):
             return np.array(losses), f"the loss rises {stop_factor:g}-fold by lr = {lr:.3g}"
     return np.array(losses), ""
 
 
-def _limit(initial: float, stop_factor: float) -> float:
-    """The loss that ends a sweep."""
+def _stopping_loss(initial: float, stop_factor: float) -> float:
+    """The smoothed loss above which a sweep ends."""
     return initial + (stop_factor - 1.0) * abs(initial)
 
 
 def _result(
     lrs: Floats, sweeps: list[tuple[Floats, str]], beta: float, stop_factor: float
 ) -> RangeTest:
-    """The curves of all seeds, as far as each of them goes, and what their mean suggests."""
+    """The curves of all seeds, cut to the shortest of them, and what their mean suggests."""
     length, end = min((len(losses), end) for losses, end in sweeps)
-    n_first = max(1, int(BEGINNING * len(lrs)))
+    n_first = max(1, int(INITIAL_SHARE * len(lrs)))
     lrs, losses = lrs[:length], np.stack([losses[:length] for losses, _ in sweeps])
     initial = float(losses[:, :n_first].mean()) if length else math.nan
-    # What is far above would be felt in the descent, since smoothing spreads it.
-    bounded = np.minimum(losses, _limit(initial, stop_factor))
+    # Smoothing would spread a very high last loss over the points before it.
+    bounded = np.minimum(losses, _stopping_loss(initial, stop_factor))
     mean = bounded.mean(axis=0)
     found = rate_curve.suggest(lrs, mean, beta, initial, rose=bool(end))
     each, smoothed = rate_curve.smooth(bounded, beta), rate_curve.smooth(mean, beta)

@@ -1,4 +1,4 @@
-"""A curve of losses against rates that rise from step to step: smoothed, and what it suggests."""
+"""A curve of losses against rising rates: smoothing, noise, and the rates that it suggests."""
 
 from __future__ import annotations
 
@@ -9,25 +9,37 @@ import numpy as np
 
 from lrcore._utils.numerics import Floats
 
-#: Share of its descent that the loss has behind it in the "valley".
-DEEP = 0.9
-#: The curve still falls if it does so at its end with more than this share of its steepest slope.
-AT_REST = 0.1
-#: A descent counts if it is this many times the standard error of a point of the smoothed curve.
-CLEAR = 6.0
-#: And this share of the initial loss.
-ROUNDING = 1e-6
-#: Points that a curve needs at least.
-POINTS = 8
+#: The "valley" is where this part of the whole decrease of the loss is reached.
+VALLEY_SHARE = 0.9
+#: The loss still decreases at the end if its slope there is more than this part of the steepest.
+END_SLOPE_SHARE = 0.1
+#: A decrease counts if it is more than this many standard errors of a point of the smoothed curve,
+MIN_STANDARD_ERRORS = 6.0
+#: and more than this part of the initial loss, below which it may come from rounding.
+MIN_RELATIVE_DROP = 1e-6
+#: Number of points that a curve must have.
+MIN_POINTS = 8
 
 NAMES = ("steepest", "valley", "minimum/10")
 
 
 def smooth(losses: Floats, beta: float) -> Floats:
-    r"""Exponential smoothing in both directions, so that nothing lags, bias-corrected.
+    """Smooth exponentially in both directions, so that the curve does not lag.
 
-    Point i is the mean of all, weighted with ``beta ** |i - j|``, along the last axis.
+    Point i is the mean of all points j, weighted with ``beta ** |i - j|``; the weights are
+    normalised, so that there is no bias at the ends.
 
+    Parameters
+    ----------
+    losses : ndarray of shape (..., n_points)
+    beta : float in [0, 1)
+
+    Returns
+    -------
+    ndarray of the same shape
+
+    Examples
+    --------
     >>> import numpy as np
     >>> smooth(np.array([0.0, 0.0, 7.0, 0.0, 0.0]), 0.5)
     array([0.90322581, 1.47368421, 2.8       , 1.47368421, 0.90322581])
@@ -43,47 +55,53 @@ def smooth(losses: Floats, beta: float) -> Floats:
 
 
 def standard_error(losses: Floats, beta: float) -> float:
-    """Of a point of ``smooth(losses, beta)`` in the curve's midst, by the noise of the points.
+    """The standard error of a point of ``smooth(losses, beta)`` away from the ends.
 
-    The noise is taken from the differences of neighbours, by their median, so that neither trend
-    nor a steep end counts.
+    The standard deviation of the noise is estimated by the median of the absolute differences of
+    neighbours, on which neither a trend nor a steep end has much influence; 0.6745 is the median of
+    the absolute value of a standard normal variable.
     """
     noise = float(np.median(np.abs(np.diff(losses)))) / (0.6745 * math.sqrt(2.0))
     return noise * math.sqrt((1.0 + beta**2) * (1.0 - beta) / (1.0 + beta) ** 3)
 
 
 def slope(lrs: Floats, losses: Floats) -> Floats:
-    """Derivative with respect to the logarithm of the rate."""
+    """The derivative of the losses with respect to the natural logarithm of the rate."""
     return np.gradient(losses, np.log(lrs))
 
 
 @dataclass(frozen=True)
 class Suggestions:
-    """Rates by name, None where the curve has none to give; then `reasons` says why."""
+    """Suggested rates by name; a rate is None where `reasons` says why there is none."""
 
     rates: dict[str, float | None]
     reasons: dict[str, str]
 
     @classmethod
     def none(cls, reason: str) -> Suggestions:
+        """No rate at all, for one reason."""
         return cls(dict.fromkeys(NAMES), dict.fromkeys(NAMES, reason))
 
 
 def suggest(lrs: Floats, mean: Floats, beta: float, initial: float, rose: bool) -> Suggestions:
-    """What the curve suggests.
+    """The rates that a curve suggests, as `lrcore.lr_range_test` describes them.
 
     Parameters
     ----------
-    lrs, mean : array of shape (n_points,)
-        Rates, rising, and the mean loss at each of them.
-    beta : float
-        Of the smoothing.
+    lrs, mean : ndarray of shape (n_points,)
+        Rising rates, and the mean loss at each of them.
+    beta : float in [0, 1)
+        The weight of the neighbours in the smoothing.
     initial : float
         The loss before anything was learnt.
     rose : bool
-        Whether the curve ends because it rose.
+        Whether the curve ends because the loss rose, instead of at the last rate.
+
+    Returns
+    -------
+    Suggestions
     """
-    if len(lrs) < POINTS:
+    if len(lrs) < MIN_POINTS:
         return Suggestions.none(
             f"the loss ran away within {len(lrs)} steps, already below lr = {lrs[-1]:.3g}; "
             "lower lr_min" if len(lrs) else "the loss was not finite at lr_min; lower lr_min"
@@ -93,7 +111,7 @@ def suggest(lrs: Floats, mean: Floats, beta: float, initial: float, rose: bool) 
     lowest = int(smoothed.argmin())
     drop = initial - float(smoothed[lowest])
     error = standard_error(mean, beta)
-    if not drop > max(CLEAR * error, ROUNDING * abs(initial)):
+    if not drop > max(MIN_STANDARD_ERRORS * error, MIN_RELATIVE_DROP * abs(initial)):
         return Suggestions.none(
             f"the curve is flat: the loss is {initial:.4g} at first and {smoothed[lowest]:.4g} at "
             f"best, which is no more than its noise (standard error {error:.2g}); give a wider "
@@ -102,13 +120,13 @@ def suggest(lrs: Floats, mean: Floats, beta: float, initial: float, rose: bool) 
     steepest = int(slopes[: lowest + 1].argmin())
     rates: dict[str, float | None] = {
         "steepest": float(lrs[steepest]),
-        "valley": float(lrs[np.argmax(initial - smoothed >= DEEP * drop)]),
+        "valley": float(lrs[np.argmax(initial - smoothed >= VALLEY_SHARE * drop)]),
         "minimum/10": float(lrs[lowest]) / 10.0,
     }
     reasons = {}
     if steepest == 0:
         reasons["steepest"] = f"the loss falls fastest at lr_min = {lrs[0]:.3g}: lower it"
-    if not rose and slopes[-1] < AT_REST * slopes[steepest]:
+    if not rose and slopes[-1] < END_SLOPE_SHARE * slopes[steepest]:
         falling = f"the loss still falls at lr_max = {lrs[-1]:.3g}: raise it"
         reasons.update({"valley": falling, "minimum/10": falling})
     if rates["minimum/10"] < lrs[0] and "minimum/10" not in reasons:

@@ -1,4 +1,4 @@
-"""A search for the rate by cross-validation, in scikit-learn's own search classes."""
+"""A search for the learning rate by cross-validation, by the search classes of scikit-learn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
 METHODS = ("grid", "random", "halving", "bayes")
 
-#: Scikit-learn's names of the losses that it has.
+#: The scorers of scikit-learn that belong to losses; other losses use the score of the model.
 SCORINGS = {
     "log_loss": "neg_log_loss",
     "squared_error": "neg_mean_squared_error",
@@ -31,27 +31,29 @@ SCORINGS = {
     "gamma": "neg_mean_gamma_deviance",
 }
 
-#: Rates that are drawn at random before their scores are modelled.
-STARTUP = 5
+#: Random rates before the Bayesian search begins to model the scores.
+N_RANDOM_TRIALS = 5
 
-#: A score beyond is none: of a fit that ran away, and its square, for the spread, would overflow.
-HUGE = 1e150
+#: A score of larger magnitude counts as NaN: the fit has diverged, and the square of the score,
+#: for the standard deviation over the folds, would overflow.
+LARGEST_SCORE = 1e150
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """What a search found.
+    """The result of `lr_search`.
 
     Attributes
     ----------
     best_lr_, best_score_ : float
         The best rate, and its mean score over the folds.
     best_index_ : int
-        Where it is in `cv_results_`.
+        Its position in `cv_results_`.
     best_estimator_ : estimator or None
         The model at that rate, fitted on all rows; None with ``refit=False``.
     cv_results_ : dict of str to arrays
-        As in scikit-learn's searches, with a `param_lr`. The score is NaN where a fit diverged.
+        As in scikit-learn's searches, with ``"param_lr"`` for the rates. The score is NaN where a
+        fit diverged.
     """
 
     best_lr_: float
@@ -79,35 +81,35 @@ def lr_search(
     scoring: Any = None,
     refit: bool = True,
 ) -> RateSearch:
-    """Choose the rate of a linear model by cross-validation, on a logarithmic scale.
+    """Choose the learning rate of a linear model by cross-validation, on a logarithmic scale.
 
     Parameters
     ----------
     model : LinearClassifier or LinearRegressor
-        It is not changed. Copies are fitted with a number as their rate, which falls to 0 over the
-        run; a schedule gives way to it.
+        It is not changed. Copies are fitted at each rate, which falls linearly to 0 over the fit;
+        a schedule of the model is replaced.
     X, y
         As for ``fit``.
     method : {"grid", "random", "halving", "bayes"}
-        ``"grid"``: rates spread evenly. ``"random"``: drawn. ``"halving"``: a grid, all on few
-        rows, a third of them on three times as many, and so on (scikit-learn's
-        HalvingGridSearchCV); few rows are few steps, at which other rates may be best.
-        ``"bayes"``: each rate where the scores so far promise most (Optuna's tree-structured
-        Parzen estimator, the extra `tune`).
+        ``"grid"``: rates at equal distances. ``"random"``: random rates. ``"halving"``: a grid, of
+        which all rates are compared on few rows, the best third on three times as many rows, and
+        so on (scikit-learn's HalvingGridSearchCV); on few rows, which are few steps, other rates
+        may be best. ``"bayes"``: each rate is chosen by a model of the scores before it (the
+        tree-structured Parzen estimator of Optuna, which is the extra `tune`).
     cv : int, splitter or iterable
         As for scikit-learn's searches. All rates are compared on the same splits.
     n_points : int >= 2
-        Rates to try.
+        Number of rates.
     lr_min, lr_max : float > 0
-        Where they are.
+        The range of the rates.
     random_state : int, RandomState or None
-        Of rates that are drawn, and of rows; also of the models, where their own is None.
-    scoring : str, function or list, optional
-        As for scikit-learn's searches, one measure. By default the loss of the rows held out:
-        the log loss, squared or absolute error, or deviance that belongs to the model's loss; for
-        other losses the model's ``score``.
+        Seed of random rates and samples of rows, and of the models where their own is None.
+    scoring : str or function, optional
+        As for scikit-learn's searches, a single score. By default the negative loss on the rows
+        held out: the log loss, squared or absolute error, or deviance that belongs to the model's
+        loss; for other losses the model's ``score``.
     refit : bool
-        Fit the model on all rows at the best rate.
+        Whether to fit the model on all rows at the best rate.
 
     Returns
     -------
@@ -117,13 +119,13 @@ def lr_search(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not do, or if a fit diverges at every rate.
+        If an argument does not fit, or if at every rate a fit diverges.
     ImportError
-        ``method="bayes"`` without Optuna.
+        If ``method="bayes"`` and Optuna is not installed.
 
     See Also
     --------
-    lr_range_test : one pass over the data, no fits.
+    lr_range_test : needs about one pass over the data instead of many fits.
 
     References
     ----------
@@ -157,31 +159,31 @@ def lr_search(
     if rated.random_state is None:
         rated.set_params(random_state=seed)
     scorer = check_scoring(rated, scoring=SCORINGS.get(model._loss) if scoring is None else scoring)
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "scoring": _Score(scorer),
         "cv": list(check_cv(cv, y, classifier=is_classifier(model)).split(X, y)),
         "refit": False,
         "return_train_score": False,
         "error_score": "raise",
     }
-    estimator = _Rated(rated)
+    estimator = _ModelAtRate(rated)
     grid = {"lr": np.geomspace(lr_min, lr_max, int(n_points)).tolist()}
     if method == "bayes":
-        imported_optuna()  # before anything is fitted
-        search = _BayesSearch(estimator, grid, **how)
+        import_optuna()  # before anything is fitted
+        search = _BayesSearch(estimator, grid, **options)
         search.seed = seed
     elif method == "halving":
-        search = HalvingGridSearchCV(estimator, grid, random_state=seed, **how)
+        search = HalvingGridSearchCV(estimator, grid, random_state=seed, **options)
     else:
         if method == "random":
             drawn = random.uniform(math.log(lr_min), math.log(lr_max), int(n_points))
             grid = {"lr": np.exp(np.sort(drawn)).tolist()}
-        search = GridSearchCV(estimator, grid, **how)
-    return _searched(search, rated, X, y, refit)
+        search = GridSearchCV(estimator, grid, **options)
+    return _run_search(search, rated, X, y, refit)
 
 
-def _searched(search: Any, model: LinearModel, X: Any, y: Any, refit: bool) -> RateSearch:
-    """Run it, and read what it found."""
+def _run_search(search: Any, model: LinearModel, X: Any, y: Any, refit: bool) -> RateSearch:
+    """Run a search of scikit-learn, and turn what it found into a RateSearch."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
         search.fit(X, y)
@@ -199,9 +201,11 @@ def _searched(search: Any, model: LinearModel, X: Any, y: Any, refit: bool) -> R
     return RateSearch(lr, score, best, best_model, results)
 
 
-class _Rated(BaseEstimator):
-    """A model at a rate, as the searches take it: its parameter is `lr`, and a fit that diverges is
-    a result (`model_` is None) instead of an error."""
+class _ModelAtRate(BaseEstimator):
+    """A model as an estimator with the one parameter `lr`, for the search classes.
+
+    A fit that diverges is not an error: `model_` is then None.
+    """
 
     def __init__(self, model: LinearModel, lr: float = 1.0) -> None:
         self.model, self.lr = model, lr
@@ -209,10 +213,10 @@ class _Rated(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         return self.model.__sklearn_tags__()
 
-    def fit(self, X: Any, y: Any) -> _Rated:
+    def fit(self, X: Any, y: Any) -> _ModelAtRate:
         model = clone(self.model).set_params(lr=self.lr)
         with warnings.catch_warnings():
-            # Some of the rates are bad, which is what the scores say.
+            # Warnings about single rates say no more than their scores.
             warnings.simplefilter("ignore", RateWarning)
             try:
                 self.model_ = model.fit(X, y)
@@ -223,21 +227,22 @@ class _Rated(BaseEstimator):
 
 @dataclass(frozen=True)
 class _Score:
-    """The score of a `_Rated`: NaN where the fit diverged, or came so far that outputs overflow."""
+    """The score of a `_ModelAtRate`; NaN if its fit diverged or its predictions overflow."""
 
     scorer: Callable[[Any, Any, Any], float]
 
-    def __call__(self, rated: _Rated, X: Any, y: Any) -> float:
+    def __call__(self, rated: _ModelAtRate, X: Any, y: Any) -> float:
         if rated.model_ is None:
             return math.nan
         with np.errstate(over="ignore", invalid="ignore"):
-            outputs = getattr(rated.model_, "decision_function", rated.model_.predict)(X)
-            score = self.scorer(rated.model_, X, y) if np.isfinite(outputs).all() else math.nan
-        return float(score) if abs(score) < HUGE else math.nan
+            predict = getattr(rated.model_, "decision_function", rated.model_.predict)
+            finite = np.isfinite(predict(X)).all()
+            score = self.scorer(rated.model_, X, y) if finite else math.nan
+        return float(score) if abs(score) < LARGEST_SCORE else math.nan
 
 
 class _BayesSearch(GridSearchCV):
-    """Each rate where the scores so far promise most, instead of a grid's, and as many."""
+    """As many rates as the grid has, each chosen by Optuna after the scores of the former ones."""
 
     seed: int
 
@@ -246,11 +251,13 @@ class _BayesSearch(GridSearchCV):
         evaluate_candidates: Callable[[list[dict[str, float]]], dict[str, Any]],
         **context: Any,
     ) -> None:
-        optuna = imported_optuna()
+        optuna = import_optuna()
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            sampler = optuna.samplers.TPESampler(seed=self.seed % 2**32, n_startup_trials=STARTUP)
+            sampler = optuna.samplers.TPESampler(
+                seed=self.seed % 2**32, n_startup_trials=N_RANDOM_TRIALS
+            )
             study = optuna.create_study(direction="maximize", sampler=sampler)
             rates = self.param_grid["lr"]
             for _ in rates:
@@ -263,7 +270,7 @@ class _BayesSearch(GridSearchCV):
             optuna.logging.set_verbosity(level)
 
 
-def imported_optuna() -> Any:
+def import_optuna() -> Any:
     """Optuna, or an error that says how to get it."""
     try:
         import optuna

@@ -1,4 +1,4 @@
-"""The largest rate that is stable: how curved an objective is, and what a rule bears.
+"""The largest stable learning rate, by the curvature of the objective and the rule.
 
 On a quadratic, a rule without adaptive denominators is a linear recurrence in each eigenvector of
 the second derivative, and is stable as long as no root of its characteristic polynomial leaves the
@@ -24,43 +24,44 @@ from lrcore.losses import ALL, Loss
 from lrcore.rules import SGD, Rule
 from lrcore.schedules import Schedule
 
-#: Random vectors that are iterated together, and how likely they are to miss the top eigenvector.
-VECTORS, RISK = 8, 1e-6
+#: Random vectors of the power iteration, and the probability that the bound they give is too low.
+N_VECTORS, FAILURE_PROBABILITY = 8, 1e-6
 
-#: Values of X that are brought to float64 at a time.
+#: Values of X that are converted to float64 at a time.
 CHUNK_VALUES = 1 << 20
 
-#: Steps whose rates `check_stable` looks at, at most.
-STEPS = 1 << 16
+#: Largest number of steps whose rates `check_stable` compares.
+MAX_STEPS = 1 << 16
 
 
 def max_stable_lr(rule: Rule, L: float) -> float:
-    r"""The rate up to which a rule is stable on a quadratic, of which L bounds the curvature.
+    r"""The largest learning rate at which a rule is stable on a quadratic of curvature L.
 
     Parameters
     ----------
     rule : SGD
-        Its momentum, Nesterov form, dampening and weight decay count; its rate does not.
+        Its momentum, Nesterov form, dampening and weight decay are used, its rate is not.
     L : float > 0
-        Lipschitz constant of the gradient: the largest eigenvalue of the second derivative, as by
-        `estimate_lipschitz`. Without the rule's own weight decay.
+        Lipschitz constant of the gradient, which is the largest eigenvalue of the second
+        derivative, such as `estimate_lipschitz` gives; without the weight decay of the rule.
 
     Returns
     -------
     float
-        Below it every start converges, above it some diverge; at it they oscillate for ever.
+        Below this rate the steps converge from every start, above it they diverge from some; at
+        this rate they oscillate forever.
 
     Raises
     ------
     TypeError
-        If rule is not one.
+        If rule is not a rule.
     ValueError
-        If it has no such limit, as adaptive rules, or if L is not a finite number above 0.
+        If the rule has no such limit, as adaptive rules, or if L is not a finite number above 0.
 
     See Also
     --------
     check_stable : warns of a rate above the limit.
-    lr_range_test : measures what any rule bears.
+    lr_range_test : finds the usable rates of any rule by training.
 
     Notes
     -----
@@ -88,9 +89,9 @@ def max_stable_lr(rule: Rule, L: float) -> float:
     s = 1 - lr d: the second conditions become ``(1 + s) (1 + b) > c a`` with c = 1 - dampening, or
     c = 1 + 2 b of Nesterov's form, so the limit is ``2 (1 + b) / (c L + (1 + b) d)``.
 
-    Losses of linear models are no quadratics, but curved by L at most, which for gradient descent
-    makes each step below the limit a descent. The limit is that of whole gradients: of single rows
-    or mini-batches L is that of the batch, so the worst one decides.
+    Losses of linear models are not quadratic, but their curvature is at most L, so each step of
+    gradient descent below the limit decreases the objective. The limit is that of the gradient over
+    all rows: with single rows or mini-batches, L is that of the batch, and the largest one decides.
 
     References
     ----------
@@ -129,22 +130,20 @@ def max_stable_lr(rule: Rule, L: float) -> float:
 
 
 def check_stable(rule: Rule, L: float, steps: int | None = None) -> None:
-    """Warn, with the number, if a rule has a rate above what is stable.
-
-    A rate is compared with this limit alone: one above 1 is as good as any other if L is small.
+    """Warn if a rate of the rule is above the largest stable one.
 
     Parameters
     ----------
     rule, L
         As in `max_stable_lr`.
     steps : int, optional
-        Length of the run; by default until the schedule comes to rest. Of runs of more than 65,536
-        steps as many are looked at, spread evenly.
+        Number of steps to check; by default until the rate of the schedule stays the same. Of more
+        than 65,536 steps, so many are checked, at equal distances.
 
     Warns
     -----
     RuntimeWarning
-        If a rate is above the limit.
+        If a rate is above the limit of `max_stable_lr`.
 
     Raises
     ------
@@ -160,7 +159,7 @@ def check_stable(rule: Rule, L: float, steps: int | None = None) -> None:
     if steps is None:
         steps = rule.lr.span if isinstance(rule.lr, Schedule) else 1
     check_integer("steps", steps)
-    t = np.unique(np.linspace(0, int(steps) - 1, min(int(steps), STEPS)).astype(np.int64))
+    t = np.unique(np.linspace(0, int(steps) - 1, min(int(steps), MAX_STEPS)).astype(np.int64))
     rates = rule.rates(t)
     highest = int(rates.argmax())
     if rates[highest] > limit:
@@ -182,7 +181,7 @@ def estimate_lipschitz(
     margin: float = 0.05,
     random_state: Any = 0,
 ) -> float:
-    r"""An upper bound L of how fast the gradient of a linear model's objective can change.
+    r"""An upper bound L of the Lipschitz constant of the gradient of a linear model's objective.
 
     The objective is ``average(loss(X @ w + b), weights=sample_weight) + alpha / 2 * |w|**2``; L is
     the loss's largest curvature times the largest eigenvalue of the mean of ``x x'`` over rows
@@ -191,48 +190,51 @@ def estimate_lipschitz(
     Parameters
     ----------
     X : sparse matrix, array or frame of shape (n_rows, n_features)
-        As for `LinearClassifier.fit`; sums are in float64 for float32 as well. It is not copied as
-        a whole.
+        As for `LinearClassifier.fit`. Sums are in float64 for float32 as well; X is converted in
+        pieces, never as a whole.
     loss : str or Loss
         One with a bounded second derivative: ``"log_loss"``, ``"squared_error"``, ``"huber"``,
         ``"squared_hinge"``, ``"modified_huber"``, ``"squared_epsilon_insensitive"``, or
-        ``"softmax"``, of several outputs (Boehning 1992).
+        ``"softmax"``, which has several outputs (Boehning 1992).
     alpha : float >= 0
-        Weight of the L2 penalty. The intercept, which has none, is counted as if it had one.
+        Weight of the L2 penalty. The bound counts the intercept as if it were penalised.
     sample_weight : array of shape (n_rows,), optional
+        Finite and >= 0; 1 for each row by default.
     fit_intercept : bool
+        Whether the model has an intercept.
     margin : float > 0
-        How far above the largest eigenvalue its bound may be, relative to it; iterations go with
-        1 / margin.
+        How far the bound may be above the largest eigenvalue, relative to it. The number of
+        iterations is proportional to 1 / margin.
     random_state : int, RandomState or None
-        Of the vectors to start from. The same one gives the same bound on the same machine.
+        Seed of the start vectors. The same seed gives the same bound on the same machine.
 
     Returns
     -------
     float
-        At least the largest eigenvalue of the second derivative's bound but with a probability of
-        one in a million, and never more than ``1 + margin`` times it.
+        An upper bound of the curvature, with a probability of at most one in a million of being too
+        low. Its part that depends on X is at most ``1 + margin`` times the largest eigenvalue.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument does not do; of a loss without such a bound (hinge, poisson, ...).
+        If an argument does not fit, or if the second derivative of the loss has no bound, as that
+        of hinge or poisson.
 
     Notes
     -----
-    Power iteration approaches the largest eigenvalue l of A from below (Kuczynski and Wozniakowski
-    1992 say how fast). Turned around it bounds l from above (Dixon 1983). Of m = 8 vectors with
-    independent normal entries, V, the parts along l's eigenvector, c, satisfy
-    ``|A^k V|**2 >= l**(2 k) * sum(c**2)`` for every k, in Frobenius' norm, and sum(c**2) has the
-    chi-squared distribution with m degrees of freedom, whatever A is. It is below its quantile q
-    at 1e-6 with that probability; else ::
+    Power iteration approaches the largest eigenvalue l of a matrix A from below (Kuczynski and
+    Wozniakowski 1992 bound the error). It also gives a bound from above (Dixon 1983): let V have
+    m = 8 columns of independent normal entries, and c be their parts along the eigenvector of l.
+    Then ``|A^k V|**2 >= l**(2 k) * sum(c**2)`` for every k, in Frobenius' norm, and sum(c**2) has
+    the chi-squared distribution with m degrees of freedom, whatever A is. With a probability of
+    1e-6 it is below the quantile q of that probability; otherwise ::
 
         l <= (|A^k V|**2 / q)**(1 / (2 k))        for all k at once.
 
     As ``|A^k V| <= l**k |V|`` this comes within the margin after
     ``log(|V|**2 / q) / (2 log(1 + margin))`` iterations at the latest: 91 for 123 features, 185 for
-    a million. It ends before that once it is within the margin of ``|A^k V| / |A^(k - 1) V|``,
-    which is at most l. The trace of A is a bound as well, for sure.
+    a million. It ends earlier if the bound is within the margin of ``|A^k V| / |A^(k - 1) V|``,
+    which is at most l. The trace of A is always an upper bound too.
 
     References
     ----------
@@ -263,7 +265,7 @@ def estimate_lipschitz(
 
 
 def _curvature(loss: str | Loss) -> float:
-    """The bound of the loss's second derivative."""
+    """The upper bound of the second derivative of a loss, by its name or as an object."""
     smooth = ", ".join(name for name, cls in ALL.items() if cls.smooth)
     if isinstance(loss, str) and loss in ALL:
         kind, name = ALL[loss], loss
@@ -280,16 +282,27 @@ def _curvature(loss: str | Loss) -> float:
 
 
 class _Gram:
-    """The mean of ``x x'`` over rows with these shares, by products with it."""
+    """The matrix A, the weighted mean of ``x x'`` over rows, known by its products with vectors.
+
+    Parameters
+    ----------
+    rows : DesignMatrix
+    shares : ndarray of shape (n_rows,)
+        The weights of the rows, whose sum is 1.
+    intercept : bool
+        Whether x ends with a 1.
+    """
 
     def __init__(self, rows: DesignMatrix, shares: Floats, intercept: bool) -> None:
         self.rows, self.shares, self.intercept = rows, shares, intercept
         self.size = rows.shape[1] + intercept
-        # Of sparse rows each chunk gives sums of all features, which should cost less than it does.
+        # Each chunk of sparse rows ends with a sum over all features, which should take less time
+        # than the chunk itself.
         n_values = max(CHUNK_VALUES, 4 * self.size if rows.sparse else 0)
         self._step = max(1, int(n_values / max(1.0, rows.nnz_per_row)))
 
     def _chunks(self) -> Any:
+        """The rows in pieces, as float64, with the weights of their rows as a column."""
         for start in range(0, self.rows.shape[0], self._step):
             stop = min(self.rows.shape[0], start + self._step)
             part = self.rows.span(start, stop)
@@ -299,6 +312,7 @@ class _Gram:
             yield values, self.shares[start:stop, None]
 
     def trace(self) -> float:
+        """The sum of the diagonal."""
         total = float(self.intercept)
         for x, shares in self._chunks():
             squares = x.multiply(x).sum(axis=1) if sparse.issparse(x) else (x * x).sum(axis=1)
@@ -306,6 +320,7 @@ class _Gram:
         return total
 
     def dot(self, v: Floats) -> Floats:
+        """The product with a matrix of shape (n_features + intercept, n_vectors)."""
         n_features = self.rows.shape[1]
         product = np.zeros_like(v)
         for x, shares in self._chunks():
@@ -320,16 +335,16 @@ class _Gram:
 
 
 def _largest_eigenvalue(gram: _Gram, margin: float, random: Any) -> float:
-    """A bound from above, by `estimate_lipschitz`'s notes."""
+    """An upper bound of the largest eigenvalue, see the notes of `estimate_lipschitz`."""
     with np.errstate(over="ignore"):
         bound = gram.trace()
     if not math.isfinite(bound):
         raise ValueError("X has values whose squares overflow; divide its columns by their scale")
     if bound < np.finfo(np.float64).tiny * 1e16:
-        return bound  # nothing left to divide by
-    v = random.standard_normal((gram.size, VECTORS))
+        return bound  # X is zero, or so small that the iteration would divide by zero
+    v = random.standard_normal((gram.size, N_VECTORS))
     norm = float(np.linalg.norm(v))
-    log_norm, log_least = math.log(norm), math.log(chi2.ppf(RISK, VECTORS)) / 2
+    log_norm, log_least = math.log(norm), math.log(chi2.ppf(FAILURE_PROBABILITY, N_VECTORS)) / 2
     for k in range(1, math.ceil((log_norm - log_least) / math.log1p(margin)) + 1):
         v = gram.dot(v / norm)
         norm = float(np.linalg.norm(v))

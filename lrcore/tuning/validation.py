@@ -1,4 +1,4 @@
-"""What is checked before a linear model is tried at several rates: the model, rows, the range."""
+"""Checks before a linear model is fitted at several rates: the model, the data, the range."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_mat
 
 
 def check_has_rate(name: str, model: Any) -> None:
-    """Raise unless this is a linear model that is fitted by steps with a rate, and its parameters
-    do."""
+    """Raise unless the value is a linear model with valid parameters whose solver has a rate."""
     if not isinstance(model, LinearModel):
         raise TypeError(
             f"{name} must be a LinearClassifier or LinearRegressor, got {type(model).__name__}"
@@ -28,7 +27,10 @@ def check_has_rate(name: str, model: Any) -> None:
 
 
 def checked_data(model: LinearModel, X: Any, y: Any) -> tuple[DesignMatrix, np.ndarray]:
-    """The rows, and labels or targets, all of them checked, so that an error names the row."""
+    """X as a design matrix and y as an array, checked before anything is fitted.
+
+    Errors about a value name its row in the data that was given, not in a fold or a chunk of it.
+    """
     rows = as_design_matrix(X)
     if isinstance(model, LinearRegressor):
         model._targets(y)
@@ -42,7 +44,7 @@ def checked_data(model: LinearModel, X: Any, y: Any) -> tuple[DesignMatrix, np.n
 
 
 def check_range(lr_min: Any, lr_max: Any) -> None:
-    """Raise unless these are rates, rising, above 0."""
+    """Raise unless both are finite numbers above 0, and the second is the larger one."""
     check_number("lr_min", lr_min, 0)
     check_not_zero("lr_min", lr_min, "rates are spread by factors")
     check_number("lr_max", lr_max, 0)

@@ -1,4 +1,4 @@
-"""The range test against curves that are known, plain loops, and grids of rates."""
+"""The range test on known curves, against plain loops, and against grids of rates."""
 
 import math
 import pickle
@@ -15,7 +15,6 @@ from strategies import sparse_problem
 
 import lrcore
 from lrcore.schedules import Cosine
-from lrcore.tuning import rate_curve
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=400, n_features=30, dtype=np.float32)
 QUICK = {"n_steps": 12, "rows_per_step": 32, "n_seeds": 2}
@@ -28,7 +27,7 @@ def same(a, b):
     return a.losses.tobytes() == b.losses.tobytes() and a.suggestions == b.suggestions
 
 
-# ---- curves that are known ----------------------------------------------------------------------
+# ---- known curves ----------------------------------------------------------------------
 
 
 def hill(x):
@@ -63,22 +62,6 @@ def test_a_smoothed_curve_does_not_lag():
     assert abs(math.log(test.suggestion) - math.log(9) / 2) < 4 * step
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9])
-def test_smoothing_is_a_weighted_mean_of_all(beta):
-    losses = np.random.default_rng(0).standard_normal((2, 17))
-    i = np.arange(17)
-    weights = np.where(i == i[:, None], 1.0, beta ** np.abs(i - i[:, None]))
-    wanted = losses @ weights / weights.sum(axis=0)
-    np.testing.assert_allclose(rate_curve.smooth(losses, beta), wanted, rtol=1e-12)
-
-
-def test_the_standard_error_is_that_of_many_draws():
-    draws = np.random.default_rng(0).normal(5.0, 0.3, (2000, 101))
-    spread = rate_curve.smooth(draws, 0.8)[:, 50].std()
-    said = np.mean([rate_curve.standard_error(each, 0.8) for each in draws])
-    assert said == pytest.approx(spread, rel=0.1)
-
-
 def flat(lr):
     return 0.7
 
@@ -102,7 +85,7 @@ def test_a_flat_curve_suggests_nothing_and_says_why(step):
     assert "valley=None" in repr(test)
 
 
-def test_what_the_range_cuts_off_is_said():
+def test_a_range_that_is_too_narrow_is_a_reason():
     test = lrcore.lr_range_test(lambda lr: hill(math.log(lr)), lr_max=1.0)
     assert test.end == "lr_max = 1 is reached"
     assert test.suggestion is None
@@ -111,18 +94,13 @@ def test_what_the_range_cuts_off_is_said():
         assert test.reasons[name] == "the loss still falls at lr_max = 1: raise it"
     test = lrcore.lr_range_test(lambda lr: hill(math.log(lr)), lr_min=1.0, smoothing=0)
     assert "lr_min = 1: lower it" in test.reasons["steepest"]
-    curve = rate_curve.suggest(
-        np.geomspace(1, 30, 30), np.abs(np.linspace(-1, 2, 30)), 0.0, 1.0, rose=True
-    )
-    assert curve.rates["minimum/10"] is None
-    assert "below lr_min = 1: lower it" in curve.reasons["minimum/10"]
 
 
 # ---- where it ends ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("end", [math.nan, math.inf, FloatingPointError("overflow")], ids=str)
-def test_it_ends_where_the_loss_is_not_finite(end):
+def test_a_loss_that_is_not_finite_ends_the_test(end):
     asked = []
 
     def step(lr):
@@ -138,7 +116,7 @@ def test_it_ends_where_the_loss_is_not_finite(end):
     assert test.suggestion is not None
 
 
-def test_the_rise_that_ends_it_is_over_the_initial_loss_and_not_the_lowest():
+def test_a_sweep_ends_by_the_rise_over_the_initial_loss():
     def step(lr):  # falls to a hundredth, rises to 1.5, and at 100 above
         return 1.0 if lr < 0.01 else 0.01 if lr < 1 else 1.5 if lr < 100 else lr
 
@@ -149,7 +127,7 @@ def test_the_rise_that_ends_it_is_over_the_initial_loss_and_not_the_lowest():
     assert len(lrcore.lr_range_test(step, smoothing=0, stop_factor=2000).lrs) == 100
 
 
-def test_losses_below_zero_are_no_different():
+def test_negative_losses():
     low = lrcore.lr_range_test(lambda lr: hill(math.log(lr)) - 9.0, stop_factor=1.5)
     high = lrcore.lr_range_test(lambda lr: hill(math.log(lr)) + 7.0, stop_factor=1.5)
     assert low.suggestions == pytest.approx(high.suggestions)
@@ -159,13 +137,13 @@ def test_losses_below_zero_are_no_different():
     assert low.table() != high.table()
 
 
-def test_smoothing_reaches_as_far_in_rates_whatever_the_number_of_steps():
+def test_the_width_of_the_smoothing_does_not_depend_on_the_number_of_steps():
     for n_steps in (30, 300):
         test = lrcore.lr_range_test(lambda lr: hill(math.log(lr)), lr_min=1e-4, n_steps=n_steps)
         assert math.log(test.suggestion) == pytest.approx(1.25, abs=0.3)
 
 
-def test_how_high_the_last_losses_are_does_not_matter():
+def test_the_height_of_the_last_losses_does_not_matter():
     def run(top):
         return lrcore.lr_range_test(lambda lr: top if lr > 30 else hill(math.log(lr)), lr_max=100)
 
@@ -177,7 +155,7 @@ def test_how_high_the_last_losses_are_does_not_matter():
 
 
 @pytest.mark.parametrize("at", [1e-5, 2e-5])
-def test_what_runs_away_at_once_suggests_a_lower_range(at):
+def test_early_divergence_suggests_a_lower_range(at):
     test = lrcore.lr_range_test(lambda lr: math.nan if lr >= 0.99 * at else 1.0)
     assert test.suggestion is None
     assert "lower lr_min" in test.reasons["valley"]
@@ -222,7 +200,7 @@ def test_a_model_is_not_changed_and_a_seed_gives_the_same_bits(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_it_is_a_plain_loop_of_calls(name):
+def test_equals_a_plain_loop_of_partial_fit(name):
     model, y = MODELS[name]
     n_rows = 48 if name == "batches" else 32
     test = lrcore.lr_range_test(
@@ -247,7 +225,7 @@ def test_it_is_a_plain_loop_of_calls(name):
     assert len(test.lrs) == 20
 
 
-def test_rows_in_any_form_are_the_same():
+def test_all_forms_of_X_give_the_same_bits():
     model = lrcore.LinearClassifier()
     first = lrcore.lr_range_test(model, X, LABELS, **QUICK)
     ones = X.copy()
@@ -260,8 +238,8 @@ def test_rows_in_any_form_are_the_same():
     np.testing.assert_allclose(a.losses, b.losses, rtol=1e-4)
 
 
-def test_a_step_has_its_share_of_the_rows():
-    chunks = lrcore.tuning.range_test._Chunks.of
+def test_number_of_rows_of_a_step():
+    chunks = lrcore.tuning.range_test._EstimatorSteps.of
     model = lrcore.LinearClassifier(batch_size=20)
     assert chunks(model, X, LABELS, 100, None).rows == 40
     assert chunks(model.set_params(batch_size=1), X, LABELS, 100, None).rows == 32
@@ -304,7 +282,7 @@ def test_the_suggestion_is_within_five_percent_of_the_best_of_a_grid(name):
     assert loss(suggestion) <= 1.05 * best
 
 
-# ---- what does not do ---------------------------------------------------------------------------
+# ---- arguments that are refused ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -358,7 +336,7 @@ def test_the_suggestion_is_within_five_percent_of_the_best_of_a_grid(name):
     ],
     ids=lambda value: None if callable(value) else str(value)[:40].split(" at 0x")[0],
 )
-def test_arguments_that_do_not_do_are_named(changes, error, words):
+def test_arguments_that_are_refused(changes, error, words):
     arguments = {"model": lrcore.LinearClassifier(), "X": [[1.0], [0.0]], "y": [0, 1], **changes}
     with pytest.raises(error, match=re.escape(words)):
         lrcore.lr_range_test(arguments.pop("model"), **arguments)

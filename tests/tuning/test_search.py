@@ -60,7 +60,7 @@ def test_every_method_is_seeded_refits_and_changes_nothing(method):
             assert list(first.cv_results_[name]) == list(again.cv_results_[name])
     assert first.best_estimator_.coef_.tobytes() == again.best_estimator_.coef_.tobytes()
     assert first.best_estimator_.lr == first.best_lr_
-    assert first.best_estimator_._fitted.method.rule.beta1 == 0.8
+    assert first.best_estimator_._trained.updates.rule.beta1 == 0.8
     rates = np.array([p["lr"] for p in first.cv_results_["params"]])
     assert (rates >= 1e-2 * (1 - 1e-12)).all()
     assert (rates <= 1e2 * (1 + 1e-12)).all()
@@ -72,7 +72,7 @@ def test_every_method_is_seeded_refits_and_changes_nothing(method):
     assert lrcore.lr_search(model, X, LABELS, method, refit=False, **QUICK).best_estimator_ is None
 
 
-def test_a_model_s_own_seed_and_threads_count():
+def test_the_seed_and_the_threads_of_the_model_are_used():
     model = lrcore.LinearClassifier(random_state=7)
     found = [
         lrcore.lr_search(model.set_params(n_threads=n), X, LABELS, "random", **QUICK)
@@ -82,7 +82,7 @@ def test_a_model_s_own_seed_and_threads_count():
     assert found[0].best_estimator_.coef_.tobytes() == found[1].best_estimator_.coef_.tobytes()
 
 
-def test_rates_that_are_drawn_are_even_in_their_logarithm():
+def test_random_rates_are_uniform_in_their_logarithm():
     found = lrcore.lr_search(
         lrcore.LinearRegressor(max_iter=1), DENSE[:20], TARGET[:20], "random",
         cv=2, n_points=100, lr_min=1e-3, lr_max=1e3, refit=False,
@@ -92,7 +92,7 @@ def test_rates_that_are_drawn_are_even_in_their_logarithm():
     assert np.abs(np.histogram(logs, 4, (-3, 3))[0] - 25).max() < 15
 
 
-def test_bayes_looks_where_scores_are_good():
+def test_bayes_tries_more_rates_where_scores_are_good():
     X, y = load_breast_cancer(return_X_y=True)
     model, X = lrcore.LinearClassifier(max_iter=2), scale(X)
     found = lrcore.lr_search(model, X, y, "bayes", cv=3, n_points=20, lr_min=1e-6, lr_max=1e6)
@@ -118,7 +118,7 @@ def test_rates_at_which_a_fit_diverges_score_nan():
         lrcore.lr_search(model, X, y, cv=3, n_points=3, lr_min=100)
 
 
-def test_scores_are_losses_of_rows_held_out_or_what_is_asked_for():
+def test_scoring_by_default_and_by_choice():
     def score(model, y, **keywords):
         return lrcore.lr_search(model.set_params(random_state=0), X, y, **QUICK, **keywords)
 
@@ -159,14 +159,14 @@ def test_other_rows_targets_and_splits():
     assert np.ptp(same.cv_results_["split0_test_score"]) == 0
 
 
-def test_without_optuna_it_says_what_to_install(monkeypatch):
+def test_without_optuna_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"method='bayes' needs Optuna: pip install 'lrcore\[tu"):
         lrcore.lr_search(lrcore.LinearClassifier(), X, LABELS, "bayes")
     lrcore.lr_search(lrcore.LinearClassifier(), X, LABELS, **QUICK)
 
 
-def test_optuna_s_messages_are_as_loud_afterwards_as_before(capsys):
+def test_the_log_level_of_optuna_is_restored(capsys):
     optuna = pytest.importorskip("optuna")
     before = optuna.logging.get_verbosity()
     for level in (optuna.logging.INFO, optuna.logging.ERROR):
@@ -212,7 +212,7 @@ def test_optuna_s_messages_are_as_loud_afterwards_as_before(capsys):
     ],
     ids=str,
 )
-def test_arguments_that_do_not_do_are_named(changes, error, words):
+def test_arguments_that_are_refused(changes, error, words):
     arguments = {
         "model": lrcore.LinearClassifier(), "X": [[1.0], [0.0], [2.0], [0.0]], "y": [0, 1, 0, 1],
         "cv": 2, **changes,

@@ -13,7 +13,7 @@ from strategies import LOSSES
 import lrcore
 from lrcore.losses import ALL, Softmax
 from lrcore.schedules import Constant, Cosine
-from lrcore.tuning.stability import RISK, VECTORS
+from lrcore.tuning.stability import FAILURE_PROBABILITY, N_VECTORS
 
 L = 3.0
 
@@ -81,7 +81,7 @@ def test_limits_are_those_of_the_literature(b):
     ],
     ids=str,
 )
-def test_what_has_no_limit_is_refused(rule, L, error, words):
+def test_rules_without_a_limit_are_refused(rule, L, error, words):
     for ask in (lrcore.max_stable_lr, lrcore.check_stable):
         with pytest.raises(error, match=re.escape(words)):
             ask(rule, L)
@@ -98,7 +98,7 @@ def test_a_rate_above_the_limit_is_a_warning_with_the_number():
         lrcore.check_stable(peak, L=1.0)
 
 
-def test_a_rate_above_one_alone_is_none():
+def test_a_rate_above_one_alone_is_no_reason_to_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lrcore.check_stable(lrcore.SGD(lr=150.0), L=0.01)
@@ -115,7 +115,7 @@ def test_a_rate_above_one_alone_is_none():
     ],
     ids=str,
 )
-def test_what_cannot_be_checked_is_named(changes, error, words):
+def test_arguments_of_check_stable_that_are_refused(changes, error, words):
     with pytest.raises(error, match=re.escape(words)):
         lrcore.check_stable(**{"rule": lrcore.SGD(), "L": 1.0, **changes})
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_checked_is_named(changes, error, words):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_smooth_losses_are_those_whose_slope_is_lipschitz(name):
+def test_smooth_losses_have_a_lipschitz_gradient(name):
     loss = LOSSES[name]
     z = np.linspace(-8, 8, 160_001)
     steepest = 0.0
@@ -136,7 +136,7 @@ def test_smooth_losses_are_those_whose_slope_is_lipschitz(name):
         assert steepest == pytest.approx(loss.curvature, rel=0.01)
 
 
-def test_the_softmax_is_curved_by_half_at_most():
+def test_the_curvature_of_softmax_is_at_most_one_half():
     random = np.random.default_rng(0)
     most = 0.0
     for k in (2, 3, 7):
@@ -186,21 +186,21 @@ def test_the_bound_is_above_and_within_its_margin(
     assert bound <= (curvature * largest * (1 + margin) + alpha) * (1 + 1e-12)
 
 
-def test_many_equal_eigenvalues_are_no_harm():
+def test_many_equal_eigenvalues():
     X = np.eye(500) * np.sqrt(500)
     assert 1 <= lrcore.estimate_lipschitz(X, "squared_error", fit_intercept=False) <= 1.05
 
 
-def test_the_start_s_part_along_an_eigenvector_is_as_large_as_stated():
-    """The quantile, by its density's series: RISK = (q / 2)**4 / 4! to first order."""
+def test_the_quantile_of_the_start_vectors():
+    """By the series of the density, the probability is (q / 2)**4 / 4! to first order."""
     from scipy.stats import chi2
 
-    q = chi2.ppf(RISK, VECTORS)
-    assert VECTORS == 8
-    assert (q / 2) ** 4 / 24 == pytest.approx(RISK, rel=0.1)
+    q = chi2.ppf(FAILURE_PROBABILITY, N_VECTORS)
+    assert N_VECTORS == 8
+    assert (q / 2) ** 4 / 24 == pytest.approx(FAILURE_PROBABILITY, rel=0.1)
 
 
-def test_it_is_deterministic_and_the_same_for_all_layouts(monkeypatch):
+def test_the_bound_is_deterministic_and_the_same_for_all_layouts(monkeypatch):
     X = np.random.default_rng(3).standard_normal((300, 40))
     first = lrcore.estimate_lipschitz(X, "log_loss", random_state=5)
     assert lrcore.estimate_lipschitz(X, "log_loss", random_state=5) == first
@@ -250,7 +250,7 @@ def test_extremes():
     ],
     ids=str,
 )
-def test_arguments_that_do_not_do_are_named(changes, error, words):
+def test_arguments_that_are_refused(changes, error, words):
     arguments = {"X": [[1.0, 2.0], [0.0, 1.0]], "loss": "log_loss", **changes}
     with pytest.raises(error, match=re.escape(words)):
         lrcore.estimate_lipschitz(**arguments)
