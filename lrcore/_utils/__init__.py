@@ -1,1 +1,1 @@
-"""What every room may use and what knows none of them: numerics, arrays, files, plots."""
+"""Helpers that every folder of the package may use, and that import none of them."""

@@ -1,4 +1,4 @@
-"""Files of arrays and JSON: a zip of NumPy's .npy members. Reading one runs no code."""
+"""Files that hold arrays and JSON, as NumPy's ``.npz`` does. Reading one runs no code."""
 
 from __future__ import annotations
 
@@ -18,14 +18,29 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class ArchiveError(ValueError):
-    """A file that is cut short, damaged, edited, or none of ours."""
+    """A file that lrcore did not write, or that was truncated, damaged or edited."""
 
 
 def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write a file beside the target, then rename it over the target.
+    """Write a file under a temporary name, then rename it, so that it replaces the old one at once.
 
-    Whatever happens in between, a loss of power included, the target is the old file or the new
-    one. The header is plain JSON values; a SHA-256 over everything goes with it.
+    Whatever happens in between, even a loss of power, the path has either the old file or the new
+    one.
+
+    Parameters
+    ----------
+    path : str or path
+    header : dict of JSON values
+        The SHA-256 of header and arrays is added as ``"digest"``.
+    arrays : dict of str to ndarray
+        Of any dtype without Python objects.
+
+    Raises
+    ------
+    TypeError
+        If an array holds Python objects.
+    OSError
+        If the file cannot be written.
     """
     for name, array in arrays.items():
         if array.dtype.hasobject:
@@ -49,19 +64,28 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Array
 
 
 def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, Any], Arrays]:
-    """Header and arrays of a file that `write` wrote.
+    """Read the header and the arrays of a file that `write` wrote.
 
     Parameters
     ----------
     path : str or path
     what : str
-        What the file ought to be, for errors: "model", "optimizer".
+        The kind of file, for messages: "a model", "an optimizer".
     form : int
-        What the header's "format" must be.
+        The number that the header must have as its "format".
+
+    Returns
+    -------
+    header : dict
+        Without the digest.
+    arrays : dict of str to ndarray
 
     Raises
     ------
-    ArchiveError, OSError
+    ArchiveError
+        If the file is none of this kind and format, or is truncated, damaged or edited.
+    OSError
+        If it cannot be read.
     """
     path = Path(path)
     try:
@@ -79,7 +103,7 @@ def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, 
         zipfile.BadZipFile,
         zlib.error,
         AttributeError,
-        NotImplementedError,  # zipfile's word for a compression that it does not know
+        NotImplementedError,  # raised by zipfile for unknown compressions
     ) as error:
         raise ArchiveError(f"{path}: not {what} file, or cut short ({error})") from None
     try:
@@ -104,6 +128,7 @@ def _digest(header: Mapping[str, Any], arrays: Arrays) -> str:
 
 
 def _umask() -> int:
+    """The permissions that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Single arrays: views of memory that may be another library's, and what is asked of them."""
+"""Checks of single arrays, views of the memory of other libraries, and aligned memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import numpy as np
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 #: Bytes of a cache line.
-LINE = 64
+CACHE_LINE = 64
 
 
 def view_of(name: str, value: object) -> np.ndarray:
-    """The array itself, or a view of memory that another library holds; never a copy.
+    """The array itself, or a view of the memory of another library; never a copy.
 
     Parameters
     ----------
     name : str
-        The expression that leads to the value, for errors.
+        The expression that leads to the value, for messages.
     value : ndarray, or an object with ``__array_interface__`` or ``__dlpack__`` on the CPU
+
+    Raises
+    ------
+    TypeError
+        If the value is none of these.
     """
     if isinstance(value, np.ndarray):
         return value
@@ -38,8 +43,23 @@ def view_of(name: str, value: object) -> np.ndarray:
 
 
 def check_array(name: str, value: object, *, half: bool = False) -> np.ndarray:
-    """Raise unless value is a float32 or float64 array that is one piece of memory; float16 too
-    if `half`."""
+    """The value as an array, see `view_of`, if it can be updated or read as one piece of memory.
+
+    Parameters
+    ----------
+    name : str
+        The expression that leads to the value, for messages.
+    value : object
+    half : bool
+        Whether float16 is allowed as well.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of float32 or float64.
+    ValueError
+        If it is not C-contiguous and aligned.
+    """
     array = view_of(name, value)
     if array.dtype not in DTYPES and not (half and array.dtype == np.float16):
         raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
@@ -54,14 +74,17 @@ def check_array(name: str, value: object, *, half: bool = False) -> np.ndarray:
 
 
 def extent(array: np.ndarray) -> tuple[int, int]:
-    """First byte of a contiguous array, and the one after its last."""
+    """The addresses of the first byte of a contiguous array and of the byte after its last."""
     start: int = array.__array_interface__["data"][0]
     return start, start + array.nbytes
 
 
 def aligned(n: int, dtype: np.dtype | type, *, zeros: bool = False) -> np.ndarray:
-    """Room for n numbers that starts at a cache line: sweeps over it split none."""
+    """An array of n numbers that begins at a cache line, empty or filled with zeros.
+
+    Loads of whole vectors then never cross the border of a cache line.
+    """
     dtype = np.dtype(dtype)
-    room = (np.zeros if zeros else np.empty)(n * dtype.itemsize + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
+    room = (np.zeros if zeros else np.empty)(n * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
     return room[start : start + n * dtype.itemsize].view(dtype)

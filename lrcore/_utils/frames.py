@@ -1,8 +1,8 @@
 """Frames of pandas and polars as matrices; neither library is imported.
 
-A pandas frame that lies in one array of floats is not copied. Other columns are, once, side by
-side, as float32 if every one of them is float32, else as float64. Missing values become NaN,
-which is refused where all numbers are looked at. A frame with a sparse column becomes CSR.
+A pandas frame that is one array of floats in memory is not copied. Other frames are copied once:
+as float32 if every column is float32, else as float64. Missing values become NaN, which the checks
+of values refuse later. A frame with a sparse column becomes a CSR matrix.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-#: Rows filled in at a time: few enough to stay in the cache from one column to the next.
+#: Rows that are copied at a time: few enough to stay in the cache from one column to the next.
 BLOCK_ROWS = 4_096
 
-#: What to do about a column that does not hold numbers.
+#: The advice about a column that does not hold numbers.
 ENCODE = (
     "leave it out, or turn it into numbers, with sklearn.preprocessing.OneHotEncoder or "
     "sklearn.feature_extraction.FeatureHasher"
@@ -28,14 +28,14 @@ def is_frame(X: Any) -> bool:
 
 
 def as_matrix(X: Any, dtype: np.dtype[Any] | None) -> Any:
-    """The frame's numbers: an array, or a CSR matrix if a column is sparse.
+    """The numbers of a frame: an array, or a CSR matrix if a column is sparse.
 
     Parameters
     ----------
     X : frame of pandas or polars
-        Columns of numbers or booleans, also nullable ones.
+        With columns of numbers or booleans, which may be nullable.
     dtype : float32 or float64, optional
-        What to convert to where columns are copied.
+        The dtype of columns that are copied; by default float32 if all columns are, else float64.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def as_matrix(X: Any, dtype: np.dtype[Any] | None) -> Any:
         dtype = np.dtype(np.float32 if all(map(_is_float32, columns)) else np.float64)
     if any(hasattr(column, "sparse") for column in columns):
         return _as_csr(X, columns, dtype)
-    # Whether the columns lie in one array is seen by the first row, which costs nothing.
+    # If the first row shares memory with its own first element, the columns are one array.
     alike = pandas and all(column.dtype == dtype for column in columns)
     if alike and np.may_share_memory(X.iloc[:1].to_numpy(), X.iloc[:1, :1].to_numpy()):
         return X.to_numpy()
@@ -67,19 +67,20 @@ def as_matrix(X: Any, dtype: np.dtype[Any] | None) -> Any:
 
 
 def _holds_numbers(dtype: Any) -> bool:
+    """Whether a dtype of either library may hold numbers; objects are converted later."""
     if hasattr(dtype, "is_numeric"):  # polars
         return bool(dtype.is_numeric()) or str(dtype) == "Boolean"
     return dtype.kind in "fiub" or dtype == np.dtype(object)
 
 
 def _is_float32(column: Any) -> bool:
-    """Whether a column of either library, nullable, sparse or neither, holds float32."""
+    """Whether a column of either library holds float32; it may be nullable or sparse."""
     name = str(getattr(column.dtype, "subtype", column.dtype)).lower()
     return name in ("float32", "float[pyarrow]")
 
 
 def _numbers(name: Any, column: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """The column as an array that can be assigned to one of dtype, NaN where a value is missing."""
+    """The column as an array of numbers, with NaN where a value is missing."""
     if hasattr(column, "iloc") and not isinstance(column.dtype, np.dtype):
         numbers: np.ndarray = column.to_numpy(dtype=dtype, na_value=np.nan)
         return numbers
@@ -95,7 +96,7 @@ def _numbers(name: Any, column: Any, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def _as_csr(X: Any, columns: list[Any], dtype: np.dtype[Any]) -> sparse.csr_matrix:
-    """Column by column, so that no more is ever written out than there are values."""
+    """The columns as a CSR matrix; only values that are not zero are ever copied."""
     indices, values = [], []
     for name, column in zip(X.columns, columns):
         if hasattr(column, "sparse") and column.sparse.fill_value == 0:

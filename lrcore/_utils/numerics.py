@@ -1,8 +1,9 @@
-"""Elementary functions from IEEE operations alone, so that their bits are the same everywhere.
+"""Elementary functions whose results have the same bits on every machine.
 
-The ``exp``, ``log``, ``cos`` and ``pow`` of NumPy and of the C library take other code paths on
-other processors and round differently there. These use additions, multiplications, divisions and
-square roots, which IEEE 754 fixes to the last bit. All take and give float64 arrays.
+The ``exp``, ``log``, ``cos`` and ``pow`` of NumPy and of the C library use different code on
+different processors, and round differently. The functions here use only additions,
+multiplications, divisions and square roots, whose results IEEE 754 defines to the last bit. They
+take and return float64 arrays.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ Floats = NDArray[np.float64]
 LN2_HIGH, LN2_LOW, INV_LN2 = 0.6931471803691238, 1.9082149292705877e-10, 1.4426950408889634
 PI = 3.141592653589793
 
-# (exp(r) - 1 - r) / r**2 for |r| <= 0.34658, interpolated at Chebyshev's points
+# (exp(r) - 1 - r) / r**2 for |r| <= 0.34658, interpolated at Chebyshev points
 _EXP = (
     2.5100377619606372e-08, 2.7620078203806394e-07, 2.7557268476553695e-06, 2.4801521317484083e-05,
     0.00019841269863042963, 0.0013888888917199863, 0.008333333333330063, 0.04166666666662416,
     0.16666666666666669, 0.5000000000000001,
 )  # fmt: skip
-# (atanh(s) / s - 1) / s**2 as a polynomial in s**2 <= 1/9, likewise
+# (atanh(s) / s - 1) / s**2 as a polynomial in s**2 <= 1/9, interpolated in the same way
 _ATANH = (
     0.08082022805971766, 0.04400369243072337, 0.06000536404795356, 0.06657072104827468,
     0.07692785032479312, 0.09090894718066429, 0.11111111358713932, 0.1428571428355438,
@@ -41,6 +42,7 @@ _COS = (
 
 
 def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
+    """The polynomial with these coefficients, the highest first, by Horner's scheme."""
     p = np.full_like(x, coefficients[0])
     for c in coefficients[1:]:
         p = p * x + c
@@ -48,7 +50,7 @@ def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
 
 
 def exp(x: ArrayLike) -> Floats:
-    """exp(x) within 1.5 ulp for -708 <= x <= 709; arguments outside are moved to that range."""
+    """exp(x) within 1.5 ulp for -708 <= x <= 709; other arguments are clipped to that range."""
     x = np.clip(np.asarray(x, np.float64), -708.0, 709.0)
     n = (x * INV_LN2 + 6755399441055744.0) - 6755399441055744.0
     r = (x - n * LN2_HIGH) - n * LN2_LOW
@@ -92,7 +94,8 @@ def cospi(x: ArrayLike) -> Floats:
 def power(base: float, n: ArrayLike) -> Floats:
     """base**n for base >= 0 and integers n >= 0, within an ulp for each bit of n.
 
-    A product of the squares base**(2**k), each rounded once; inf above the largest float64.
+    It is the product of some of the squares base**(2**k), each of which is rounded once; infinity
+    above the largest float64.
     """
     n = np.asarray(n, np.int64)
     result = np.ones(n.shape)
@@ -140,10 +143,11 @@ def mix64(z: int) -> int:
 
 
 def square_sum(arrays: list[np.ndarray]) -> float:
-    """Sum of squares in float64, in the order of the core's `square_sums`.
+    """The sum of squares of all elements, float64, in the fixed order of the core's `square_sums`.
 
-    64 times 64 elements at a time, where an array that ends within 64 counts as going on to the
-    64th; each such part in sixteen sums, then a tree; the parts one after another.
+    The arrays are put one after another, each filled up to a multiple of 64 elements, and cut into
+    parts of 4,096. In each array, the elements of a part are added up in sixteen sums, element i in
+    sum i modulo 16, and these in a tree. Then the sums of the parts are added one after another.
     """
     sums: dict[int, float] = {}
     start = 0

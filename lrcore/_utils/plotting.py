@@ -1,7 +1,6 @@
-"""Displays of matplotlib, which is imported when one is drawn.
+"""Displays in the manner of scikit-learn: objects with the data of a plot and a method ``plot``.
 
-A Display holds what is drawn; ``plot`` draws it and sets ``ax_`` and ``figure_``, as scikit-learn's
-do.
+``plot`` draws the data and sets ``ax_`` and ``figure_``. matplotlib is imported only then.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ import numpy as np
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Points of a line, at most; and epochs up to which each has a mark.
-POINTS, MARKED = 2000, 60
+#: Largest number of points of a line, and of epochs that are drawn with a mark each.
+MAX_POINTS, MAX_MARKS = 2000, 60
 
 
 class ScheduleDisplay:
-    """Rates against steps.
+    """The rates of a schedule against steps.
 
     Parameters
     ----------
-    steps : array of int
-    rates : array of float, of the same length
+    steps : ndarray of shape (n_points,), int
+    rates : ndarray of shape (n_points,), float
     name : str, optional
-        Of the line.
+        The name of the line in a legend.
 
     Attributes
     ----------
@@ -49,15 +48,33 @@ class ScheduleDisplay:
     def from_schedule(
         cls, schedule: Any, steps: int | None = None, *, name: str | None = None, ax: Any = None
     ) -> Self:
-        """Draw a schedule over its first steps, by default over its span."""
+        """Draw a schedule over its first steps.
+
+        Parameters
+        ----------
+        schedule : Schedule
+        steps : int >= 1, optional
+            By default the `span` of the schedule.
+        name : str, optional
+            The name of the line in a legend.
+        ax : matplotlib axes, optional
+            New ones by default.
+
+        Raises
+        ------
+        ValueError
+            If steps is not an integer >= 1.
+        ImportError
+            If matplotlib is not installed.
+        """
         steps = schedule.span if steps is None else steps
         if not isinstance(steps, (int, np.integer)) or steps < 1:
             raise ValueError(f"steps must be an integer >= 1, got {steps!r}")
-        t, rates = drawn(schedule, int(steps))
+        t, rates = sample(schedule, int(steps))
         return cls(t, rates, name).plot(ax=ax)
 
     def plot(self, ax: Any = None, **line: Any) -> Self:
-        """Draw it, on axes of its own unless some are given; `line` goes to ``ax.plot``."""
+        """Draw the line, on new axes by default; other arguments are those of ``ax.plot``."""
         plt = pyplot()
         if ax is None:
             _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
@@ -77,34 +94,34 @@ class ScheduleDisplay:
         return self
 
 
-#: Columns of a history that are losses, and what they are called in a legend.
+#: Columns of a history that are losses, with their names in the legend.
 LOSSES = {
     "loss": "mean loss before each update",
     "objective": "objective",
     "held_out_loss": "held-out loss",
 }
 
-#: What is drawn below them: what it is called, and its colour.
+#: Columns that are drawn below the losses, with the label of the axis and the colour.
 BELOW = {"rate": ("learning rate", "C3"), "gradient_norm": ("gradient norm", "C4")}
 
-#: How much smaller than the largest most rates are before their axis is logarithmic.
-MOSTLY = 30
+#: The axis of the rates is logarithmic if the largest is so many times the median.
+LOG_RATIO = 30
 
 
 class HistoryDisplay:
-    """Losses of a fit against epochs; below them its rates, and gradient norms if there are any.
+    """The losses of a fit against epochs, and below them the rates and the norms of the gradient.
 
     Parameters
     ----------
-    history : dict of str to array
-        As `History`, the attribute ``history_`` of a fitted model.
+    history : dict of str to ndarray of shape (n_epochs,)
+        The attribute ``history_`` of a fitted model.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib axes and figure
     rate_ax_, norm_ax_ : matplotlib axes or None
-        Of the rates and of the gradient norms; logarithmic where most rates are small beside the
-        largest.
+        Those of the rates and of the norms; None if they are not drawn. The axis of the rates is
+        logarithmic if the largest rate is more than 30 times the median.
     lines_ : dict of str to matplotlib line
 
     Examples
@@ -117,7 +134,15 @@ class HistoryDisplay:
         self.history = history
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw it; where axes are given the losses alone, on them."""
+        """Draw the history on new axes, or only the losses on axes that are given.
+
+        Raises
+        ------
+        ValueError
+            If the history has no epochs, as after ``partial_fit``.
+        ImportError
+            If matplotlib is not installed.
+        """
         if "epoch" not in self.history:
             raise ValueError("history has no epoch to draw; partial_fit keeps none, call fit")
         below = [] if ax is not None else [name for name in BELOW if self._known(name)]
@@ -141,7 +166,7 @@ class HistoryDisplay:
             self._line(axes[name], name, color=BELOW[name][1])
             axes[name].set_ylabel(BELOW[name][0])
             values = self.history[name]
-            if name == "rate" and 0 < np.median(values) < values.max() / MOSTLY:
+            if name == "rate" and 0 < np.median(values) < values.max() / LOG_RATIO:
                 axes[name].set_yscale("log")
             else:
                 axes[name].set_ylim(bottom=0)
@@ -151,26 +176,29 @@ class HistoryDisplay:
         return self
 
     def _known(self, name: str) -> bool:
+        """Whether the history has this column with a finite value."""
         return name in self.history and bool(np.isfinite(self.history[name]).any())
 
     def _line(self, ax: Any, name: str, **line: Any) -> None:
+        """Draw a column of the history."""
         x, y = self.history["epoch"], self.history[name]
-        marker = "o" if len(x) <= MARKED else ""
+        marker = "o" if len(x) <= MAX_MARKS else ""
         (self.lines_[name],) = ax.plot(x, y, marker=marker, markersize=4, **line)
         ax.margins(x=0.02)
         ax.grid(alpha=0.3)
 
 
 class RangeTestDisplay:
-    """Losses against rates, on a logarithmic axis, with the rates that they suggest.
+    """The losses of a range test against rates, with the rates that they suggest.
 
     Parameters
     ----------
-    lrs, smoothed, low, high : array of shape (n_points,)
-        Rates, the smoothed loss, and the band of the seeds.
+    lrs, smoothed, low, high : ndarray of shape (n_points,)
+        Rates, smoothed losses, and the lowest and highest smoothed losses of all seeds.
     initial : float
-        The loss before anything was learnt; the axis ends not far above it.
+        The loss before anything was learnt; the axis ends shortly above it.
     suggestions : dict of str to float or None
+        Rates by name, which are marked on the line.
 
     Attributes
     ----------
@@ -190,7 +218,15 @@ class RangeTestDisplay:
         self.suggestions = suggestions
 
     def plot(self, ax: Any = None, **line: Any) -> Self:
-        """Draw it, on axes of its own unless some are given; `line` goes to ``ax.plot``."""
+        """Draw the curve, on new axes by default; other arguments are those of ``ax.plot``.
+
+        Raises
+        ------
+        ValueError
+            If there is no point to draw.
+        ImportError
+            If matplotlib is not installed.
+        """
         if not len(self.lrs):
             raise ValueError("there is nothing to draw: the first loss was not finite")
         plt = pyplot()
@@ -218,14 +254,15 @@ class RangeTestDisplay:
         return self
 
 
-def drawn(schedule: Callable[[Any], Any], steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and rates to draw of the first so many steps: all, or some spread evenly."""
-    t = np.arange(steps) if steps <= POINTS else np.linspace(0, steps - 1, POINTS).astype(np.int64)
+def sample(schedule: Callable[[Any], Any], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps below `steps` and their rates: all of them, or 2,000 at equal distances."""
+    n_points = min(steps, MAX_POINTS)
+    t = np.linspace(0, steps - 1, n_points).astype(np.int64)
     return t, schedule(t)
 
 
 def pyplot() -> Any:
-    """matplotlib.pyplot, or an error that says how to get it."""
+    """The module matplotlib.pyplot; raises an ImportError that says how to install it."""
     try:
         from matplotlib import pyplot
     except ImportError:

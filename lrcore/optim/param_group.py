@@ -1,4 +1,4 @@
-"""Parameters that are stepped together: their states, coefficients, and the calls into the core."""
+"""Parameters that are updated together: their states, coefficients, and calls of the backend."""
 
 from __future__ import annotations
 
@@ -17,16 +17,45 @@ from lrcore.optim.parameters import Parameters
 from lrcore.rules import Rule, Travel
 from lrcore.schedules import Plateau
 
-#: Steps whose coefficients are worked out at once, so that a step costs no schedule: as many as
-#: have been done, within these.
+#: Bounds of the number of steps whose coefficients are computed at once, so that most steps do not
+#: evaluate the schedule. In between it is the number of steps done.
 TABLE_STEPS = (16, 1024)
 
 
 class ParamGroup:
-    """Parameters of one dtype that one formula steps, in one region of threads.
+    """Parameters of one dtype and one formula, which one call of the backend updates.
 
-    `indices` are their places among all parameters, `rules` their rules without repetition, `rows`
-    which of these each goes by. With `low` their states are kept as bfloat16.
+    Parameters
+    ----------
+    indices : list of int
+        The positions of the parameters among all of them.
+    params : Parameters
+        All parameters.
+    chosen : list of Rule
+        The rule of each of these parameters, all of the same formula.
+    low : bool
+        Whether their states are kept as bfloat16.
+
+    Attributes
+    ----------
+    params : list of ndarray
+        The arrays of the group.
+    extents : tuple of two ndarrays
+        The memory of all parameters, see `Parameters`.
+    formula : type of Formula
+    bfloat16 : bool
+        Whether states are kept as bfloat16.
+    memory : list of ndarray
+        The states of each parameter: rows, or words of bfloat16.
+    averages : list of ndarray
+        The averages of `ema`, one for each parameter, or none.
+    rules : list of Rule
+        The rules without repetition.
+    rows : list of int
+        For each parameter, the position of its rule in `rules`, which is its row in the tables of
+        coefficients.
+    grads : list
+        The gradients of the step that is being made.
     """
 
     def __init__(
@@ -45,7 +74,7 @@ class ParamGroup:
         self.use(chosen)
 
     def use(self, chosen: list[Rule]) -> None:
-        """Step by these rules from now on, one for each parameter, of the same formula."""
+        """Use these rules from the next step on, one for each parameter, all of one formula."""
         self.rules = list(dict.fromkeys(chosen))
         self.rows = [self.rules.index(rule) for rule in chosen]
         self._start = 0
@@ -55,7 +84,7 @@ class ParamGroup:
         self._plan: Any = None
 
     def _new_states(self, chosen: list[Rule]) -> list[np.ndarray]:
-        """(n_states, size) for each parameter, one after another in a single piece of memory."""
+        """States of shape (n_states, size) for each parameter, all in one piece of memory."""
         names = self.formula.state
         room = aligned(len(names) * sum(w.size for w in self.params), self.params[0].dtype)
         states, start = [], 0
@@ -80,14 +109,14 @@ class ParamGroup:
 
     @property
     def states(self) -> list[Any]:
-        """For each parameter its states as rows, views; uint16 for bfloat16."""
+        """For each parameter the views of its states, of shape (size,); uint16 for bfloat16."""
         return (
             [bfloat16.states_of(words) for words in self.memory] if self.bfloat16 else self.memory
         )
 
     @property
     def plan(self) -> Any:
-        """The backend's side of the group, made when it is first asked for."""
+        """The object of the backend that makes the steps, created when it is first used."""
         if self._plan is None:
             self._plan = _backend.active.step_plan(self)
             if len(self._tables):
@@ -97,7 +126,28 @@ class ParamGroup:
     def advance(
         self, grads: list[Any], t: int, kept: float, seed: int, check: bool, n_threads: int | None
     ) -> bool:
-        """The plain step by plain gradients in one call into the core; False if that cannot be."""
+        """Make a step without scaling and clipping in one call of the backend.
+
+        Parameters
+        ----------
+        grads : list
+            A gradient for each parameter, not checked.
+        t : int
+            The number of the step.
+        kept : float
+            The weight of the former average.
+        seed : int
+            Seed of the stochastic rounding.
+        check : bool
+            Whether gradients must be finite.
+        n_threads : int or None
+
+        Returns
+        -------
+        bool
+            False, and nothing has changed, if a gradient is not a plain array that fits its
+            parameter, or not finite; the slow way then finds the reason.
+        """
         plan = self._plan or self.plan
         offset = t - self._start
         if not 0 <= offset < len(self._tables):
@@ -108,9 +158,18 @@ class ParamGroup:
         return done
 
     def hold(self, grads: list[Any], checked: bool) -> bool:
-        """Take the gradients of the next step; False if one is not plainly right.
+        """Take the gradients of the next step.
 
-        Those that are checked are all right, and may be pairs (rows, values).
+        Parameters
+        ----------
+        grads : list
+        checked : bool
+            Whether `Parameters.check_gradients` returned them; they may be pairs (rows, values).
+
+        Returns
+        -------
+        bool
+            False if they are not checked and one is not a plain array that fits its parameter.
         """
         self.grads = list(grads)
         if checked:
@@ -119,38 +178,38 @@ class ParamGroup:
         return held
 
     def release(self) -> None:
-        """Let go of the gradients: the next ones need their memory."""
+        """Drop the references to the gradients, whose memory the caller may want to use again."""
         self.grads = []
         if self._plan is not None:
             self._plan.release()
 
     def all_finite(self, n_threads: int | None) -> bool:
-        """Whether the gradients held have neither NaN nor infinity."""
+        """Whether the gradients have neither NaN nor infinity."""
         finite: bool = self.plan.all_finite(threads.count(n_threads, self._work))
         return finite
 
     def square_sum(self, n_threads: int | None) -> float:
-        """Sum of squares of the gradients held, float64: the same bits for any n_threads."""
+        """The sum of squares of the gradients, float64; the same bits for any n_threads."""
         total: float = self.plan.square_sum(threads.count(n_threads, self._work))
         return total
 
     def adjusted_square_sum(self, scale: float, limit: float, n_threads: int | None) -> float:
-        """The same of the gradients as the rules see them, scaled, clipped, with L2 decay."""
+        """The sum of squares of the gradients after scaling, clipping and L2 decay."""
         zero = np.zeros(1, np.int64)
         rows = np.concatenate([rule.adjustments(zero, np.zeros(1)) for rule in self.rules])
-        rows[:, 2] = 1.0  # nothing shrinks yet
+        rows[:, 2] = 1.0  # without decoupled decay, which is no part of the gradient
         count = threads.count(n_threads, self._work)
         total: float = self.plan.square_sum(count, rows, scale, limit)
         return total
 
     def change_sum(self, n_threads: int | None) -> float:
-        """Sum of squares of how far the parameters are from their first state, likewise."""
+        """The squared distance of the parameters from where they began, their first state."""
         total: float = self.plan.change_sum(threads.count(n_threads, self._size))
         return total
 
     @property
     def rule_averages(self) -> list[np.ndarray | None]:
-        """The averages that the rules keep by themselves."""
+        """The averages that the rules compute from their states; None for rules without one."""
         chosen = (self.rules[row] for row in self.rows)
         return [rule.average(w, *s) for rule, w, s in zip(chosen, self.params, self.states)]
 
@@ -158,14 +217,32 @@ class ParamGroup:
         self, t: int, scale: float, limit: float, kept: float, seed: int, n_threads: int | None,
         travel: Travel | None = None,
     ) -> None:  # fmt: skip
-        """One step by the gradients held; kept is the share of the averages that stays."""
+        """Make a step by the gradients that `hold` took.
+
+        Parameters
+        ----------
+        t : int
+            The number of the step.
+        scale, limit : float
+            Factor of the gradients, and the largest magnitude of an element.
+        kept : float
+            The weight of the former average.
+        seed : int
+            Seed of the stochastic rounding.
+        n_threads : int or None
+        travel : Travel, optional
+            What the rates depend on, for rules that compute rates by themselves.
+        """
         offset = self._prepare(t, travel)
         key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
         self.plan.step(offset, scale, limit, kept, key, threads.count(n_threads, self._work))
 
     def _prepare(self, t: int, travel: Travel | None = None) -> int:
-        """Where the coefficients of step t are; they are worked out for many steps at once, unless
-        each goes by how far the parameters have come."""
+        """The position of step t in the tables of coefficients.
+
+        The tables are computed for many steps at once, or for one step if its rate depends on the
+        travel.
+        """
         offset = t - self._start
         if travel is None and 0 <= offset < len(self._tables):
             return offset
@@ -191,13 +268,24 @@ def grouped(
     low: bool,
     averaged: bool,
 ) -> list[ParamGroup]:
-    """The parameters by dtype and formula, in order of first appearance.
+    """Groups of the parameters by dtype and formula, in the order of their first parameters.
+
+    Parameters
+    ----------
+    params : Parameters
+    rule : Rule
+    overrides : dict of str to dict
+        Hyperparameters by pattern, see `lrcore.Optimizer`.
+    low : bool
+        Whether states are kept as bfloat16.
+    averaged : bool
+        Whether averages of the parameters are kept.
 
     Raises
     ------
     ValueError, TypeError
-        If overrides name no parameter or no hyperparameter, states cannot be kept as `low`, or a
-        schedule is not in steps.
+        If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept as
+        bfloat16, or a schedule is not in steps.
     """
     chosen = overridden(params, rule, overrides)
     places: dict[Any, list[int]] = {}
@@ -217,12 +305,13 @@ def grouped(
 def overridden(
     params: Parameters, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]
 ) -> list[Rule]:
-    """The rule of each parameter; later patterns go on top.
+    """The rule of each parameter; a later pattern overrides those before it.
 
     Raises
     ------
     ValueError, TypeError
-        If overrides name no parameter or no hyperparameter, or a schedule is not in steps.
+        If a pattern matches no parameter, a name is not a hyperparameter, or a schedule is not in
+        steps.
     """
     chosen = [rule] * len(params.paths)
     known = {each.name for each in fields(rule)}

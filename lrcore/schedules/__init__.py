@@ -1,18 +1,18 @@
 """Learning rates as pure functions of the step.
 
-A schedule ``s`` maps steps to rates: ``s(t)`` takes an int or an array of ints and gives float64 of
-the same shape. ``t = 0`` is the first update, the end value is held from ``t = steps`` on, and what
-switches at a boundary ``b`` does so at ``t >= b``. Schedules are frozen dataclasses: hashable,
-comparable, picklable, with a ``repr`` that evaluates. Rates are finite and never negative, and
-their bits are the same on every machine.
+A schedule ``s`` maps steps to rates: ``s(t)`` takes an int or an array of ints and returns float64
+of the same shape. ``t = 0`` is the first update, the end value is kept from ``t = steps`` on, and a
+change at a boundary ``b`` happens at ``t >= b``. Schedules are frozen dataclasses: they can be
+hashed, compared and pickled, and their ``repr`` evaluates. Rates are finite and never negative, and
+have the same bits on every machine.
 
 >>> from lrcore.schedules import Cosine
 >>> s = Cosine(0.1, steps=100).warmup(10)
 >>> s(0), s(10), s(110)
 (0.00909..., 0.1, 0.0)
 
-Lengths are in steps, in epochs or in fractions of the run, which `Schedule.resolve` turns into
-steps; ``fit`` of the linear models calls it. ``"5%"`` is always of the whole run:
+Lengths are in steps, in epochs (``"10ep"``) or in parts of the run (``"5%"``, always of the whole
+run). `Schedule.resolve` converts them to steps; ``fit`` of the linear models calls it:
 
 >>> Cosine(0.1, steps="95%").warmup("5%").resolve(total_steps=1000)
 Warmup(after=Cosine(lr=0.1, steps=950, end=0.0), steps=50)
@@ -55,3 +55,7 @@ __all__ = [
     "Warmup", "WarmupStableDecay", "as_schedule", "check_rate", "check_steps", "from_dict",
     "from_json", "interop", "parse",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""Schedules as torch and optax take them; either is imported when it is asked for."""
+"""Schedules in the forms of torch and optax, each of which is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-#: A schedule, or anything else that gives the rate of a step.
+#: A schedule, or another function of the step that returns its rate.
 Rates = Callable[[Any], Any]
 
 
 def to_torch(schedule: Rates, optimizer: Any, last_epoch: int = -1) -> Any:
-    """A torch scheduler that gives all parameter groups the schedule's rate."""
+    """A scheduler of torch that sets the rate of all parameter groups to the schedule's."""
     from torch.optim.lr_scheduler import LRScheduler
 
     class ScheduleLR(LRScheduler):
@@ -25,7 +25,7 @@ def to_torch(schedule: Rates, optimizer: Any, last_epoch: int = -1) -> Any:
 
 
 def to_optax(schedule: Rates) -> Rates:
-    """A function of the step count, as optax has them, under `jax.jit` or not."""
+    """A function of the step count, as optax takes it, with and without `jax.jit`."""
     import jax
 
     def rate(count: Any) -> Any:

@@ -1,4 +1,7 @@
-"""What all schedules share, and the compositions that their methods make."""
+"""The base class of schedules, and the schedules that its methods compose.
+
+Both stand in one module, since each needs the other.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,11 @@ from lrcore.schedules.fields import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Of the plain values that `to_dict` gives.
+#: Version of the format of `to_dict`.
 VERSION = 1
-#: The last step that a schedule can be asked for.
+#: The last step that a schedule has a rate for.
 LAST_STEP = 2**62
-#: Steps whose rates are worked out at once: arrays of this size stay in the cache.
+#: Steps whose rates are computed at once: arrays of this size stay in the cache.
 BLOCK = 1 << 13
 LARGEST = float(np.finfo(np.float64).max)
 
@@ -43,7 +46,7 @@ def as_schedule_field(name: str, value: Any) -> Schedule:
     return value
 
 
-#: What the fields of schedules are, by name: takes name and value, gives the value made plain.
+#: For each field, by its name: a function of name and value that checks and converts the value.
 FIELDS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("after", "before", "inner", "first", "second"), as_schedule_field),
     **PLAIN_FIELDS,
@@ -52,10 +55,10 @@ FIELDS: dict[str, Callable[[str, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """What all schedules share: checks, calls, composition, conversion to plain values.
+    """Base class of all schedules: checks, calls, composition, conversion to plain values.
 
-    A schedule of your own is a frozen dataclass with a `formula`; a function alone will do, see
-    `Custom`.
+    A schedule of your own is a frozen dataclass with a method `formula`, or a function of the step,
+    see `Custom`.
     """
 
     def __post_init__(self) -> None:
@@ -70,7 +73,7 @@ class Schedule:
     # ---- rates --------------------------------------------------------------------------------
 
     def formula(self, t: np.ndarray) -> Floats:
-        """Rates of the steps t, a 1-D int64 array without negative entries."""
+        """Rates of the steps t, an int64 array of shape (n,) without negative entries, float64."""
         raise TypeError(f"{type(self).__name__} defines no rates")
 
     def rates(self, t: np.ndarray) -> Floats:
@@ -79,7 +82,7 @@ class Schedule:
         Raises
         ------
         ValueError
-            If a length is in epochs or in fractions of the run; see `resolve`.
+            If a length is in epochs or in parts of the run; see `resolve`.
         """
         if self.unresolved:
             raise ValueError(
@@ -98,7 +101,13 @@ class Schedule:
     @overload
     def __call__(self, t: ArrayLike) -> Floats: ...
     def __call__(self, t: ArrayLike) -> float | Floats:
-        """Rate at step t: a float for an int, a float64 array for an array."""
+        """The rate at step t: a float for an int, a float64 array of its shape for an array.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If t is not an integer, or not in 0 to 2**62.
+        """
         steps = np.asarray(t)
         if steps.dtype.kind not in "iu":
             raise TypeError(f"t must be an integer or an array of integers, got {t!r}")
@@ -116,14 +125,14 @@ class Schedule:
 
     @property
     def span(self) -> int:
-        """Steps worth a look: until the rate comes to rest, or some of its periods."""
+        """Number of steps until the rate stays the same, or of a few periods; used for plots."""
         return 1000
 
     # ---- lengths ------------------------------------------------------------------------------
 
     @cached_property
     def unresolved(self) -> tuple[str, ...]:
-        """Lengths that are in epochs or in fractions of the run, such as ``"steps='10ep'"``."""
+        """The lengths in epochs or in parts of the run, such as ``"steps='10ep'"``."""
         found: list[str] = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -144,19 +153,19 @@ class Schedule:
         Parameters
         ----------
         steps_per_epoch : int, optional
-            What ``"1ep"`` comes to.
+            Number of steps in an epoch, ``"1ep"``.
         total_steps : int, optional
-            What ``"100%"`` comes to.
+            Number of steps of the run, ``"100%"``.
 
         Returns
         -------
         Schedule
-            Lengths are rounded to the nearest step, at least 1.
+            With lengths rounded to the nearest step, at least 1.
 
         Raises
         ------
         ValueError
-            If one that is needed is missing, or a warmup is longer than the run.
+            If an argument is needed and missing, or if a warmup is longer than the run.
 
         Examples
         --------
@@ -191,33 +200,63 @@ class Schedule:
 
     @property
     def rise(self) -> int:
-        """Steps of its own warmup, once they are known."""
+        """Number of steps of the schedule's own warmup; all lengths must be in steps."""
         return 0
 
     # ---- composition --------------------------------------------------------------------------
 
     def warmup(self, steps: Length) -> Warmup:
-        """Rise linearly to this schedule's first rate in `steps` steps, then follow it."""
+        """Rise linearly to this schedule's first rate in `steps` steps, then follow it.
+
+        >>> from lrcore.schedules import Constant
+        >>> Constant(1.0).warmup(3)([0, 1, 2, 3])
+        array([0.25, 0.5 , 0.75, 1.  ])
+        """
         return Warmup(self, steps)
 
     def then(self, after: Schedule, at: Length) -> Then:
-        """Follow this schedule before step `at`, then `after`, which starts at its own step 0."""
+        """Follow this schedule before step `at`, then `after`, which starts at its own step 0.
+
+        >>> from lrcore.schedules import Constant
+        >>> Constant(1.0).then(Constant(0.5), at=2)([1, 2])
+        array([1. , 0.5])
+        """
         return Then(self, after, at)
 
     def scale(self, factor: float) -> Scale:
-        """Multiply all rates by `factor`."""
+        """Multiply all rates by `factor`; ``factor * schedule`` does the same.
+
+        >>> from lrcore.schedules import Constant
+        >>> Constant(0.5).scale(0.5)(0)
+        0.25
+        """
         return Scale(self, factor)
 
     def clip(self, low: float = 0.0, high: float | None = None) -> Clip:
-        """Keep all rates within `low` and `high`."""
+        """Clip all rates to at least `low` and, unless it is None, at most `high`.
+
+        >>> from lrcore.schedules import Linear
+        >>> Linear(1.0, steps=4).clip(0.25, 0.75)([0, 2, 4])
+        array([0.75, 0.5 , 0.25])
+        """
         return Clip(self, low, high)
 
     def shift(self, by: Length) -> Shift:
-        """Begin `by` steps later, at the first rate until then; earlier if negative."""
+        """Begin `by` steps later, with the first rate until then; or earlier, if it is negative.
+
+        >>> from lrcore.schedules import Linear
+        >>> Linear(1.0, steps=4).shift(2)([0, 2, 3])
+        array([1.  , 1.  , 0.75])
+        """
         return Shift(self, by)
 
     def repeat(self, every: Length, times: int | None = None) -> Repeat:
-        """Begin again every so many steps; the last of `times` goes on to its end."""
+        """Begin again every `every` steps; with `times`, the last repetition runs to its end.
+
+        >>> from lrcore.schedules import Linear
+        >>> Linear(1.0, steps=2).repeat(2)([0, 1, 2, 3])
+        array([1. , 0.5, 1. , 0.5])
+        """
         return Repeat(self, every, times)
 
     def __mul__(self, other: Schedule | float) -> Product | Scale:
@@ -233,6 +272,7 @@ class Schedule:
     # ---- plain values -------------------------------------------------------------------------
 
     def _plain(self) -> dict[str, Any]:
+        """Plain values without the version, which only the outermost schedule has."""
         plain: dict[str, Any] = {"schedule": type(self).__name__}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -242,7 +282,7 @@ class Schedule:
         return plain
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that `lrcore.schedules.from_dict` reads back.
+        """The schedule as plain values, which `lrcore.schedules.from_dict` reads.
 
         >>> from lrcore.schedules import Constant
         >>> Constant(0.1).to_dict()
@@ -251,11 +291,16 @@ class Schedule:
         return {**self._plain(), "version": VERSION}
 
     def to_json(self) -> str:
-        """The same as JSON text, for `lrcore.schedules.from_json`."""
+        """The schedule as JSON text, which `lrcore.schedules.from_json` reads.
+
+        >>> from lrcore.schedules import Constant
+        >>> Constant(0.1).to_json()
+        '{"schedule": "Constant", "lr": 0.1, "version": 1}'
+        """
         return json.dumps(self.to_dict())
 
     def spec(self) -> str:
-        """Text that `lrcore.schedules.parse` and the command line read back.
+        """The schedule as text, which `lrcore.schedules.parse` and the command line read.
 
         >>> from lrcore.schedules import Cosine
         >>> Cosine(1e-3, steps="90%").warmup("10%").spec()
@@ -278,41 +323,68 @@ class Schedule:
     # ---- other libraries ----------------------------------------------------------------------
 
     def plot(self, steps: int | None = None, *, ax: Any = None) -> plotting.ScheduleDisplay:
-        """Draw the rates of the first steps (matplotlib, the extra `plot`).
+        """Draw the rates of the first steps; needs matplotlib, the extra `plot`.
 
         Parameters
         ----------
-        steps : int, optional
-            By default until the rate comes to rest, or some of its periods.
+        steps : int >= 1, optional
+            By default until the rate stays the same, or a few periods.
         ax : matplotlib axes, optional
+            New ones by default.
 
         Returns
         -------
         ScheduleDisplay
-            With `ax_`, `figure_` and `line_`.
+            With attributes `ax_`, `figure_` and `line_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If a length is in epochs or in parts of the run; see `resolve`.
         """
         return plotting.ScheduleDisplay.from_schedule(self, steps, ax=ax)
 
     def to_torch(self, optimizer: Any, last_epoch: int = -1) -> Any:
-        """A torch scheduler that gives all parameter groups this schedule's rate.
+        """A scheduler of torch that sets the rate of all parameter groups to this schedule's.
 
-        Its ``step()`` is to be called once after each ``optimizer.step()``, and its ``state_dict``
-        holds the number of steps, not the schedule. Rates are this schedule's own, whatever ``lr``
-        the optimizer was made with.
+        Call its ``step()`` once after each ``optimizer.step()``. Its ``state_dict`` holds the
+        number of steps, not the schedule. The ``lr`` of the optimizer is not used.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer
+        last_epoch : int
+            Number of the last step, as torch's schedulers take it; -1 at the start.
+
+        Returns
+        -------
+        torch.optim.lr_scheduler.LRScheduler
+
+        Examples
+        --------
+        >>> import torch  # doctest: +SKIP
+        >>> scheduler = schedule.to_torch(torch.optim.SGD(params))  # doctest: +SKIP
         """
         return adapters.to_torch(self, optimizer, last_epoch)
 
     def to_optax(self) -> Callable[[Any], Any]:
-        """A function of the step count for optax, under `jax.jit` or not.
+        """A function of the step count for optax, with and without `jax.jit`.
 
-        The rates are worked out by NumPy on the host (`jax.pure_callback`) in float64, and rounded
-        to float32 unless JAX is told to keep 64 bits. That costs a call to the host a step.
+        The rates are computed by NumPy on the host, in a call of `jax.pure_callback` for each step.
+        They are float64, rounded to float32 unless JAX is configured to keep 64 bits.
+
+        Examples
+        --------
+        >>> import optax  # doctest: +SKIP
+        >>> optimizer = optax.sgd(schedule.to_optax())  # doctest: +SKIP
         """
         return adapters.to_optax(self)
 
 
 def _word(value: Any) -> str:
-    """A field's value as the spec string has it."""
+    """The value of a field as text of a spec string."""
     if isinstance(value, Schedule):
         return value.spec()
     if isinstance(value, tuple):
@@ -324,7 +396,7 @@ def _word(value: Any) -> str:
 class Warmup(Schedule):
     r"""``after(0) * (t + 1) / (steps + 1)`` for ``t < steps``, then ``after(t - steps)``.
 
-    The first update already has a rate above zero, and ``t = steps`` has the full one.
+    The rate of the first update is above zero, and that of ``t = steps`` is ``after(0)``.
 
     Parameters
     ----------
@@ -337,7 +409,7 @@ class Warmup(Schedule):
         \eta_t = \begin{cases} s(0)\, (t + 1) / (n + 1) & \text{if } t < n \\
             s(t - n) & \text{otherwise} \end{cases}
 
-    with `s` the schedule after it and `n` the steps.
+    with `s` the schedule after the warmup and `n` the steps.
 
     Examples
     --------
@@ -405,7 +477,7 @@ class Then(Schedule):
 
 @dataclass(frozen=True)
 class Product(Schedule):
-    r"""``first(t) * second(t)``: the factor of two rates is a rate and a share.
+    r"""``first(t) * second(t)``: usually a schedule of rates and one of factors.
 
     Parameters
     ----------
@@ -517,13 +589,13 @@ class Clip(Schedule):
 
 @dataclass(frozen=True)
 class Shift(Schedule):
-    r"""``inner(t - by)``, and ``inner(0)`` before that; by < 0 begins within the schedule.
+    r"""``inner(t - by)``, and ``inner(0)`` before step `by`; ``by < 0`` skips the first steps.
 
     Parameters
     ----------
     inner : Schedule
     by : length
-        Also negative, in steps.
+        It may be negative if it is a number of steps.
 
     Notes
     -----
@@ -552,7 +624,7 @@ class Shift(Schedule):
 
 @dataclass(frozen=True)
 class Repeat(Schedule):
-    r"""``inner(t % every)``; with `times`, the last repetition goes on past its end.
+    r"""``inner(t % every)``; with `times`, the last repetition continues after `every` steps.
 
     Parameters
     ----------
@@ -564,7 +636,7 @@ class Repeat(Schedule):
     -----
     .. math:: \eta_t = s(t - k \min(\lfloor t / k \rfloor, n - 1))
 
-    with `k` the steps of `every` and `n` the times.
+    with `k` the steps of `every` and `n` the number of repetitions, `times`.
 
     Examples
     --------

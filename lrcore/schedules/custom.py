@@ -14,21 +14,21 @@ from lrcore.schedules.base import Schedule
 
 @dataclass(frozen=True)
 class Custom(Schedule):
-    r"""The rates that a function of the step gives.
+    r"""The rates that a function of the step returns.
 
     Parameters
     ----------
     function : callable
-        Takes a step, an int from 0 on, and gives its rate; the same one whenever it is asked.
+        Takes a step, an int >= 0, and returns its rate; for the same step always the same rate.
     vectorized : bool
-        Whether it takes an int64 array of steps, and gives a float64 array of rates.
+        Whether the function takes an int64 array of steps and returns a float64 array of rates.
 
     Notes
     -----
     .. math:: \eta_t = f(t)
 
-    It composes as any schedule does, but cannot be written to a file or a spec string: only the
-    name of the function would be, not what it does. It is pickled if its function can be.
+    It can be composed like any schedule, but not written to a file or a spec string, which could
+    hold only the name of the function. It can be pickled if its function can be.
 
     Examples
     --------
@@ -47,6 +47,7 @@ class Custom(Schedule):
 
     @property
     def _name(self) -> str:
+        """The name of the function, for messages."""
         return getattr(self.function, "__qualname__", repr(self.function))
 
     def formula(self, t: np.ndarray) -> Floats:

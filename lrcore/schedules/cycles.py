@@ -1,4 +1,4 @@
-"""Schedules that rise and fall: restarts, cycles, and runs in phases."""
+"""Schedules that rise and fall: restarts, cycles, and runs with a warmup and a decay."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class CosineRestarts(Schedule):
     ----------
     lr : float >= 0
     steps : length
-        Of the first cycle.
+        Length of the first cycle.
     multiplier : float, 1 or 1.001 to 1000
-        Each cycle is so many times as long as the one before. Where it is no integer, lengths are
-        ``floor(steps * multiplier ** k + 0.5)``, so that every restart is at a whole step.
+        The ratio of the lengths of a cycle and the one before it. If it is not an integer, the
+        lengths are ``floor(steps * multiplier ** k + 0.5)``, so that restarts are at whole steps.
     end : float >= 0
-        What cycles fall to; a cycle's last step is just above it.
+        The rate that each cycle falls to; the last step of a cycle is just above it.
     gamma : float in [0, 1]
-        Peak k is at ``end + (lr - end) * gamma ** k``.
+        Cycle k begins at ``end + (lr - end) * gamma ** k``.
 
     Notes
     -----
@@ -69,12 +69,12 @@ class CosineRestarts(Schedule):
             raise ValueError(f"multiplier must be 1 or 1.001 to 1000, got {self.multiplier!r}")
 
     def formula(self, t: np.ndarray) -> Floats:
-        cycle, share = self._places(t)
+        cycle, share = self._positions(t)
         peaks = (self.lr - self.end) * powers(self.gamma, cycle)
         return self.end + peaks * half_cosine(share)
 
-    def _places(self, t: np.ndarray) -> tuple[np.ndarray, Floats]:
-        """The cycle of each step, and the share of it that is done."""
+    def _positions(self, t: np.ndarray) -> tuple[np.ndarray, Floats]:
+        """The cycle of each step, and the part of the cycle before it, in [0, 1)."""
         if self.multiplier == 1:
             steps = in_steps(self.steps)
             cycle = t // steps
@@ -85,7 +85,7 @@ class CosineRestarts(Schedule):
 
     @cached_property
     def _cycles(self) -> tuple[np.ndarray, Floats]:
-        """First steps and lengths of all cycles up to the last step there is."""
+        """First steps and lengths of all cycles up to `LAST_STEP`."""
         whole = self.multiplier == int(self.multiplier)
         factor = int(self.multiplier) if whole else self.multiplier
         starts, lengths = [], []
@@ -98,30 +98,30 @@ class CosineRestarts(Schedule):
 
     @property
     def span(self) -> int:
-        """Three cycles."""
+        """Number of steps of three cycles."""
         steps, m = in_steps(self.steps), self.multiplier
         return int(steps * (1 + m + m * m))
 
 
 @dataclass(frozen=True)
 class Cyclic(Schedule):
-    r"""From ``lr`` up to ``peak`` and down again, over and over (Smith 2017,
+    r"""From ``lr`` up to ``peak`` and back down, again and again (Smith 2017,
     https://arxiv.org/abs/1506.01186).
 
     Parameters
     ----------
     lr : float >= 0
-        Where cycles begin and end.
+        The rate at which cycles begin and end.
     peak : float >= 0
     up : length
         Steps from `lr` to `peak`.
     down : length, optional
-        Steps back; by default as many.
+        Steps back to `lr`; by default as many.
     mode : {"triangular", "triangular2", "exp_range"}
-        The rise of cycle k above `lr` stays, or is halved from cycle to cycle, or is multiplied by
-        ``gamma ** t``.
+        The height of the cycles above `lr`: the same for all, or halved from cycle to cycle, or
+        multiplied by ``gamma ** t``.
     gamma : float in [0, 1]
-        For ``mode="exp_range"`` alone.
+        Only for ``mode="exp_range"``.
 
     Notes
     -----
@@ -184,13 +184,13 @@ class OneCycle(Schedule):
         The highest rate, at step `up`.
     steps : length
     up : length, optional
-        By default three tenths of `steps`.
+        Steps from `start` to `lr`; by default three tenths of `steps`.
     start : float >= 0, optional
         The first rate; by default ``lr / 25``.
     end : float >= 0, optional
         By default ``start / 1e4``.
     shape : {"cosine", "linear"}
-        Of both ways.
+        Shape of the rise and of the fall.
 
     Notes
     -----
@@ -247,20 +247,20 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True)
 class WarmupStableDecay(Schedule):
-    r"""A warmup, ``lr`` for most of the run, a short way down to ``end`` (Hu et al. 2024,
+    r"""A warmup, ``lr`` for most of the run, then a short decay to ``end`` (Hu et al. 2024,
     https://arxiv.org/abs/2404.06395); ``end`` from ``t = steps`` on.
 
     Parameters
     ----------
     lr : float >= 0
     steps : length
-        Of the whole.
+        Length of the whole run.
     warmup_steps, decay_steps : length
-        Of the first part, which may be 0, and of the last. The warmup is that of
+        Lengths of the warmup, which may be 0, and of the decay. The warmup is that of
         ``Schedule.warmup``: above zero at the first step, ``lr`` at step `warmup_steps`.
     end : float >= 0
     shape : {"linear", "cosine", "sqrt"}
-        Of the decay; "sqrt" is ``1 - sqrt(x)``, found best by Hägele et al. 2024
+        Shape of the decay; "sqrt" is ``1 - sqrt(x)``, the best one for Hägele et al. 2024
         (https://arxiv.org/abs/2405.18392).
 
     Notes

@@ -1,4 +1,4 @@
-"""Schedules that fall, or rise, once: by steps, by time, or to an end."""
+"""Schedules that fall or rise once, in steps or smoothly, some of them to an end value."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def powers(gamma: float, n: np.ndarray) -> Floats:
 
 
 def progress(t: np.ndarray, steps: int) -> Floats:
-    """The share of the steps that is done: from 0 to 1, and 1 from then on."""
+    """``t / steps`` up to ``t = steps``, and 1 from then on."""
     return np.minimum(t, steps) / steps
 
 
 def half_cosine(x: Floats) -> Floats:
-    """From 1 to 0 as x goes from 0 to 1."""
+    """``(1 + cos(pi x)) / 2``, which falls from 1 to 0 as x rises from 0 to 1."""
     return 0.5 * (1.0 + numerics.cospi(x))
 
 
@@ -94,13 +94,13 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class MultiStep(Schedule):
-    r"""``lr * gamma ** n``, where n is how many of the milestones are at most t.
+    r"""``lr * gamma ** n``, where n is the number of milestones that are at most t.
 
     Parameters
     ----------
     lr : float >= 0
     milestones : sequence of lengths
-        They rise.
+        In ascending order.
     gamma : float >= 0
 
     Notes
@@ -176,7 +176,7 @@ class Exponential(Schedule):
 
     @property
     def span(self) -> int:
-        """Until it is down to a hundredth."""
+        """Number of steps until the rate is a hundredth of `lr`."""
         falls = 0 < self.gamma < 1
         periods = math.log(0.01) / math.log(self.gamma) if falls else 10
         return in_steps(self.every) * math.ceil(min(periods, 10**6))
@@ -186,7 +186,7 @@ class Exponential(Schedule):
 class InverseTime(Schedule):
     r"""``lr / (1 + gamma * t / every)`` (Robbins and Monro 1951).
 
-    With ``staircase`` it is ``t // every``.
+    With ``staircase`` the quotient is rounded down: ``t // every``.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ class InverseTime(Schedule):
 
     @property
     def span(self) -> int:
-        """Until it is down to a tenth."""
+        """Number of steps until the rate is a tenth of `lr`."""
         periods = 9 / self.gamma if self.gamma > 9e-6 else 10
         return in_steps(self.every) * math.ceil(periods)
 
@@ -229,7 +229,7 @@ class InverseTime(Schedule):
 class InverseSqrt(Schedule):
     r"""``lr / sqrt(1 + t / timescale)``, half of `lr` after three timescales.
 
-    With ``.warmup(timescale)`` it is, but for the first steps, the schedule of the Transformer
+    With ``.warmup(timescale)`` it is, apart from the first steps, the schedule of the Transformer
     (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
     Parameters

@@ -1,4 +1,4 @@
-"""Fields of schedules, checked and made plain; lengths, and what they come to in steps."""
+"""The fields of schedules: checks, conversion to plain values, and lengths in steps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from lrcore._utils.validation import check_flag, check_integer, check_nonnegative
 
-#: Steps, ``"10ep"`` (epochs) or ``"5%"`` (of the run).
+#: A number of steps, or text: ``"10ep"`` (epochs) or ``"5%"`` (of the run).
 Length = int | str
 
-#: The longest length: float64 holds every whole number up to here.
+#: The longest length in steps: float64 holds every integer up to here.
 LONGEST = 2**53
 
 _RELATIVE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(ep|%)")
@@ -29,13 +29,17 @@ def check_steps(name: str, value: int, least: int = 1) -> None:
 
 
 def as_rate(name: str, value: Any) -> float:
-    """The rate as a float >= 0 (a plain one: its repr evaluates)."""
+    """The rate as a float of Python, whose repr evaluates; -0.0 becomes 0.0."""
     check_nonnegative(name, value)
-    return float(value) + 0.0  # no -0.0
+    return float(value) + 0.0
 
 
 def as_length(name: str, value: Any, least: int = 1) -> Length:
-    """The length as an int, or as text such as ``"10ep"`` or ``"5%"`` without blanks."""
+    """The length as an int, or as text such as ``"10ep"`` or ``"5%"`` without spaces.
+
+    >>> as_length("steps", 5), as_length("steps", "2.5 %")
+    (5, '2.5%')
+    """
     if not isinstance(value, str):
         if isinstance(value, (float, np.floating)):
             raise TypeError(
@@ -62,7 +66,7 @@ def as_flag(name: str, value: Any) -> bool:
 
 
 def as_milestones(name: str, value: Any) -> tuple[Length, ...]:
-    """Lengths as a tuple, ascending as far as they are known."""
+    """Lengths as a tuple; those that are in steps must ascend."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise TypeError(f"{name} must be a list of steps such as [30, 60], got {value!r}")
     lengths = tuple(as_length(f"{name}[{i}]", each) for i, each in enumerate(value))
@@ -75,18 +79,18 @@ def as_milestones(name: str, value: Any) -> tuple[Length, ...]:
 
 
 def as_shift(name: str, value: Any) -> Length:
-    """A length that may be negative or 0 if it is in steps."""
+    """A length; a number of steps may also be 0 or negative."""
     return as_length(name, value, least=-LONGEST)
 
 
 def as_count(name: str, value: Any) -> int:
-    """An integer >= 1."""
+    """A number of repetitions: an integer >= 1."""
     check_steps(name, value)
     return int(value)
 
 
-#: What the fields of schedules are that hold no schedule, by name: takes name and value, gives the
-#: value made plain.
+#: For each field that does not hold a schedule, by its name: a function of name and value that
+#: checks the value and returns it as a plain one.
 PLAIN_FIELDS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("lr", "end", "start", "peak", "gamma", "power", "multiplier"), as_rate),
     **dict.fromkeys(("factor", "low", "high"), as_rate),
@@ -102,7 +106,11 @@ PLAIN_FIELDS: dict[str, Callable[[str, Any], Any]] = {
 def steps_of(
     name: str, length: Length, steps_per_epoch: int | None, total_steps: int | None
 ) -> int:
-    """The length in steps, to the nearest, at least 1."""
+    """A length in steps, rounded to the nearest integer, at least 1.
+
+    >>> steps_of("steps", "2.5ep", steps_per_epoch=10, total_steps=None)
+    25
+    """
     if not isinstance(length, str):
         return length
     unit = "ep" if length.endswith("ep") else "%"
@@ -118,7 +126,7 @@ def steps_of(
 
 
 def in_steps(length: Length) -> int:
-    """A length that is resolved."""
+    """A length that is a number of steps; raises ValueError if it is text."""
     if isinstance(length, str):
         raise ValueError(
             f"{length!r} is not a number of steps yet: call resolve(steps_per_epoch=..., "

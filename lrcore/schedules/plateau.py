@@ -1,4 +1,4 @@
-"""Plateau: the rate is cut when a metric gets no better."""
+"""Plateau: a schedule whose rate is cut when a metric no longer improves."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from lrcore._utils.validation import check_fraction, check_is_number, check_shar
 from lrcore.schedules.base import Scale, Schedule
 from lrcore.schedules.fields import as_count, as_rate, check_steps
 
-#: What it is told besides the schedule.
+#: The options of a Plateau, in the order of its repr.
 OPTIONS = ("factor", "patience", "mode", "rtol", "atol", "cooldown", "floor")
 
-#: What `state_dict` gives.
+#: The attributes that `update` changes.
 STATE = ("scale", "best", "bad", "waiting", "checks")
 
 
 class Plateau:
-    r"""Multiplies a schedule by a number that falls when a metric gets no better.
+    r"""Multiplies a schedule by a factor that decreases when a metric no longer improves.
 
-    The one schedule with a state, which `update` alone changes. A metric is better than the best
-    one so far if it is by more than ``atol + rtol * abs(best)``, whatever their signs; NaN and
-    infinity never are.
+    It is the only schedule with a state, which only `update` changes. A metric is an improvement if
+    it is better than the best one by more than ``atol + rtol * abs(best)``, whatever their signs;
+    NaN and infinity never are.
 
-    As the ``lr`` of a rule it is for ``fit`` of the linear models, which feeds a copy of it after
-    each epoch: with the held-out loss where rows are held out, else with the objective over all
-    rows. The copy, with its state, is ``plateau_`` of the fitted model. ``rule.minimize`` feeds a
-    copy with the function after each step. An `Optimizer` has no metric; hand it on what `update`
-    has changed::
+    As the ``lr`` of a rule it is for ``fit`` of the linear models, which updates a copy of it after
+    each epoch: with the held-out loss if rows are held out, else with the objective over all rows.
+    The copy, with its state, is ``plateau_`` of the fitted model. ``rule.minimize`` updates a copy
+    with the value of the function after each step. An `Optimizer` has no metric, so give it the new
+    rate after each cut::
 
         if plateau.update(loss):
             opt.rule = opt.rule.with_lr(plateau.current)
@@ -41,27 +41,33 @@ class Plateau:
     ----------
     schedule : Schedule
     factor : float in [0, 1)
-        What the rate is multiplied by each time.
+        Factor of the rate at each cut.
     patience : int >= 1
-        Bad checks in a row; at the last of them the rate is cut.
+        Number of checks in a row without an improvement after which the rate is cut.
     mode : {"min", "max"}
-        Whether lower or higher is better.
+        Whether lower or higher metrics are better.
     rtol, atol : float >= 0
-        How much better counts, relative to the best so far and absolutely.
+        The least improvement that counts, relative to the best metric and absolute.
     cooldown : int >= 0
-        Checks after a cut that do not count as bad.
+        Number of checks after a cut that are not counted.
     floor : float in [0, 1]
-        What the multiplier never falls below.
+        Lower bound of the multiplier.
 
     Attributes
     ----------
     scale : float
-        The multiplier now.
+        The current multiplier.
     best : float
-        The best metric so far.
+        The best metric of all checks.
+    bad : int
+        Number of checks in a row without an improvement.
+    waiting : int
+        Number of checks to come that are not counted.
+    checks : int
+        Number of all checks.
     current : Schedule
-        The schedule times the multiplier, as it is now: a pure function of the step, which is what
-        a rule takes as its ``lr``.
+        The schedule times the current multiplier: a function of the step alone, which a rule takes
+        as its ``lr``.
 
     Notes
     -----
@@ -69,9 +75,8 @@ class Plateau:
 
     with `s` the schedule, `f` the factor, :math:`c_0` the floor, and :math:`c = 1` at first.
 
-    torch's ReduceLROnPlateau cuts at the bad check after the patience-th, and its relative
-    threshold ``best * (1 - threshold)`` takes a worse metric for a better one where metrics are
-    negative.
+    torch's ReduceLROnPlateau cuts one check later, and with its relative threshold,
+    ``best * (1 - threshold)``, a worse metric counts as an improvement where metrics are negative.
 
     Examples
     --------
@@ -117,13 +122,13 @@ class Plateau:
 
     @property
     def unresolved(self) -> tuple[str, ...]:
-        """Lengths of the schedule in epochs or in fractions of the run."""
+        """Lengths of the schedule in epochs or in parts of the run."""
         return self.schedule.unresolved
 
     def resolve(
         self, *, steps_per_epoch: int | None = None, total_steps: int | None = None
     ) -> Plateau:
-        """A copy, with its state, of a schedule in steps; see `Schedule.resolve`."""
+        """A copy, with the same state, whose schedule is in steps; see `Schedule.resolve`."""
         resolved = copy.copy(self)
         resolved.schedule = self.schedule.resolve(
             steps_per_epoch=steps_per_epoch, total_steps=total_steps
@@ -131,13 +136,13 @@ class Plateau:
         return resolved
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values of all, the state too, which `lrcore.schedules.from_dict` reads back."""
+        """Schedule, options and state as plain values, which `lrcore.schedules.from_dict` reads."""
         options = {name: getattr(self, name) for name in OPTIONS}
         inner = self.schedule.to_dict()
         return {"schedule": "Plateau", "of": inner, **options, "state": self.state_dict()}
 
     def reset(self) -> None:
-        """Forget all checks."""
+        """Set the state to that before the first check."""
         self.scale = 1.0
         self.best = math.inf if self.mode == "min" else -math.inf
         self.bad = 0
@@ -146,25 +151,35 @@ class Plateau:
 
     @property
     def current(self) -> Scale:
-        """The schedule times the multiplier, as it is now."""
+        """The schedule times the current multiplier."""
         return Scale(self.schedule, self.scale)
 
     def __call__(self, t: ArrayLike) -> float | Floats:
-        """Rate at step t by the multiplier as it is now."""
+        """The rate at step t with the current multiplier; see `Schedule`."""
         return self.current(t)
 
     def update(self, metric: float) -> bool:
-        """Take in the metric of a check; returns whether the rate was cut.
+        """Update the state by the metric of a check.
 
         Parameters
         ----------
         metric : float
-            Such as a held-out loss. NaN counts as bad.
+            Such as a held-out loss. NaN and infinity are no improvement.
+
+        Returns
+        -------
+        bool
+            Whether the rate was cut.
+
+        Raises
+        ------
+        TypeError
+            If the metric is not a number.
         """
         check_is_number("metric", metric)
         metric = float(metric)
         self.checks += 1
-        if self._better(metric):
+        if self._improves(metric):
             self.best, self.bad = metric, 0
         elif not self.waiting:
             self.bad += 1
@@ -176,7 +191,8 @@ class Plateau:
         self.bad, self.waiting = 0, self.cooldown
         return self.scale < before
 
-    def _better(self, metric: float) -> bool:
+    def _improves(self, metric: float) -> bool:
+        """Whether the metric is an improvement."""
         if not math.isfinite(metric):
             return False
         if math.isinf(self.best):
@@ -185,16 +201,16 @@ class Plateau:
         return gain > self.atol + self.rtol * abs(self.best)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `update` has changed, as plain values; without the schedule and the options."""
+        """The state as plain values, without the schedule and the options."""
         return {name: getattr(self, name) for name in STATE}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave.
+        """Continue from a state that `state_dict` returned.
 
         Raises
         ------
         ValueError, TypeError
-            If it is no such state; nothing has changed then.
+            If a value is missing or does not fit; nothing has changed then.
         """
         if not isinstance(saved, dict) or set(saved) != set(STATE):
             raise ValueError(f"state must be a dict of {', '.join(STATE)}, got {saved!r}")

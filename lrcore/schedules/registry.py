@@ -1,4 +1,4 @@
-"""All schedules by name, and what is read back: plain values, JSON, what a rule's lr stands for."""
+"""All schedules by name, and conversions to them from plain values, JSON, and the lr of a rule."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from lrcore.schedules.decays import (
 )
 from lrcore.schedules.plateau import OPTIONS, Plateau
 
-#: What a file may hold.
+#: The schedules that plain values may describe, by name.
 SCHEDULES: dict[str, type[Schedule]] = {
     cls.__name__: cls
     for cls in (
@@ -51,7 +51,7 @@ def from_dict(plain: dict[str, Any]) -> Schedule | Plateau:
     Raises
     ------
     ValueError, TypeError
-        If it is none, or was written by a later version.
+        If the values do not describe one, or were written by a later version.
 
     Examples
     --------
@@ -80,6 +80,7 @@ def from_dict(plain: dict[str, Any]) -> Schedule | Plateau:
 
 
 def _plateau(values: dict[str, Any]) -> Plateau:
+    """The plateau that these plain values describe."""
     expected = {"schedule", "of", "state", *OPTIONS}
     if set(values) != expected:
         wrong = ", ".join(sorted(expected ^ set(values)))
@@ -93,7 +94,7 @@ def _plateau(values: dict[str, Any]) -> Plateau:
 
 
 def from_json(text: str) -> Schedule | Plateau:
-    """The schedule that `Schedule.to_json` wrote.
+    """The schedule that `Schedule.to_json` described; errors as of `from_dict`.
 
     >>> from_json(Step(0.1, every=9).to_json())
     Step(lr=0.1, every=9, gamma=0.1)
@@ -102,7 +103,18 @@ def from_json(text: str) -> Schedule | Plateau:
 
 
 def as_schedule(lr: float | Schedule | Plateau | Callable[[int], float]) -> Schedule:
-    """The schedule that a rule's lr stands for: itself, a constant, or a function of the step."""
+    """The schedule of a rule's lr: lr itself, a constant for a number, `Custom` for a function.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If lr is none of them, or a Plateau, which needs a metric.
+
+    Examples
+    --------
+    >>> as_schedule(0.1)
+    Constant(lr=0.1)
+    """
     if isinstance(lr, Schedule):
         return lr
     if isinstance(lr, Plateau):

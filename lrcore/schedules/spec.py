@@ -1,4 +1,4 @@
-"""Spec strings such as ``"cosine(1e-3, steps=1000).warmup(100)"``; reading one runs no code."""
+"""Reads schedules from text such as ``"cosine(1e-3, steps=1000).warmup(100)"``; runs no code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, NoReturn
 from lrcore.schedules.base import Clip, Product, Repeat, Scale, Schedule, Shift, Then, Warmup
 from lrcore.schedules.registry import SCHEDULES
 
-#: Longer texts, and more parts than this, are none that a person wrote.
-LONGEST_TEXT, MOST_PARTS = 10_000, 100
+#: Limits of what is read, so that no text takes long or nests deeply.
+MAX_CHARACTERS, MAX_PARTS = 10_000, 100
 
 METHODS: dict[str, type[Schedule]] = {
     cls.__name__.lower(): cls for cls in (Warmup, Then, Scale, Clip, Shift, Repeat)
@@ -35,25 +35,34 @@ _TOKENS = re.compile(
 
 
 class SpecError(ValueError):
-    """A spec string that cannot be read; the message says where."""
+    """A spec string that cannot be read; the message has the column and the problem."""
 
 
 class _Token(NamedTuple):
+    """A piece of the text: its kind, the text itself, and where it begins, from 0."""
+
     kind: str
     text: str
     column: int
 
 
 def parse(text: str) -> Schedule:
-    """The schedule that a spec string describes; `Schedule.spec` writes them.
+    """The schedule that a text describes; `Schedule.spec` writes such texts.
 
-    Names are those of the classes in lower case, with or without underscores; arguments theirs, the
-    rate first; lengths are ``100``, ``10ep`` or ``5%``. Methods and ``*`` compose. No code runs.
+    Names are those of the classes in lower case, with or without underscores. Arguments are those
+    of the classes, by position or by name; lengths are written as ``100``, ``10ep`` or ``5%``.
+    Schedules are composed by their methods and by ``*``. No code is run.
+
+    Parameters
+    ----------
+    text : str
 
     Raises
     ------
     SpecError
-        With the column of what cannot be read. (A ValueError.)
+        If the text cannot be read, with the column of the problem; it is a ValueError.
+    TypeError
+        If it is not text.
 
     Examples
     --------
@@ -69,13 +78,13 @@ def parse(text: str) -> Schedule:
 
 
 class _Parser:
-    """Recursive descent over the tokens of one text."""
+    """A recursive descent parser of one text; each method reads a part and returns it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.parts = 0
-        if len(text) > LONGEST_TEXT:
-            self.fail(LONGEST_TEXT, f"a spec has at most {LONGEST_TEXT} characters")
+        if len(text) > MAX_CHARACTERS:
+            self.fail(MAX_CHARACTERS, f"a spec has at most {MAX_CHARACTERS} characters")
         self.tokens: list[_Token] = []
         at = 0
         end = len(text.rstrip())
@@ -91,41 +100,48 @@ class _Parser:
         self.next = 0
 
     def fail(self, column: int, message: str) -> NoReturn:
+        """Raise a SpecError about the text from a column on, counted from 0."""
         rest = self.text[column : column + 20]
         place = f"at {rest!r}" if rest.strip() else "at the end"
         raise SpecError(f"column {column + 1}, {place}: {message}")
 
     @property
     def token(self) -> _Token:
+        """The next token, which is not taken."""
         return self.tokens[self.next]
 
     def take(self) -> _Token:
+        """The next token, which is taken."""
         self.next += 1
         return self.tokens[self.next - 1]
 
     def skip(self, mark: str) -> bool:
-        """Whether the next token is this mark, which is taken then."""
+        """Whether the next token is this mark; if it is, it is taken."""
         found = self.token.kind == "mark" and self.token.text == mark
         self.next += found
         return found
 
     def expect(self, mark: str) -> None:
+        """Take this mark, or raise if the next token is another one."""
         if not self.skip(mark):
             self.fail(self.token.column, f"expected {mark!r}")
 
     def whole(self) -> Schedule:
+        """The schedule of the whole text."""
         schedule = self.product()
         if self.token.kind != "end":
             self.fail(self.token.column, "expected '.', '*' or the end")
         return schedule
 
     def product(self) -> Schedule:
+        """``chain * chain * ...``."""
         schedule = self.chain()
         while self.skip("*"):
             schedule = Product(schedule, self.chain())
         return schedule
 
     def chain(self) -> Schedule:
+        """``name(...).method(...)``, or ``(product).method(...)``."""
         if self.skip("("):
             self.count()
             schedule = self.product()
@@ -139,18 +155,20 @@ class _Parser:
         return schedule
 
     def name(self, known: dict[str, type[Schedule]], what: str) -> _Token:
+        """A name that is known, of a schedule or of a method."""
         token = self.take()
         if token.kind != "word" or _key(token.text) not in known:
             self.fail(token.column, f"expected a {what}: {', '.join(known)}")
         return token
 
     def count(self) -> None:
+        """Count a part, and raise if there are too many."""
         self.parts += 1
-        if self.parts > MOST_PARTS:
-            self.fail(self.token.column, f"a spec has at most {MOST_PARTS} parts")
+        if self.parts > MAX_PARTS:
+            self.fail(self.token.column, f"a spec has at most {MAX_PARTS} parts")
 
     def call(self, cls: type[Schedule], name: _Token, *inner: Schedule) -> Schedule:
-        """``(value, ..., name=value, ...)`` after the name of a class."""
+        """The schedule by the arguments ``(value, ..., name=value, ...)`` after its name."""
         self.count()
         own = fields(cls)[len(inner) :]
         values: dict[str, Any] = {}
@@ -184,6 +202,7 @@ class _Parser:
             self.fail(name.column, str(error))
 
     def value(self) -> Any:
+        """An argument: a number, a length, text, a list, a constant or a schedule."""
         token = self.token
         if token.kind == "number":
             self.next += 1
@@ -208,4 +227,5 @@ class _Parser:
 
 
 def _key(name: str) -> str:
+    """The name as it is looked up: in lower case, without underscores."""
     return name.replace("_", "").lower()

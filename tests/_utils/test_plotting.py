@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lrcore
-from lrcore._utils.plotting import POINTS, RangeTestDisplay, ScheduleDisplay
+from lrcore._utils.plotting import MAX_POINTS, RangeTestDisplay, ScheduleDisplay
 from lrcore.schedules import Constant, Cosine, Step
 
 
@@ -41,7 +41,7 @@ def test_several_are_drawn_on_the_same_axes(plt):
 
 def test_long_runs_are_drawn_in_few_points(plt):
     x, _ = Cosine(0.1, steps=10**9).plot().line_.get_data()
-    assert len(x) == POINTS
+    assert len(x) == MAX_POINTS
     assert x[-1] == 10**9
 
 

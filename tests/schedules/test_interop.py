@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrcore.schedules import Cosine, Linear, Plateau, Schedule, interop
+from lrcore.schedules import Plateau, Schedule, interop
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LIBRARIES = ("torch", "optax", "keras", "transformers")
@@ -48,7 +48,7 @@ def test_recorded_rates_are_reproduced(library, key):
         assert gap[same] > 1e-9
 
 
-def test_where_cosines_go_on_they_rise_again():
+def test_cosines_of_other_libraries_rise_again_after_their_end():
     for library, key, steps in (
         ("torch", "CosineAnnealingLR beyond", 20),
         ("transformers", "cosine beyond", 40),
@@ -57,7 +57,7 @@ def test_where_cosines_go_on_they_rise_again():
         assert schedule(60) == schedule(steps) < expected[steps + 5]
 
 
-def test_a_peak_between_steps_is_at_the_nearest():
+def test_a_peak_between_steps_is_at_the_nearest_step():
     schedule, expected = read("torch", "OneCycleLR")
     peak = 0.3 * len(expected) - 1
     assert peak == pytest.approx(17.3)
@@ -91,7 +91,7 @@ def test_recorded_plateaus_are_reproduced(key):
         assert len(set(ours)) > 2
 
 
-def test_every_reader_has_a_recording():
+def test_every_conversion_has_a_recording():
     for library in LIBRARIES:
         names = {run["name"] for run in RECORDED[library]["runs"].values()}
         names |= {run["name"] for run in RECORDED[library].get("plateaus", {}).values()}
@@ -99,7 +99,7 @@ def test_every_reader_has_a_recording():
         assert readers - names <= {"reduce_lr_on_plateau"}  # torch's own class
 
 
-def test_what_is_read_can_be_saved():
+def test_converted_schedules_can_be_saved():
     for library, key in ALL:
         schedule, _ = read(library, key)
         assert isinstance(schedule, Schedule)
@@ -188,51 +188,9 @@ def test_what_is_read_can_be_saved():
         ),
     ],
 )
-def test_what_has_no_counterpart_is_refused(read, error, message):
+def test_schedules_that_lrcore_does_not_have_are_refused(read, error, message):
     with pytest.raises(error, match=message):
         read()
 
 
 # ---- towards the libraries, where they are installed ---------------------------------------------
-
-
-def test_to_torch():
-    torch = pytest.importorskip("torch")
-    schedule = Cosine(0.3, steps=9).warmup(3)
-    params = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    optimizer = torch.optim.SGD([{"params": [p]} for p in params], lr=1.0)
-    scheduler = schedule.to_torch(optimizer)
-    rates = []
-    for t in range(20):
-        rates.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        scheduler.step()
-        if t == 7:
-            saved = optimizer.state_dict(), scheduler.state_dict()
-            scheduler = schedule.to_torch(optimizer)
-            optimizer.load_state_dict(saved[0])
-            scheduler.load_state_dict(saved[1])
-    assert rates == [[schedule(t)] * 2 for t in range(20)]
-
-
-def test_to_optax():
-    jax = pytest.importorskip("jax")
-    optax = pytest.importorskip("optax")
-    schedule = Linear(0.3, steps=9)
-    rate = schedule.to_optax()
-    t = np.arange(12)
-    single = schedule(t).astype(np.float32)
-    assert rate(5) == single[5]
-    assert np.array_equal(jax.jit(rate)(t), single)
-    assert np.array_equal(jax.vmap(rate)(t), single)
-    jax.config.update("jax_enable_x64", True)
-    try:
-        assert np.array_equal(jax.jit(rate)(t), schedule(t))
-    finally:
-        jax.config.update("jax_enable_x64", False)
-    optimizer = optax.sgd(rate)
-    state = optimizer.init(np.zeros(1))
-    step = jax.jit(optimizer.update)
-    for t in range(12):
-        updates, state = step(np.ones(1), state)
-        assert float(updates[0]) == -np.float32(schedule(t))

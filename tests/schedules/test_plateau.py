@@ -15,7 +15,7 @@ def cuts(plateau, metrics):
     return [k for k, metric in enumerate(metrics, 1) if plateau.update(metric)]
 
 
-def test_it_fires_on_the_patience_th_bad_check_and_counts_anew():
+def test_the_rate_is_cut_after_patience_bad_checks():
     plateau = Plateau(Constant(1.0), factor=0.5, patience=3)
     assert cuts(plateau, [1.0] * 8) == [4, 7]
     assert plateau(0) == 0.25
@@ -25,7 +25,7 @@ def test_it_fires_on_the_patience_th_bad_check_and_counts_anew():
 
 @pytest.mark.parametrize("mode, sign", [("min", 1.0), ("max", -1.0)])
 @pytest.mark.parametrize("offset", [5.0, 0.0, -5.0, -100.0])
-def test_thresholds_are_right_whatever_the_sign(mode, sign, offset):
+def test_thresholds_for_both_signs(mode, sign, offset):
     plateau = Plateau(Constant(1.0), mode=mode, patience=2, rtol=0.1, atol=0.5)
     best = offset
     least = 0.5 + 0.1 * abs(best)
@@ -52,7 +52,7 @@ def test_nan_and_infinity_are_bad():
     assert cuts(Plateau(Constant(1.0), patience=2), [math.nan, 5.0, math.inf]) == []
 
 
-def test_bad_checks_do_not_count_while_it_cools_down():
+def test_checks_during_the_cooldown_do_not_count():
     plateau = Plateau(Constant(1.0), patience=2, cooldown=3)
     assert cuts(plateau, [1.0] * 13) == [3, 8, 13]
     plateau = Plateau(Constant(1.0), patience=1, cooldown=2)
@@ -70,7 +70,7 @@ def test_the_multiplier_stops_at_the_floor():
     assert plateau(0) == 0.0
 
 
-def test_it_multiplies_any_schedule():
+def test_the_rate_is_the_schedule_times_the_multiplier():
     schedule = Cosine(0.3, steps=20).warmup(3)
     plateau = Plateau(schedule, factor=0.5, patience=1)
     t = np.arange(30)
@@ -137,7 +137,7 @@ def test_states_that_do_not_fit_change_nothing(change, message):
         ({"schedule": 0.1}, TypeError, "schedule must be a schedule such as"),
     ],
 )
-def test_bad_options_are_named(options, error, message):
+def test_options_that_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         Plateau(**{"schedule": Constant(1.0), **options})
 
@@ -163,7 +163,7 @@ def noisy(**options):
 
 @pytest.mark.parametrize("held_out", [False, True])
 @pytest.mark.parametrize("max_iter", [15, 30])  # as the rows are, and staged
-def test_a_fit_feeds_a_copy_of_it(held_out, max_iter):
+def test_a_fit_updates_a_copy(held_out, max_iter):
     reg = LinearRegressor(optimizer=noisy(), max_iter=max_iter, random_state=0)
     eval_set = (X[:100], TARGET[:100]) if held_out else None
     reg.set_params(n_iter_no_change=max_iter).fit(X, TARGET, eval_set=eval_set)
@@ -194,14 +194,14 @@ def test_it_multiplies_lengths_in_epochs_and_fractions():
     assert len(rule.lr.unresolved) == 2  # the rule is as it was given
 
 
-def test_a_fit_stops_early_beside_it():
+def test_early_stopping_with_a_plateau():
     reg = LinearRegressor(optimizer=noisy(), max_iter=200, tol=1e-4, random_state=0)
     reg.fit(X, TARGET)
     assert 8 < reg.n_iter_ < 200
     assert reg.plateau_.scale < 1
 
 
-def test_it_goes_on_where_it_was():
+def test_a_warm_start_continues_its_state():
     """A warm start with the plateau of the last fit has its multiplier and its best."""
     first = LinearRegressor(optimizer=noisy(), max_iter=15, random_state=0, warm_start=True)
     first.fit(X, TARGET)
@@ -213,7 +213,7 @@ def test_it_goes_on_where_it_was():
     assert anew.history_["rate"][0] == 0.1
 
 
-def test_it_is_kept_in_files_and_plain_values(tmp_path):
+def test_it_is_saved_in_files_and_plain_values(tmp_path):
     clf = LinearClassifier(optimizer=noisy(), max_iter=9, random_state=0).fit(X, LABELS)
     lrcore.save(clf, tmp_path / "model")
     again = lrcore.load(tmp_path / "model")
@@ -229,7 +229,7 @@ def test_it_is_kept_in_files_and_plain_values(tmp_path):
         schedules.from_dict({**plain, "of": plain})
 
 
-def test_recovery_takes_it_back_too():
+def test_a_recovered_fit_restores_its_state():
     lr = Plateau(Constant(0.02).then(Constant(0.5), at=900), patience=5)
     reg = LinearRegressor(optimizer=lrcore.SGD(lr=lr), max_iter=8, on_divergence="recover")
     with pytest.warns(UserWarning, match="goes back to step 900"):
@@ -247,7 +247,7 @@ def test_bits_do_not_depend_on_threads(n_threads):
 # ---- where nobody feeds it ----------------------------------------------------------------------
 
 
-def test_where_nobody_feeds_it_that_is_an_error():
+def test_where_there_is_no_metric_it_is_refused():
     rule = noisy()
     with pytest.raises(ValueError, match="partial_fit measures nothing to feed it: give its `cur"):
         LinearRegressor(optimizer=rule).partial_fit(X, TARGET)

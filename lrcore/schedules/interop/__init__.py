@@ -1,25 +1,28 @@
-"""What torch, optax, Keras and transformers call by other names, as lrcore's schedules.
+"""Conversion of the schedules of torch, optax, Keras and transformers.
 
-Each reader takes that library's name and arguments, with its defaults, and gives the same rates:
-tests hold them to values recorded from the libraries, within 1e-12 of the highest rate. Steps are
-counted from 0, the first update, in all of them. Where they differ:
+Each function takes the name of a schedule in that library and its arguments, with the defaults of
+the library, and returns a schedule with the same rates: tests compare them with values recorded
+from the libraries, within 1e-12 of the highest rate. Step 0 is the first update in all of them.
+These rates differ:
 
 * torch's ``CosineAnnealingLR`` and transformers' ``cosine``, ``cosine_with_min_lr`` and
-  ``cosine_warmup_with_min_lr`` rise again after their last step, where lrcore's stays at its end.
-* torch's ``OneCycleLR`` peaks at ``pct_start * total_steps - 1``, which need not be a whole step;
-  here it is the nearest. It ends at step ``total_steps - 1`` and raises after that.
-* torch's ``ReduceLROnPlateau`` takes a worse metric for a better one where metrics are negative and
-  the threshold is relative, stops at an absolute `min_lr` (here: its share of `lr`), and skips cuts
-  below `eps`.
-* Keras's ``CosineDecayRestarts`` with a `t_mul` that is no integer restarts between steps, and
-  finds restarts by logarithms, so that rounding may put one a step off; here they are at whole
-  steps. Keras's cosines are in float32 whatever it is told, so recorded values agree to 2e-7.
-* Keras's ``PiecewiseConstantDecay`` switches after a boundary, at ``t > b``; the reader accounts
-  for it.
-* Warmups of transformers and Keras, and of optax with an `init_value` of 0, begin at a rate of
-  0, where ``Schedule.warmup`` begins above; they are read as ``Linear(0.0, ...).then(...)``.
+  ``cosine_warmup_with_min_lr`` rise again after their last step; here the rate stays at the end.
+* torch's ``OneCycleLR`` has its peak at ``pct_start * total_steps - 1``, which may lie between two
+  steps; here it is at the nearest step. It raises an error after step ``total_steps - 1``.
+* torch's ``ReduceLROnPlateau`` with a relative threshold counts a worse metric as an improvement
+  where metrics are negative, stops at an absolute `min_lr` (here: its ratio to `lr`), and skips
+  cuts that change the rate by less than `eps`.
+* Keras's ``CosineDecayRestarts`` with a `t_mul` that is not an integer restarts between steps, and
+  computes the restarts by logarithms, so that one may be a step off by rounding; here they are at
+  whole steps. Keras computes cosines in float32, so recorded values agree to 2e-7.
 
-optax computes in float32 unless JAX is told to keep 64 bits.
+Two differences are taken into account:
+
+* Keras's ``PiecewiseConstantDecay`` switches after a boundary, at ``t > b``.
+* Warmups of transformers and Keras, and of optax with an `init_value` of 0, begin at a rate of 0,
+  ``Schedule.warmup`` above it; they become ``Linear(0.0, ...).then(...)``.
+
+optax computes in float32 unless JAX is configured to keep 64 bits.
 """
 
 from lrcore.schedules.interop.keras_readers import from_keras

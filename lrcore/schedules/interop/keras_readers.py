@@ -1,4 +1,4 @@
-"""What Keras calls by other names."""
+"""Schedules of Keras as schedules of lrcore."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def from_keras(name: str, **arguments: Any) -> Schedule:
     name : str
         Such as ``"ExponentialDecay"``.
     **arguments
-        Those of the class, by name.
+        Arguments of the class, by name.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such class or argument, or lrcore has no counterpart, such as of
+        If there is no such class or argument, or lrcore has no such schedule, as for
         ``PolynomialDecay`` with ``cycle=True``.
 
     Examples

@@ -1,4 +1,4 @@
-"""What optax calls by other names."""
+"""Schedules of optax as schedules of lrcore."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from lrcore.schedules.interop.reading import Readers, joined, only, preceded, re
 
 
 def from_optax(name: str, **arguments: Any) -> Schedule:
-    """The schedule that a function of ``optax.schedules`` makes.
+    """The schedule that a function of ``optax.schedules`` returns.
 
     Parameters
     ----------
     name : str
-        Such as ``"cosine_decay_schedule"``. Of ``join_schedules`` read the parts and join them by
-        ``.then``.
+        Such as ``"cosine_decay_schedule"``. For ``join_schedules``, convert the parts and join them
+        by ``.then``.
     **arguments
-        Those of the function, by name.
+        Arguments of the function, by name.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such function or argument, or lrcore has no counterpart, such as of a cosine
-        with another `exponent`.
+        If there is no such function or argument, or lrcore has no such schedule, as for a cosine
+        with an `exponent` other than 1.
 
     Examples
     --------
@@ -45,6 +45,7 @@ def from_optax(name: str, **arguments: Any) -> Schedule:
 
 
 def _delayed(schedule: Schedule, steps: int) -> Schedule:
+    """The schedule, beginning so many steps later."""
     return schedule.shift(steps) if steps else schedule
 
 

@@ -1,4 +1,4 @@
-"""What torch calls by other names."""
+"""Schedules of torch as schedules of lrcore."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def from_torch(name: str, lr: float, **arguments: Any) -> Schedule | Plateau:
     Parameters
     ----------
     name : str
-        Such as ``"CosineAnnealingLR"``. Of ``SequentialLR`` read the parts and join them by
-        ``.then``; of ``ChainedScheduler`` read them and multiply; ``LambdaLR``'s function times
-        `lr` is a schedule as it is.
+        Such as ``"CosineAnnealingLR"``. For ``SequentialLR``, convert the parts and join them by
+        ``.then``; for ``ChainedScheduler``, convert them and multiply; for ``LambdaLR``,
+        its function times `lr` is a function of the step, see `Custom`.
     lr : float
-        What torch's optimizer has; ``CyclicLR`` and ``OneCycleLR`` do not look at it.
+        The rate of torch's optimizer; ``CyclicLR`` and ``OneCycleLR`` do not use it.
     **arguments
-        Those of the class, by name.
+        Arguments of the class, by name.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def from_torch(name: str, lr: float, **arguments: Any) -> Schedule | Plateau:
     Raises
     ------
     ValueError, TypeError
-        If there is no such class or argument, or lrcore has no counterpart.
+        If there is no such class or argument, or lrcore has no such schedule.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def plateau(
     cooldown: int = 0,
     min_lr: float = 0.0,
 ) -> Plateau:
-    """ReduceLROnPlateau, whose patience is one more, and whose floor is a rate."""
+    """The Plateau for ReduceLROnPlateau, which cuts one check later and has a rate as its floor."""
     relative = threshold_mode == "rel"
     return Plateau(
         Constant(lr),

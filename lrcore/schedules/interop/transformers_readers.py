@@ -1,4 +1,4 @@
-"""What transformers calls by other names."""
+"""Schedules of transformers as schedules of lrcore."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from lrcore.schedules.plateau import Plateau
 
 
 def from_transformers(name: str, lr: float, **arguments: Any) -> Schedule | Plateau:
-    """The schedule that ``transformers.get_scheduler`` makes under this name.
+    """The schedule that ``transformers.get_scheduler`` returns for this name.
 
     Parameters
     ----------
     name : str
         Such as ``"linear"``, ``"cosine"`` or ``"warmup_stable_decay"``.
     lr : float
-        What the optimizer has.
+        The rate of the optimizer.
     **arguments
-        ``num_warmup_steps``, ``num_training_steps``, and those of the name.
+        ``num_warmup_steps``, ``num_training_steps``, and further arguments of the schedule.
 
     Returns
     -------
@@ -37,8 +37,8 @@ def from_transformers(name: str, lr: float, **arguments: Any) -> Schedule | Plat
     Raises
     ------
     ValueError, TypeError
-        If there is no such name or argument, or lrcore has no counterpart, such as of a cosine with
-        another `num_cycles`.
+        If there is no such name or argument, or lrcore has no such schedule, as for a cosine with
+        `num_cycles` other than 0.5.
 
     Examples
     --------
@@ -49,15 +49,17 @@ def from_transformers(name: str, lr: float, **arguments: Any) -> Schedule | Plat
 
 
 def _warmed(lr: float, num_warmup_steps: int, after: Schedule) -> Schedule:
-    """`after` a line from 0."""
+    """The schedule after a warmup from 0 to lr."""
     return preceded(rising(0.0, lr, num_warmup_steps), after, num_warmup_steps)
 
 
-def _half(num_cycles: float) -> None:
+def _check_half_cycle(num_cycles: float) -> None:
+    """Raise unless a cosine falls once, from its highest to its lowest value."""
     only("num_cycles", num_cycles, 0.5, "for several see CosineRestarts")
 
 
-def _least(lr: float, min_lr: float | None, min_lr_rate: float | None) -> float:
+def _end_rate(lr: float, min_lr: float | None, min_lr_rate: float | None) -> float:
+    """The lowest rate, given by itself or by its ratio to lr."""
     if (min_lr is None) == (min_lr_rate is None):
         raise ValueError("either min_lr or min_lr_rate is needed, and not both")
     return lr * min_lr_rate if min_lr is None and min_lr_rate is not None else float(min_lr or 0.0)
@@ -70,7 +72,7 @@ def _linear(lr: float, num_warmup_steps: int, num_training_steps: int) -> Schedu
 def _cosine(
     lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5
 ) -> Schedule:
-    _half(num_cycles)
+    _check_half_cycle(num_cycles)
     return _warmed(lr, num_warmup_steps, Cosine(lr, num_training_steps - num_warmup_steps))
 
 
@@ -110,8 +112,8 @@ def _cosine_to(
     min_lr: float | None = None,
     min_lr_rate: float | None = None,
 ) -> Schedule:
-    _half(num_cycles)
-    end = _least(lr, min_lr, min_lr_rate)
+    _check_half_cycle(num_cycles)
+    end = _end_rate(lr, min_lr, min_lr_rate)
     return _warmed(lr, num_warmup_steps, Cosine(lr, num_training_steps - num_warmup_steps, end))
 
 
@@ -124,9 +126,9 @@ def _cosine_warmup_to(
     min_lr_rate: float | None = None,
     warmup_lr_rate: float | None = None,
 ) -> Schedule:
-    """Both parts are a step ahead: the warmup begins at ``lr / n``, the fall one step down."""
-    _half(num_cycles)
-    n, end = num_warmup_steps, _least(lr, min_lr, min_lr_rate)
+    """The warmup begins at ``lr / n`` instead of 0, and the cosine one step after its start."""
+    _check_half_cycle(num_cycles)
+    n, end = num_warmup_steps, _end_rate(lr, min_lr, min_lr_rate)
     fall = Cosine(lr, num_training_steps - n, end).shift(-1)
     if n == 0:
         return fall
@@ -146,7 +148,7 @@ def _stable(
     min_lr_ratio: float = 0.0,
     num_cycles: float = 0.5,
 ) -> Schedule:
-    _half(num_cycles)
+    _check_half_cycle(num_cycles)
     if num_stable_steps is None:
         if num_training_steps is None:
             raise ValueError("either num_training_steps or num_stable_steps is needed")

@@ -1,0 +1,66 @@
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+
+from lrcore._utils.frames import BLOCK_ROWS, as_matrix, is_frame
+
+COLUMNS = {"a": [1.0, 2.0, 3.0], "b": [True, False, True], "c": [7, 8, 9]}
+VALUES = np.column_stack([np.asarray(each, float) for each in COLUMNS.values()])
+
+
+def test_what_is_a_frame():
+    assert is_frame(pd.DataFrame(COLUMNS))
+    assert is_frame(pl.DataFrame(COLUMNS))
+    for other in (VALUES, sparse.csr_matrix(VALUES), [[1.0]], pd.Series([1.0])):
+        assert not is_frame(other)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_numbers_and_booleans(frame):
+    matrix = as_matrix(frame(COLUMNS), None)
+    assert matrix.dtype == np.float64
+    np.testing.assert_array_equal(matrix, VALUES)
+    assert as_matrix(frame(COLUMNS), np.dtype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_float32_if_all_columns_are(frame):
+    single = {name: np.asarray(values, np.float32) for name, values in COLUMNS.items()}
+    assert as_matrix(frame(single), None).dtype == np.float32
+    assert as_matrix(frame({**single, "d": np.ones(3)}), None).dtype == np.float64
+
+
+def test_a_frame_of_one_array_is_not_copied():
+    values = np.arange(12.0).reshape(4, 3)
+    assert np.shares_memory(as_matrix(pd.DataFrame(values, copy=False), None), values)
+
+
+def test_missing_values_become_nan():
+    nullable = pd.DataFrame({"a": pd.array([1, None, 3], "Int64"), "b": [1.0, np.nan, 2.0]})
+    matrix = as_matrix(nullable, None)
+    np.testing.assert_array_equal(np.isnan(matrix), [[0, 0], [1, 1], [0, 0]])
+    matrix = as_matrix(pl.DataFrame({"a": [1, None, 3]}), None)
+    assert np.isnan(matrix[1, 0])
+
+
+def test_more_rows_than_a_block():
+    n = BLOCK_ROWS + 5
+    frame = pd.DataFrame({"a": np.arange(n), "b": np.arange(n) * 0.5})
+    np.testing.assert_array_equal(as_matrix(frame, None)[:, 1], np.arange(n) * 0.5)
+
+
+def test_a_sparse_column_gives_csr():
+    frame = pd.DataFrame({"a": pd.arrays.SparseArray([0.0, 2.0, 0.0]), "b": [1.0, 0.0, 3.0]})
+    matrix = as_matrix(frame, None)
+    assert sparse.issparse(matrix)
+    assert matrix.format == "csr"
+    assert matrix.nnz == 3
+    np.testing.assert_array_equal(matrix.toarray(), [[0, 1], [2, 0], [0, 3]])
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_text_are_named(frame):
+    with pytest.raises(ValueError, match="X must hold numbers, got column 'b' of"):
+        as_matrix(frame({"a": [1.0], "b": ["x"]}), None)
