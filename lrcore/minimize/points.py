@@ -1,4 +1,4 @@
-"""Read-only copies of x: whoever gets one may keep it, as no step changes it."""
+"""Read-only copies of x, which callers may keep, as no step changes them."""
 
 from __future__ import annotations
 
