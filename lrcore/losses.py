@@ -55,11 +55,11 @@ class Pieces(NamedTuple):
         """The maximum of the dual objective along u, and the duality gaps of the rows."""
         r, (low, high) = z - y, self.bounds(y)
         with np.errstate(over="ignore"):
-            slope = np.clip(self.shrink(r) / (self.smooth + TINY), low, high)
+            gradient = np.clip(self.shrink(r) / (self.smooth + TINY), low, high)
             new = np.clip(self.shrink(r + h * u) / (self.smooth + h + TINY), low, high)
         gap = (
-            (slope - u) * r - self.epsilon * (np.abs(slope) - np.abs(u))
-            - 0.5 * self.smooth * (slope * slope - u * u)
+            (gradient - u) * r - self.epsilon * (np.abs(gradient) - np.abs(u))
+            - 0.5 * self.smooth * (gradient * gradient - u * u)
         )  # fmt: skip
         return new, gap
 
@@ -159,10 +159,12 @@ class LogLoss(Loss):
 
     def dual_step(self, z: Floats, y: Floats, u: Floats, h: Floats) -> tuple[Floats, Floats]:
         """As far as the bound 1/4 of the curvature allows; the gap is that to second order."""
-        _, slope = self.evaluate(z, y)
-        a, own = np.abs(slope), np.abs(u)
+        _, gradient = self.evaluate(z, y)
+        a, own = np.abs(gradient), np.abs(u)
         curvature = np.maximum(a * (1.0 - a), own * (1.0 - own))
-        return u + (slope - u) / (1.0 + 0.25 * h), 0.5 * (slope - u) * (slope - u) / curvature
+        return u + (gradient - u) / (1.0 + 0.25 * h), 0.5 * (gradient - u) * (
+            gradient - u
+        ) / curvature
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ class ModifiedHuber(Loss):
 
 @dataclass(frozen=True)
 class Perceptron(Loss):
-    """``max(0, -y z)``; a margin of 0 counts as wrong."""
+    """``max(0, -y z)``; z = 0 counts as wrong."""
 
     classifies = True
 
@@ -317,8 +319,8 @@ class EpsilonInsensitive(Loss):
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         e = np.where(m > 0, m, -m) - self.epsilon
-        slope = np.where(m > self.epsilon, 1.0, 0.0) - np.where(-m > self.epsilon, 1.0, 0.0)
-        return np.where(e > 0, e, 0.0), slope
+        gradient = np.where(m > self.epsilon, 1.0, 0.0) - np.where(-m > self.epsilon, 1.0, 0.0)
+        return np.where(e > 0, e, 0.0), gradient
 
     @property
     def conjugate_pieces(self) -> Pieces:
@@ -415,17 +417,17 @@ class Softmax(Loss):
 
     @staticmethod
     def _shares(z: Floats) -> tuple[Floats, Floats, Floats]:
-        """Largest margin, sum of the exponentials relative to it, and their shares, of each row."""
+        """Of each row the largest z, the sum of the exponentials relative to it, and their shares."""
         top = np.max(z, axis=1)
         e = numerics.exp(z - top[:, None])
         total = np.cumsum(e, axis=1)[:, -1]  # in order, as the core
         return top, total, e / total[:, None]
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
-        top, total, slope = self._shares(z)
+        top, total, gradient = self._shares(z)
         rows, label = np.arange(len(z)), y.astype(np.intp)
-        slope[rows, label] -= 1.0
-        return numerics.log(total) + (top - z[rows, label]), slope
+        gradient[rows, label] -= 1.0
+        return numerics.log(total) + (top - z[rows, label]), gradient
 
     def probability(self, z: Floats) -> Floats:
         """The probability of each class, (n_rows, n_outputs)."""

@@ -114,9 +114,9 @@ class Event:
 
     @property
     def saturated(self) -> float:
-        """Share of these rows' margins from which next to nothing is learnt: the slope of the loss
-        is below 0.01 there. NaN for regression, whose slopes have units, and with
-        ``solver="dual"``."""
+        """Share of these rows' raw predictions at which the derivative of the loss is below 0.01, so
+        that next to nothing is learnt from them. NaN for regression, where the derivative has a
+        unit, and with ``solver="dual"``."""
         return math.nan if self._stats is None else self._stats.saturated
 
     def stop(self) -> None:
