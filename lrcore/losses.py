@@ -417,7 +417,7 @@ class Softmax(Loss):
 
     @staticmethod
     def _shares(z: Floats) -> tuple[Floats, Floats, Floats]:
-        """Of each row the largest z, the sum of the exponentials relative to it, and their shares."""
+        """Of each row the largest z, the sum of exponentials relative to it, and their shares."""
         top = np.max(z, axis=1)
         e = numerics.exp(z - top[:, None])
         total = np.cumsum(e, axis=1)[:, -1]  # in order, as the core

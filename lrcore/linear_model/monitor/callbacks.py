@@ -114,8 +114,8 @@ class Event:
 
     @property
     def saturated(self) -> float:
-        """Share of these rows' raw predictions at which the derivative of the loss is below 0.01, so
-        that next to nothing is learnt from them. NaN for regression, where the derivative has a
+        """Share of these rows' raw predictions at which the derivative of the loss is below 0.01,
+        so that next to nothing is learnt from them. NaN for regression, where the derivative has a
         unit, and with ``solver="dual"``."""
         return math.nan if self._stats is None else self._stats.saturated
 
