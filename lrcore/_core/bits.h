@@ -1,4 +1,5 @@
-/* Numbers by their bits; bfloat16, the upper half of a float32, to float32 and back, two ways. */
+/* Floating-point numbers as integers with the same bits, and the rounding of float32 to bfloat16, which
+   is its upper half. */
 #ifndef LRCORE_BITS_H
 #define LRCORE_BITS_H
 #include <stdint.h>
@@ -22,12 +23,13 @@ static inline float lr_from_bits(uint32_t bits) {
     return x;
 }
 
-/* The upper half of what comes back is x rounded to the nearest, ties to even. */
+/* A word whose upper half is x rounded to the nearest bfloat16, ties to even. */
 static inline uint32_t lr_nearest(float x) {
     uint32_t bits = lr_bits(x);
     return bits + 0x7fffu + (bits >> 16 & 1u);
 }
 
-/* ... and here rounded up with the probability of what is cut off; draw is uniform. */
+/* A word whose upper half is x rounded stochastically: up with the probability that is the share of the
+   cut-off part in a unit of the last place, if draw is uniform. */
 static inline uint32_t lr_stochastic(float x, uint32_t draw) { return lr_bits(x) + (draw >> 16); }
 #endif

@@ -1,4 +1,4 @@
-# Numbers by their bits, see bits.h.
+# Numbers as integers with the same bits, and rounding to bfloat16: see bits.h.
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from "bits.h" nogil:

@@ -1,6 +1,6 @@
-/* Numbers below the normal range, such as a mean square that has decayed for long, count as 0
-   while a worker runs: some processors take a hundred cycles for each. The result is the same on
-   every x86 build; other processors than x86 and ARM keep such numbers. */
+/* Numbers below the normal range, such as a mean square that has decayed for long, count as 0 while a
+   kernel runs, since some processors take a hundred cycles for each. All builds for x86 give the same
+   results; processors other than x86 and ARM keep such numbers. */
 #ifndef LRCORE_FLUSH_H
 #define LRCORE_FLUSH_H
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #if defined(__SSE2__) || defined(_M_X64)
 #include <xmmintrin.h>
 typedef unsigned int lr_mode;
-/* Flush results to zero (bit 15), take operands for zero (bit 6). */
+/* Bit 15 flushes results to zero, bit 6 takes operands for zero. */
 static inline lr_mode lr_flush(void) {
     lr_mode before = _mm_getcsr();
     _mm_setcsr(before | 0x8040u);

@@ -1,12 +1,13 @@
-/* float16 widened by bits, so that every processor does the same without F16C. */
+/* Conversion of float16 to float32 by integer operations: the same on every processor, also on those
+   without the F16C instructions. */
 #ifndef LRCORE_HALF_H
 #define LRCORE_HALF_H
 #include <stdint.h>
 #include <string.h>
 
 static inline float lr_widen(uint16_t h) {
-    /* Normal numbers: the exponents are off by 112. Subnormal ones: 2**-14 is put on top and taken
-       off again, so that no operand is below the normal range of float32. */
+    /* For normal numbers the exponent is raised by 112, the difference of the biases. To subnormal ones
+       2**-14 is added and subtracted again, so that no operand is below float32's normal range. */
     uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
     uint32_t bits = magnitude + (112u << 23), raised = magnitude + (113u << 23);
     float value;

@@ -1,4 +1,4 @@
-# Random numbers by integers alone: the same on every machine and in every release.
+# Random numbers by integer operations alone: the same on every machine and in every release.
 
 
 cdef inline uint64_t mix(uint64_t z) noexcept nogil:

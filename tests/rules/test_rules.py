@@ -95,6 +95,32 @@ def test_formula_follows_the_paper_for_any_hyperparameters(rule, seed):
     np.testing.assert_allclose(lrcore_w, expected, rtol=1e-9 if tight else 1e-4, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_rate_columns_are_those_in_proportion_to_the_rate(name):
+    rule, t = RULES[name], np.arange(5)
+    once, twice = (rule.coefficients(t, factor * rule.rates(t)) for factor in (1.0, 2.0))
+    named = rule.formula.rate_columns
+    for column, one, two in zip(rule.formula.columns, once.T, twice.T):
+        if column in named:
+            assert np.array_equal(two, 2.0 * one)
+        elif named:
+            assert np.array_equal(two, one), column
+    assert named or not np.array_equal(once, twice)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_decay_is_what_a_zero_gradient_does_to_the_state_alone(name):
+    rule = RULES[name]
+    formula, w, state = rule.formula, vectors(9, np.float64, 0)[0], states_for(rule, 9, np.float64)
+    c = formula.row(rule.coefficients(np.array([3]))[0], w.dtype)
+    w_after, state_after = w.copy(), state.copy()
+    formula.update(c, w_after, np.zeros(9), *state_after)
+    shrinks = equal_bits(w_after, w) and not equal_bits(state_after, state)
+    assert shrinks == (formula.decay is not None)
+    if shrinks:
+        assert equal_bits(state_after, getattr(c, formula.decay) * state)
+
+
 def test_every_formula_is_compiled_and_tested():
     known = {cls.__name__: (len(cls.columns), len(cls.state)) for cls in Formula.__subclasses__()}
     for build in BUILDS:

@@ -258,6 +258,37 @@ def _of_margin(loss, m):
     return max(0.0, -m), -(m <= 0)
 
 
+# ---- penalties -------------------------------------------------------------------------------
+
+
+def penalty(name, w, alpha, l1_ratio):
+    """The penalty of one weight, in Python floats."""
+    if name == "l1":
+        return alpha * abs(w)
+    if name == "l2":
+        return alpha / 2 * w**2
+    assert name == "elasticnet"
+    return alpha * (l1_ratio * abs(w) + (1 - l1_ratio) / 2 * w**2)
+
+
+def penalty_prox(name, w, alpha, l1_ratio, step, preconditioner):
+    """The minimum over v of step * penalty + preconditioner * (v - w)**2 / 2, which is convex and
+    has it between 0 and w, by golden section."""
+
+    def objective(v):
+        return step * penalty(name, v, alpha, l1_ratio) + preconditioner * (v - w) ** 2 / 2
+
+    low, high = min(0.0, w), max(0.0, w)
+    ratio = (math.sqrt(5) - 1) / 2
+    for _ in range(60):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if objective(left) <= objective(right):
+            high = right
+        else:
+            low = left
+    return (low + high) / 2
+
+
 # ---- linear models: whole dense vectors, every feature at every step --------------------------
 
 
