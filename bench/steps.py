@@ -29,7 +29,7 @@ def rule_calls(name, size, counts):
     state = np.ones((len(formula.state), size), np.float32)
     row = rule.coefficients(np.array([5]))[0]
     named = formula.row(row, np.float32)
-    if not rule.travels:  # otherwise the formula is only a part of the rule
+    if not rule.uses_distance:  # otherwise the formula is only a part of the rule
         calls["formula"] = repeated(lambda: formula.update(named, w, g, *state), repeat)
     out = step_out(name)
     if out:

@@ -38,7 +38,7 @@ def by_lrcore(name, w, g, threads):
 
 def by_numpy(name, w, g, threads):
     rule = EVERY_RULE[name]
-    if threads > 1 or rule.travels:
+    if threads > 1 or rule.uses_distance:
         raise NotImplementedError("NumPy uses one thread; of rules without a rate this is a part")
     formula = rule.formula
     state = np.ones((len(formula.state), w.size), w.dtype)

@@ -240,7 +240,7 @@ class EpochKernel:
             along = np.array([along.sum()])
         sums = state.dog.sums
         sums[0] += norms.sum()
-        factor = float(self._updates.rule.pace(state.dog.so_far))
+        factor = float(self._updates.rule.dog_lr_factor(state.dog.so_far))
         rates = rates * factor
         sums[2] = max(0.0, sums[2] + (rates * (rates * norms - 2.0 * along)).sum())
         weights = np.array([update.weight for update in updates])

@@ -171,7 +171,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 updates.layout == last.updates.layout
                 and problem.objective.loss.joint == last.objective.loss.joint
                 and (self.scale is not None) == (last.scale is not None)
-                and updates.rule.travels == last.updates.rule.travels
+                and updates.rule.uses_distance == last.updates.rule.uses_distance
             )
             if not same:
                 raise ValueError(

@@ -227,7 +227,7 @@ def _states(
     width, lanes, n_outputs, is_dog = 1, 1, 1, False
     if updates is not None:
         width, lanes = updates.layout.width, updates.layout.lanes
-        n_outputs, is_dog = updates.n_outputs, updates.rule.travels
+        n_outputs, is_dog = updates.n_outputs, updates.rule.uses_distance
     states = []
     for k, (step, base, lazy, block, until, dog) in enumerate(places):
         name, average = (f"{name}_{k}" for name in names)

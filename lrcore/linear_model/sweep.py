@@ -44,7 +44,7 @@ class Sweep:
 def side_by_side(objective: Objective, updates: UpdateConfig) -> bool:
     """Whether rates can be outputs: of one output, by a rule whose steps the rate multiplies."""
     single = updates.n_outputs == 1 and not objective.loss.joint
-    multiplied = bool(updates.formula.rate_columns) and not updates.rule.travels
+    multiplied = bool(updates.formula.rate_columns) and not updates.rule.uses_distance
     return _backend.active.SEVERAL_RATES and single and multiplied
 
 

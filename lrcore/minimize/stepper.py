@@ -50,7 +50,7 @@ class Stepper:
         """Update x by a finite gradient."""
         self.optimizer.step(g)
         self._box.project(self.x)
-        if self._rules[0][1].travels:
+        if self._rules[0][1].uses_distance:
             self._own_rates.append(self.optimizer.rate)
 
     def update_plateau(self, value: float) -> None:

@@ -17,7 +17,7 @@ from lrcore.optim import state
 from lrcore.optim.options import check_adjustments, check_ema, ema_at
 from lrcore.optim.param_group import ParamGroup, grouped, overridden
 from lrcore.optim.parameters import Parameters
-from lrcore.rules import Rule, Travel
+from lrcore.rules import DoGState, Rule
 
 #: What can be done with a gradient that is not finite.
 NONFINITE = ("raise", "skip", "propagate")
@@ -128,7 +128,7 @@ class Optimizer:
         self.t = 0
         self.skipped = 0
         self._groups = self._new_groups(rule, self.overrides)
-        self._travel = self._initial_travel(rule)
+        self._dog_state = self._initial_dog_state(rule)
 
     def __repr__(self) -> str:
         size = sum(array.size for array in self._params.arrays)
@@ -202,7 +202,7 @@ class Optimizer:
         if self.t == 0:
             return math.nan
         rate = float(self._rule.rates(np.array([self.t - 1], dtype=np.int64))[0])
-        return rate if self._travel is None else self._rule.pace(self._travel) * rate
+        return rate if self._dog_state is None else self._rule.dog_lr_factor(self._dog_state) * rate
 
     # ---- stepping ---------------------------------------------------------------------------
 
@@ -269,7 +269,7 @@ class Optimizer:
             threads.check(n_threads)
         leaves = self._params.leaves(grads)
         plain = grad_scale == 1.0 and clip_value is None and clip_norm is None
-        if plain and len(self._groups) == 1 and self._travel is None:
+        if plain and len(self._groups) == 1 and self._dog_state is None:
             # The usual step takes one call, which also checks that the gradients are finite.
             check, ema = self.nonfinite != "propagate", ema_at(self.ema, self.t)
             if self._groups[0].advance(leaves, self.t, ema, self.seed, check, n_threads):
@@ -283,14 +283,14 @@ class Optimizer:
             for group in self._groups:
                 group.release()
 
-    def _initial_travel(self, rule: Rule) -> Travel | None:
-        """The travel before the first step; None for rules whose rate does not depend on it."""
-        if not rule.travels:
+    def _initial_dog_state(self, rule: Rule) -> DoGState | None:
+        """The `DoGState` before the first step; None for rules whose rate does not depend on it."""
+        if not rule.uses_distance:
             return None
         norm = math.sqrt(numerics.square_sum(self._params.arrays))
         if not math.isfinite(norm):
             raise ValueError(f"params have a norm of {norm}, and {rule!r} goes by their distance")
-        return rule.set_out(norm)
+        return rule.initial_dog_state(norm)
 
     def _set_gradients(self, leaves: list[Any]) -> None:
         """Check the gradients, and give every group its own."""
@@ -324,15 +324,15 @@ class Optimizer:
                     "be scaled down to clip_norm; nothing was changed"
                 )
             scale = scale * (clip_norm / norm) if norm > clip_norm else scale
-        travel, ema = self._next_travel(scale, limit, n_threads), ema_at(self.ema, self.t)
+        dog_state, ema = self._next_dog_state(scale, limit, n_threads), ema_at(self.ema, self.t)
         for group in self._groups:
-            group.step(self.t, scale, limit, ema, self.seed, n_threads, travel)
-        self._travel = travel
+            group.step(self.t, scale, limit, ema, self.seed, n_threads, dog_state)
+        self._dog_state = dog_state
         self.t += 1
 
-    def _next_travel(self, scale: float, limit: float, n_threads: int | None) -> Travel | None:
-        """The travel that the gradients of this step lead to."""
-        if self._travel is None:
+    def _next_dog_state(self, scale: float, limit: float, n_threads: int | None) -> DoGState | None:
+        """The `DoGState` that the gradients of this step lead to."""
+        if self._dog_state is None:
             return None
         squares = sum(g.adjusted_square_sum(scale, limit, n_threads) for g in self._groups)
         distance = math.sqrt(sum(g.change_sum(n_threads) for g in self._groups))
@@ -342,7 +342,7 @@ class Optimizer:
                 f"parameters are {distance} from their start, so that {type(self.rule).__name__} "
                 "has no rate; nothing was changed"
             )
-        return self._travel.on(distance, squares)
+        return self._dog_state.after(distance, squares)
 
     def _refuse_nonfinite(self) -> None:
         """Count a skipped step, or raise an error that names the first NaN or infinity."""
@@ -450,8 +450,8 @@ class Optimizer:
         if self.ema is not None:
             for name, average in zip(self._params.names, self._in_order("averages")):
                 saved[f"{name}.average"] = average.reshape(-1).copy()
-        if self._travel is not None:
-            saved["travel"] = [self._travel.distance, self._travel.squares]
+        if self._dog_state is not None:
+            saved["travel"] = [self._dog_state.distance, self._dog_state.squares]
         return saved
 
     def load_state_dict(self, saved: Mapping[str, Any], *, hyperparameters: bool = True) -> None:
@@ -483,10 +483,10 @@ class Optimizer:
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
         state.check_saved(saved, wanted, rule, self.state_dtype)
-        travel = state.travel_of(saved["travel"]) if rule.travels else None
+        dog_state = state.dog_state_of(saved["travel"]) if rule.uses_distance else None
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
-        self._groups, self._travel = groups, travel
+        self._groups, self._dog_state = groups, dog_state
         self._rule, self.overrides = rule, overrides
         self.t, self.skipped, self.seed = (int(saved[key]) for key in ("t", "skipped", "seed"))
 

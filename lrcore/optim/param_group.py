@@ -14,7 +14,7 @@ from lrcore._backend import threads
 from lrcore._utils import bfloat16
 from lrcore._utils.arrays import aligned
 from lrcore.optim.parameters import Parameters
-from lrcore.rules import Rule, Travel
+from lrcore.rules import DoGState, Rule
 from lrcore.schedules import Plateau
 
 #: Bounds of the number of steps whose coefficients are computed at once, so that most steps do not
@@ -215,7 +215,7 @@ class ParamGroup:
 
     def step(
         self, t: int, scale: float, limit: float, kept: float, seed: int, n_threads: int | None,
-        travel: Travel | None = None,
+        dog_state: DoGState | None = None,
     ) -> None:  # fmt: skip
         """Make a step by the gradients that `hold` took.
 
@@ -230,27 +230,27 @@ class ParamGroup:
         seed : int
             Seed of the stochastic rounding.
         n_threads : int or None
-        travel : Travel, optional
+        dog_state : DoGState, optional
             What the rates depend on, for rules that compute rates by themselves.
         """
-        offset = self._prepare(t, travel)
+        offset = self._prepare(t, dog_state)
         key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
         self.plan.step(offset, scale, limit, kept, key, threads.count(n_threads, self._work))
 
-    def _prepare(self, t: int, travel: Travel | None = None) -> int:
+    def _prepare(self, t: int, dog_state: DoGState | None = None) -> int:
         """The position of step t in the tables of coefficients.
 
         The tables are computed for many steps at once, or for one step if its rate depends on the
-        travel.
+        dog_state.
         """
         offset = t - self._start
-        if travel is None and 0 <= offset < len(self._tables):
+        if dog_state is None and 0 <= offset < len(self._tables):
             return offset
-        least, most = TABLE_STEPS if travel is None else (1, 1)
+        least, most = TABLE_STEPS if dog_state is None else (1, 1)
         steps = np.arange(t, t + min(max(t, least), most), dtype=np.int64)
         rates = [rule.rates(steps) for rule in self.rules]
-        if travel is not None:
-            rates = [rule.pace(travel) * each for rule, each in zip(self.rules, rates)]
+        if dog_state is not None:
+            rates = [rule.dog_lr_factor(dog_state) * each for rule, each in zip(self.rules, rates)]
         both = list(zip(self.rules, rates))
         self._tables = np.stack([rule.coefficients(steps, r) for rule, r in both], axis=1)
         self._adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)

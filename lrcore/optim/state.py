@@ -14,7 +14,7 @@ from lrcore._utils.archive import ArchiveError
 from lrcore._utils.arrays import view_of
 from lrcore._utils.validation import check_nonnegative, check_seed
 from lrcore.optim.parameters import Parameters
-from lrcore.rules import Rule, Travel
+from lrcore.rules import DoGState, Rule
 
 #: Number of the format of files, written into each of them.
 FORMAT = 1
@@ -66,7 +66,7 @@ def check_saved(
         If a key is missing or unknown, or a value has the wrong type, size or range.
     """
     expected = {"t", "skipped", "state_dtype", "seed", "rule", "overrides", *wanted}
-    expected |= {"travel"} if rule.travels else set()
+    expected |= {"travel"} if rule.uses_distance else set()
     if saved.keys() != expected:
         wrong = sorted(expected ^ set(saved))
         raise ValueError(f"state does not fit these parameters: {', '.join(wrong)} differ")
@@ -88,8 +88,8 @@ def check_saved(
             )
 
 
-def travel_of(saved: Any) -> Travel:
-    """The `Travel` that a state holds as a pair of numbers.
+def dog_state_of(saved: Any) -> DoGState:
+    """The `DoGState` that a state holds as a pair of numbers.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def travel_of(saved: Any) -> Travel:
         raise TypeError(f"state['travel'] must be two numbers, got {saved!r}")
     for value in saved:
         check_nonnegative("state['travel']", value)
-    return Travel(float(saved[0]), float(saved[1]))
+    return DoGState(float(saved[0]), float(saved[1]))
 
 
 def write(path: str | os.PathLike[str], state: Mapping[str, Any], params: Parameters) -> None:

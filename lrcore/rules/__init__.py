@@ -7,8 +7,8 @@ from typing import Any
 from lrcore import schedules
 from lrcore.rules.adam import Adam, Adamax, AdamW, AMSGrad, Nadam, RAdam
 from lrcore.rules.adaptive import AdaDelta, AdaGrad, RMSProp
+from lrcore.rules.base import DoGState as DoGState
 from lrcore.rules.base import Rule as Rule
-from lrcore.rules.base import Travel as Travel
 from lrcore.rules.free import DoG, ScheduleFreeAdamW
 from lrcore.rules.ftrl import FTRL
 from lrcore.rules.gradient import SGD, Lion

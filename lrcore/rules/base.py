@@ -40,16 +40,24 @@ def check_flag(name: str, value: bool) -> None:
 
 
 @dataclass(frozen=True)
-class Travel:
-    """How far the parameters have been from their start, at most, all together; and the sum of the
-    squared norms of the gradients."""
+class DoGState:
+    """What the rate of `lrcore.DoG` follows from, over all parameters together.
+
+    Parameters
+    ----------
+    distance : float
+        The largest distance of the parameters from their start, or the initial distance if that is
+        larger.
+    squares : float
+        The sum of the squared norms of the gradients.
+    """
 
     distance: float
     squares: float
 
-    def on(self, distance: float, squares: float) -> Travel:
-        """After a step more: how far they are now, and its squared norm."""
-        return Travel(max(self.distance, distance), self.squares + squares)
+    def after(self, distance: float, squares: float) -> DoGState:
+        """The state with the present distance and the squared norm of the present gradient."""
+        return DoGState(max(self.distance, distance), self.squares + squares)
 
 
 #: Hyperparameters that every rule has.
@@ -102,8 +110,8 @@ class Rule:
     linear_lr: ClassVar[float] = 0.01
     #: Whether linear models let a rate given as a number fall to 0.
     anneals: ClassVar[bool] = True
-    #: Whether rates are to be multiplied by the `pace` that follows from a `Travel`.
-    travels: ClassVar[bool] = False
+    #: Whether rates are multiplied by `dog_lr_factor`, which follows from a `DoGState`.
+    uses_distance: ClassVar[bool] = False
     #: Hyperparameters that take the place of a linear model's penalty, which the rule cannot apply.
     own_penalties: ClassVar[tuple[str, ...]] = ()
     #: Whether the rule keeps an average by itself, see `average`.
@@ -187,13 +195,12 @@ class Rule:
         """What the state array of this name holds before the first step, for the parameters w."""
         return 0.0
 
-    def set_out(self, norm: float) -> Travel:
-        """The travel of parameters of this norm before the first step, if the rule travels."""
-        raise TypeError(f"{type(self).__name__} has rates of its own")
+    def initial_dog_state(self, norm: float) -> DoGState:
+        """The state before the first step of parameters of this norm, if the rule has one."""
+        raise TypeError(f"the rates of {type(self).__name__} do not depend on distances")
 
-    def pace(self, travel: Travel) -> float:
-        """The factor of the rate after this travel, whose last squared norm is of the step to be
-        taken."""
+    def dog_lr_factor(self, state: DoGState) -> float:
+        """The factor of the rate in the next step, whose gradient the state includes."""
         return 1.0
 
     def average(self, w: np.ndarray, *state: np.ndarray) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lrcore._utils import numerics
 from lrcore._utils.numerics import Floats
-from lrcore.rules.base import Rule, Travel
+from lrcore.rules.base import DoGState, Rule
 from lrcore.rules.formula import Array, Formula
 from lrcore.rules.gradient import SGDFormula
 from lrcore.schedules import Schedule
@@ -96,7 +96,7 @@ class DoG(Rule):
     eps: float = 1e-8
 
     linear_lr: ClassVar[float] = 1.0
-    travels: ClassVar[bool] = True
+    uses_distance: ClassVar[bool] = True
     common: ClassVar[tuple[str, ...]] = ("initial_distance", "eps")
 
     @property
@@ -110,14 +110,14 @@ class DoG(Rule):
     def initial_state(self, name: str, w: np.ndarray) -> np.ndarray | float:
         return w
 
-    def set_out(self, norm: float) -> Travel:
-        return Travel(self.initial_distance * (1.0 + norm), 0.0)
+    def initial_dog_state(self, norm: float) -> DoGState:
+        return DoGState(self.initial_distance * (1.0 + norm), 0.0)
 
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         return curvature * norm2
 
-    def pace(self, travel: Travel) -> float:
-        return travel.distance / math.sqrt(travel.squares + self.eps)
+    def dog_lr_factor(self, state: DoGState) -> float:
+        return state.distance / math.sqrt(state.squares + self.eps)
 
 
 #: The weights of the average are summed over so many steps at once; these sums are cached.

@@ -31,7 +31,7 @@ def test_all_structures_give_the_same_steps(name, backend):
         opt_alone.step(grads["w"])
     assert equal_bits(as_dict["w"], as_list[0])
     assert equal_bits(as_dict["b"], as_list[1])
-    if not RULES[name].travels:  # whose rate goes by all parameters together
+    if not RULES[name].uses_distance:  # whose rate goes by all parameters together
         assert equal_bits(as_dict["w"], alone)
     assert not np.array_equal(alone, flat["w"])
     assert opt_dict.t == 3

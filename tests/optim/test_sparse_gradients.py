@@ -39,7 +39,7 @@ def by_rows(table, rule, pairs, **options):
 
 
 @pytest.mark.parametrize("width", [1, 5, 64, 130])
-@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule.travels])
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule.uses_distance])
 def test_each_row_steps_as_a_parameter_of_its_own(name, width, monkeypatch):
     for dtype in DTYPES:
         start = vectors(N_ROWS * width, dtype, 1)[0].reshape(N_ROWS, width)

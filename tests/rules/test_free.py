@@ -106,7 +106,7 @@ def test_schedule_free_weights_are_summed_up_span_by_span(monkeypatch):
 )
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_saved_run_goes_on_to_the_bit(rule, dtype, tmp_path, backend):
-    ema = "polynomial" if rule.travels else None
+    ema = "polynomial" if rule.uses_distance else None
     whole, gradient = quadratic(dtype)
     parts, gradient_of_parts = quadratic(dtype)
     opt, first = Optimizer(whole, rule, ema=ema), Optimizer(parts, rule, ema=ema)

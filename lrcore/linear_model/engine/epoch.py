@@ -190,8 +190,8 @@ class EpochRunner:
             near, statistics = self.X, self._statistics
         bound = rule.shared_rows(t, loss.curvature, *statistics)
         bound /= max(updates.lr_factors or (1.0,))
-        if rule.travels:
-            factors = [rule.pace(state.dog.so_far) for state in states if state.dog]
+        if rule.uses_distance:
+            factors = [rule.dog_lr_factor(state.dog.so_far) for state in states if state.dog]
             bound = min(bound / max(factors), t / GROWTH)
         bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)

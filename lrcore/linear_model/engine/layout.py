@@ -13,7 +13,7 @@ from lrcore._utils import numerics
 from lrcore._utils.arrays import aligned
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
-from lrcore.rules import Rule, Travel
+from lrcore.rules import DoGState, Rule
 from lrcore.rules.formula import Formula
 
 
@@ -203,15 +203,15 @@ class DoGSums:
     @classmethod
     def new(cls, rule: Rule) -> DoGSums | None:
         """Before the first step, at weights of 0; None for other rules."""
-        if not rule.travels:
+        if not rule.uses_distance:
             return None
-        start = rule.set_out(0.0)
+        start = rule.initial_dog_state(0.0)
         return cls(np.array([start.squares, start.distance, 0.0]))
 
     @property
-    def so_far(self) -> Travel:
+    def so_far(self) -> DoGState:
         """What the rule works out its rate from."""
-        return Travel(float(self.sums[1]), float(self.sums[0]))
+        return DoGState(float(self.sums[1]), float(self.sums[0]))
 
     def measure(self, sum_of_squares: float, step: int) -> None:
         """Replace the estimated squared distance by the true one."""
@@ -304,7 +304,9 @@ class ModelState:
     def rate(self, rule: Rule) -> float:
         """The rate of the last step."""
         last = np.array([max(0, self.t - 1)])
-        return float(rule.rates(last)[0]) * (rule.pace(self.dog.so_far) if self.dog else 1.0)
+        return float(rule.rates(last)[0]) * (
+            rule.dog_lr_factor(self.dog.so_far) if self.dog else 1.0
+        )
 
     def lay_out(self, sparse: bool) -> None:
         """Columns of a feature side by side for sparse rows or several outputs, else each

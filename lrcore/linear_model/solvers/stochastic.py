@@ -111,7 +111,7 @@ class Stochastic:
             n_outputs = len(self.lr_factors)
         elif n_outputs == 1 and last is not None and not last.objective.loss.joint:
             n_outputs = last.states[0].n_outputs
-        elif n_outputs == 1 and last is None and problem.X.sparse and not rule.travels:
+        elif n_outputs == 1 and last is None and problem.X.sparse and not rule.uses_distance:
             n_outputs = len(problem.targets)  # for DoG each output has a rate of its own
         averaged_from = (int(self.average) - 1) // self.batch_size if self.average else None
         return UpdateConfig(
@@ -190,7 +190,7 @@ class Stochastic:
         if stopping is not None:
             monitors.append(stopping)
         monitors += [lr, Checkpoints(guard)]
-        if warns and not self.lr_factors and not runner.updates.rule.travels:
+        if warns and not self.lr_factors and not runner.updates.rule.uses_distance:
             monitors.append(RateDiagnostics(runner, stats, null_loss, config.start is None))
         for each in others:
             each.begin(stats.of_rows, lr.scale)
@@ -217,7 +217,7 @@ class Stochastic:
 
     def _found_lr(self, problem: Problem, config: SolverConfig) -> float | None:
         """The rate that "auto" finds; None where it does not look for one."""
-        if not (isinstance(self.lr, str) and self.searches) or self.rule.travels:
+        if not (isinstance(self.lr, str) and self.searches) or self.rule.uses_distance:
             return None
         if config.start is not None and self.previous_lr is not None:
             return self.previous_lr
@@ -266,7 +266,7 @@ def check_start(
     n_outputs = len(problem.targets) * problem.outputs_per_target
     before = start.dtype, start.n_outputs, start.states[0].columns.shape[1] - 1
     now = problem.X.dtype, n_outputs, problem.X.shape[1]
-    same_rule = old.formula is new.formula and old.rule.travels == new.rule.travels
+    same_rule = old.formula is new.formula and old.rule.uses_distance == new.rule.uses_distance
     same_loss = start.objective.loss.joint == problem.objective.loss.joint
     if not (same_rule and same_loss and before == now):
         raise ValueError(
