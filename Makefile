@@ -3,10 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard lrcore/_core/*.py[xdi] lrcore/_core/*.pxi lrcore/_core/*.pxd lrcore/_core/*.h)
-PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
+START := $(shell date +%s)
+# Python compiles a module when it first imports it; most modules of most packages never are.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
+BUILD_REQUIREMENTS := $(shell sed -n 's/^requires = \[\(.*\)\]/\1/p' pyproject.toml | tr , ' ')
+CORE_SOURCES := setup.py \
+  $(shell find lrcore/_core -type f ! -name '*.c' ! -name '*.so' ! -name '*.pyc' ! -name '*.pyi')
 
-.PHONY: help demo examples docs test lint bench bench-compare report soak stream fuzz sanitize sanitized clean
+.PHONY: help demo examples docs test lint sdist sdist-check bench bench-compare report soak stream \
+  fuzz sanitize sanitized clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
@@ -14,6 +19,8 @@ help:
 	@echo "make docs      the site, in docs/build/index.html, every example of it executed"
 	@echo "make test      run the tests"
 	@echo "make lint      ruff, mypy, cython-lint"
+	@echo "make sdist     the source archive of a release, written to dist"
+	@echo "make sdist-check   build such an archive, install it in an empty environment, use it"
 	@echo "make bench     the asv suite on this checkout, a part of it (BENCH=. for all, or a pattern)"
 	@echo "make bench-compare REF=main~5   what got slower since that commit (BENCH=pattern)"
 	@echo "make report    figures measured side by side, as one page with pictures in bench/results"
@@ -22,44 +29,87 @@ help:
 	@echo "make stream    a thousand million values through partial_fit, and the memory it takes"
 	@echo "make fuzz      a hundred thousand bad calls at random"
 	@echo "make sanitize  kernel tests under address, undefined-behaviour and thread sanitizers"
-	@echo "make clean     remove what the others made"
+	@echo "make clean     remove what the others made, and the environment in $(VENV)"
+	@echo "PYTHON=python3.12 in front of these makes the environment with that Python."
 
-# The package is built once, in place, and again when a source changes; an extra only adds packages.
-$(VENV)/built: $(SOURCES)
-	@test -x $(BIN)/python || { $(PYTHON) -m venv $(VENV) && $(PIP) install --upgrade pip; }
-	@echo "building lrcore and installing it into $(VENV) (about a minute) ..."
-	@$(PIP) install --editable .
+# $(call timed,message,log,command) prints the message and the seconds that the command took. What
+# the command prints, pip's warnings among it, is shown only where it fails.
+define timed
+@printf '%s ... ' "$(strip $(1))"; start=$$(date +%s); \
+  if { $(3); } > $(2) 2>&1; then echo "$$(($$(date +%s) - start)) s"; \
+  else echo failed; cat $(2); exit 1; fi
+endef
+
+# The environment holds what it takes to build the core, so that pip need not download the same
+# again for an isolated build.
+$(VENV)/made: pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON), and lrcore needs Python 3.10" \
+	  "or newer. PYTHON names another one, as in: make PYTHON=python3.12 test"; exit 1; }
+	@$(PYTHON) tools/check_build_tools.py
+	@mkdir -p $(VENV)
+	$(call timed,Creating an environment with $$($(PYTHON) --version) in $(VENV),$(VENV)/venv.log,\
+	  $(PYTHON) -m venv $(VENV))
+	$(call timed,Installing what builds the core: pip setuptools Cython NumPy,$(VENV)/build.log,\
+	  $(PIP) --upgrade pip $(BUILD_REQUIREMENTS))
 	@touch $@
 
-LIST_EXTRA = from importlib.metadata import requires; import sys; \
-  print(*[r.split(";")[0] for r in requires("lrcore") if sys.argv[1] in r.split(";")[-1]], sep="\n")
-
-$(VENV)/installed-%: $(VENV)/built
-	@$(BIN)/python -c '$(LIST_EXTRA)' '"$*"' > $(VENV)/extra-$*.txt
-	@$(PIP) install --requirement $(VENV)/extra-$*.txt
+# lrcore itself is installed as a link to this folder, without the core, which is built in place.
+$(VENV)/installed-%: pyproject.toml | $(VENV)/made
+	$(call timed,Installing what lrcore and its extra [$*] need,$(VENV)/$*.log,\
+	  LRCORE_NO_CORE=1 $(PIP) --no-build-isolation --editable ".[$*]")
 	@touch $@
 
-demo: $(VENV)/installed-demo
+$(VENV)/built: $(CORE_SOURCES) | $(VENV)/made
+	@echo "Building the core, which takes a minute or two on two processors ..."
+	@start=$$(date +%s); $(BIN)/python setup.py --quiet build_ext --inplace && \
+	  echo "The core is built: $$(($$(date +%s) - start)) s"
+	@touch $@
+
+demo: $(VENV)/installed-demo $(VENV)/built
 	@$(BIN)/lrcore demo
+	@echo "make demo took $$(($$(date +%s) - $(START))) s in all."
 
-examples: $(VENV)/installed-plot
+examples: $(VENV)/installed-plot $(VENV)/built
 	$(BIN)/python examples/learning_rates.py --out examples/pictures
 
 # Warnings are errors. Examples: those of pages and docstrings as doctests, scripts by the gallery.
-docs: $(VENV)/installed-docs
+docs: $(VENV)/installed-docs $(VENV)/built
 	$(BIN)/python -m pytest -rs --doctest-glob="*.rst" docs lrcore README.md
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/build
 	@echo "the site is docs/build/index.html"
 
-# Idle threads sleep, so that tests side by side do not wait for each other's: half of the time.
-test: $(VENV)/installed-test
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto
+# Threads that wait for work sleep, so that tests side by side do not take each other's processor:
+# half of the time.
+test: $(VENV)/installed-test $(VENV)/built
+	@echo "Running the tests, one process for each processor ..."
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto
+	@echo "make test took $$(($$(date +%s) - $(START))) s in all."
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lrcore/_core
+
+# Files that an earlier archive listed would come along unasked: lrcore.egg-info keeps their names.
+SDIST := dist
+sdist: $(VENV)/made
+	@rm -rf lrcore.egg-info
+	@LRCORE_NO_CORE=1 $(BIN)/python setup.py --quiet sdist --dist-dir $(SDIST)
+	@ls $(SDIST)/lrcore-*.tar.gz
+
+# As a user does it: an isolated build from the unpacked archive, whose files alone are there. pip
+# keeps no wheel of a folder, and a compiler's cache is turned off.
+UNPACKED := build/sdist-check
+sdist-check:
+	@rm -rf $(UNPACKED) && mkdir -p $(UNPACKED)/lrcore
+	@$(MAKE) --no-print-directory sdist SDIST=$(UNPACKED)
+	@tar -xzf $(UNPACKED)/lrcore-*.tar.gz -C $(UNPACKED)/lrcore --strip-components=1
+	$(call timed,Creating an empty environment,$(UNPACKED)/venv.log,\
+	  $(PYTHON) -m venv $(UNPACKED)/venv)
+	$(call timed,Building the unpacked archive and installing it there,$(UNPACKED)/pip.log,\
+	  CCACHE_DISABLE=1 $(UNPACKED)/venv/bin/python -m pip install $(UNPACKED)/lrcore)
+	@$(UNPACKED)/venv/bin/python -I tools/check_installed.py
 
 # A pattern of names with parameters: every rule and loss once, on one thread and little data.
 QUICK_BENCH := 10000, 'float32', 1, '[ln]|'Adam', 10000, ('float32', )?1\b|fit\.[ODP]
@@ -68,7 +118,7 @@ QUICK_BENCH := $(QUICK_BENCH)|schedule.*Cosine|descent.*rosenbrock|Large|ingesti
 BENCH ?= $(QUICK_BENCH)
 ASV = cd bench && ../$(BIN)/asv
 
-bench: $(VENV)/installed-bench
+bench: $(VENV)/installed-bench $(VENV)/built
 	$(ASV) machine --machine local --yes
 	$(ASV) check --python=same
 	$(ASV) run --python=same --quick --show-stderr --machine local --bench "$(BENCH)"
@@ -81,17 +131,17 @@ bench-compare: $(VENV)/installed-bench
 	  $(REF) HEAD && echo "Nothing is slower than in $(REF) by a tenth or more." \
 	  || { echo "Slower than in $(REF), or not measured: see above."; exit 1; }
 
-report: $(VENV)/installed-bench
+report: $(VENV)/installed-bench $(VENV)/built
 	$(BIN)/python bench/report.py $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(OUT),--out $(OUT)) $(if $(QUICK),--quick)
 
-soak: $(VENV)/installed-test stream
+soak: $(VENV)/installed-test $(VENV)/built stream
 	$(BIN)/python tests/soak.py
 
-stream: $(VENV)/built
+stream: $(VENV)/installed-test $(VENV)/built
 	$(BIN)/python bench/stream.py
 
-fuzz: $(VENV)/installed-test
+fuzz: $(VENV)/installed-test $(VENV)/built
 	$(BIN)/python tests/fuzz.py
 
 # Builds of their own, of a copy of the sources; leaks of the interpreter are none of ours.
@@ -99,23 +149,28 @@ sanitize: $(VENV)/installed-test $(VENV)/installed-dev
 	$(MAKE) sanitized KIND=address,undefined LIBRARIES="asan ubsan" TESTS="$(KERNEL_TESTS)"
 	$(MAKE) sanitized KIND=thread LIBRARIES=tsan TESTS="$(THREAD_TESTS)"
 
-KERNEL_TESTS := tests/test_rules.py tests/test_epochs.py tests/test_losses.py tests/test_optimizer.py \
-  tests/test_low_precision.py tests/test_row_gradients.py tests/test_softmax.py tests/test_average.py \
-  tests/test_dual.py tests/test_inputs.py
-THREAD_TESTS := tests/test_epochs.py tests/test_low_precision.py tests/test_row_gradients.py \
-  tests/test_stepping.py tests/test_softmax.py tests/test_average.py -k 'not killed and not memory'
+KERNEL_TESTS := tests/rules/test_rules.py tests/test_losses.py tests/optim/test_optimizer.py \
+  tests/optim/test_bfloat16.py tests/optim/test_sparse_gradients.py \
+  tests/linear_model/engine/test_epoch.py tests/linear_model/engine/test_design_matrix.py \
+  tests/linear_model/solvers/test_dual.py tests/linear_model/test_softmax.py \
+  tests/linear_model/test_average.py
+THREAD_TESTS := tests/linear_model/engine/test_epoch.py tests/optim/test_bfloat16.py \
+  tests/optim/test_sparse_gradients.py tests/optim/test_stepping.py \
+  tests/linear_model/test_softmax.py tests/linear_model/test_average.py \
+  -k 'not killed and not memory'
 
 SANITIZED := build/sanitized
 sanitized:
 	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
 	cp -r lrcore tests setup.py $(SANITIZED)/
-	rm -f $(SANITIZED)/lrcore/_core/*.so $(SANITIZED)/lrcore/_core/*.c
+	find $(SANITIZED)/lrcore/_core \( -name '*.so' -o -name '*.c' \) -delete
 	cd $(SANITIZED) && LRCORE_SANITIZE=$(KIND) ../../$(BIN)/python setup.py --quiet build_ext --inplace
 	test -n "$$(nm -D $(SANITIZED)/lrcore/_core/baseline*.so | grep __$(firstword $(LIBRARIES)))"
 	cd $(SANITIZED) && LD_PRELOAD="$(foreach name,$(LIBRARIES),$$(gcc -print-file-name=lib$(name).so))" \
-	  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=exitcode=66 PYTHONPATH=. PYTHONSAFEPATH=1 \
+	  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=exitcode=66 PYTHONPATH=.:tests/support PYTHONSAFEPATH=1 \
 	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q $(TESTS)
 
 clean:
-	rm -rf $(VENV) build docs/build docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/.asv
-	rm -f lrcore/_core/*.so lrcore/_core/*.c
+	rm -rf $(VENV) build dist docs/build docs/generated *.egg-info bench/.asv
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find lrcore/_core \( -name '*.so' -o -name '*.c' \) -delete
