@@ -91,12 +91,12 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lrcore/_core
 
-# Files that an earlier archive listed would come along unasked: lrcore.egg-info keeps their names.
+# lrcore.egg-info keeps the names of an earlier archive, whose files would come along unasked.
 SDIST := dist
 sdist: $(VENV)/made
 	@rm -rf lrcore.egg-info
-	@LRCORE_NO_CORE=1 $(BIN)/python setup.py --quiet sdist --dist-dir $(SDIST)
-	@ls $(SDIST)/lrcore-*.tar.gz
+	$(call timed,Writing the source archive to $(SDIST),$(VENV)/sdist.log,\
+	  LRCORE_NO_CORE=1 $(BIN)/python setup.py sdist --dist-dir $(SDIST))
 
 # As a user does it: an isolated build from the unpacked archive, whose files alone are there. pip
 # keeps no wheel of a folder, and a compiler's cache is turned off.
@@ -108,7 +108,7 @@ sdist-check:
 	$(call timed,Creating an empty environment,$(UNPACKED)/venv.log,\
 	  $(PYTHON) -m venv $(UNPACKED)/venv)
 	$(call timed,Building the unpacked archive and installing it there,$(UNPACKED)/pip.log,\
-	  CCACHE_DISABLE=1 $(UNPACKED)/venv/bin/python -m pip install $(UNPACKED)/lrcore)
+	  CCACHE_DISABLE=1 $(UNPACKED)/venv/bin/python -m pip install --no-compile $(UNPACKED)/lrcore)
 	@$(UNPACKED)/venv/bin/python -I tools/check_installed.py
 
 # A pattern of names with parameters: every rule and loss once, on one thread and little data.

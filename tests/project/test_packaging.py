@@ -33,8 +33,8 @@ def repository(tmp_path_factory):
     """A copy of the files under version control, or to be, with some that are generated."""
     if not (HOUSE / ".git").exists() or shutil.which("git") is None:
         pytest.skip("files are listed by git")
-    for name in ("Cython", "setuptools"):
-        pytest.importorskip(name)
+    for name, version in (("Cython", "3.1"), ("setuptools", "77")):
+        pytest.importorskip(name, minversion=version)
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, check=True).stdout
     names = {name for name in listed.split("\0") if name and (HOUSE / name).exists()}
@@ -51,7 +51,7 @@ def repository(tmp_path_factory):
 def setup(folder, *command):
     environment = {**os.environ, "LRCORE_NO_CORE": "1"}
     command = [sys.executable, "setup.py", "--quiet", *command]
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
+    subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
 def test_a_release_holds_the_repository_and_nothing_that_is_generated(repository, tmp_path):
