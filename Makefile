@@ -7,8 +7,10 @@ START := $(shell date +%s)
 # Python compiles a module when it first imports it; most modules of most packages never are.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 BUILD_REQUIREMENTS := $(shell sed -n 's/^requires = \[\(.*\)\]/\1/p' pyproject.toml | tr , ' ')
-CORE_SOURCES := setup.py \
-  $(shell find lrcore/_core -type f ! -name '*.c' ! -name '*.so' ! -name '*.pyc' ! -name '*.pyi')
+# Parts of the core are generated from the classes of rules, losses and penalties.
+CORE_SOURCES := setup.py $(wildcard lrcore/rules/*.py) lrcore/losses.py lrcore/penalties.py \
+  $(shell find lrcore/_core -name generated -prune -o -name '*.p[xy]*' ! -name '*.pyc' ! -name '*.pyi' \
+  -print -o -name '*.h' -print)
 
 .PHONY: help demo examples docs test lint sdist sdist-check bench bench-compare report soak stream \
   fuzz sanitize sanitized clean
@@ -66,6 +68,7 @@ $(VENV)/built: $(CORE_SOURCES) | $(VENV)/made
 	@touch $@
 
 demo: $(VENV)/installed-demo $(VENV)/built
+	@echo "Reading 336,776 flights, and fitting a model of which are late (lrcore demo) ..."
 	@$(BIN)/lrcore demo
 	@echo "make demo took $$(($$(date +%s) - $(START))) s in all."
 
@@ -172,5 +175,5 @@ sanitized:
 
 clean:
 	rm -rf $(VENV) build dist docs/build docs/generated *.egg-info bench/.asv
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis lrcore/_core/generated
 	find lrcore/_core \( -name '*.so' -o -name '*.c' \) -delete

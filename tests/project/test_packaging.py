@@ -16,6 +16,7 @@ HOUSE = Path(__file__).parents[2]
 GENERATED = [
     "lrcore/_core/generated.c",
     "lrcore/_core/folder/generated.c",
+    "lrcore/_core/generated/types.pxi",
     "lrcore/_core/module.cpython-311-x86_64-linux-gnu.so",
     "lrcore/__pycache__/module.cpython-311.pyc",
     "docs/build/index.html",
@@ -25,7 +26,8 @@ GENERATED = [
     "bench/results/report.html",
 ]
 #: Where the core may grow: a file needs no line of its own to be released.
-ADDED = [f"lrcore/_core/folder/new.{suffix}" for suffix in ("pyx", "pxd", "pxi", "h", "py")]
+ADDED = [f"lrcore/_core/folder/new.{suffix}" for suffix in ("pyx", "pxd", "pxi", "h")]
+ADDED += [f"lrcore/_core/package/{name}" for name in ("__init__.py", "module.py", "new.pyi")]
 
 
 @pytest.fixture(scope="module")
