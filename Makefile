@@ -152,15 +152,10 @@ sanitize: $(VENV)/installed-test $(VENV)/installed-dev
 	$(MAKE) sanitized KIND=address,undefined LIBRARIES="asan ubsan" TESTS="$(KERNEL_TESTS)"
 	$(MAKE) sanitized KIND=thread LIBRARIES=tsan TESTS="$(THREAD_TESTS)"
 
-KERNEL_TESTS := tests/rules/test_rules.py tests/test_losses.py tests/optim/test_optimizer.py \
-  tests/optim/test_bfloat16.py tests/optim/test_sparse_gradients.py \
-  tests/linear_model/engine/test_epoch.py tests/linear_model/engine/test_design_matrix.py \
-  tests/linear_model/solvers/test_dual.py tests/linear_model/test_softmax.py \
-  tests/linear_model/test_average.py
-THREAD_TESTS := tests/linear_model/engine/test_epoch.py tests/optim/test_bfloat16.py \
-  tests/optim/test_sparse_gradients.py tests/optim/test_stepping.py \
-  tests/linear_model/test_softmax.py tests/linear_model/test_average.py \
-  -k 'not killed and not memory'
+KERNEL_TESTS := tests/rules tests/optim tests/test_losses.py tests/linear_model/engine \
+  tests/linear_model/solvers tests/linear_model/test_softmax.py tests/linear_model/test_average.py
+THREAD_TESTS := tests/optim tests/linear_model/engine/test_epoch.py \
+  tests/linear_model/test_softmax.py tests/linear_model/test_average.py -k 'not killed and not memory'
 
 SANITIZED := build/sanitized
 sanitized:
