@@ -3,6 +3,8 @@
 Switches, read from the environment:
 
 LRCORE_NO_OPENMP=1   build without threads (the bits are the same)
+LRCORE_NO_CORE=1     leave the core out, for what needs no build: metadata, a source archive,
+                     an editable installation whose core `build_ext --inplace` builds
 LRCORE_SANITIZE=address,undefined or thread    with these sanitizers and -O1, for `make sanitize`
 """
 
@@ -118,19 +120,21 @@ def renamed(name: str) -> Extension:
     return core(name, f"{name}.c")
 
 
-extensions = cythonize(
-    [core("cpu", "cpu.pyx"), core("baseline", "baseline.pyx")],
-    nthreads=2 if sys.platform == "linux" else 0,
-    compiler_directives={
-        "language_level": 3,
-        "boundscheck": False,
-        "wraparound": False,
-        "cdivision": True,
-        "initializedcheck": False,
-        "embedsignature": False,
-        "freethreading_compatible": True,
-    },
-)
-if X86:
-    extensions += [renamed("avx2"), renamed("avx512")]
+extensions = []
+if not os.environ.get("LRCORE_NO_CORE"):
+    extensions = cythonize(
+        [core("cpu", "cpu.pyx"), core("baseline", "baseline.pyx")],
+        nthreads=2 if sys.platform == "linux" else 0,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": False,
+            "freethreading_compatible": True,
+        },
+    )
+    if X86:
+        extensions += [renamed("avx2"), renamed("avx512")]
 setup(ext_modules=extensions, cmdclass={"build_ext": BuildCore})
