@@ -27,6 +27,7 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     with matplotlib.rc_context(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [str(SCRIPT), "--out", str(folder / "new")])
+        pyplot.close("all")  # figures of other tests would be saved too
         names = runpy.run_path(str(SCRIPT), run_name="__main__")
     pyplot.close("all")
     return SimpleNamespace(**names, pictures=folder / "new")
