@@ -1,10 +1,9 @@
 import signal
 
+import backends
 import pytest
 from hypothesis import settings
 from strategies import BUILDS
-
-from lrcore import _backend, _core
 
 # Under sanitizers and on busy machines an example may take long, which is no failure.
 settings.register_profile("patient", deadline=None)
@@ -14,18 +13,13 @@ settings.load_profile("patient")
 @pytest.fixture(params=BUILDS)
 def build(request, monkeypatch):
     """Every compiled build that this machine runs, put in the place of the chosen one."""
-    kernels = _core.load(request.param)
-    monkeypatch.setattr(_core, "kernels", kernels)
-    return kernels
+    return backends.use(monkeypatch, request.param)
 
 
 @pytest.fixture(params=[*BUILDS, "numpy"])
 def backend(request, monkeypatch):
     """Every build, and the NumPy backend."""
-    if request.param == "numpy":
-        monkeypatch.setattr(_backend, "active", _backend.numpy)
-    else:
-        monkeypatch.setattr(_core, "kernels", _core.load(request.param))
+    backends.use(monkeypatch, request.param)
     return request.param
 
 

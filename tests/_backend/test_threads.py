@@ -64,3 +64,21 @@ def test_small_work_stays_serial_and_a_number_is_taken_at_its_word():
 def test_the_quota_of_a_container_is_read(content, expected, monkeypatch):
     monkeypatch.setattr(threads.Path, "read_text", lambda self: content)
     assert threads.cgroup_quota() == expected
+
+
+def test_a_tuner_takes_the_faster_number_and_tries_the_other_again():
+    tuner = threads.ThreadTuner(4, fixed=False)
+    cost = {4: 2.0, 1: 1.0}
+    chosen = []
+    for _ in range(60):
+        chosen.append(tuner.choose())
+        tuner.note(chosen[-1], 40_000, cost[chosen[-1]])
+    assert chosen[:2] == [4, 1]
+    assert chosen.count(1) > 50
+    assert 4 in chosen[2:]
+    cost.update({4: 0.5})
+    for _ in range(60):
+        chosen.append(tuner.choose())
+        tuner.note(chosen[-1], 40_000, cost[chosen[-1]])
+    assert chosen[-30:].count(4) > 25
+    assert {threads.ThreadTuner(3, fixed=True).choose() for _ in range(5)} == {3}

@@ -1,16 +1,14 @@
 """Polyak averages: the mean of the weights after every step, whatever was touched when."""
 
+import backends
 import numpy as np
 import pytest
+from linear_fits import LinearFit, fit_config, lazy_groups
 from strategies import BUILDS, DTYPES, LINEAR_RULES, THREADS, equal_bits, sparse_problem
 
 import lrcore
-from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, _core
+from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor
 from lrcore.linear_model.engine import epoch as epochs
-from lrcore.linear_model.engine.design_matrix import as_rows
-from lrcore.linear_model.engine.epoch import Pass
-from lrcore.linear_model.engine.layout import Debt, Method, State
-from lrcore.losses import LogLoss
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=150, n_features=30)
 SIGN = np.where(LABELS, 1.0, -1.0)
@@ -18,18 +16,13 @@ SIGN = np.where(LABELS, 1.0, -1.0)
 
 def run(matrix, rule, *, since=0, batch=1, l1=0.0, l2=0.0, n_threads=1, steps_each=None):
     """One epoch in the order given; yields the state after every `steps_each` steps."""
-    method = Method(LogLoss(), rule, l1, l2, True, batch, 16, averaged_from=since)
-    rows = as_rows(matrix)
-    stops, periods = np.array([12, 30]), np.array([16, 48])
-    debt = Debt(stops, periods, np.zeros(2, np.int64), np.zeros(2))
-    state = State.new(method, rows, debt if l1 or l2 else None)
-    passes = Pass(method, rows, n_threads)
+    config = fit_config("log_loss", rule, l1, l2, batch=batch, block=16, averaged_from=since)
+    fit = LinearFit(config, matrix, lazy_groups((12, 16), (30, 48)), n_threads, SIGN)
     block = batch if batch > 1 else 16
     size = (steps_each or 1000) * batch
-    for start in range(0, rows.shape[0], size):
-        order = np.arange(start, min(start + size, rows.shape[0]))
-        passes.advance(state, order, SIGN, None, block)
-        yield state
+    for start in range(0, matrix.shape[0], size):
+        fit.fit_rows(np.arange(start, min(start + size, matrix.shape[0])), block)
+        yield fit.state
 
 
 @pytest.mark.parametrize(
@@ -54,14 +47,13 @@ def test_the_average_is_the_mean_of_the_weights_after_each_batch(rule, matrix, s
 
 def test_online_steps_are_averaged_row_by_row(backend):
     """Blocks of one row, so that the weights after every step can be read."""
-    method = Method(LogLoss(), AdaGrad(0.3), 0.0, 0.0, True, 1, 1, averaged_from=0)
-    rows = as_rows(X.astype(np.float64))
-    state, passes, seen = State.new(method, rows), Pass(method, rows, 1), []
+    config = fit_config("log_loss", AdaGrad(0.3), block=1, averaged_from=0)
+    fit, seen = LinearFit(config, X.astype(np.float64), y=SIGN), []
     for i in range(150):
-        passes.advance(state, np.array([i]), SIGN, None, 1)
-        seen.append(state.columns[0].copy())
+        fit.fit_rows(np.array([i]), 1)
+        seen.append(fit.state.columns[0].copy())
     np.testing.assert_allclose(
-        state.averaged_weights[0], np.mean(seen, axis=0), rtol=1e-11, atol=1e-13
+        fit.state.averaged_weights[0], np.mean(seen, axis=0), rtol=1e-11, atol=1e-13
     )
 
 
@@ -76,7 +68,7 @@ def test_averages_have_the_same_bits_for_every_build_and_thread_count(
     for matrix in (X.astype(dtype), DENSE.astype(dtype)):
         results = []
         for build in BUILDS:
-            monkeypatch.setattr(_core, "kernels", _core.load(build))
+            backends.use(monkeypatch, build)
             for n_threads in THREADS:
                 *_, state = run(matrix, rule, since=3, batch=batch, l2=l2, n_threads=n_threads)
                 results.append(state.average.changes)
@@ -99,7 +91,7 @@ def test_a_model_with_averages(max_iter, tmp_path):
     assert not np.allclose(clf.coef_, last.coef_)
     assert clf.score(X, LABELS) > 0.9
     late = LinearClassifier(average=10**9, max_iter=max_iter, **keywords).fit(X, LABELS)
-    assert equal_bits(late.coef_, late._fitted.states[0].columns[0, :-1][None])
+    assert equal_bits(late.coef_, late._trained.states[0].columns[0, :-1][None])
     lrcore.save(clf, tmp_path / "model")
     again = lrcore.load(tmp_path / "model")
     assert equal_bits(again.coef_, clf.coef_)
@@ -119,13 +111,13 @@ def test_parts_of_a_stream_are_averaged_as_the_whole(batch_size):
         parts.partial_fit(X[start:stop], TARGET[start:stop])
     assert equal_bits(whole.coef_, parts.coef_)
     assert equal_bits(whole.intercept_, parts.intercept_)
-    assert not equal_bits(whole.coef_, whole._fitted.states[0].columns[0, :-1])
+    assert not equal_bits(whole.coef_, whole._trained.states[0].columns[0, :-1])
 
 
 def test_averages_go_on_when_steps_are_counted_anew(monkeypatch):
     rule = lrcore.RMSProp(0.01)
     *_, plain = run(X, rule, since=5, batch=10, l2=1e-2, steps_each=3)
-    monkeypatch.setattr(epochs, "STAMP_LIMIT", 7)
+    monkeypatch.setattr(epochs, "LAST_STEP_LIMIT", 7)
     *_, rebased = run(X, rule, since=5, batch=10, l2=1e-2, steps_each=3)
     assert rebased.base > 0
     np.testing.assert_allclose(
@@ -151,10 +143,11 @@ def test_several_outputs_are_averaged(keywords, batch_size, backend):
     for start in range(0, 144, batch_size):
         rows = slice(start, start + batch_size)
         clf.partial_fit(X[rows], labels[rows], classes=[0, 1, 2])
-        weights = [state.weights[:, :-1] for state in clf._fitted.states]
+        weights = [state.weights[:, :-1] for state in clf._trained.states]
         seen.append(np.concatenate(weights).copy())
     assert np.ptp(clf.coef_) > 0.01
     exact = np.mean(seen, axis=0)
     assert np.abs(exact - seen[-1]).max() > 1e-3
-    unpaid = np.abs(seen[-1]).max() * 1e-2 * 64  # what coef_ pays on its copy
-    np.testing.assert_allclose(clf.coef_, exact, atol=min(unpaid, 2e-2))
+    # What the penalty takes off the weights of coef_, a copy, at most.
+    penalty = np.abs(seen[-1]).max() * 1e-2 * 64
+    np.testing.assert_allclose(clf.coef_, exact, atol=min(penalty, 2e-2))

@@ -376,10 +376,10 @@ def test_bad_targets_are_refused(value):
 )
 def test_bad_calls_of_partial_fit_change_nothing(rows, labels, classes, message):
     clf = LinearClassifier().partial_fit(X, LABELS, classes=[0, 1])
-    state, t = pickle.dumps(clf._fitted.states), clf.t_
+    state, t = pickle.dumps(clf._trained.states), clf.t_
     with pytest.raises(ValueError, match=message):
         clf.partial_fit(rows, labels, classes=classes)
-    assert pickle.dumps(clf._fitted.states) == state
+    assert pickle.dumps(clf._trained.states) == state
     assert clf.t_ == t
 
 
@@ -400,7 +400,7 @@ def test_a_fit_that_diverges_says_so_and_changes_nothing():
     reg.set_params(optimizer="adagrad").partial_fit(rows, TARGET)
     before, t = reg.coef_.copy(), reg.t_
     wild = LinearRegressor(optimizer=lrcore.AdaGrad(lr=1e38), penalty="l2")
-    wild._fitted = reg._fitted
+    wild._trained = reg._trained
     wild.n_features_in_ = 40
     with pytest.raises(FloatingPointError, match="diverged"):
         wild.partial_fit(rows, TARGET)

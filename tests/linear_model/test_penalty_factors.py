@@ -3,6 +3,7 @@
 import pickle
 from functools import cache
 
+import backends
 import numpy as np
 import pytest
 from oracles import loss_and_slope
@@ -12,8 +13,9 @@ from sklearn.base import clone
 from strategies import BUILDS, LINEAR_RULES, equal_bits, sparse_problem
 
 import lrcore
-from lrcore import LinearClassifier, LinearRegressor, _core
-from lrcore.linear_model.engine import reorder as staging
+from lrcore import LinearClassifier, LinearRegressor
+from lrcore._backend import compiled
+from lrcore.linear_model.engine import reorder
 
 N_ROWS, N_FEATURES, ALPHA = 80, 6, 0.1
 SHARES = {"l2": 0.0, "l1": 1.0, "elasticnet": 0.4}
@@ -28,7 +30,7 @@ SOME = np.random.default_rng(3).choice([0.0, 0.5, 1.0, 4.0], 101)
 def either(request, monkeypatch):
     """The chosen build, and the NumPy backend."""
     if request.param == "numpy":
-        monkeypatch.setattr(_core, "kernels", None)
+        backends.use(monkeypatch, "numpy")
 
 
 def problem():
@@ -68,8 +70,8 @@ def test_fits_end_at_the_minimum_of_the_stated_objective(penalty, form, monkeypa
     width = 5 if form == "staged" else 1
     wide, factors = np.zeros((N_ROWS, width * N_FEATURES)), np.full(width * N_FEATURES, 0.125)
     wide[:, ::width], factors[::width] = rows, FACTORS
-    monkeypatch.setattr(staging, "CACHE_BYTES", 1)
-    monkeypatch.setattr(staging, "MIN_EPOCHS", 1 if form == "staged" else 10**9)
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 1)
+    monkeypatch.setattr(reorder, "MIN_EPOCHS", 1 if form == "staged" else 10**9)
     clf = LinearClassifier(
         penalty=penalty, alpha=ALPHA, l1_ratio=SHARES[penalty], penalty_factors=factors,
         max_iter=800, random_state=0, optimizer=lrcore.AdaGrad(lr=0.3),
@@ -128,7 +130,7 @@ def test_factors_say_who_pays_by_any_rule(name):
             assert not np.allclose(others[0], others[3], rtol=1e-3)
 
 
-STAGED = {"max_iter": staging.MIN_EPOCHS}
+STAGED = {"max_iter": reorder.MIN_EPOCHS}
 
 
 @pytest.mark.parametrize(
@@ -145,10 +147,10 @@ STAGED = {"max_iter": staging.MIN_EPOCHS}
     ],
 )
 def test_bits_do_not_depend_on_builds_or_threads(rows, y, keywords, monkeypatch):
-    monkeypatch.setattr(staging, "CACHE_BYTES", 64)
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     fits = []
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        backends.use(monkeypatch, build)
         for n_threads in (1, 2, 3, 7):
             clf = LinearClassifier(
                 penalty="elasticnet", alpha=0.01, penalty_factors=SOME, random_state=0,
@@ -164,8 +166,8 @@ def test_bits_do_not_depend_on_builds_or_threads(rows, y, keywords, monkeypatch)
 def test_the_numpy_backend_agrees(rule, y, monkeypatch):
     for rows in (X, DENSE):
         fits = []
-        for kernels in (_core.kernels, None):
-            monkeypatch.setattr(_core, "kernels", kernels)
+        for name in (BUILDS[0], "numpy"):
+            backends.use(monkeypatch, name)
             clf = LinearClassifier(
                 optimizer=rule, penalty="elasticnet", alpha=0.01, penalty_factors=SOME,
                 random_state=0, average=20, max_iter=2,
@@ -189,7 +191,7 @@ def test_streams_warm_starts_files_and_copies_keep_the_factors(tmp_path):
     lrcore.save(whole, tmp_path / "m")
     again = lrcore.load(tmp_path / "m")
     assert again.penalty_factors is None
-    assert again._fitted.states[0].debt.owed.any()
+    assert again._trained.states[0].lazy_penalty.accumulated_lr.any()
     assert equal_bits(again.coef_, whole.coef_)
     warm = LinearClassifier(**keywords, warm_start=True, tol=0.0).fit(X, LABELS)
     first = warm.stopping_curve_[-1]

@@ -3,12 +3,13 @@
 import os
 import pickle
 import signal
-from dataclasses import replace
 from types import SimpleNamespace
 
+import backends
 import numpy as np
 import oracles
 import pytest
+from linear_fits import LinearFit, fit_config, lazy_groups
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
@@ -24,13 +25,11 @@ from strategies import (
 )
 
 import lrcore
-from lrcore import SGD, AdaGrad, LinearClassifier, RMSProp, _core, losses
-from lrcore._backend import shuffle
+from lrcore import SGD, AdaGrad, LinearClassifier, RMSProp, losses
+from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.engine import epoch as epochs
-from lrcore.linear_model.engine import reorder as staging
-from lrcore.linear_model.engine.design_matrix import as_rows
-from lrcore.linear_model.engine.epoch import Pass, settle
-from lrcore.linear_model.engine.layout import Debt, Method, State
+from lrcore.linear_model.engine import reorder
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.losses import Softmax
 
 EXACT = {
@@ -53,26 +52,19 @@ def problem(n_classes, n_rows=300, n_features=60, dtype=np.float64, seed=0):
     return X, dense, y
 
 
-def make_method(rule, n_classes, l1=0.0, l2=0.0, batch=1, intercept=True):
-    return Method(Softmax(n_classes), rule, l1, l2, intercept, batch, 256, n_classes)
-
-
-def run(X, y, method, block, n_epochs=2, n_threads=1, weight=None, chunk=None):
+def run(X, y, config, block, n_epochs=2, n_threads=1, weight=None, chunk=None):
     """Fit by the backend in force, in blocks that are fixed so that a plain loop can follow."""
-    rows = as_rows(X)
-    n = rows.shape[1]
-    debt = Debt(np.array([n // 2, n]), np.array([20, 70]), np.zeros(2, np.int64), np.zeros(2))
-    state = State.new(method, rows, debt)
-    passes = Pass(method, rows, n_threads)
-    total, y = 0.0, y.astype(float)
+    n_rows, n = X.shape
+    lazy = lazy_groups((n // 2, 20), (n, 70))
+    fit, total = LinearFit(config, X, lazy, n_threads, y.astype(float), weight), 0.0
     for epoch in range(n_epochs):
-        order = shuffle.shuffled(rows.shape[0], 3 + epoch)
-        step = (chunk or len(order)) // block * block or block
-        for start in range(0, len(order), step):
-            total += passes.advance(state, order[start : start + step], y, weight, block)
-    settle(state, method)
-    w = state.weights
-    return SimpleNamespace(w=w[:, :-1].copy(), b=w[:, -1].copy(), loss=total, state=state)
+        order = shuffled(n_rows, 3 + epoch)
+        step = (chunk or n_rows) // block * block or block
+        for start in range(0, n_rows, step):
+            total += fit.fit_rows(order[start : start + step], block)
+    fit.apply_penalty()
+    w = fit.state.weights
+    return SimpleNamespace(w=w[:, :-1].copy(), b=w[:, -1].copy(), loss=total, state=fit.state)
 
 
 def close(got, expected, rtol=1e-11):
@@ -146,12 +138,12 @@ def test_epochs_equal_the_plain_loop(kind, block, mean, weighted, n_classes, bac
     expected, intercept = oracles.softmax(
         dense, y, n_classes,
         lambda shape: oracles.DenseRule(kind.split()[0], shape, **options),
-        [rule.lr] * len(y), block, shuffle.shuffled(len(y), 3), weight, mean,
+        [rule.lr] * len(y), block, shuffled(len(y), 3), weight, mean,
     )  # fmt: skip
     assert np.ptp(expected) > 0.01
-    method = make_method(rule, n_classes, batch=block if mean else 1)
+    config = fit_config(Softmax(n_classes), rule, batch=block if mean else 1)
     for matrix in (X, dense):
-        got = run(matrix, y, method, block, n_epochs=1, weight=weight)
+        got = run(matrix, y, config, block, n_epochs=1, weight=weight)
         close(got.w, expected)
         close(got.b, intercept)
 
@@ -163,19 +155,19 @@ def test_bits_do_not_depend_on_build_threads_or_kind_of_matrix(name, batch, monk
         X, dense, y = problem(9, n_rows=110, dtype=dtype)
         wide = sparse.csr_matrix(X)
         wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
-        assert as_rows(wide).indices.dtype == np.int64
+        assert as_design_matrix(wide).indices.dtype == np.int64
         weight = np.random.default_rng(2).uniform(0.2, 2.0, len(y))
-        method = make_method(LINEAR_RULES[name], 9, l1=1e-4, l2=1e-3, batch=batch)
+        config = fit_config(Softmax(9), LINEAR_RULES[name], l1=1e-4, l2=1e-3, batch=batch)
         results = []
         for build in BUILDS:
-            monkeypatch.setattr(_core, "kernels", _core.load(build))
+            backends.use(monkeypatch, build)
             for matrix, n_threads in [
                 *((X, n) for n in THREADS),
                 (wide, 2),
                 (dense, 1),
                 (dense, 3),
             ]:
-                got = run(matrix, y, method, 24, 2, n_threads, weight)
+                got = run(matrix, y, config, 24, 2, n_threads, weight)
                 results.append((got.w, got.b, np.float64(got.loss)))
         assert np.ptp(results[0][0]) > 0
         for other in results[1:]:
@@ -187,11 +179,11 @@ def test_bits_do_not_depend_on_build_threads_or_kind_of_matrix(name, batch, monk
 def test_every_rule_agrees_with_the_reference(name, batch, monkeypatch):
     """Penalties in two groups included."""
     X, _, y = problem(5, n_rows=150)
-    method = make_method(LINEAR_RULES[name], 5, l1=2e-4, l2=1e-3, batch=batch)
-    monkeypatch.setattr(_core, "kernels", None)
-    expected = run(X, y, method, 16)
-    monkeypatch.setattr(_core, "kernels", _core.load(BUILDS[0]))
-    got = run(X, y, method, 16)
+    config = fit_config(Softmax(5), LINEAR_RULES[name], l1=2e-4, l2=1e-3, batch=batch)
+    backends.use(monkeypatch, "numpy")
+    expected = run(X, y, config, 16)
+    backends.use(monkeypatch, BUILDS[0])
+    got = run(X, y, config, 16)
     rtol = (
         1e-6 if getattr(LINEAR_RULES[name], "centered", False) and name.endswith("both") else 1e-10
     )
@@ -203,16 +195,17 @@ def test_every_rule_agrees_with_the_reference(name, batch, monkeypatch):
 @pytest.mark.parametrize("mean", [False, True])
 def test_every_block_size_agrees_with_the_reference(block, mean, monkeypatch):
     X, dense, y = problem(4, n_rows=150)
-    method = make_method(
-        AdaGrad(lr=0.3, eps=1e-8), 4, l2=1e-3, batch=max(2, block) if mean else 1, intercept=False
-    )
-    monkeypatch.setattr(_core, "kernels", None)
-    expected = run(X, y, method, block)
+    config = fit_config(
+        Softmax(4), AdaGrad(lr=0.3, eps=1e-8), l2=1e-3, batch=max(2, block) if mean else 1,
+        intercept=False,
+    )  # fmt: skip
+    backends.use(monkeypatch, "numpy")
+    expected = run(X, y, config, block)
     assert not expected.b.any()
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        backends.use(monkeypatch, build)
         for matrix in (X, dense):
-            got = run(matrix, y, method, block, n_threads=2)
+            got = run(matrix, y, config, block, n_threads=2)
             close(got.w, expected.w, 1e-10)
             close(got.loss, expected.loss, 1e-12)
             assert not got.b.any()
@@ -220,8 +213,8 @@ def test_every_block_size_agrees_with_the_reference(block, mean, monkeypatch):
 
 def test_calls_of_any_length_give_the_same_bits(build):
     X, _, y = problem(9)
-    method = make_method(RMSProp(lr=0.02, rho=0.9), 9, l2=1e-3)
-    whole, parts = run(X, y, method, 16), run(X, y, method, 16, chunk=48)
+    config = fit_config(Softmax(9), RMSProp(lr=0.02, rho=0.9), l2=1e-3)
+    whole, parts = run(X, y, config, 16), run(X, y, config, 16, chunk=48)
     assert equal_bits(whole.w, parts.w)
     assert whole.loss == pytest.approx(parts.loss, rel=1e-13)
 
@@ -229,10 +222,10 @@ def test_calls_of_any_length_give_the_same_bits(build):
 @pytest.mark.parametrize("kind", EXACT)
 def test_counters_that_start_again_change_nothing_but_rounding(kind, backend, monkeypatch):
     X, _, y = problem(5)
-    method = make_method(EXACT[kind][0], 5)
-    once = run(X, y, method, 16, chunk=32)
-    monkeypatch.setattr(epochs, "STAMP_LIMIT", 100)
-    often = run(X, y, method, 16, chunk=32)
+    config = fit_config(Softmax(5), EXACT[kind][0])
+    once = run(X, y, config, 16, chunk=32)
+    monkeypatch.setattr(epochs, "LAST_STEP_LIMIT", 100)
+    often = run(X, y, config, 16, chunk=32)
     assert often.state.base > 300
     close(often.w, once.w, 1e-10)
 
@@ -244,9 +237,11 @@ def test_outputs_with_targets_of_their_own_have_the_bits_of_fits_apart(loss, bat
     X, _, y = problem(9, n_rows=150)
     targets = targets_for(LOSSES[loss], y[:, None] == np.arange(9), y[:, None] * np.arange(9.0))
     rule = RMSProp(lr=0.02, rho=0.9)
-    method = Method(LOSSES[loss], rule, 1e-4, 1e-3, True, batch, 256)
-    together = run(X, targets, replace(method, n_outputs=9), 16)
-    apart = [run(X, targets[:, k].copy(), method, 16) for k in range(9)]
+    one, all_outputs = (
+        fit_config(loss, rule, 1e-4, 1e-3, batch=batch, n_outputs=n) for n in (1, 9)
+    )
+    together = run(X, targets, all_outputs, 16)
+    apart = [run(X, targets[:, k].copy(), one, 16) for k in range(9)]
     assert np.ptp(together.w) > 0.1
     same = close if backend == "numpy" else np.testing.assert_array_equal
     same(together.w, np.concatenate([fit.w for fit in apart]))
@@ -396,7 +391,7 @@ def test_a_saved_and_a_pickled_model_go_on_with_the_same_bits(optimizer, dtype, 
     copies = [lrcore.load(tmp_path / "model"), pickle.loads(pickle.dumps(clf))]
     expected = clf.partial_fit(X, y).coef_
     for copy in copies:
-        assert copy._fitted.method.loss == Softmax(9)
+        assert copy._trained.objective.loss == Softmax(9)
         assert equal_bits(copy.partial_fit(X, y).coef_, expected)
         assert equal_bits(copy.predict_proba(X), clf.predict_proba(X))
 
@@ -425,7 +420,7 @@ def test_one_against_the_rest_goes_on_over_the_other_kind_of_rows(first, tmp_pat
         clf = LinearClassifier("hinge", optimizer="rmsprop").partial_fit(
             kinds[0], y, classes=range(4)
         )
-        assert len(clf._fitted.states) == (1 if first == "sparse" else 4)
+        assert len(clf._trained.states) == (1 if first == "sparse" else 4)
         lrcore.save(clf, tmp_path / "model")
         fits[second is X] = lrcore.load(tmp_path / "model").partial_fit(second, y)
         assert equal_bits(clf.partial_fit(second, y).coef_, fits[second is X].coef_)
@@ -441,7 +436,7 @@ def test_fits_have_the_same_bits_for_any_thread_count(staged, backend):
     X = sparse.hstack([X, sparse.csr_matrix((300, 20_000), dtype=np.float32)], format="csr")
     fits = [
         LinearClassifier(
-            max_iter=staging.MIN_EPOCHS if staged else 1, random_state=0, n_threads=n
+            max_iter=reorder.MIN_EPOCHS if staged else 1, random_state=0, n_threads=n
         ).fit(X, y)
         for n in (1, 2, 3)
     ]

@@ -3,14 +3,15 @@
 import os
 import signal
 
+import backends
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
-from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, _core, schedules
-from lrcore.linear_model.engine import reorder as staging
-from lrcore.linear_model.solvers.stochastic import Stopping
+from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, schedules
+from lrcore._backend import compiled
+from lrcore.linear_model.monitor.stopping import EarlyStopping
 
 X, DENSE, LABELS, TARGET = sparse_problem()
 
@@ -48,7 +49,8 @@ def test_tol_goes_by_the_objective(max_iter):
     ],
 )
 def test_patience(curve, expected):
-    assert Stopping(lambda fitted: 0.0, tol=0.1, patience=2).enough(curve) is expected
+    stopping = EarlyStopping(lambda model: 0.0, "objective", tol=0.1, patience=2)
+    assert stopping.enough(curve) is expected
 
 
 def test_looking_changes_nothing():
@@ -85,7 +87,7 @@ def test_an_eval_set_decides():
 def test_bits_do_not_depend_on_builds_or_threads(monkeypatch):
     found = []
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        backends.use(monkeypatch, build)
         for n_threads in THREADS:
             clf = LinearClassifier(
                 early_stopping=True, tol=1e-4, max_iter=60, random_state=0, n_threads=n_threads
@@ -107,7 +109,7 @@ def test_a_warm_start_goes_on():
 
 @pytest.mark.parametrize("max_iter", [2, 50])  # as the rows are, and staged without a warm start
 def test_a_warm_start_keeps_features_that_do_not_come_up(max_iter, monkeypatch):
-    monkeypatch.setattr(staging, "CACHE_BYTES", 64)
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     clf = LinearClassifier(penalty=None, max_iter=max_iter, warm_start=True, random_state=0)
     before = clf.fit(X, LABELS).coef_
     some = X.multiply(~np.isin(np.arange(60), range(10, 20))).tocsr()
@@ -136,9 +138,9 @@ def test_a_warm_start_keeps_the_rules_state():
     constant = AdaGrad(lr=schedules.Constant(0.5))
     clf = LinearClassifier(optimizer=constant, max_iter=2, warm_start=True, random_state=0)
     clf.fit(X, LABELS)
-    before = clf._fitted.states[0].columns[1].copy()
+    before = clf._trained.states[0].columns[1].copy()
     clf.fit(X, LABELS)
-    assert np.all(clf._fitted.states[0].columns[1] >= before)
+    assert np.all(clf._trained.states[0].columns[1] >= before)
     assert np.any(before > 0)
 
 

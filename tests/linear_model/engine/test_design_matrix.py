@@ -2,22 +2,22 @@
 
 import mmap
 
+import backends
 import numpy as np
 import pytest
+from linear_fits import LinearFit, fit_config
 from scipy import sparse
-from strategies import DTYPES, LOSSES, equal_bits, sparse_problem
+from strategies import BUILDS, DTYPES, equal_bits, sparse_problem
 
-from lrcore import AdaGrad, LinearClassifier, LinearRegressor, _core
-from lrcore.linear_model.engine.checks import inspect_csr
-from lrcore.linear_model.engine.design_matrix import Rows, all_ones, as_rows
-from lrcore.linear_model.engine.epoch import Pass, settle
-from lrcore.linear_model.engine.layout import Debt, Method, State
+from lrcore import AdaGrad, LinearClassifier, LinearRegressor, _backend, _core
+from lrcore.linear_model.engine.design_matrix import DesignMatrix, all_ones, as_design_matrix
+from lrcore.linear_model.engine.layout import LazyPenalty
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=30)
 
 
 def same_rows(rows, expected):
-    """Whether the Rows hold what the others hold, in bits."""
+    """Whether the two matrices hold the same, in bits."""
     fields = ("values", "indptr", "indices") if expected.sparse else ("values",)
     return rows.shape == expected.shape and all(
         equal_bits(getattr(rows, name), getattr(expected, name)) for name in fields
@@ -45,16 +45,16 @@ def mapped(path, array):
 def test_sparse_formats_are_the_same_rows(index, dtype):
     matrix = X.astype(dtype)
     arrays = matrix.indices.astype(index), matrix.indptr.astype(index)
-    rows = as_rows(raw_csr(matrix.data, *arrays, X.shape))
+    rows = as_design_matrix(raw_csr(matrix.data, *arrays, X.shape))
     assert rows.indices.dtype == index
     assert rows.indptr.dtype == np.int64
     assert np.shares_memory(rows.values, matrix.data)
     assert np.shares_memory(rows.indices, arrays[0])
     assert np.shares_memory(rows.indptr, arrays[1]) == (index is np.int64)
-    expected = as_rows(matrix)
+    expected = as_design_matrix(matrix)
     for other in (matrix.tocsc(), matrix.tocoo(), matrix.tolil(), matrix.todok(), matrix.tobsr()):
-        assert same_rows(as_rows(other), expected), type(other)
-        assert same_rows(as_rows(sparse.csc_array(other)), expected)
+        assert same_rows(as_design_matrix(other), expected), type(other)
+        assert same_rows(as_design_matrix(sparse.csc_array(other)), expected)
     classified = LinearClassifier(random_state=0).fit(
         raw_csr(matrix.data, *arrays, X.shape), LABELS
     )
@@ -81,7 +81,7 @@ def test_duplicates_are_summed_in_a_copy(form, index):
         twice.data, twice.indices = parts.data[order], minor[order].astype(index)
         twice.indptr = np.append(0, np.bincount(major, minlength=size).cumsum()).astype(index)
     before = twice.data.copy()
-    rows = as_rows(twice)
+    rows = as_design_matrix(twice)
     assert twice.nnz == 2 * X.nnz + 2
     assert equal_bits(twice.data, before)
     found = sparse.csr_matrix((rows.values, rows.indices, rows.indptr), rows.shape)
@@ -94,8 +94,8 @@ def test_what_lies_outside_the_rows_is_not_read():
     strange = np.array([10**6, -5])
     values = np.concatenate([[np.nan], X.data, [np.inf]])
     indices = np.concatenate([strange[:1], X.indices, strange[1:]]).astype(np.int32)
-    rows = as_rows(raw_csr(values, indices, X.indptr + 1, X.shape))
-    assert same_rows(rows, as_rows(X))
+    rows = as_design_matrix(raw_csr(values, indices, X.indptr + 1, X.shape))
+    assert same_rows(rows, as_design_matrix(X))
     assert np.shares_memory(rows.values, values)
     fits = [
         LinearClassifier(random_state=0, max_iter=12).fit(m, LABELS)
@@ -118,7 +118,7 @@ SPOILS = [
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_damaged_matrices_are_refused(spoil):
     with pytest.raises(ValueError, match="the CSR matrix is damaged"):
-        as_rows(raw_csr(*spoil(X.data, X.indices, X.indptr), X.shape))
+        as_design_matrix(raw_csr(*spoil(X.data, X.indices, X.indptr), X.shape))
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
@@ -160,7 +160,7 @@ def test_margins_of_several_outputs_have_the_bits_of_each_alone(build, index, n_
             for dtype in DTYPES:
                 rows = raw_csr(X.data.astype(dtype), *arrays, X.shape)
                 alone = [
-                    as_rows(rows).margins(w.astype(dtype), float(b), 1)
+                    as_design_matrix(rows).raw_predictions(w.astype(dtype), float(b), 1)
                     for w, b in zip(clf.coef_, clf.intercept_)
                 ]
                 assert np.ptp(alone[0]) > 0
@@ -197,13 +197,13 @@ def test_values_that_are_all_1_are_not_read(build, index, n_classes, keywords, m
     models = []
     for kind in (bool, np.float64):
         matrix = raw_csr(found.data.astype(kind), *arrays, X.shape)
-        rows = as_rows(matrix)
+        rows = as_design_matrix(matrix)
         assert all_ones(rows.values)
         assert all_ones(rows.take(np.arange(9)).values)
         assert rows.csr[2].size < found.nnz
         models.append(LinearClassifier(random_state=0, **keywords).fit(matrix, y))
     monkeypatch.setattr("lrcore.linear_model.engine.design_matrix._are_ones", lambda values: False)
-    assert as_rows(matrix).csr[2].size == found.nnz
+    assert as_design_matrix(matrix).csr[2].size == found.nnz
     models.append(LinearClassifier(random_state=0, **keywords).fit(matrix, y))
     assert np.ptp(models[-1].coef_) > 0
     for clf in models[:-1]:
@@ -215,9 +215,9 @@ def test_one_value_that_is_not_1_is_seen():
     found = X.astype(bool).astype(np.float32)
     for place in (0, found.nnz // 2, found.nnz - 1):
         found.data[place] = 2
-        assert as_rows(found).values[place] == 2
+        assert as_design_matrix(found).values[place] == 2
         found.data[place] = 1
-    assert all_ones(as_rows(found).values)
+    assert all_ones(as_design_matrix(found).values)
     single = sparse.csr_matrix(np.ones((1, 1)))
     assert LinearRegressor().fit(single, [3.0]).predict(single).shape == (1,)
 
@@ -225,13 +225,13 @@ def test_one_value_that_is_not_1_is_seen():
 def test_arrays_with_gaps_or_at_odd_addresses_are_copied():
     wide = [np.repeat(a, 2)[::2] for a in (X.data, X.indices, X.indptr)]
     assert not wide[0].flags.c_contiguous
-    assert same_rows(as_rows(raw_csr(*wide, X.shape)), as_rows(X))
+    assert same_rows(as_design_matrix(raw_csr(*wide, X.shape)), as_design_matrix(X))
     odd = np.zeros(DENSE.nbytes + 1, np.uint8)[1:].view(np.float64).reshape(DENSE.shape)
     odd[...] = DENSE
     assert not odd.flags.aligned
     for array in (odd, DENSE.astype(">f8"), np.repeat(DENSE, 2, axis=1)[:, ::2]):
-        assert same_rows(as_rows(array), as_rows(DENSE))
-        assert as_rows(array).values.flags.aligned
+        assert same_rows(as_design_matrix(array), as_design_matrix(DENSE))
+        assert as_design_matrix(array).values.flags.aligned
 
 
 # ---- memory -------------------------------------------------------------------------------------
@@ -240,20 +240,20 @@ def test_arrays_with_gaps_or_at_odd_addresses_are_copied():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_mapped_and_read_only_arrays_are_not_copied(dtype, tmp_path, backend):
     array = mapped(tmp_path / "dense", DENSE.astype(dtype))
-    rows = as_rows(array)
+    rows = as_design_matrix(array)
     assert np.shares_memory(rows.values, array)
     assert not rows.values.flags.writeable
     parts = [X.data.astype(dtype), X.indices.astype(np.int64), X.indptr.astype(np.int64)]
     parts = [mapped(tmp_path / str(k), part) for k, part in enumerate(parts)]
     matrix = raw_csr(*parts, X.shape)
-    rows = as_rows(matrix)
+    rows = as_design_matrix(matrix)
     for ours, theirs in zip((rows.values, rows.indices, rows.indptr), parts):
         assert np.shares_memory(ours, theirs)
         assert not ours.flags.writeable
     # A matrix made the usual way keeps what is mapped too; int32 offsets alone are widened.
     parts[1:] = [mapped(tmp_path / n, getattr(X, n)) for n in ("indices", "indptr")]
     usual = sparse.csr_matrix(tuple(parts), shape=X.shape)
-    rows = as_rows(usual)
+    rows = as_design_matrix(usual)
     assert np.shares_memory(rows.values, parts[0])
     assert np.shares_memory(rows.indices, parts[1])
     for mine, plain in ((array, DENSE), (matrix, X), (usual, X)):
@@ -268,15 +268,41 @@ def test_mapped_and_read_only_arrays_are_not_copied(dtype, tmp_path, backend):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dense_arrays(dtype):
     array = DENSE.astype(dtype)
-    rows = as_rows(array)
+    rows = as_design_matrix(array)
     assert np.shares_memory(rows.values, array)
-    assert same_rows(as_rows(np.asfortranarray(array)), rows)
-    assert np.shares_memory(as_rows(array[10:50]).values, array)
+    assert same_rows(as_design_matrix(np.asfortranarray(array)), rows)
+    assert np.shares_memory(as_design_matrix(array[10:50]).values, array)
     counts = np.rint(DENSE * 3) + 0.0
     for kind in (np.int8, np.int64, np.float16):
-        assert equal_bits(as_rows(counts.astype(kind)).values, counts)
-    assert equal_bits(as_rows(DENSE > 0).values, (DENSE > 0) * 1.0)
-    assert as_rows(counts.astype(np.int8), np.dtype(np.float32)).dtype == np.float32
+        assert equal_bits(as_design_matrix(counts.astype(kind)).values, counts)
+    assert equal_bits(as_design_matrix(DENSE > 0).values, (DENSE > 0) * 1.0)
+    assert as_design_matrix(counts.astype(np.int8), np.dtype(np.float32)).dtype == np.float32
+
+
+# ---- functions of a matrix ----------------------------------------------------------------------
+
+
+def test_raw_predictions_have_the_same_bits_for_every_build_and_thread_count(monkeypatch):
+    for dtype in DTYPES:
+        X, dense, _, _ = sparse_problem(dtype=dtype, n_rows=500)
+        w = np.random.default_rng(0).normal(size=60).astype(dtype)
+        for matrix in (as_design_matrix(X), as_design_matrix(dense)):
+            results = []
+            for build in BUILDS:
+                backends.use(monkeypatch, build)
+                results += [matrix.raw_predictions(w, 0.5, n) for n in (1, 2, 3)]
+            assert all(equal_bits(r, results[0]) for r in results)
+            exact = dense.astype(float) @ w.astype(float) + 0.5
+            np.testing.assert_allclose(
+                results[0], exact, atol=1e-4 if dtype == np.float32 else 1e-12
+            )
+
+
+def test_touched_values_are_counted_over_all_columns():
+    dense = np.ones((1 << 15, 64), np.float32)
+    dense[:, ::2] = 0
+    assert as_design_matrix(dense).touched_per_row() == 32
+    assert as_design_matrix(sparse.csr_matrix(dense[:9])).touched_per_row() == 32
 
 
 # ---- more than 2**31 values ---------------------------------------------------------------------
@@ -296,38 +322,40 @@ def far_away(path, array, before=FAR):
     return np.asarray(found)
 
 
-def learnt(rows, order, y, batch, n_threads):
-    """Bits of a model that has seen these rows twice, and margins."""
-    method = Method(LOSSES["log_loss"], AdaGrad(lr=0.3), 1e-3, 1e-3, True, batch, 256)
-    state = State.new(method, rows, Debt.new([rows.shape[1]], [4.0]))
-    passes = Pass(method, rows, n_threads)
-    losses = [passes.advance(state, order, y, None, max(batch, 16)) for _ in range(2)]
-    settle(state, method)
-    return np.append(state.columns[:2], losses)
+def trained(X, order, y, batch, n_threads):
+    """Bits of a model that has seen these rows twice, and the sums of their losses."""
+    fit = LinearFit(
+        fit_config("log_loss", AdaGrad(lr=0.3), 1e-3, 1e-3, batch=batch), X,
+        LazyPenalty.new([X.shape[1]], [4.0]), n_threads, y,
+    )  # fmt: skip
+    losses = [fit.fit_rows(order, max(batch, 16)) for _ in range(2)]
+    fit.apply_penalty()
+    return np.append(fit.state.columns[:2], losses)
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 def test_offsets_past_31_bits(index, tmp_path, backend):
-    near = as_rows(X.astype(np.float32))
-    near = Rows(near.shape, near.values, near.indptr, near.indices.astype(index))
+    near = as_design_matrix(X.astype(np.float32))
+    near = DesignMatrix(near.shape, near.values, near.indptr, near.indices.astype(index))
     values = far_away(tmp_path / "values", near.values)
     indices = far_away(tmp_path / "indices", near.indices)
-    far = Rows(near.shape, values, near.indptr + FAR, indices)
+    far = DesignMatrix(near.shape, values, near.indptr + FAR, indices)
     assert far.indptr.min() > 2**31
     order = np.random.default_rng(0).permutation(near.shape[0]).astype(np.int64)
     y = np.where(LABELS, 1.0, -1.0)
     for batch in (1, 8):
         for n_threads in (1, 3):
-            expected, got = (learnt(rows, order, y, batch, n_threads) for rows in (near, far))
+            expected, got = (trained(rows, order, y, batch, n_threads) for rows in (near, far))
             assert np.ptp(expected) > 0.1
             assert equal_bits(got, expected)
     w = np.linspace(-1, 1, 30).astype(np.float32)
-    assert equal_bits(far.margins(w, 0.5, 2), near.margins(w, 0.5, 2))
-    assert inspect_csr(far.indptr, indices, 30) == ("", -1)
-    assert inspect_csr(far.indptr, indices, 29) == inspect_csr(near.indptr, near.indices, 29)
-    assert inspect_csr(far.indptr + 1, indices, 30) == ("range", 199)
-    assert same_rows(as_rows(raw_csr(values, indices, far.indptr, X.shape)), near)
-    if _core.kernels is not None:
+    assert equal_bits(far.raw_predictions(w, 0.5, 2), near.raw_predictions(w, 0.5, 2))
+    inspect = _backend.active.inspect_csr
+    assert inspect(far.indptr, indices, 30) == ("", -1)
+    assert inspect(far.indptr, indices, 29) == inspect(near.indptr, near.indices, 29)
+    assert inspect(far.indptr + 1, indices, 30) == ("range", 199)
+    assert same_rows(as_design_matrix(raw_csr(values, indices, far.indptr, X.shape)), near)
+    if backend != "numpy":
         copies = []
         for rows in (near, far):
             out = [np.empty(201, np.int64), np.empty(X.nnz, np.int32), np.empty_like(near.values)]
@@ -348,9 +376,11 @@ def test_dense_rows_past_31_bits(tmp_path, backend):
     y[first:] = np.where(LABELS, 1.0, -1.0)
     order = np.arange(200, dtype=np.int64)[::-1].copy()
     for batch in (1, 8):
-        expected = learnt(Rows(near.shape, near), order, y[first:], batch, 2)
+        expected = trained(DesignMatrix(near.shape, near), order, y[first:], batch, 2)
         assert np.ptp(expected) > 0.1
-        assert equal_bits(learnt(Rows(far.shape, far), order + first, y, batch, 2), expected)
+        assert equal_bits(
+            trained(DesignMatrix(far.shape, far), order + first, y, batch, 2), expected
+        )
 
 
 # ---- frames -------------------------------------------------------------------------------------
@@ -362,13 +392,13 @@ def test_pandas_frames_of_one_block_are_not_copied():
         array = DENSE.astype(dtype)
         array.flags.writeable = False
         frame = pd.DataFrame(array, columns=[f"c{j}" for j in range(30)], copy=False)
-        rows = as_rows(frame)
+        rows = as_design_matrix(frame)
         assert rows.dtype == dtype
         assert np.shares_memory(rows.values, array)
-        assert same_rows(as_rows(frame.iloc[20:90]), as_rows(array[20:90]))
+        assert same_rows(as_design_matrix(frame.iloc[20:90]), as_design_matrix(array[20:90]))
         columns = pd.DataFrame({f"c{j}": array[:, j].copy() for j in range(30)})
-        assert same_rows(as_rows(columns), rows)
-        assert as_rows(columns, np.dtype(np.float32)).dtype == np.float32
+        assert same_rows(as_design_matrix(columns), rows)
+        assert as_design_matrix(columns, np.dtype(np.float32)).dtype == np.float32
 
 
 def columns(n_rows=5_000):
@@ -388,15 +418,15 @@ def columns(n_rows=5_000):
 def test_frames_of_several_dtypes(library):
     frames = pytest.importorskip(library)
     drawn, expected = columns()
-    rows = as_rows(frames.DataFrame(drawn))
+    rows = as_design_matrix(frames.DataFrame(drawn))
     assert equal_bits(rows.values, expected)
     assert rows.values.flags.c_contiguous
     narrow = {name: drawn["narrow"] * k for k, name in enumerate("abc", start=1)}
-    rows = as_rows(frames.DataFrame(narrow))
+    rows = as_design_matrix(frames.DataFrame(narrow))
     assert equal_bits(rows.values, np.stack(list(narrow.values()), axis=1))
     assert rows.dtype == np.float32
-    assert as_rows(frames.DataFrame(narrow), np.dtype(np.float64)).dtype == np.float64
-    assert as_rows(frames.DataFrame({**narrow, "flag": drawn["flag"]})).dtype == np.float64
+    assert as_design_matrix(frames.DataFrame(narrow), np.dtype(np.float64)).dtype == np.float64
+    assert as_design_matrix(frames.DataFrame({**narrow, "flag": drawn["flag"]})).dtype == np.float64
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -405,16 +435,16 @@ def test_frames_name_the_column_that_will_not_do(library):
     drawn, _ = columns(50)
     words = frames.DataFrame({**drawn, "carrier": ["AA", "UA"] * 25})
     with pytest.raises(ValueError, match=r"X must hold numbers, got column 'carrier' of .*OneHot"):
-        as_rows(words)
+        as_design_matrix(words)
     for value, kind in ((np.nan, "NaN"), (-np.inf, "infinity")):
         drawn["narrow"] = drawn["narrow"].copy()
         drawn["narrow"][17] = value
         with pytest.raises(ValueError, match=f"X has {kind} in row 17, column 'narrow'; drop"):
-            as_rows(frames.DataFrame(drawn))
+            as_design_matrix(frames.DataFrame(drawn))
     with pytest.raises(ValueError, match=r"X has 0 sample\(s\)"):
-        as_rows(words[["wide", "flag"]][:0])
+        as_design_matrix(words[["wide", "flag"]][:0])
     with pytest.raises(ValueError, match=r"X has 0 (sample|feature)\(s\)"):
-        as_rows(frames.DataFrame({}))
+        as_design_matrix(frames.DataFrame({}))
 
 
 def test_polars_frames():
@@ -426,14 +456,14 @@ def test_polars_frames():
         values[31] = None
         missing = frame.with_columns(pl.Series(name, values, dtype=kind))
         with pytest.raises(ValueError, match=f"X has NaN in row 31, column '{name}'"):
-            as_rows(missing)
+            as_design_matrix(missing)
     exact = frame.select(pl.col("count").cast(pl.Decimal(10, 2)))
-    assert equal_bits(as_rows(exact).values[:, 0], drawn["count"].astype(float))
+    assert equal_bits(as_design_matrix(exact).values[:, 0], drawn["count"].astype(float))
     halves = pl.concat([frame[:20], frame[20:]], rechunk=False)
-    assert same_rows(as_rows(halves), as_rows(frame))
+    assert same_rows(as_design_matrix(halves), as_design_matrix(frame))
     day = frame.with_columns(day=pl.lit("2013-01-01").str.to_date())
     with pytest.raises(ValueError, match="got column 'day' of Date"):
-        as_rows(day)
+        as_design_matrix(day)
 
 
 def test_polars_frames_are_fitted_by_their_names():
@@ -443,7 +473,7 @@ def test_polars_frames_are_fitted_by_their_names():
     assert clf.feature_names_in_[:2].tolist() == ["c0", "c1"]
     assert equal_bits(clf.coef_, LinearClassifier(random_state=0).fit(DENSE, LABELS).coef_)
     assert equal_bits(
-        clf.partial_fit(frame, LABELS).decision_function(frame), clf._margins(frame)[:, 0]
+        clf.partial_fit(frame, LABELS).decision_function(frame), clf._raw_predictions(frame)[:, 0]
     )
     with pytest.raises(ValueError, match="feature names should match"):
         clf.predict(frame.rename({"c3": "other"}))
@@ -455,16 +485,16 @@ def test_pandas_columns_of_every_kind():
     frame = pd.DataFrame(drawn)
     nullable = frame.convert_dtypes(dtype_backend="numpy_nullable")
     assert {str(d) for d in nullable.dtypes} >= {"Float64", "Int64", "boolean"}
-    assert equal_bits(as_rows(nullable).values, expected)
-    assert as_rows(nullable[["narrow"]].astype("Float32")).dtype == np.float32
+    assert equal_bits(as_design_matrix(nullable).values, expected)
+    assert as_design_matrix(nullable[["narrow"]].astype("Float32")).dtype == np.float32
     for name in ("wide", "count", "flag"):
         missing = nullable.copy()
         missing.loc[31, name] = pd.NA
         with pytest.raises(ValueError, match=f"X has NaN in row 31, column '{name}'"):
-            as_rows(missing)
-    assert equal_bits(as_rows(frame.astype(object)).values, expected)
+            as_design_matrix(missing)
+    assert equal_bits(as_design_matrix(frame.astype(object)).values, expected)
     twins = frame.set_axis(["a", "b", "a", "b", "a"], axis=1)
-    assert equal_bits(as_rows(twins).values, expected)
+    assert equal_bits(as_design_matrix(twins).values, expected)
     for strange in (
         pd.Series(["x", "y"] * 25, dtype="category"),
         pd.Series([1, 2] * 25, dtype="category"),
@@ -473,7 +503,7 @@ def test_pandas_columns_of_every_kind():
         pd.Series(np.full(50, 1j)),
     ):
         with pytest.raises(ValueError, match=r"X must hold numbers, got column 'it' of .*; leave"):
-            as_rows(frame.assign(it=strange))
+            as_design_matrix(frame.assign(it=strange))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -481,14 +511,14 @@ def test_sparse_frames_are_taken_as_csr(dtype):
     pd = pytest.importorskip("pandas")
     matrix = X.astype(dtype)
     frame = pd.DataFrame.sparse.from_spmatrix(matrix).rename(columns="c{}".format)
-    assert same_rows(as_rows(frame), as_rows(matrix))
+    assert same_rows(as_design_matrix(frame), as_design_matrix(matrix))
     # Columns that are not sparse, or not filled with zeros, join those that are.
     mixed = frame.assign(c3=matrix[:, [3]].toarray().ravel())
     ones = np.where(DENSE[:, 4] > 0, 0.0, 1.0).astype(dtype)
     mixed["c4"] = pd.arrays.SparseArray(ones, fill_value=dtype(1.0))
     expected = matrix.toarray()
     expected[:, 4] = ones
-    assert same_rows(as_rows(mixed), as_rows(sparse.csr_matrix(expected)))
+    assert same_rows(as_design_matrix(mixed), as_design_matrix(sparse.csr_matrix(expected)))
     holes = frame.assign(c5=pd.arrays.SparseArray(np.where(np.arange(200) == 12, np.nan, 1.0)))
     with pytest.raises(ValueError, match="X has NaN in row 12, column 'c5'"):
-        as_rows(holes)
+        as_design_matrix(holes)

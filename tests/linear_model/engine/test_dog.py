@@ -1,18 +1,18 @@
 """DoG in linear models: against plain loops, the same bits everywhere, and runs that go on."""
 
+import backends
 import numpy as np
 import oracles
 import pytest
+from linear_fits import LinearFit, fit_config
 from scipy import sparse
-from strategies import BUILDS, DTYPES, LOSSES, THREADS, equal_bits, sparse_problem
+from strategies import BUILDS, DTYPES, THREADS, equal_bits, sparse_problem
 
 import lrcore
-from lrcore import AdaGrad, DoG, LinearClassifier, LinearRegressor, _core
+from lrcore import AdaGrad, DoG, LinearClassifier, LinearRegressor
+from lrcore._backend import compiled
 from lrcore.linear_model.engine import epoch as epochs
-from lrcore.linear_model.engine import reorder as staging
-from lrcore.linear_model.engine.design_matrix import as_rows
-from lrcore.linear_model.engine.epoch import Pass
-from lrcore.linear_model.engine.layout import Debt, Method, State
+from lrcore.linear_model.engine.layout import LazyPenalty
 from lrcore.losses import Softmax
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=40)
@@ -24,17 +24,13 @@ WEIGHT = np.linspace(0.1, 2.0, 200)
 
 def run(matrix, y, loss="log_loss", *, block=1, mean=False, l2=0.0, n_threads=1, weight=None):
     """Two epochs in the order given; the state at the end."""
-    joint = isinstance(loss, Softmax)
-    method = Method(
-        loss if joint else LOSSES[loss], DoG(lr=0.9, initial_distance=0.03), 0.0, l2, True,
-        block if mean else 1, 64, n_outputs=loss.n_outputs if joint else 1,
-    )  # fmt: skip
-    rows = as_rows(matrix)
-    state = State.new(method, rows, Debt.new([20, rows.shape[1]], [1.0, 1.0]))
-    passes = Pass(method, rows, n_threads)
+    rule = DoG(lr=0.9, initial_distance=0.03)
+    config = fit_config(loss, rule, l2=l2, batch=block if mean else 1, block=64)
+    lazy = LazyPenalty.new([20, matrix.shape[1]], [1.0, 1.0])
+    fit = LinearFit(config, matrix, lazy, n_threads, y, weight)
     for _ in range(2):
-        passes.advance(state, np.arange(rows.shape[0]), y, weight, block)
-    return state
+        fit.fit_rows(np.arange(matrix.shape[0]), block)
+    return fit.state
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["", "weighted"])
@@ -52,7 +48,7 @@ def test_steps_are_those_of_the_plain_loop(matrix, loss, block, mean, weight, ba
     state = run(matrix, y, loss, block=block, mean=mean, weight=weight)
     np.testing.assert_allclose(state.weights[0, :-1], w, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(state.weights[0, -1], b, rtol=1e-8)
-    np.testing.assert_allclose(state.pace.sums[1], furthest, rtol=1e-8)
+    np.testing.assert_allclose(state.dog.sums[1], furthest, rtol=1e-8)
     assert furthest > 0.1
 
 
@@ -65,7 +61,7 @@ def test_the_bits_do_not_depend_on_build_or_threads(kind, dtype, block, mean, mo
     for matrix in (X[:n].astype(dtype), DENSE[:n].astype(dtype)):
         found = []
         for build in BUILDS:
-            monkeypatch.setattr(_core, "kernels", _core.load(build))
+            backends.use(monkeypatch, build)
             for n_threads in THREADS:
                 found.append(
                     run(matrix, y[:n], loss, block=block, mean=mean, l2=1e-2, n_threads=n_threads)
@@ -73,11 +69,11 @@ def test_the_bits_do_not_depend_on_build_or_threads(kind, dtype, block, mean, mo
         assert np.ptp(found[0].weights) > 0.1
         for state in found:
             assert equal_bits(state.weights, found[0].weights)
-            assert equal_bits(state.pace.sums, found[0].pace.sums)
+            assert equal_bits(state.dog.sums, found[0].dog.sums)
 
 
 @pytest.mark.parametrize("block, mean", [(1, False), (16, False), (16, True)])
-def test_a_softmax_goes_at_one_pace(block, mean, backend):
+def test_all_outputs_of_a_softmax_have_one_rate(block, mean, backend):
     """Against the norms of all classes' gradients together, in a loop of whole matrices."""
     matrix, y = (X[:192], CLASSES[:192]) if 200 % block else (X, CLASSES)
     n = matrix.shape[0]
@@ -96,7 +92,7 @@ def test_a_softmax_goes_at_one_pace(block, mean, backend):
         furthest = max(furthest, np.sqrt(distance2))
     state = run(matrix, y.astype(float), Softmax(3), block=block, mean=mean)
     np.testing.assert_allclose(state.weights, W, rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(state.pace.sums, [squares, furthest, distance2], rtol=1e-8)
+    np.testing.assert_allclose(state.dog.sums, [squares, furthest, distance2], rtol=1e-8)
 
 
 @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
@@ -107,10 +103,9 @@ def test_the_distance_is_that_of_the_weights(matrix, batch_size, penalty, backen
         optimizer=DoG(initial_distance=0.1), penalty=penalty, alpha=1e-2, batch_size=batch_size,
         max_iter=10, random_state=0, block_size=16,
     ).fit(matrix, LABELS)  # fmt: skip
-    pace, norm2 = clf._fitted.states[0].pace, np.sum(clf.coef_**2) + clf.intercept_[0] ** 2
-    assert pace.sums[2] == pytest.approx(
-        norm2, rel=1e-6 if penalty is None and batch_size > 1 else 0.5
-    )
+    sums = clf._trained.states[0].dog.sums
+    norm2 = np.sum(clf.coef_**2) + clf.intercept_[0] ** 2
+    assert sums[2] == pytest.approx(norm2, rel=1e-6 if penalty is None and batch_size > 1 else 0.5)
     assert norm2 > 0.5
 
 
@@ -122,7 +117,7 @@ def test_distances_are_measured_where_penalties_pull():
     clf = LinearClassifier(optimizer=DoG(), penalty="l1", alpha=0.03, max_iter=10, random_state=0)
     clf.fit(wide, y)
     norm = np.sqrt(np.sum(clf.coef_**2) + clf.intercept_[0] ** 2)
-    assert clf._fitted.states[0].pace.sums[1] < 5 * norm
+    assert clf._trained.states[0].dog.sums[1] < 5 * norm
 
 
 @pytest.mark.parametrize("make", [LinearClassifier, LinearRegressor])
@@ -145,30 +140,30 @@ def test_parts_of_a_stream_are_the_whole(batch_size):
     for start, stop in ((0, 16), (16, 96), (96, 200)):
         parts.partial_fit(X[start:stop], TARGET[start:stop])
     assert equal_bits(whole.coef_, parts.coef_)
-    assert equal_bits(whole._fitted.states[0].pace.sums, parts._fitted.states[0].pace.sums)
-    assert whole._fitted.states[0].pace.sums[1] > 0.1
+    assert equal_bits(whole._trained.states[0].dog.sums, parts._trained.states[0].dog.sums)
+    assert whole._trained.states[0].dog.sums[1] > 0.1
 
 
 @pytest.mark.parametrize("max_iter", [2, 45])  # as they are, and staged
 def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
-    monkeypatch.setattr(staging, "CACHE_BYTES", 0)  # so that features are renumbered
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 0)  # so that features are renumbered
     clf = LinearClassifier(optimizer="dog", max_iter=max_iter, random_state=0).fit(X, CLASSES)
     lrcore.save(clf, tmp_path / "model")
     again = lrcore.load(tmp_path / "model")
     for model in (again, clf):
         model.partial_fit(X, CLASSES)
     assert equal_bits(again.coef_, clf.coef_)
-    assert equal_bits(again._fitted.states[0].pace.sums, clf._fitted.states[0].pace.sums)
-    for state in (*clf._fitted.states, *clf._fitted.pending.before):
-        state.pace.sums[:] = 1.0
+    assert equal_bits(again._trained.states[0].dog.sums, clf._trained.states[0].dog.sums)
+    for state in (*clf._trained.states, *clf._trained.replay.before):
+        state.dog.sums[:] = 1.0
     assert not equal_bits(again.partial_fit(X, CLASSES).coef_, clf.partial_fit(X, CLASSES).coef_)
 
 
 def test_a_warm_start_goes_on_with_the_sums():
     clf = LinearClassifier(optimizer=DoG(), warm_start=True, random_state=0).fit(X, LABELS)
-    first = clf._fitted.states[0].pace.copy()
+    first = clf._trained.states[0].dog.copy()
     clf.fit(X, LABELS)
-    pace = clf._fitted.states[0].pace
+    pace = clf._trained.states[0].dog
     assert pace.sums[0] > first.sums[0]
     assert pace.sums[1] >= first.sums[1]
     clf.set_params(optimizer=lrcore.SGD(0.1))
@@ -180,37 +175,36 @@ def test_a_warm_start_goes_on_with_the_sums():
 
 def test_a_call_that_fails_leaves_the_sums_alone():
     reg = LinearRegressor(optimizer=DOG, penalty=None).partial_fit(X, TARGET)
-    before = reg._fitted.states[0].pace.sums.copy()
+    before = reg._trained.states[0].dog.sums.copy()
     with pytest.raises(FloatingPointError):
         reg.partial_fit(X, 1e200 * TARGET)
-    assert equal_bits(reg._fitted.states[0].pace.sums, before)
+    assert equal_bits(reg._trained.states[0].dog.sums, before)
 
 
 @pytest.mark.parametrize("matrix", [X, DENSE], ids=["csr", "dense"])
-def test_outputs_apart_go_at_their_own_pace(matrix):
+def test_outputs_of_other_losses_each_have_a_rate_of_their_own(matrix):
     targets = np.stack([TARGET, 100 * TARGET], axis=1)
     both = LinearRegressor(optimizer=DOG, random_state=0, block_size=1).fit(matrix, targets)
     for k in range(2):
         one = LinearRegressor(optimizer=DOG, random_state=0, block_size=1)
         one.fit(matrix, targets[:, k])
         assert equal_bits(both.coef_[k], one.coef_)
-    paces = [state.pace.sums[1] for state in both._fitted.states]
-    assert paces[1] > 2 * paces[0]
+    distances = [state.dog.sums[1] for state in both._trained.states]
+    assert distances[1] > 2 * distances[0]
 
 
 def test_blocks_grow_with_the_rows_seen():
-    rows = as_rows(X)
-    method = Method(LOSSES["log_loss"], DoG(), 0.0, 0.0, True, 1, 256)
-    state, passes = State.new(method, rows), Pass(method, rows, 1)
-    assert passes.next_block([state], 0, 200) == (1, 1)
+    fit = LinearFit(fit_config("log_loss", DoG()), X)
+    state, runner = fit.state, fit.runner
+    assert runner.next_block([state], 0, 200) == (1, 1)
     for start in (64, 100):
         state.step, state.until = start, 0
-        assert passes.next_block([state], start, 200)[1] <= start // epochs.GROWTH
-    plain = Method(LOSSES["log_loss"], AdaGrad(1e-6), 0.0, 0.0, True, 1, 256)
-    assert Pass(plain, rows, 1).next_block([State.new(plain, rows)], 0, 200)[1] == 256
+        assert runner.next_block([state], start, 200)[1] <= start // epochs.GROWTH
+    plain = LinearFit(fit_config("log_loss", AdaGrad(1e-6)), X)
+    assert plain.runner.next_block([plain.state], 0, 200)[1] == 256
 
 
-def test_diverging_is_said_with_the_pace():
+def test_an_error_of_divergence_names_the_rate():
     clf = LinearRegressor(optimizer=DoG(lr=1e30), penalty=None)
     with pytest.raises(FloatingPointError, match=r"diverged by step .* at rate .*try lr=1e\+29"):
         clf.fit(X, TARGET)

@@ -1,17 +1,19 @@
-"""Staging: the same rows in another order, with features numbered anew, and back."""
+"""Rows in another order, with features numbered anew, and the state with the old numbers."""
 
 from itertools import pairwise
 
+import backends
 import numpy as np
 import pytest
+from linear_fits import LinearFit, fit_config
 from scipy import sparse
 from strategies import BUILDS, DTYPES, equal_bits
 
 import lrcore
-from lrcore import _core, losses
-from lrcore.linear_model.engine import reorder as staging
-from lrcore.linear_model.engine.design_matrix import as_rows
-from lrcore.linear_model.engine.layout import Debt, Method, State
+from lrcore._backend import compiled
+from lrcore.linear_model.engine import reorder
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.engine.layout import LazyPenalty
 from lrcore.rules import rule_class
 
 
@@ -32,25 +34,27 @@ def text_like(n_rows=300, n_features=5000, seed=0, dtype=np.float32, index=np.in
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_staged_rows_are_the_rows(dtype, index, build):
+def test_reordered_rows_are_the_rows(dtype, index, build):
     X = text_like(dtype=dtype, index=index)
-    rows = as_rows(X)
+    rows = as_design_matrix(X)
     order = np.random.default_rng(1).permutation(300).astype(np.int64)
-    staged = staging.stage(rows, order, slot_bytes=1024)
-    assert staged.features is not None
-    assert staged.rows.shape[1] == len(staged.features) == len(np.unique(X.indices))
+    reordered = reorder.reorder(rows, order, slot_bytes=1024)
+    assert reordered.features is not None
+    assert reordered.X.shape[1] == len(reordered.features) == len(np.unique(X.indices))
     for i in range(300):
-        new, values = staged.rows.row(i)
+        new, values = reordered.X.row(i)
         assert (np.diff(new) > 0).all()
         back = np.zeros(X.shape[1], dtype)
-        back[staged.features[new]] = values
+        back[reordered.features[new]] = values
         assert equal_bits(back, X[order[i]].toarray()[0])
 
 
 def test_frequent_features_come_first(build):
     X = text_like(n_rows=2000)
-    staged = staging.stage(as_rows(X), np.arange(2000, dtype=np.int64), slot_bytes=1024)
-    counts = np.bincount(X.indices, minlength=X.shape[1])[staged.features]
+    reordered = reorder.reorder(
+        as_design_matrix(X), np.arange(2000, dtype=np.int64), slot_bytes=1024
+    )
+    counts = np.bincount(X.indices, minlength=X.shape[1])[reordered.features]
     assert counts.min() > 0
     assert counts.max() >= 64 * np.median(counts)
     # By the binary logarithm, group by group; within a group the old order.
@@ -58,66 +62,66 @@ def test_frequent_features_come_first(build):
     for before, after in pairwise(groups):
         if len(counts[after]):
             assert 2 * counts[before].min() > counts[after].max()
-        assert (np.diff(staged.features[after]) > 0).all()
+        assert (np.diff(reordered.features[after]) > 0).all()
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 1023, 1024, 1025, 2047, 2048, 2049, 5000])
 def test_groups_of_the_penalties_cover_all_features(n_features, build):
-    rows = as_rows(sparse.csr_matrix(np.ones((3, n_features), np.float32)))
-    staged = staging.stage(rows, np.arange(3, dtype=np.int64), slot_bytes=1 << 20)
-    assert staged.debt.stops[-1] == n_features
-    assert (np.diff(staged.debt.stops, prepend=0) > 0).all()
-    assert (staged.debt.periods >= 64).all()
+    rows = as_design_matrix(sparse.csr_matrix(np.ones((3, n_features), np.float32)))
+    reordered = reorder.reorder(rows, np.arange(3, dtype=np.int64), slot_bytes=1 << 20)
+    assert reordered.lazy_penalty.stops[-1] == n_features
+    assert (np.diff(reordered.lazy_penalty.stops, prepend=0) > 0).all()
+    assert (reordered.lazy_penalty.periods >= 64).all()
 
 
-def test_rare_features_pay_less_often():
-    debt = Debt.new([10, 1_000, 100_000], [5.0, 5.0, 5.0])
-    assert debt.periods.tolist() == [64, 198, 19_800]
+def test_penalties_of_rare_features_are_applied_less_often():
+    lazy = LazyPenalty.new([10, 1_000, 100_000], [5.0, 5.0, 5.0])
+    assert lazy.periods.tolist() == [64, 198, 19_800]
 
 
 def test_a_small_model_keeps_its_numbers(build):
     X = text_like(n_features=50)
     order = np.arange(300, dtype=np.int64)[::-1].copy()
-    staged = staging.stage(as_rows(X), order, slot_bytes=8)
-    assert staged.features is None
-    assert equal_bits(staged.rows.values, X[order].data)
-    assert np.array_equal(staged.rows.indices, X[order].indices)
+    reordered = reorder.reorder(as_design_matrix(X), order, slot_bytes=8)
+    assert reordered.features is None
+    assert equal_bits(reordered.X.values, X[order].data)
+    assert np.array_equal(reordered.X.indices, X[order].indices)
 
 
 def test_a_state_goes_back_to_the_old_numbers(build):
     X = text_like()
-    rows = as_rows(X)
-    staged = staging.stage(rows, np.arange(300, dtype=np.int64), slot_bytes=1024)
-    method = Method(losses.LogLoss(), lrcore.AdaGrad(), 0.0, 0.0, True, 1, 256)
-    state = State.new(method, staged.rows)
+    original = as_design_matrix(X)
+    reordered = reorder.reorder(original, np.arange(300, dtype=np.int64), slot_bytes=1024)
+    fit = LinearFit(fit_config("log_loss", lrcore.AdaGrad()), reordered.X)
+    state = fit.state
     state.columns[...] = np.random.default_rng(0).normal(size=state.columns.shape)
     state.step = 7
-    whole = staged.unstage(state, method, rows)
+    whole = reordered.restored(state, fit.updates, original)
     assert whole.step == 7
     assert whole.columns.shape == (2, X.shape[1] + 1)
-    assert equal_bits(whole.columns[:, staged.features], state.columns[:, :-1])
+    assert equal_bits(whole.columns[:, reordered.features], state.columns[:, :-1])
     assert equal_bits(whole.columns[:, -1], state.columns[:, -1])
-    absent = np.setdiff1d(np.arange(X.shape[1]), staged.features)
+    absent = np.setdiff1d(np.arange(X.shape[1]), reordered.features)
     assert len(absent) > 100
     assert not whole.columns[:, absent].any()
 
 
 @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
 @pytest.mark.parametrize("rule", ["adagrad", "rmsprop", "sgd"])
-def test_a_staged_fit_has_the_same_bits_for_every_build_and_thread_count(
+def test_a_reordered_fit_has_the_same_bits_for_every_build_and_thread_count(
     rule, penalty, monkeypatch
 ):
-    monkeypatch.setattr(staging, "CACHE_BYTES", 1024)
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 1024)
     X = text_like(n_rows=200)
     y = np.asarray(X[:, X.getnnz(axis=0).argmax()].toarray()[:, 0] > 0.4)
     results = []
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        backends.use(monkeypatch, build)
         for n_threads in (1, 2, 3, 7):
             clf = lrcore.LinearClassifier(
                 optimizer=rule, lr=rule_class(rule).linear_lr, penalty=penalty, alpha=1e-4,
                 n_threads=n_threads, random_state=0,
-                max_iter=staging.MIN_EPOCHS,
+                max_iter=reorder.MIN_EPOCHS,
             ).fit(X, y)  # fmt: skip
             results.append(np.append(clf.coef_, clf.intercept_))
     assert np.ptp(results[0]) > 0.01
@@ -129,24 +133,24 @@ def test_renumbering_changes_nothing_but_rounding(monkeypatch):
     y = np.asarray(X[:, X.getnnz(axis=0).argmax()].toarray()[:, 0] > 0.4)
     coefs = []
     for cache in (1024, 1 << 30):
-        monkeypatch.setattr(staging, "CACHE_BYTES", cache)
+        monkeypatch.setattr(compiled, "CACHE_BYTES", cache)
         clf = lrcore.LinearClassifier(
-            penalty=None, random_state=0, max_iter=staging.MIN_EPOCHS
+            penalty=None, random_state=0, max_iter=reorder.MIN_EPOCHS
         ).fit(X, y)
         coefs.append(clf.coef_)
     assert not equal_bits(*coefs)
     np.testing.assert_allclose(coefs[0], coefs[1], rtol=1e-7, atol=1e-9)
 
 
-def test_penalties_go_on_after_a_staged_fit(monkeypatch):
+def test_penalties_go_on_after_a_reordered_fit(monkeypatch):
     """Rows that touch nothing but one feature let all others shrink, renumbered before or not."""
     X = text_like(n_rows=400, dtype=np.float64)
     y = np.asarray(X[:, X.getnnz(axis=0).argmax()].toarray()[:, 0] > 0.4)
     shrunk = []
     for cache in (1024, 1 << 30):
-        monkeypatch.setattr(staging, "CACHE_BYTES", cache)
+        monkeypatch.setattr(compiled, "CACHE_BYTES", cache)
         clf = lrcore.LinearClassifier(
-            lr=0.5, alpha=0.01, random_state=0, max_iter=staging.MIN_EPOCHS
+            lr=0.5, alpha=0.01, random_state=0, max_iter=reorder.MIN_EPOCHS
         ).fit(X, y)
         before = np.abs(clf.coef_).sum()
         for _ in range(3):

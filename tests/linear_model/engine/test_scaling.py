@@ -2,6 +2,7 @@
 
 import pickle
 
+import backends
 import numpy as np
 import pytest
 from scipy import sparse
@@ -10,10 +11,10 @@ from sklearn.linear_model import LinearRegression
 from strategies import BUILDS, DTYPES, equal_bits, sparse_problem
 
 import lrcore
-from lrcore import LinearClassifier, LinearRegressor, _core
-from lrcore.linear_model.engine import reorder as staging
+from lrcore import LinearClassifier, LinearRegressor
+from lrcore._backend import compiled
 from lrcore.linear_model.engine import scaling
-from lrcore.linear_model.engine.design_matrix import as_rows
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor.diagnostics import RateWarning
 
 _, DENSE, LABELS, TARGET = sparse_problem(n_rows=300, n_features=30)
@@ -59,8 +60,8 @@ def test_values_are_divided_by_the_largest_so_far(dtype, index, offset, block, b
     if index is not None:
         rows = sparse.csr_matrix(dense)
         rows.indices, rows.indptr = rows.indices.astype(index), rows.indptr.astype(index)
-    rows = as_rows(rows)
-    start = scaling.first_scale(30, np.dtype(dtype))
+    rows = as_design_matrix(rows)
+    start = scaling.initial_scale(30, np.dtype(dtype))
     start[4] = 1e6
     before, (expected, largest) = rows.values.copy(), scaled_by_hand(dense, start, offset, block)
     scale = start.copy()
@@ -84,7 +85,7 @@ def test_values_are_divided_by_the_largest_so_far(dtype, index, offset, block, b
 @pytest.mark.parametrize("name", KEYWORDS)
 def test_a_fit_is_that_of_columns_divided_beforehand(name, form, monkeypatch):
     """As if MaxAbsScaler stood before it; and coefficients and margins are those of X."""
-    monkeypatch.setattr(staging, "CACHE_BYTES", 64)
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     dense = RAW.astype(np.float32) if form == "float32" else RAW
     largest = np.abs(dense).max(axis=0)
     divided = dense / np.where(largest > 0, largest, 1)
@@ -167,7 +168,7 @@ def test_bits_are_those_of_any_build_thread_count_and_form(keywords, monkeypatch
             for rows in (sparse.csr_matrix(dense), dense):
                 fits = []
                 for build in BUILDS:
-                    monkeypatch.setattr(_core, "kernels", _core.load(build))
+                    backends.use(monkeypatch, build)
                     for n_threads in (1, 3):
                         clf = LinearClassifier(
                             scale="auto", random_state=0, max_iter=1, n_threads=n_threads,
@@ -187,8 +188,8 @@ def test_bits_are_those_of_any_build_thread_count_and_form(keywords, monkeypatch
 def test_the_numpy_backend_agrees(y, monkeypatch):
     for rows in (X, RAW):
         fits = []
-        for kernels in (_core.kernels, None):
-            monkeypatch.setattr(_core, "kernels", kernels)
+        for name in (BUILDS[0], "numpy"):
+            backends.use(monkeypatch, name)
             clf = LinearClassifier(scale="auto", lr=0.5, random_state=0, max_iter=1, average=20)
             fits.append(clf.fit(rows, y).partial_fit(3 * rows[:100], y[:100]).coef_)
         np.testing.assert_allclose(fits[0] * UNITS, fits[1] * UNITS, rtol=1e-9, atol=1e-11)
@@ -208,9 +209,9 @@ def test_calls_that_end_anywhere_are_one_long_stream(y, keywords, tmp_path):
             parts.partial_fit(rows[start:stop], y[start:stop], np.unique(y))
             lrcore.save(parts, tmp_path / "m")
             parts = lrcore.load(tmp_path / "m")
-        for one, other in zip(parts._fitted.states, whole._fitted.states):
+        for one, other in zip(parts._trained.states, whole._trained.states):
             assert equal_bits(one.columns, other.columns)
-        assert equal_bits(parts._fitted.scale, whole._fitted.scale)
+        assert equal_bits(parts._trained.scale, whole._trained.scale)
         assert equal_bits(parts.coef_, whole.coef_)
         # Rows ahead of a block have no say in its scale.
         fit = LinearClassifier(scale="auto", **keywords, shuffle=False, max_iter=1).fit(rows, y)
@@ -219,15 +220,15 @@ def test_calls_that_end_anywhere_are_one_long_stream(y, keywords, tmp_path):
 
 def test_weights_of_scaled_columns_stay_when_the_scale_grows():
     reg = LinearRegressor(scale="auto", random_state=0).fit(RAW, TARGET)
-    before, inner = reg.coef_, reg._fitted.states[0].weights.copy()
+    before, inner = reg.coef_, reg._trained.states[0].weights.copy()
     j = int(np.abs(before * UNITS).argmax())
     largest, row = np.abs(RAW[:, j]).max(), np.zeros((1, 30))
     row[0, j] = -4 * largest
     y = np.ravel(row @ before / 4 + reg.intercept_)  # met exactly, so that nothing is learnt
     old = pickle.loads(pickle.dumps(reg))
     reg.partial_fit(row, y)
-    np.testing.assert_allclose(reg._fitted.states[0].weights, inner, rtol=1e-6)
-    assert reg._fitted.scale[j] == 4 * largest
+    np.testing.assert_allclose(reg._trained.states[0].weights, inner, rtol=1e-6)
+    assert reg._trained.scale[j] == 4 * largest
     assert reg.coef_[j] == pytest.approx(before[j] / 4, rel=1e-5)
     np.testing.assert_allclose(np.delete(reg.coef_, j), np.delete(before, j), rtol=1e-5)
     assert equal_bits(old.coef_, before)
@@ -235,10 +236,10 @@ def test_weights_of_scaled_columns_stay_when_the_scale_grows():
 
 def test_a_call_that_fails_leaves_the_scale(monkeypatch):
     reg = LinearRegressor(scale="auto", optimizer=lrcore.SGD(lr=0.1)).partial_fit(RAW, TARGET)
-    before, scale = reg.coef_, reg._fitted.scale.copy()
+    before, scale = reg.coef_, reg._trained.scale.copy()
     with pytest.raises(FloatingPointError, match="diverged"):
         reg.partial_fit(1e3 * RAW, np.full(300, 1e308))
-    assert equal_bits(reg._fitted.scale, scale)
+    assert equal_bits(reg._trained.scale, scale)
     assert equal_bits(reg.coef_, before)
 
 
@@ -288,6 +289,6 @@ def test_magnitudes_at_the_ends_of_the_range_give_finite_weights(dtype):
     for unit in (tiny / 1e3, tiny, most):
         reg = LinearRegressor(scale="auto", penalty=None, lr=0.5, max_iter=20, random_state=0)
         reg.fit(rows * dtype(unit), 100 * TARGET)
-        assert np.abs(reg._fitted.states[0].weights).max() > 8
+        assert np.abs(reg._trained.states[0].weights).max() > 8
         assert np.isfinite(reg.coef_).all()
         assert np.isfinite(reg.predict(rows * dtype(unit))).all()

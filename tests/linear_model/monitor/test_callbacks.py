@@ -2,12 +2,13 @@
 
 import pickle
 
+import backends
 import numpy as np
 import pytest
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
 import lrcore
-from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, _core, schedules
+from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, schedules
 from lrcore._utils.plotting import HistoryDisplay
 from lrcore.linear_model.engine import epoch as epochs
 from lrcore.linear_model.monitor.history import COLUMNS
@@ -168,7 +169,7 @@ def gradient_of(model, w, rows, slopes, weight=None):
 
 def weights_of(event):
     """(n_outputs, n_features + 1), as the event's statistics see them: with penalties unpaid."""
-    return np.vstack([state.weights for state in event._look._statistics.states])
+    return np.vstack([state.weights for state in event._stats._stats.states])
 
 
 def sigmoid_slopes(z, codes):
@@ -250,7 +251,7 @@ def test_saturated_margins_are_counted():
     found = []
     clf = LinearClassifier(penalty=None, warm_start=True, optimizer=SGD(lr=1e-9), max_iter=1)
     clf.fit(z, [1, 1, 1, 1, 0])
-    clf._fitted.states[0].weights[:] = [[1.0, 0.0]]
+    clf._trained.states[0].weights[:] = [[1.0, 0.0]]
     clf.fit(z, [1, 1, 1, 0, 1], callback=lambda event: found.append(event.saturated))
     assert found == [0.4]
 
@@ -284,7 +285,7 @@ def test_reading_changes_nothing_and_bits_do_not_depend_on_threads(monkeypatch):
     expected = None
     plain = LinearClassifier(max_iter=3, random_state=0).fit(X, LABELS)
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        backends.use(monkeypatch, build)
         for n_threads in THREADS:
             seen = []
             clf = LinearClassifier(max_iter=3, random_state=0, n_threads=n_threads)

@@ -4,13 +4,20 @@ import pickle
 import re
 import warnings
 
+import backends
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
-from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor, _core
-from lrcore.linear_model.monitor.diagnostics import DivergenceError, RateWarning, runs_away, swings
+from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor
+from lrcore.linear_model.engine.layout import ModelState
+from lrcore.linear_model.monitor.diagnostics import (
+    DivergenceError,
+    RateWarning,
+    oscillation,
+    runs_away,
+)
 from lrcore.schedules import Constant, Plateau, Polynomial
 
 X, DENSE, LABELS, TARGET = sparse_problem()
@@ -108,7 +115,7 @@ def test_gradient_descent_above_its_limit_oscillates():
     ],
 )
 def test_what_oscillates(curve, expected):
-    assert (swings(curve, 1.0) is not None) is expected
+    assert (oscillation(curve, 1.0) is not None) is expected
 
 
 # ---- stagnation, and ends worse than nothing ----------------------------------------------------
@@ -248,11 +255,9 @@ def test_recovery_gives_up():
 
 def test_recovery_keeps_nothing_unless_asked(monkeypatch):
     """And where nothing goes wrong it changes nothing."""
-    from lrcore.linear_model.engine.layout import State
-
     copies = []
-    copy = State.copy
-    monkeypatch.setattr(State, "copy", lambda self: copies.append(1) or copy(self))
+    copy = ModelState.copy
+    monkeypatch.setattr(ModelState, "copy", lambda self: copies.append(1) or copy(self))
     plain = LinearClassifier(random_state=0).fit(X, LABELS)
     assert not copies
     careful = LinearClassifier(random_state=0, on_divergence="recover").fit(X, LABELS)
@@ -266,7 +271,7 @@ def test_recovery_has_the_same_bits_for_builds_and_threads(monkeypatch, batch_si
     found = []
     rule = SGD(lr=Constant(0.02).then(Constant(50.0), at=450 // batch_size))
     for build in BUILDS:
-        monkeypatch.setattr(_core, "kernels", _core.load(build))
+        backends.use(monkeypatch, build)
         for n_threads in THREADS:
             reg = LinearRegressor(
                 optimizer=rule, on_divergence="recover", random_state=0, max_iter=4,

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import backends
 import independent_optimum as optimum
 import numpy as np
 import oracles
@@ -12,14 +13,13 @@ from sklearn.exceptions import ConvergenceWarning
 from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
 
 import lrcore
-from lrcore import LinearClassifier, LinearRegressor, _core, conjugates
-from lrcore._backend import shuffle
-from lrcore.linear_model.engine import reorder as staging
-from lrcore.linear_model.engine.design_matrix import as_rows
-from lrcore.linear_model.engine.layout import Method
-from lrcore.linear_model.problem import Data
+from lrcore import LinearClassifier, LinearRegressor
+from lrcore._backend import compiled, shuffle
+from lrcore.linear_model.engine import reorder
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.solvers import dual
-from lrcore.rules import SGD
+from lrcore.penalties import ElasticNet
 
 L2 = 0.02
 
@@ -45,6 +45,13 @@ def objective(loss, X, y, w, b, alpha=L2, weight=None):
     return np.average(values, weights=weight) + alpha / 2 * np.sum(np.square(w, dtype=float))
 
 
+def ascent(X, y, loss, constant, weight=None, intercept=True):
+    """One output, before its first visit."""
+    objective = Objective(LOSSES[loss], ElasticNet(0.0, L2), intercept)
+    problem = Problem(as_design_matrix(X), [y], weight, objective)
+    return dual.DualAscent(problem, y, constant, 1)
+
+
 @pytest.mark.parametrize("intercept", [False, True])
 @pytest.mark.parametrize("loss", dual.DUAL_LOSSES)
 def test_an_epoch_equals_the_plain_loop(loss, intercept, backend):
@@ -55,16 +62,14 @@ def test_an_epoch_equals_the_plain_loop(loss, intercept, backend):
     order = shuffle.shuffled(len(y), 5)
     order = np.concatenate([order, order])  # the second time from duals that are not 0
     constant = 1.7 if intercept else 0.0
-    method = Method(LOSSES[loss], SGD(lr=1.0), 0.0, L2, intercept, 1, 1)
     expected, b, duals = oracles.dual_ascent(dense, y, loss, order, L2, weight, constant)
     assert np.ptp(expected) > 0.1
     assert len(np.unique(duals.round(6))) > 3
     if loss in BOUNDS:
         assert np.isclose(np.abs(duals).max(), BOUNDS[loss])
     for matrix in (X, dense):
-        data = Data(as_rows(matrix), [y], weight)
-        output = dual.Ascent(method, data, y, constant, 1)
-        output.advance(order)
+        output = ascent(matrix, y, loss, constant, weight, intercept)
+        output.visit(order)
         np.testing.assert_allclose(output.weights, expected, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(output.records[:, dual.DUAL], duals, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(output.intercept, b, rtol=1e-9, atol=1e-9)
@@ -77,7 +82,7 @@ def test_conjugates_are_those_of_the_losses(loss):
     for y in (-1.0, 1.0) if LOSSES[loss].classifies else (0.3,):
         value, slope = LOSSES[loss].evaluate(z, np.full_like(z, y))
         for u in np.unique(slope[20_000:-20_000:20_000]):
-            got = conjugates.conjugate(LOSSES[loss], np.array([u]), np.array([y]))
+            got = LOSSES[loss].conjugate(np.array([u]), np.array([y]))
             np.testing.assert_allclose(got, np.max(u * z - value), atol=1e-6)
 
 
@@ -137,10 +142,9 @@ def test_the_certificate_counts_an_intercept_out_of_place():
     _, dense, labels, _ = sparse_problem()
     y = np.where(labels, 1.0, -1.0)
     y[np.arange(300) % 4 > 0] = 1.0
-    method = Method(LOSSES["log_loss"], SGD(lr=1.0), 0.0, L2, True, 1, 1)
-    output = dual.Ascent(method, Data(as_rows(dense), [y], None), y, 1e-12, 1)
+    output = ascent(dense, y, "log_loss", 1e-12)
     for _ in range(60):
-        _, gap, _ = output.advance(np.arange(300))
+        _, gap, _ = output.visit(np.arange(300))
     assert gap < 1e-9
     exact = estimator("log_loss", tol=1e-9, max_iter=2000).fit(dense, y > 0)
     best = objective("log_loss", dense, y, exact.coef_[0], exact.intercept_[0])
@@ -151,18 +155,17 @@ def test_the_certificate_counts_an_intercept_out_of_place():
     duals = dual.balanced(duals, share)
     assert abs(share @ duals) < 1e-12
     v = -(share * duals) @ dense
-    bound = -share @ conjugates.conjugate(LOSSES["log_loss"], duals, y) - v @ v / 2
+    bound = -share @ LOSSES["log_loss"].conjugate(duals, y) - v @ v / 2
     np.testing.assert_allclose(output.certify(), (got / L2 - bound) / (got / L2), rtol=1e-9)
 
 
 def test_weights_that_drifted_are_summed_up_anew(monkeypatch):
     """In float32, once the rounding of many visits could be seen in the gap."""
     X, dense, labels, _ = sparse_problem(dtype=np.float32)
-    method = Method(LOSSES["log_loss"], SGD(lr=1.0), 0.0, L2, False, 1, 1)
     y = np.where(labels, 1.0, -1.0)
-    output = dual.Ascent(method, Data(as_rows(X), [y], None), y, 0.0, 1)
+    output = ascent(X, y, "log_loss", 0.0, intercept=False)
     for _ in range(40):
-        output.advance(np.arange(len(y)))
+        output.visit(np.arange(len(y)))
     output.weights += np.float32(1e-4)
     output.rounded = 10**12
     assert output.certify() < 1e-6
@@ -180,7 +183,7 @@ def fitted(X, y, loss, **keywords):
 @pytest.mark.parametrize("layout", ["csr32", "csr64", "dense"])
 @pytest.mark.parametrize("loss", dual.DUAL_LOSSES)
 def test_bits_do_not_depend_on_build_or_threads(loss, layout, monkeypatch):
-    monkeypatch.setattr(staging, "CACHE_BYTES", 64)
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     for dtype in DTYPES:
         X, dense, labels, target = sparse_problem(dtype=dtype)
         y = labels_for(loss, labels, target)
@@ -193,7 +196,7 @@ def test_bits_do_not_depend_on_build_or_threads(loss, layout, monkeypatch):
             matrix.indptr = matrix.indptr.astype(matrix.indices.dtype)
         results = []
         for build in BUILDS:
-            monkeypatch.setattr(_core, "kernels", _core.load(build))
+            backends.use(monkeypatch, build)
             for n_threads in (1, 2, 3, 7):
                 results.append(fitted(matrix, y, loss, n_threads=n_threads))
         assert np.ptp(results[0][0]) > 0
@@ -204,16 +207,15 @@ def test_bits_do_not_depend_on_build_or_threads(loss, layout, monkeypatch):
 
 @pytest.mark.parametrize("loss", ["log_loss", "hinge", "squared_error"])
 def test_a_copy_of_the_rows_changes_nothing_but_their_order(loss, monkeypatch, build):
-    """Staged after three epochs, features renumbered and those that never come up left out."""
-    monkeypatch.setattr(staging, "CACHE_BYTES", 64)
-    staged = []
-    stage = staging.stage
-    monkeypatch.setattr(staging, "stage", lambda *a: staged.append(stage(*a)) or staged[-1])
+    """Reordered after three epochs, features renumbered, and without those that never come up."""
+    monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
+    copies, copied = [], reorder.reorder
+    monkeypatch.setattr(reorder, "reorder", lambda *a: copies.append(copied(*a)) or copies[-1])
     X, dense, labels, target = sparse_problem(n_rows=60)
     y = labels_for(loss, labels, target)
     got = estimator(loss, max_iter=400, tol=1e-6).fit(X, y)
     plain = estimator(loss, max_iter=400, tol=1e-6).fit(dense, y)
-    assert len(staged) == 1
+    assert len(copies) == 1
     assert max(got.dual_gap_, plain.dual_gap_) <= 1e-6
     assert np.ravel(got.coef_)[7] == 0  # the column that is empty
     np.testing.assert_allclose(got.coef_, plain.coef_, atol=1e-2)

@@ -19,8 +19,8 @@ from strategies import equal_bits, sparse_problem
 import lrcore
 from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor, RMSProp, schedules
 from lrcore.linear_model.engine import epoch as epochs
-from lrcore.linear_model.engine import replay_buffer as pending
-from lrcore.linear_model.engine.epoch import Pass
+from lrcore.linear_model.engine import replay_buffer
+from lrcore.linear_model.engine.epoch import EpochRunner
 
 # ---- streams ------------------------------------------------------------------------------------
 
@@ -90,10 +90,10 @@ def test_calls_that_end_anywhere_are_one_long_stream(name, cuts):
 
 def assert_same_stream(parts, whole):
     assert parts.t_ == whole.t_ > 0
-    for one, other in zip(parts._fitted.states, whole._fitted.states):
+    for one, other in zip(parts._trained.states, whole._trained.states):
         assert equal_bits(one.columns, other.columns)
-        assert equal_bits(one.debt.owed, other.debt.owed)
-        assert equal_bits(one.debt.unpaid, other.debt.unpaid)
+        assert equal_bits(one.lazy_penalty.accumulated_lr, other.lazy_penalty.accumulated_lr)
+        assert equal_bits(one.lazy_penalty.rows_since, other.lazy_penalty.rows_since)
     assert np.ptp(whole.coef_) > 0
     assert equal_bits(parts.coef_, whole.coef_)
     assert equal_bits(parts.intercept_, whole.intercept_)
@@ -124,7 +124,9 @@ def test_any_calls_are_one_long_stream(data):
     if data.draw(st.booleans()):
         y = np.where(np.arange(700) % 3 == 0, 2, y)
     cuts = sorted(data.draw(st.lists(st.integers(1, 699), max_size=12, unique=True)))
-    with mock.patch.object(pending, "SMALL", data.draw(st.sampled_from([0, pending.SMALL]))):
+    with mock.patch.object(
+        replay_buffer, "SMALL", data.draw(st.sampled_from([0, replay_buffer.SMALL]))
+    ):
         whole = streamed(rows[:700], y, [], **keywords)
         parts = streamed(rows[:700], y, cuts, **keywords)
     assert_same_stream(parts, whole)
@@ -146,7 +148,7 @@ def test_streams_go_on_through_files_and_pickles(tmp_path, backend):
                 assert_same_stream(parts, whole)
 
 
-def test_the_model_has_learnt_from_rows_that_are_pending():
+def test_the_model_has_learnt_from_rows_that_are_gone_over_again():
     """As if the stream ended there, and what is asked of it meanwhile changes nothing."""
     parts = LinearClassifier(alpha=1e-3)
     for start, stop in pairwise([0, 100, 300, 555]):
@@ -156,7 +158,7 @@ def test_the_model_has_learnt_from_rows_that_are_pending():
         assert equal_bits(parts.predict_proba(LONG), whole.predict_proba(LONG))
 
 
-def test_what_is_pending_counts_as_learnt_if_the_rule_changes():
+def test_rows_kept_to_be_gone_over_count_as_learnt_if_the_rule_changes():
     clf = LinearClassifier(penalty=None).partial_fit(LONG[:100], LONG_LABELS[:100], [0, 1])
     before = clf.coef_
     clf.set_params(optimizer=AdaGrad(lr=1e-9)).partial_fit(LONG[100:101], LONG_LABELS[100:101])
@@ -178,8 +180,8 @@ def test_a_row_at_a_time_takes_little_memory():
     """What is kept of a model past the rows themselves: slots of their features, no more."""
     wide, labels = widened(LONG, 1 << 20), LONG_LABELS
     clf = streamed(wide[:100], labels[:100], range(1, 100))
-    kept = clf._fitted.pending
-    assert kept.data.rows.shape[0] == 100
+    kept = clf._trained.replay
+    assert kept.rows.n_rows == 100
     assert sum(state.array.nbytes for state in kept.before) < 100_000
 
 
@@ -189,7 +191,7 @@ def test_another_rule_chooses_its_own_blocks(monkeypatch):
     monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
     clf = streamed(LONG[:1100], LONG_LABELS[:1100], [], optimizer=AdaGrad(lr=0.05))
     assert max(calls) == 128
-    assert clf._fitted.states[0].until == 2048
+    assert clf._trained.states[0].until == 2048
     calls.clear()
     clf.set_params(block_size=4).partial_fit(LONG, LONG_LABELS)
     assert max(calls) == 4
@@ -203,13 +205,13 @@ class Calls(list):
 
     def __init__(self, monkeypatch):
         super().__init__()
-        advance = Pass.advance
+        fit_rows = EpochRunner.fit_rows
 
-        def noted(passes, state, order, *rest):
+        def noted(runner, state, order, *rest):
             self.append(len(order))
-            return advance(passes, state, order, *rest)
+            return fit_rows(runner, state, order, *rest)
 
-        monkeypatch.setattr(Pass, "advance", noted)
+        monkeypatch.setattr(EpochRunner, "fit_rows", noted)
 
 
 def wide_problem(n_rows=4_000, n_features=500, n_classes=20):
@@ -267,7 +269,7 @@ def test_a_signal_stops_a_wide_fit_of_many_classes_between_short_calls(monkeypat
         clf.fit(wide, labels, callback=start)
     assert clf.n_iter_ < 100_000
     assert max(np.diff([p.rows for p in seen if p.epoch == 0])) <= 100
-    assert len({state.step for state in clf._fitted.states}) == 1
+    assert len({state.step for state in clf._trained.states}) == 1
     assert clf.partial_fit(wide, labels).score(wide, labels) > 0.3
 
 
@@ -283,8 +285,8 @@ def test_a_large_model_learns_in_place_and_is_lost_if_it_diverges():
     X, y = wide_stream()
     assert X.shape[1] > 4 * X.nnz
     reg = LinearRegressor().partial_fit(X, y)
-    held, before = reg._fitted.states[0].array, reg.coef_.copy()
-    assert reg.partial_fit(X, y)._fitted.states[0].array is held
+    held, before = reg._trained.states[0].array, reg.coef_.copy()
+    assert reg.partial_fit(X, y)._trained.states[0].array is held
     assert not equal_bits(reg.coef_, before)
     reg.set_params(optimizer=AdaGrad(lr=1e38))
     with pytest.raises(FloatingPointError, match=r"diverged .* the model is lost, since it is so"):
@@ -303,21 +305,21 @@ def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
     monkeypatch.setattr(epochs, "CHUNK_ROWS", 50)
     monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
     monkeypatch.setattr(epochs, "CALL_VALUES", 50)
-    advance = Pass.advance
+    fit_rows = EpochRunner.fit_rows
 
     def interrupt(self, state, *arguments):
         if state.base + state.step >= 100 // batch_size:
             os.kill(os.getpid(), signal.SIGINT)
-        return advance(self, state, *arguments)
+        return fit_rows(self, state, *arguments)
 
     keywords = {"block_size": 10, "batch_size": batch_size}
     clf = LinearClassifier(**keywords)
-    monkeypatch.setattr(Pass, "advance", interrupt)
+    monkeypatch.setattr(EpochRunner, "fit_rows", interrupt)
     with pytest.raises(KeyboardInterrupt, match="partial_fit was stopped after the first") as e:
         clf.partial_fit(X, y, classes=[0, 1])
     n_rows = int(re.search(r"first (\d+) rows", str(e.value))[1])
     assert 100 < n_rows < 300
-    monkeypatch.setattr(Pass, "advance", advance)
+    monkeypatch.setattr(EpochRunner, "fit_rows", fit_rows)
     part = LinearClassifier(**keywords).partial_fit(X[:n_rows], y[:n_rows], classes=[0, 1])
     assert equal_bits(part.coef_, clf.coef_)
     whole = LinearClassifier(**keywords).partial_fit(X, y, classes=[0, 1])
