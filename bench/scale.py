@@ -70,7 +70,7 @@ def grown(folder, shape, batch, calls):
     for call in calls:
         getattr(model, call)(X, y, **({"classes": [0, 1]} if call == "partial_fit" else {}))
     _, after = memory()
-    return model._fitted.states[0].array.nbytes, after - before
+    return model._trained.states[0].array.nbytes, after - before
 
 
 def report_memory(section, n_rows, bits):

@@ -73,8 +73,8 @@ def models(*, n_rows, epochs=5, alpha=0.0, peer_epochs=10, peer_alpha=1e-6, lbfg
 def floor(model, dtype=np.float32, n=1 << 25):
     """Return the seconds a value that reading and writing a slot's weights and states would take in
     order, from a read-modify-write loop over an array larger than the cache."""
-    method = model._fitted.method
-    slot_bytes = method.columns.lanes * (1 + len(method.formula.state)) * np.dtype(dtype).itemsize
+    updates = model._trained.updates
+    slot_bytes = updates.layout.lanes * (1 + len(updates.formula.state)) * np.dtype(dtype).itemsize
     array = aligned(n, dtype, zeros=True)
     times = []
     for _ in range(5):

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 from lrcore.io import datafile
-from lrcore.linear_model.engine.design_matrix import as_rows
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
 
 from . import workloads
 
@@ -69,4 +69,4 @@ class Matrices:
         }[kind]()
 
     def time_check(self, kind):
-        as_rows(self.X, np.dtype(np.float32))
+        as_design_matrix(self.X, np.dtype(np.float32))

@@ -73,7 +73,7 @@ def test_the_backend_is_one_of_the_two(backend):
 def test_the_first_value_that_is_not_finite(dtype, size, backend):
     values = np.ones(size, dtype)
     assert _backend.active.first_nonfinite(values) == -1
-    for place in {size - 1, size // 2, 0} - {-1}:
+    for place in {0, size // 2, size - 1} if size else ():
         for bad in (np.nan, np.inf, -np.inf):
             values[place:] = bad  # the first one of them
             assert _backend.active.first_nonfinite(values, 2) == place
@@ -182,11 +182,8 @@ def test_losses_of_rows_have_the_same_bits(loss, monkeypatch):
 @pytest.mark.parametrize("l1, l2", [(0.0, 0.3), (0.05, 0.0), (0.05, 0.3)])
 def test_the_penalty_of_many_steps_is_one_proximal_step(l1, l2, backend):
     """Of plain gradient descent: by the sum of the rates since the penalty was last applied."""
-    fit = LinearFit(
-        fit_config("log_loss", lrcore.SGD(0.1), l1, l2),
-        np.ones((2, 6)),
-        lazy_groups((4, 9), (6, 9)),
-    )
+    config = fit_config("log_loss", lrcore.SGD(0.1), l1, l2)
+    fit = LinearFit(config, np.ones((2, 6)), lazy_groups((4, 9), (6, 9)))
     before = np.array([1.0, -1.0, 0.01, 0.0, 2.0, -0.5, 9.0])
     fit.state.columns[0] = before
     fit.state.step = 7
