@@ -7,23 +7,27 @@ from lrcore import _core
 from lrcore.losses import ALL, LogLoss
 
 rng = np.random.default_rng(1)
-MARGINS = np.concatenate(
+RAW = np.concatenate(
     [rng.normal(0, 3, 2001), rng.uniform(-800, 800, 500), [0.0, 1.0, -1.0, 30.0, -745.0, 1e150]]
 )
 
 
+#: The losses that have a dual.
+DUAL = [name for name, loss in LOSSES.items() if loss.has_dual]
+
+
 def targets(loss):
-    return targets_for(LOSSES[loss], rng.random(MARGINS.size) < 0.5, rng.normal(0, 2, MARGINS.size))
+    return targets_for(LOSSES[loss], rng.random(RAW.size) < 0.5, rng.normal(0, 2, RAW.size))
 
 
-def margins(loss):
+def raw_predictions(loss):
     """Those of the log link such that its powers are numbers."""
-    return MARGINS[np.abs(MARGINS) < 300] if LOSSES[loss].log_link else MARGINS
+    return RAW[np.abs(RAW) < 300] if LOSSES[loss].log_link else RAW
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_values_and_slopes_follow_the_definition(loss):
-    z = margins(loss)
+def test_values_and_derivatives_follow_the_definition(loss):
+    z = raw_predictions(loss)
     y = targets(loss)[: z.size]
     value, slope = LOSSES[loss].evaluate(z, y)
     expected = np.array([oracles.loss_and_slope(loss, *each) for each in zip(z, y)], float)
@@ -36,9 +40,9 @@ def test_values_and_slopes_follow_the_definition(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("size", [0, 1, 3, 4, 7, 8, 9, 17, MARGINS.size])
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 7, 8, 9, 17, RAW.size])
 def test_kernel_has_the_bits_of_the_formula(loss, size):
-    z, y = MARGINS[:size].copy(), targets(loss)[:size]
+    z, y = RAW[:size].copy(), targets(loss)[:size]
     with np.errstate(over="ignore", invalid="ignore"):
         expected = LOSSES[loss].evaluate(z, y)
     for build in BUILDS:
@@ -51,7 +55,7 @@ def test_kernel_has_the_bits_of_the_formula(loss, size):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_slope_is_the_derivative(loss):
+def test_derivatives_are_those_of_the_values(loss):
     z = rng.uniform(-3, 3, 200)
     y = targets(loss)[:200]
     h = 1e-6
@@ -78,3 +82,48 @@ def test_probability_is_the_logistic_function():
 def test_every_loss_is_compiled():
     for build in BUILDS:
         assert set(_core.load(build).LOSSES) == {loss.__name__ for loss in ALL.values()}
+
+
+@pytest.mark.parametrize("loss", DUAL)
+def test_conjugates_are_those_of_the_losses(loss):
+    """The largest of u z - phi(z) over a fine grid, at derivatives that the loss has."""
+    z = np.linspace(-12, 12, 240_001)
+    for y in (-1.0, 1.0) if LOSSES[loss].classifies else (0.3,):
+        value, slope = LOSSES[loss].evaluate(z, np.full_like(z, y))
+        for u in np.unique(slope[20_000:-20_000:20_000]):
+            got = LOSSES[loss].conjugate(np.array([u]), np.array([y]))
+            np.testing.assert_allclose(got, np.max(u * z - value), atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", DUAL)
+def test_a_step_of_the_dual_does_not_lower_it(loss):
+    """The dual objective of a row, ``-conjugate(v) + v z - h (v - u)**2 / 2``, has its maximum
+    at the step, but for the log loss, whose steps are shorter."""
+    loss = LOSSES[loss]
+    z = np.repeat(np.linspace(-3.0, 3.0, 41), 3)
+    y = np.where(np.arange(z.size) % 2, 1.0, -1.0) if loss.classifies else np.full_like(z, 0.3)
+    _, u = loss.evaluate(np.roll(z, 1), y)  # within its bounds
+    h = np.tile([0.1, 1.0, 7.0], 41)
+    if isinstance(loss, LogLoss):
+        u = np.clip(u, -0.999, 0.999)
+
+    def dual(new):
+        return -loss.conjugate(new, y) + new * z - h * np.square(new - u) / 2
+
+    new, gap = loss.dual_step(z, y, u, h)
+    assert np.ptp(new - u) > 0.1
+    assert np.all(dual(new) >= dual(u) - 1e-12)
+    assert np.all(gap >= -1e-12)
+    if not isinstance(loss, LogLoss):
+        value, _ = loss.evaluate(z, y)
+        np.testing.assert_allclose(gap, value + loss.conjugate(u, y) - u * z, atol=1e-12)
+        for share in (1e-4, 1e-2):  # towards 0, where all variables are allowed
+            assert np.all(dual(new) >= dual(new * (1 - share)) - 1e-12)
+
+
+def test_losses_without_a_dual_say_so():
+    assert set(LOSSES) - set(DUAL) == {"perceptron", "poisson", "gamma", "tweedie"}
+    one = np.ones(1)
+    for call in (lambda loss: loss.conjugate(one, one), lambda loss: loss.dual_step(*[one] * 4)):
+        with pytest.raises(TypeError, match="Poisson has no dual"):
+            call(LOSSES["poisson"])

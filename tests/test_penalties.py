@@ -63,3 +63,32 @@ def test_a_penalty_survives_being_saved(name):
 def test_no_penalty_is_zero():
     assert penalties.make(None, ALPHA, L1_RATIO).is_zero
     assert all(not made(name).is_zero for name in PENALTIES)
+
+
+@pytest.mark.parametrize("name", [None, *PENALTIES])
+@pytest.mark.parametrize("factors", [1.0, np.array([2.0, 1.0, 0.0])], ids=["plain", "factors"])
+def test_the_subgradient_is_the_shortest(name, factors):
+    """The smaller of the derivatives to either side of each weight; 0 where both lead up."""
+    penalty, h = penalties.make(name, ALPHA, L1_RATIO), 1e-7
+    w = np.array([[0.0, -2.0, 0.5], [1.0, 0.0, -3.0]])
+    gradient = np.array([[0.2, -0.1, 0.4], [0.9, -0.9, 0.0]])
+    got = penalty.subgradient(gradient, w, factors)
+
+    def value(v):
+        return np.sum(gradient * v) + penalty.value(v, factors)
+
+    for place in np.ndindex(w.shape):
+        up, down = w.copy(), w.copy()
+        up[place] += h
+        down[place] -= h
+        right, left = (value(up) - value(w)) / h, (value(w) - value(down)) / h
+        expected = 0.0 if left <= 0 <= right else min(left, right, key=abs)
+        assert got[place] == pytest.approx(expected, abs=1e-5)
+    assert np.any(got != 0)
+
+
+def test_the_base_class_cannot_be_used():
+    w = np.ones((1, 3))
+    for call in (lambda p: p.value(w), lambda p: p.is_zero, lambda p: p.subgradient(w, w)):
+        with pytest.raises(TypeError, match=r"use one of the penalties in lrcore\.penalties"):
+            call(penalties.Penalty())

@@ -1,5 +1,7 @@
-"""Linear fits below the estimators: calls of fixed blocks, which plain loops can follow."""
+"""Linear fits below the estimators: calls of fixed blocks, which plain loops can follow; and what
+fits warn of."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +10,7 @@ from strategies import LOSSES
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
 from lrcore.linear_model.engine.epoch import EpochRunner, apply_penalty
 from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateConfig
+from lrcore.linear_model.monitor.diagnostics import RateWarning
 from lrcore.linear_model.problem import Objective
 from lrcore.penalties import ElasticNet
 
@@ -54,3 +57,13 @@ class LinearFit:
     def apply_penalty(self):
         """Bring the weights of all features up to date."""
         apply_penalty(self.state, self.objective, self.updates)
+
+
+def rate_warnings(model, *data):
+    """The messages of a fit's warnings, all of them of rates and of the line that calls `fit`."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        model.fit(*data)
+    assert all(each.category is RateWarning for each in found)
+    assert all(each.filename == __file__ for each in found)
+    return [str(each.message) for each in found]

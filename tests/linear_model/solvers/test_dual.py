@@ -75,17 +75,6 @@ def test_an_epoch_equals_the_plain_loop(loss, intercept, backend):
         np.testing.assert_allclose(output.intercept, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("loss", dual.DUAL_LOSSES)
-def test_conjugates_are_those_of_the_losses(loss):
-    """The largest of u z - phi(z) over a fine grid, at slopes that the loss has."""
-    z = np.linspace(-12, 12, 240_001)
-    for y in (-1.0, 1.0) if LOSSES[loss].classifies else (0.3,):
-        value, slope = LOSSES[loss].evaluate(z, np.full_like(z, y))
-        for u in np.unique(slope[20_000:-20_000:20_000]):
-            got = LOSSES[loss].conjugate(np.array([u]), np.array([y]))
-            np.testing.assert_allclose(got, np.max(u * z - value), atol=1e-6)
-
-
 @pytest.mark.parametrize("intercept", [False, True])
 @pytest.mark.parametrize("loss", dual.DUAL_LOSSES)
 def test_fits_end_at_the_minimum(loss, intercept):

@@ -1,7 +1,4 @@
-"""When a fit ends: by its objective, by rows held out, by Ctrl-C; and where the next begins."""
-
-import os
-import signal
+"""When a fit ends: by its objective, or by rows held out."""
 
 import backends
 import numpy as np
@@ -9,9 +6,10 @@ import pytest
 from sklearn.metrics import log_loss
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
-from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, schedules
-from lrcore._backend import compiled
-from lrcore.linear_model.monitor.stopping import EarlyStopping
+from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model.engine.epoch import EpochLoss
+from lrcore.linear_model.monitor.base import CONTINUE, STOP, Progress
+from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 
 X, DENSE, LABELS, TARGET = sparse_problem()
 
@@ -53,7 +51,7 @@ def test_patience(curve, expected):
     assert stopping.enough(curve) is expected
 
 
-def test_looking_changes_nothing():
+def test_measuring_changes_nothing():
     keywords = {"max_iter": 6, "random_state": 0, "penalty": "elasticnet", "alpha": 1e-3}
     plain = LinearClassifier(**keywords).fit(X, LABELS)
     watched = LinearClassifier(tol=0.0, n_iter_no_change=99, **keywords).fit(X, LABELS)
@@ -97,29 +95,6 @@ def test_bits_do_not_depend_on_builds_or_threads(monkeypatch):
     assert all(equal_bits(x, y) for other in found for x, y in zip(other, found[0]))
 
 
-def test_a_warm_start_goes_on():
-    keywords = {"optimizer": SGD(lr=schedules.Constant(0.05)), "penalty": None, "shuffle": False}
-    whole = LinearClassifier(max_iter=6, block_size=1, **keywords).fit(X, LABELS)
-    half = LinearClassifier(max_iter=3, block_size=1, warm_start=True, **keywords).fit(X, LABELS)
-    assert not np.allclose(half.coef_, whole.coef_, rtol=1e-3)
-    half.fit(X, LABELS)
-    np.testing.assert_allclose(half.coef_, whole.coef_, rtol=1e-9)
-    np.testing.assert_allclose(half.intercept_, whole.intercept_, rtol=1e-9)
-
-
-@pytest.mark.parametrize("max_iter", [2, 50])  # as the rows are, and staged without a warm start
-def test_a_warm_start_keeps_features_that_do_not_come_up(max_iter, monkeypatch):
-    monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
-    clf = LinearClassifier(penalty=None, max_iter=max_iter, warm_start=True, random_state=0)
-    before = clf.fit(X, LABELS).coef_
-    some = X.multiply(~np.isin(np.arange(60), range(10, 20))).tocsr()
-    some.eliminate_zeros()
-    after = clf.fit(some, LABELS).coef_
-    assert np.ptp(before[0, 10:20]) > 0
-    assert equal_bits(after[:, 10:20].copy(), before[:, 10:20].copy())
-    assert not np.allclose(after, before)
-
-
 def test_rows_count_by_their_weights():
     weight = np.random.default_rng(0).uniform(0.1, 3.0, len(LABELS))
     keywords = {"penalty": None, "random_state": 3, "max_iter": 4}
@@ -132,48 +107,6 @@ def test_rows_count_by_their_weights():
     p = clf.predict_proba(X)[held_out]
     part = log_loss(LABELS[held_out], p, sample_weight=weight[held_out])
     assert clf.stopping_curve_[-1] == pytest.approx(part, rel=1e-9)
-
-
-def test_a_warm_start_keeps_the_rules_state():
-    constant = AdaGrad(lr=schedules.Constant(0.5))
-    clf = LinearClassifier(optimizer=constant, max_iter=2, warm_start=True, random_state=0)
-    clf.fit(X, LABELS)
-    before = clf._trained.states[0].columns[1].copy()
-    clf.fit(X, LABELS)
-    assert np.all(clf._trained.states[0].columns[1] >= before)
-    assert np.any(before > 0)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"optimizer": "sgd"}, "it had AdaGrad, .* this has SGD"),
-        ({}, "20 features; set it to False|had AdaGrad, float64, 1 outputs, 60 features"),
-    ],
-)
-def test_a_warm_start_that_cannot_be_is_refused(change, message):
-    clf = LinearClassifier(warm_start=True, random_state=0).fit(X, LABELS)
-    coef = clf.coef_
-    clf.set_params(**change)
-    with pytest.raises(ValueError, match=message):
-        clf.fit(X if change else X[:, :20], LABELS)
-    assert equal_bits(clf.coef_, coef)
-
-
-@pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("max_iter", [2, 50])
-def test_ctrl_c_leaves_what_was_learnt(max_iter):
-    def interrupt(at):
-        if at.epoch == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    clf = LinearClassifier(max_iter=max_iter, random_state=0)
-    with pytest.raises(KeyboardInterrupt, match=f"in epoch 2 of {max_iter}; the estimator has"):
-        clf.fit(X, LABELS, callback=interrupt)
-    assert clf.n_iter_ == 2
-    assert clf.score(X, LABELS) > 0.8
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    clf.partial_fit(X, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -209,3 +142,34 @@ def test_bad_eval_sets_are_refused(eval_set, error, message):
     with pytest.raises(error, match=message):
         clf.fit(X, LABELS, eval_set=eval_set)
     assert not hasattr(clf, "n_iter_")
+
+
+def after_epochs(stopping, *losses, cut_short=False):
+    """Decisions after epochs with these losses, and what was measured."""
+    progress = Progress(99, lambda: "model")
+    found = []
+    for loss in losses:
+        progress.add(EpochLoss(loss, 1.0, 1), cut_short)
+        found.append(stopping.after_epoch(progress))
+    return found, progress
+
+
+def test_the_model_is_measured_after_each_whole_epoch():
+    seen, values = [], iter([3.0, 2.0, 2.0])
+    stopping = EarlyStopping(lambda m: seen.append(m) or next(values), "held_out_loss", 0.1, 1)
+    found, progress = after_epochs(stopping, 9.0, 8.0, 7.0)
+    assert found == [CONTINUE, CONTINUE, STOP]
+    assert seen == ["model"] * 3
+    assert progress.measured == [3.0, 2.0, 2.0]
+    assert progress.measured_now == {"held_out_loss": 2.0}
+    assert after_epochs(stopping, 9.0, cut_short=True)[0] == [CONTINUE]
+    forever = EarlyStopping(lambda m: 1.0, "objective", 0.0, np.inf)
+    assert after_epochs(forever, *[1.0] * 50)[0] == [CONTINUE] * 50
+
+
+def test_a_line_is_printed_for_each_epoch(capsys):
+    after_epochs(EpochPrinter(lambda: ", more"), 0.5, 0.25)
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/99: mean loss before each update 0.5, more",
+        "epoch 2/99: mean loss before each update 0.25, more",
+    ]

@@ -1,0 +1,87 @@
+"""The record of each epoch: columns, tables, files, pictures."""
+
+import pickle
+
+import numpy as np
+import pytest
+from strategies import equal_bits, sparse_problem
+
+import lrcore
+from lrcore import AdaGrad, LinearClassifier, LinearRegressor, schedules
+from lrcore._utils.plotting import HistoryDisplay
+from lrcore.linear_model.monitor.history import COLUMNS
+
+X, DENSE, LABELS, TARGET = sparse_problem()
+
+
+def test_history_has_a_record_for_each_epoch(tmp_path):
+    clf = LinearClassifier(max_iter=4, early_stopping=True, random_state=0)
+    clf.fit(X, LABELS, callback=lambda event: event.gradient_norm)
+    history = clf.history_
+    assert list(history) == [name for name in COLUMNS if name != "objective"]
+    assert all(len(column) == 4 for column in history.values())
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert history["step"].tolist() == [270, 540, 810, 1080]
+    assert equal_bits(history["loss"], clf.loss_curve_)
+    assert equal_bits(history["held_out_loss"], clf.stopping_curve_)
+    assert list(LinearClassifier(tol=0.0).fit(X, LABELS).history_)[3:] == [
+        "loss", "objective", "seconds",
+    ]  # fmt: skip
+    again = pickle.loads(pickle.dumps(history))
+    assert type(again) is type(history)
+    assert all(equal_bits(again[name], history[name]) for name in history)
+    assert LinearRegressor().partial_fit(X, TARGET).history_ == {}
+    lrcore.save(clf, tmp_path / "model")
+    loaded = lrcore.load(tmp_path / "model").history_
+    assert list(loaded) == list(history)
+    assert all(equal_bits(loaded[name], history[name]) for name in history)
+
+
+def test_history_is_a_table_to_pandas():
+    pandas = pytest.importorskip("pandas")
+    clf = LinearClassifier(max_iter=3, random_state=0).fit(X, LABELS)
+    table = pandas.DataFrame(clf.history_)
+    assert table.shape == (3, 5)
+    assert table["loss"].tolist() == clf.loss_curve_.tolist()
+
+
+@pytest.fixture
+def plt():
+    pytest.importorskip("matplotlib").use("agg")
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
+
+
+def test_history_is_drawn(plt):
+    clf = LinearClassifier(max_iter=4, early_stopping=True, random_state=0)
+    clf.fit(X, LABELS, callback=lambda event: event.gradient_norm)
+    display = clf.history_.plot()
+    assert isinstance(display, HistoryDisplay)
+    assert list(display.lines_) == ["loss", "held_out_loss", "rate", "gradient_norm"]
+    for name, line in display.lines_.items():
+        x, y = line.get_data()
+        assert np.array_equal(x, clf.history_["epoch"])
+        assert np.array_equal(y, clf.history_[name])
+    assert display.figure_ is display.ax_.figure is display.rate_ax_.figure
+    assert [ax.get_ylabel() for ax in display.figure_.axes] == [
+        "loss", "learning rate", "gradient norm",
+    ]  # fmt: skip
+    assert display.figure_.axes[-1].get_xlabel() == "epoch"
+    assert display.rate_ax_.get_yscale() == "linear"
+
+
+def test_history_is_drawn_on_axes_given_and_without_rates(plt):
+    _, ax = plt.subplots()
+    steps = AdaGrad(lr=schedules.Step(0.5, every=300))
+    history = LinearClassifier(optimizer=steps, max_iter=9, tol=0.0).fit(X, LABELS).history_
+    display = history.plot(ax=ax)
+    assert display.ax_ is ax
+    assert display.rate_ax_ is None
+    assert list(display.lines_) == ["loss", "objective"]
+    assert history.plot().rate_ax_.get_yscale() == "log"
+    dual = LinearClassifier(solver="dual", alpha=1e-3, tol=1.0).fit(X, LABELS).history_.plot()
+    assert list(dual.lines_) == ["loss"]
+    with pytest.raises(ValueError, match="partial_fit keeps none, call fit"):
+        LinearRegressor().partial_fit(X, TARGET).history_.plot()

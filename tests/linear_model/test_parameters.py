@@ -1,0 +1,58 @@
+"""The values that parameters may have, declared once, and the messages about others."""
+
+import inspect
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model import parameters
+from lrcore.linear_model.parameters import Checked, Count, FlagOr, LossName, Number, OneOf, Optional
+
+CASES = [
+    (OneOf(("a", None)), ["a", None], ["b", 1, True, ("a",)], "p must be 'a' or None, got"),
+    (OneOf(("a", "b", "c")), ["c"], [None], "p must be 'a', 'b' or 'c', got None"),
+    (Number(0), [0, 2.5, np.float32(3)], [-1, np.nan, np.inf], "p must be finite, >= 0"),
+    (Number(0, 1), [0, 1], [1.5], "p must be finite, >= 0 and <= 1, got 1.5"),
+    (Number(0, 1, inside=True), [0.5], [0, 1], "p must be within 0 and 1, got"),
+    (Count(), [1, np.int64(7)], [0, -3], "p must be >= 1, got"),
+    (Optional(Count()), [None, 2], [0], "p must be >= 1, got 0"),
+    (FlagOr(Number(0)), [True, False, np.True_, 3.5], [-1.0], "p must be finite, >= 0, got -1.0"),
+    (LossName(True), [None, "hinge"], ["huber"], "loss must be one of log_loss, hinge"),
+    (LossName(False), [None, "huber"], ["hinge"], "loss must be one of squared_error, huber"),
+    (Checked(int), [1, "2"], ["x"], "invalid literal"),
+]
+
+
+@pytest.mark.parametrize("constraint, good, bad, message", CASES, ids=lambda case: str(case)[:30])
+def test_what_is_allowed_and_what_is_not(constraint, good, bad, message):
+    for value in good:
+        constraint.check("p", value)
+    for value in bad:
+        with pytest.raises(ValueError, match=message):
+            constraint.check("p", value)
+
+
+@pytest.mark.parametrize("constraint", [Number(0), Count(), FlagOr(Number(0)), Optional(Number(0))])
+def test_other_types_are_refused_by_name(constraint):
+    for value in ("1", [1], object()):
+        with pytest.raises(TypeError, match="alpha"):
+            constraint.check("alpha", value)
+
+
+def test_the_first_bad_attribute_is_named():
+    values = SimpleNamespace(max_iter=3, alpha=-1.0)
+    constraints = {"max_iter": Count(), "alpha": Number(0)}
+    with pytest.raises(ValueError, match="alpha must be"):
+        parameters.check(constraints, values)
+    values.alpha = 1.0
+    parameters.check(constraints, values)
+
+
+@pytest.mark.parametrize("cls", [LinearClassifier, LinearRegressor])
+def test_constraints_are_of_parameters_and_allow_their_defaults(cls):
+    arguments = inspect.signature(cls).parameters
+    assert set(parameters.SHARED) <= set(cls._constraints) <= set(arguments)
+    for name, constraint in cls._constraints.items():
+        constraint.check(name, arguments[name].default)
