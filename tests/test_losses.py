@@ -29,14 +29,14 @@ def raw_predictions(loss):
 def test_values_and_derivatives_follow_the_definition(loss):
     z = raw_predictions(loss)
     y = targets(loss)[: z.size]
-    value, slope = LOSSES[loss].evaluate(z, y)
-    expected = np.array([oracles.loss_and_slope(loss, *each) for each in zip(z, y)], float)
-    # Differences cancel where exp(z) is near y; beyond exp(-708) a slope stays at 1e-308.
+    value, loss_gradient = LOSSES[loss].evaluate(z, y)
+    expected = np.array([oracles.loss_and_gradient(loss, *each) for each in zip(z, y)], float)
+    # Differences cancel where exp(z) is near y; beyond exp(-708) a derivative stays at 1e-308.
     size = np.maximum(1, np.abs(expected)) if LOSSES[loss].log_link else np.abs(expected)
     assert np.all(np.abs(value - expected[:, 0]) <= 2e-13 * size[:, 0] + 1e-300)
-    assert np.all(np.abs(slope - expected[:, 1]) <= 2e-13 * size[:, 1] + 1e-300)
+    assert np.all(np.abs(loss_gradient - expected[:, 1]) <= 2e-13 * size[:, 1] + 1e-300)
     assert np.ptp(value) > 1
-    assert np.ptp(slope) >= 1
+    assert np.ptp(loss_gradient) >= 1
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -46,12 +46,12 @@ def test_kernel_has_the_bits_of_the_formula(loss, size):
     with np.errstate(over="ignore", invalid="ignore"):
         expected = LOSSES[loss].evaluate(z, y)
     for build in BUILDS:
-        value, slope, weight = np.empty(size), np.empty(size), np.ones(size)
+        value, loss_gradient, weight = np.empty(size), np.empty(size), np.ones(size)
         number = LOSSES[loss].parameter
         name = type(LOSSES[loss]).__name__
-        _core.load(build).evaluate_loss(name, number, z, y, weight, value, slope)
+        _core.load(build).evaluate_loss(name, number, z, y, weight, value, loss_gradient)
         assert equal_bits(value, expected[0])
-        assert equal_bits(slope, expected[1])
+        assert equal_bits(loss_gradient, expected[1])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -59,7 +59,7 @@ def test_derivatives_are_those_of_the_values(loss):
     z = rng.uniform(-3, 3, 200)
     y = targets(loss)[:200]
     h = 1e-6
-    evaluate, slope = LOSSES[loss].evaluate, LOSSES[loss].evaluate(z, y)[1]
+    evaluate, loss_gradient = LOSSES[loss].evaluate, LOSSES[loss].evaluate(z, y)[1]
     numeric = (evaluate(z + h, y)[0] - evaluate(z - h, y)[0]) / (2 * h)
     kinks = np.array([np.nan])
     if loss in ("hinge", "perceptron"):
@@ -68,7 +68,7 @@ def test_derivatives_are_those_of_the_values(loss):
         kinks = y + LOSSES[loss].parameter * (loss == "epsilon_insensitive") * np.array([[-1], [1]])
     smooth = ~(np.abs(z - kinks) <= 2 * h).reshape(-1, *z.shape[: kinks.size > 1]).any(axis=0)
     smooth = np.broadcast_to(smooth, z.shape)
-    np.testing.assert_allclose(slope[smooth], numeric[smooth], rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(loss_gradient[smooth], numeric[smooth], rtol=1e-7, atol=1e-7)
 
 
 def test_probability_is_the_logistic_function():
@@ -89,8 +89,8 @@ def test_conjugates_are_those_of_the_losses(loss):
     """The largest of u z - phi(z) over a fine grid, at derivatives that the loss has."""
     z = np.linspace(-12, 12, 240_001)
     for y in (-1.0, 1.0) if LOSSES[loss].classifies else (0.3,):
-        value, slope = LOSSES[loss].evaluate(z, np.full_like(z, y))
-        for u in np.unique(slope[20_000:-20_000:20_000]):
+        value, loss_gradient = LOSSES[loss].evaluate(z, np.full_like(z, y))
+        for u in np.unique(loss_gradient[20_000:-20_000:20_000]):
             got = LOSSES[loss].conjugate(np.array([u]), np.array([y]))
             np.testing.assert_allclose(got, np.max(u * z - value), atol=1e-6)
 

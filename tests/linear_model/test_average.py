@@ -83,7 +83,7 @@ def test_weights_are_not_moved_by_averaging():
         assert equal_bits(plain.columns, averaged.columns)
 
 
-@pytest.mark.parametrize("max_iter", [2, 45])  # as they are, and staged
+@pytest.mark.parametrize("max_iter", [2, 45])  # as the rows are, and reordered
 def test_a_model_with_averages(max_iter, tmp_path):
     keywords = {"optimizer": lrcore.SGD(0.3), "alpha": 1e-3, "random_state": 0}
     clf = LinearClassifier(average=True, max_iter=max_iter, **keywords).fit(X, LABELS)

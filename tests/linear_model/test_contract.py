@@ -62,13 +62,13 @@ def test_sparsify_changes_the_form_of_the_coefficients_alone(cls, y):
     for change in (model.sparsify, model.densify):
         with pytest.raises(sklearn.exceptions.NotFittedError):
             change()
-    dense, margins = model.fit(X, y).coef_, model._raw_predictions(X)
+    dense, raw = model.fit(X, y).coef_, model._raw_predictions(X)
     assert 3 < np.count_nonzero(dense) < 27
     assert model.sparsify() is model
     assert model.coef_.format == "csr"
     assert model.coef_.nnz == np.count_nonzero(dense)
     assert equal_bits(model.coef_.toarray(), np.atleast_2d(dense) + 0.0)  # no -0.0 in CSR
-    assert equal_bits(model._raw_predictions(X), margins)
+    assert equal_bits(model._raw_predictions(X), raw)
     assert pickle.loads(pickle.dumps(model)).coef_.format == "csr"
     assert isinstance(clone(model).fit(X, y).coef_, np.ndarray)
     same = clone(model).fit(X, y).partial_fit(X, y)

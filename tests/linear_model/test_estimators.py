@@ -44,8 +44,8 @@ def test_log_loss_comes_close_to_the_optimum(optimizer, batch_size):
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd", "rmsprop", "adam"])
-def test_sharing_margins_costs_no_accuracy(optimizer):
-    """The first epoch over dense rows, where margins a block old would do most harm."""
+def test_sharing_raw_predictions_costs_no_accuracy(optimizer):
+    """The first epoch over dense rows, where raw predictions a block old would do most harm."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(3000, 30)) + 1.0
     labels = rows @ rng.normal(size=30) + rng.normal(size=3000) > 0
@@ -182,7 +182,7 @@ def test_partial_fit_is_one_epoch_in_the_order_given():
     np.testing.assert_allclose(again.coef_, parts.coef_, atol=0.05 * np.abs(parts.coef_).max())
 
 
-def test_looking_at_the_coefficients_changes_nothing():
+def test_reading_the_coefficients_changes_nothing():
     blind, curious = (LinearClassifier(alpha=1e-3) for _ in range(2))
     for start in range(0, 600, 100):
         for clf in (blind, curious):
@@ -192,22 +192,22 @@ def test_looking_at_the_coefficients_changes_nothing():
 
 
 @pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
-def test_coefficients_have_paid_for_the_steps_that_did_not_touch_them(form, backend):
-    """SGD at rate 0.1: a weight that owes for n rows shrinks by 1 / (1 + 0.1 n alpha)."""
+def test_coefficients_have_the_penalty_of_steps_that_did_not_touch_them(form, backend):
+    """SGD at rate 0.1: a weight whose penalty of n rows is due shrinks by 1 / (1 + 0.1 n alpha)."""
     first, later = np.zeros((8, 2)), np.zeros((50, 2))
     first[:, 0], later[:, 1] = 1.0, 1.0
     reg = LinearRegressor(
         optimizer=lrcore.SGD(lr=0.1), alpha=0.5, fit_intercept=False, block_size=1
     )
     reg.partial_fit(form(first), np.ones(8))
-    unpaid = reg.coef_[0] * (1 + 0.1 * 8 * 0.5)
-    assert unpaid > 0.1
+    before = reg.coef_[0] * (1 + 0.1 * 8 * 0.5)
+    assert before > 0.1
     reg.partial_fit(form(later), np.ones(50))
-    assert reg.coef_[0] == pytest.approx(unpaid / (1 + 0.1 * 58 * 0.5), rel=1e-12)
-    # After 64 rows there is a payment, and what the 44 rows since owe comes on top.
+    assert reg.coef_[0] == pytest.approx(before / (1 + 0.1 * 58 * 0.5), rel=1e-12)
+    # After 64 rows the penalty is applied, and that of the 44 rows since comes on top.
     reg.partial_fit(form(later), np.ones(50))
-    paid = unpaid / (1 + 0.1 * 64 * 0.5)
-    assert reg.coef_[0] == pytest.approx(paid / (1 + 0.1 * 44 * 0.5), rel=1e-12)
+    after_64 = before / (1 + 0.1 * 64 * 0.5)
+    assert reg.coef_[0] == pytest.approx(after_64 / (1 + 0.1 * 44 * 0.5), rel=1e-12)
 
 
 def test_partial_fit_takes_dense_and_sparse_rows_in_turn():
@@ -459,7 +459,7 @@ def test_every_rule_fits(name):
 
 
 def test_an_initial_accumulator_is_where_states_start(backend):
-    """The first step of AdaGrad from s = 3, on one row x = 1: the slope is -1/2."""
+    """The first step of AdaGrad from s = 3, on one row x = 1: the gradient is -1/2."""
     rule = lrcore.AdaGrad(lr=schedules.Constant(1.0), initial_accumulator=3.75)
     clf = LinearClassifier(optimizer=rule, penalty=None, fit_intercept=False)
     clf.partial_fit(np.ones((1, 1)), [1], classes=[0, 1])
@@ -589,7 +589,7 @@ def test_several_targets_are_fitted_each_by_itself(tmp_path):
     X, _, _, target = sparse_problem()
     both = np.stack([target, -2 * target + 1], axis=1)
     for keywords in ({}, {"batch_size": 7}, {"loss": "huber", "max_iter": 12}):
-        keywords = {**keywords, "lr": 0.5}  # else each alone would look for its own
+        keywords = {**keywords, "lr": 0.5}  # else each alone would search for its own
         together = LinearRegressor(random_state=0, **keywords).fit(X, both)
         for k in range(2):
             alone = LinearRegressor(random_state=0, **keywords).fit(X, both[:, k])

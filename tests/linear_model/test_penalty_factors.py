@@ -6,7 +6,7 @@ from functools import cache
 import backends
 import numpy as np
 import pytest
-from oracles import loss_and_slope
+from oracles import loss_and_gradient
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.base import clone
@@ -37,8 +37,8 @@ def problem():
     rng = np.random.default_rng(4)
     rows = rng.normal(0, 1, (N_ROWS, N_FEATURES))
     rows[rng.random(rows.shape) < 0.3] = 0.0
-    margin = rows @ [1.0, -0.8, 0.25, 0.0, 0.5, 2.0] + rng.normal(0, 0.8, N_ROWS)
-    return rows, np.where(margin > 0.1, 1.0, -1.0)
+    raw = rows @ [1.0, -0.8, 0.25, 0.0, 0.5, 2.0] + rng.normal(0, 0.8, N_ROWS)
+    return rows, np.where(raw > 0.1, 1.0, -1.0)
 
 
 @cache
@@ -49,11 +49,11 @@ def minimum(share):
 
     def value(x):
         u, v, b = x[:N_FEATURES], x[N_FEATURES:-1], x[-1]
-        both = [loss_and_slope("log_loss", z, t) for z, t in zip(rows @ (u - v) + b, y)]
-        slopes = np.array([s for _, s in both])
-        g = rows.T @ slopes / N_ROWS + l2 * (u - v)
+        both = [loss_and_gradient("log_loss", z, t) for z, t in zip(rows @ (u - v) + b, y)]
+        loss_gradients = np.array([s for _, s in both])
+        g = rows.T @ loss_gradients / N_ROWS + l2 * (u - v)
         f = np.mean([f for f, _ in both]) + l1 @ (u + v) + l2 / 2 @ (u - v) ** 2
-        return f, np.concatenate([g + l1, l1 - g, [slopes.mean()]])
+        return f, np.concatenate([g + l1, l1 - g, [loss_gradients.mean()]])
 
     bounds = [(0, None)] * (2 * N_FEATURES) + [(None, None)]
     options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
@@ -61,26 +61,26 @@ def minimum(share):
     return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
 
 
-@pytest.mark.parametrize("form", ["dense", "sparse", "staged"])
+@pytest.mark.parametrize("form", ["dense", "sparse", "reordered"])
 @pytest.mark.parametrize("penalty", SHARES)
 def test_fits_end_at_the_minimum_of_the_stated_objective(penalty, form, monkeypatch):
     rows, y = problem()
     expected = minimum(SHARES[penalty])
-    # The staged rows lie between features that never come up, and are numbered anew.
-    width = 5 if form == "staged" else 1
+    # The reordered rows lie between features that never come up, and are numbered anew.
+    width = 5 if form == "reordered" else 1
     wide, factors = np.zeros((N_ROWS, width * N_FEATURES)), np.full(width * N_FEATURES, 0.125)
     wide[:, ::width], factors[::width] = rows, FACTORS
     monkeypatch.setattr(compiled, "CACHE_BYTES", 1)
-    monkeypatch.setattr(reorder, "MIN_EPOCHS", 1 if form == "staged" else 10**9)
+    monkeypatch.setattr(reorder, "MIN_EPOCHS", 1 if form == "reordered" else 10**9)
     clf = LinearClassifier(
         penalty=penalty, alpha=ALPHA, l1_ratio=SHARES[penalty], penalty_factors=factors,
         max_iter=800, random_state=0, optimizer=lrcore.AdaGrad(lr=0.3),
     ).fit(wide if form == "dense" else sparse.csr_matrix(wide), y)  # fmt: skip
     w = clf.coef_[0, ::width]
-    losses = [loss_and_slope("log_loss", z, t)[0] for z, t in zip(rows @ w + clf.intercept_, y)]
+    losses = [loss_and_gradient("log_loss", z, t)[0] for z, t in zip(rows @ w + clf.intercept_, y)]
     share = SHARES[penalty]
-    owed = ALPHA * FACTORS @ (share * np.abs(w) + (1 - share) / 2 * w**2)
-    assert expected.fun - 1e-7 <= np.mean(losses) + owed <= expected.fun * (1 + 1e-4)
+    penalty_value = ALPHA * FACTORS @ (share * np.abs(w) + (1 - share) / 2 * w**2)
+    assert expected.fun - 1e-7 <= np.mean(losses) + penalty_value <= expected.fun * (1 + 1e-4)
     best = expected.x[:N_FEATURES] - expected.x[N_FEATURES:-1]
     np.testing.assert_allclose(w, best, atol=0.02)
     assert np.abs(best[[0, 4]]).min() > 0.3
@@ -109,9 +109,9 @@ def test_ones_have_the_bits_of_none_and_zeros_those_of_no_penalty(rows, y, keywo
 
 
 @pytest.mark.parametrize("name", [k for k, rule in LINEAR_RULES.items() if rule.formula.metric])
-def test_factors_say_who_pays_by_any_rule(name):
-    """Of one epoch of exactly one payment: a feature with a factor of 0 has the weight of no
-    penalty, of 1 that of the plain one, however many pay beside it."""
+def test_factors_multiply_the_penalty_of_any_rule(name):
+    """Of one epoch after which the penalty is applied once: a feature with a factor of 0 has the
+    weight of no penalty, of 1 that of the plain one, whatever the factors of the others."""
     for rows in (X, DENSE):
         for y in (LABELS, THREE):
             fits = [
@@ -130,18 +130,18 @@ def test_factors_say_who_pays_by_any_rule(name):
             assert not np.allclose(others[0], others[3], rtol=1e-3)
 
 
-STAGED = {"max_iter": reorder.MIN_EPOCHS}
+REORDERED = {"max_iter": reorder.MIN_EPOCHS}
 
 
 @pytest.mark.parametrize(
     "rows, y, keywords",
     [
         (X, LABELS, {}),
-        (X, LABELS, STAGED),
+        (X, LABELS, REORDERED),
         (X.astype(np.float32), LABELS, {"batch_size": 16}),
         (DENSE, LABELS, {}),
         (DENSE.astype(np.float32), LABELS, {"batch_size": 16}),
-        (X, THREE, STAGED),
+        (X, THREE, REORDERED),
         (X, THREE, {"multi_class": "ovr"}),
         (DENSE, THREE, {"multi_class": "ovr"}),
     ],
@@ -186,7 +186,7 @@ def test_streams_warm_starts_files_and_copies_keep_the_factors(tmp_path):
         again.partial_fit(X[128:], LABELS[128:])
         assert equal_bits(again.coef_, whole.coef_)
     assert clone(parts).penalty_factors == list(SOME)
-    # What is still owed when the parameter is set anew is paid by the factors of the fit.
+    # A penalty that is due when the parameter is set anew has the factors of the fit.
     whole.penalty_factors = None
     lrcore.save(whole, tmp_path / "m")
     again = lrcore.load(tmp_path / "m")

@@ -74,7 +74,7 @@ def close(got, expected, rtol=1e-11):
 # ---- the loss -------------------------------------------------------------------------------
 
 
-def drawn_margins(n_classes, n_rows=200):
+def drawn_raw_predictions(n_classes, n_rows=200):
     rng = np.random.default_rng(n_classes)
     z = rng.normal(0, 1, (n_rows, n_classes)) * np.geomspace(1e-3, 500, n_rows)[:, None]
     z[0], z[1], z[2, 0] = 0.0, 1e4, -1e4
@@ -83,39 +83,39 @@ def drawn_margins(n_classes, n_rows=200):
 
 @pytest.mark.parametrize("n_classes", N_CLASSES)
 def test_the_loss_follows_its_definition(n_classes):
-    z, y = drawn_margins(n_classes)
-    value, slope = Softmax(n_classes).evaluate(z, y.astype(float))
+    z, y = drawn_raw_predictions(n_classes)
+    value, loss_gradient = Softmax(n_classes).evaluate(z, y.astype(float))
     for i in range(len(z)):
-        expected = oracles.softmax_loss_and_slopes(z[i].tolist(), y[i])
+        expected = oracles.softmax_loss_and_gradients(z[i].tolist(), y[i])
         assert value[i] == pytest.approx(expected[0], rel=1e-13, abs=1e-15)
-        np.testing.assert_allclose(slope[i], expected[1], rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(loss_gradient[i], expected[1], rtol=1e-12, atol=1e-15)
     assert np.ptp(value) > 100
     p = Softmax(n_classes).probability(z)
     np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-14)
     assert (p >= 0).all()
 
 
-def test_slopes_are_the_derivatives_of_the_loss():
-    z, y = drawn_margins(5)
+def test_gradients_are_the_derivatives_of_the_loss():
+    z, y = drawn_raw_predictions(5)
     z, y = z[3:100], y[3:100].astype(float)
-    _, slope = Softmax(5).evaluate(z, y)
+    _, loss_gradient = Softmax(5).evaluate(z, y)
     for k in range(5):
         h = 1e-6 * np.eye(5)[k]
         up, down = Softmax(5).evaluate(z + h, y)[0], Softmax(5).evaluate(z - h, y)[0]
-        np.testing.assert_allclose((up - down) / 2e-6, slope[:, k], atol=1e-8)
+        np.testing.assert_allclose((up - down) / 2e-6, loss_gradient[:, k], atol=1e-8)
 
 
 @pytest.mark.parametrize("n_classes", N_CLASSES)
 def test_the_kernel_has_the_bits_of_the_formula(n_classes, build):
-    z, y = drawn_margins(n_classes)
-    value, slope = Softmax(n_classes).evaluate(z, y.astype(float))
+    z, y = drawn_raw_predictions(n_classes)
+    value, loss_gradient = Softmax(n_classes).evaluate(z, y.astype(float))
     lanes = -(-n_classes // 8) * 8
     wide = [np.zeros((len(z), lanes)) for _ in range(5)]
     wide[0][:, :n_classes] = z
     wide[1][:, 0], wide[2][...] = y, 2.0
     build.evaluate_loss("Softmax", float(n_classes), *(array.ravel() for array in wide))
     assert equal_bits(wide[3][:, 0], 2.0 * value)
-    assert equal_bits(wide[4][:, :n_classes], 2.0 * slope)
+    assert equal_bits(wide[4][:, :n_classes], 2.0 * loss_gradient)
     assert not wide[3][:, 1:].any()
     assert not wide[4][:, n_classes:].any()
 
@@ -268,11 +268,11 @@ def minimum(X, y, n_classes, alpha, l1_ratio):
         w = (u - v).reshape(n_classes, d)
         z = X @ w.T + b
         e = np.exp(z - z.max(axis=1, keepdims=True))
-        slope = (e / e.sum(axis=1, keepdims=True) - one_hot) / n
-        g = (slope.T @ X + alpha * (1 - l1_ratio) * w).ravel()
+        loss_gradient = (e / e.sum(axis=1, keepdims=True) - one_hot) / n
+        g = (loss_gradient.T @ X + alpha * (1 - l1_ratio) * w).ravel()
         l1 = alpha * l1_ratio
         f = mean_loss(X, y, w, b) + l1 * np.sum(u + v) + alpha * (1 - l1_ratio) / 2 * np.sum(w**2)
-        return f, np.concatenate([g + l1, l1 - g, slope.sum(axis=0)])
+        return f, np.concatenate([g + l1, l1 - g, loss_gradient.sum(axis=0)])
 
     bounds = [(0, None)] * (2 * n_classes * d) + [(None, None)] * n_classes
     options = {"maxiter": 5000, "maxfun": 50000, "ftol": 1e-15, "gtol": 1e-9}
@@ -304,7 +304,7 @@ def test_fits_end_at_the_minimum(penalty, l1_ratio, batch_size):
         np.testing.assert_allclose(clf.predict_proba(X), exact.predict_proba(X), atol=0.01)
 
 
-def test_probabilities_are_the_softmax_of_the_margins():
+def test_probabilities_are_the_softmax_of_the_raw_predictions():
     X, dense, y = problem(5)
     clf = LinearClassifier(random_state=0).fit(X, y)
     assert clf.coef_.shape == (5, 60)
@@ -325,15 +325,15 @@ def test_the_docstring_loop_gives_the_same_numbers(backend):
     G, H, rate, eps = np.zeros_like(W), np.zeros_like(b), 0.5, 1e-10
     for x, k in zip(X, y):
         z = W @ x + b
-        slope = np.exp(z - z.max())
-        slope /= slope.sum()
-        slope[k] -= 1
+        loss_gradient = np.exp(z - z.max())
+        loss_gradient /= loss_gradient.sum()
+        loss_gradient[k] -= 1
         touched = x != 0
-        g = np.outer(slope, x[touched])
+        g = np.outer(loss_gradient, x[touched])
         G[:, touched] += g**2
         W[:, touched] -= rate * g / (np.sqrt(G[:, touched]) + eps)
-        H += slope**2
-        b -= rate * slope / (np.sqrt(H) + eps)
+        H += loss_gradient**2
+        b -= rate * loss_gradient / (np.sqrt(H) + eps)
     clf = LinearClassifier(
         optimizer=AdaGrad(0.5, eps=eps), penalty=None, block_size=1
     ).partial_fit(X, y, classes=range(4))  # fmt: skip
@@ -430,13 +430,13 @@ def test_one_against_the_rest_goes_on_over_the_other_kind_of_rows(first, tmp_pat
     assert start.fit(kinds[1], y).score(X, y) > 0.8
 
 
-@pytest.mark.parametrize("staged", [False, True])
-def test_fits_have_the_same_bits_for_any_thread_count(staged, backend):
+@pytest.mark.parametrize("reordered", [False, True])
+def test_fits_have_the_same_bits_for_any_thread_count(reordered, backend):
     X, _, y = problem(9, dtype=np.float32)
     X = sparse.hstack([X, sparse.csr_matrix((300, 20_000), dtype=np.float32)], format="csr")
     fits = [
         LinearClassifier(
-            max_iter=reorder.MIN_EPOCHS if staged else 1, random_state=0, n_threads=n
+            max_iter=reorder.MIN_EPOCHS if reordered else 1, random_state=0, n_threads=n
         ).fit(X, y)
         for n in (1, 2, 3)
     ]

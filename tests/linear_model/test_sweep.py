@@ -74,8 +74,8 @@ def test_a_rate_that_runs_away_leaves_the_others_alone(kind):
 def test_held_out_rows_choose_among_several_rates():
     clf = LinearClassifier(lr=SEVERAL, random_state=0)
     clf.fit(X[:500], LABELS[:500], eval_set=(X[500:], LABELS[500:]))
-    margins = clf.decision_function(X[500:])
-    loss = np.logaddexp(0.0, np.where(LABELS[500:], -margins, margins)).mean()
+    raw = clf.decision_function(X[500:])
+    loss = np.logaddexp(0.0, np.where(LABELS[500:], -raw, raw)).mean()
     assert loss == pytest.approx(clf.lr_losses_.min(), rel=1e-12)
 
 

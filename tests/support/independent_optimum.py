@@ -1,13 +1,13 @@
 """The minimum of an objective as an independent solver finds it."""
 
 import numpy as np
-from oracles import PARAMETERS, loss_and_slope
+from oracles import PARAMETERS, loss_and_gradient
 from scipy.optimize import minimize
 from strategies import LOSSES, targets_for
 
 N_ROWS, N_FEATURES, ALPHA, L1_RATIO = 60, 4, 0.05, 0.4
 SHARES = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": L1_RATIO}
-#: Slopes of the straight pieces; a perceptron's objective is 0 for no weights at all.
+#: Derivatives of the straight pieces; a perceptron's objective is 0 for no weights at all.
 PIECES = {"hinge", "absolute_error", "quantile", "epsilon_insensitive"}
 
 
@@ -26,7 +26,7 @@ def penalty_of(penalty, w):
 
 
 def objective(loss, penalty, X, y, w, b):
-    values = [loss_and_slope(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
+    values = [loss_and_gradient(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
     return np.mean(values) + penalty_of(penalty, w)
 
 
@@ -35,14 +35,14 @@ def smooth_minimum(loss, penalty, X, y):
 
     def value(x):
         u, v, b = x[:N_FEATURES], x[N_FEATURES:-1], x[-1]
-        both = [loss_and_slope(loss, z, t) for z, t in zip(X @ (u - v) + b, y)]
-        slopes = np.array([s for _, s in both])
-        g = X.T @ slopes / N_ROWS
+        both = [loss_and_gradient(loss, z, t) for z, t in zip(X @ (u - v) + b, y)]
+        loss_gradients = np.array([s for _, s in both])
+        g = X.T @ loss_gradients / N_ROWS
         l1 = ALPHA * (SHARES[penalty] or 0.0) if penalty else 0.0
         l2 = ALPHA * (1 - SHARES[penalty]) if penalty else 0.0
         f = np.mean([f for f, _ in both]) + l1 * np.sum(u + v) + l2 / 2 * np.sum((u - v) ** 2)
         g = g + l2 * (u - v)
-        return f, np.concatenate([g + l1, l1 - g, [slopes.mean()]])
+        return f, np.concatenate([g + l1, l1 - g, [loss_gradients.mean()]])
 
     bounds = [(0, None)] * (2 * N_FEATURES) + [(None, None)]
     options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}

@@ -212,13 +212,13 @@ PARAMETERS = {
 }
 
 
-def loss_and_slope(loss, z, y, p=None):
+def loss_and_gradient(loss, z, y, p=None):
     """One row's loss and its derivative in z, in Python floats."""
     p = PARAMETERS.get(loss) if p is None else p
     z, y = float(z), float(y)
     if loss in ("log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"):
-        value, slope = _of_margin(loss, y * z)
-        return value, y * slope
+        value, loss_gradient = _of_margin(loss, y * z)
+        return value, y * loss_gradient
     if loss in ("poisson", "gamma", "tweedie"):
         mean = math.exp(min(max(z, -700.0), 700.0))
         if loss == "poisson":
@@ -313,16 +313,16 @@ class DenseRule:
 
 
 def online(X, y, loss, make_rule, lrs, block, order, weight=None):
-    """The online order without penalty: margins a block at a time, then row after row."""
+    """The online order without penalty: raw predictions a block at a time, then row after row."""
     w, b = np.zeros(X.shape[1]), np.zeros(1)
     rule, rule_b, t = make_rule(X.shape[1]), make_rule(1), 0
     for start in range(0, len(order), block):
         rows = order[start : start + block]
-        slopes = [loss_and_slope(loss, X[i] @ w + b[0], y[i])[1] for i in rows]
-        for i, slope in zip(rows, slopes):
+        loss_gradients = [loss_and_gradient(loss, X[i] @ w + b[0], y[i])[1] for i in rows]
+        for i, loss_gradient in zip(rows, loss_gradients):
             s = 1.0 if weight is None else weight[i]
-            w = rule.step(w, s * slope * X[i], lrs[t])
-            b = rule_b.step(b, np.array([s * slope]), lrs[t])
+            w = rule.step(w, s * loss_gradient * X[i], lrs[t])
+            b = rule_b.step(b, np.array([s * loss_gradient]), lrs[t])
             t += 1
     return w, b[0]
 
@@ -334,10 +334,10 @@ def minibatch(X, y, loss, make_rule, lrs, batch, order, weight=None):
     for t, start in enumerate(range(0, len(order), batch)):
         rows = order[start : start + batch]
         s = np.ones(len(rows)) if weight is None else weight[rows]
-        slopes = np.array([loss_and_slope(loss, X[i] @ w + b[0], y[i])[1] for i in rows])
-        g = X[rows].T @ (s * slopes) / len(rows)
+        loss_gradients = np.array([loss_and_gradient(loss, X[i] @ w + b[0], y[i])[1] for i in rows])
+        g = X[rows].T @ (s * loss_gradients) / len(rows)
         w = rule.step(w, g, lrs[t])
-        b = rule_b.step(b, np.array([(s * slopes).sum() / len(rows)]), lrs[t])
+        b = rule_b.step(b, np.array([(s * loss_gradients).sum() / len(rows)]), lrs[t])
     return w, b[0]
 
 
@@ -352,8 +352,8 @@ def dog_online(X, y, loss, initial, block, order, weight=None, mean=False, lr=1.
     for start in range(0, len(order), block):
         rows = order[start : start + block]
         s = np.ones(len(rows)) if weight is None else weight[rows]
-        slopes = s * [loss_and_slope(loss, X[i] @ w, y[i])[1] for i in rows]
-        grads = slopes[:, None] * X[rows]
+        loss_gradients = s * [loss_and_gradient(loss, X[i] @ w, y[i])[1] for i in rows]
+        grads = loss_gradients[:, None] * X[rows]
         grads = grads.mean(axis=0, keepdims=True) if mean else grads
         squares += np.sum(grads**2)
         rate = lr * furthest / math.sqrt(squares + 1e-8)
@@ -365,28 +365,29 @@ def dog_online(X, y, loss, initial, block, order, weight=None, mean=False, lr=1.
     return w[:-1], w[-1], furthest
 
 
-def softmax_loss_and_slopes(z, label):
+def softmax_loss_and_gradients(z, label):
     """log(sum(exp(z))) - z[label] and its derivatives, in Python floats."""
     top = max(z)
     shares = [math.exp(v - top) for v in z]
     total = math.fsum(shares)
-    slopes = [share / total - (k == label) for k, share in enumerate(shares)]
-    return math.log(total) + (top - z[label]), slopes
+    loss_gradients = [share / total - (k == label) for k, share in enumerate(shares)]
+    return math.log(total) + (top - z[label]), loss_gradients
 
 
 def softmax(X, y, n_classes, make_rule, lrs, block, order, weight=None, mean=False):
-    """Softmax regression without penalty, w (n_classes, n_features): margins a block at a time,
-    then row after row, or with `mean` one step by the mean gradient of the block."""
+    """Softmax regression without penalty, w (n_classes, n_features): raw predictions a block at a
+    time, then row after row, or with `mean` one step by the mean gradient of the block."""
     w, b = np.zeros((n_classes, X.shape[1])), np.zeros(n_classes)
     rule, rule_b, t = make_rule(w.shape), make_rule(b.shape), 0
     for start in range(0, len(order), block):
         rows = order[start : start + block]
         s = np.ones(len(rows)) if weight is None else weight[rows]
-        slopes = [softmax_loss_and_slopes(list(w @ X[i] + b), y[i])[1] for i in rows]
-        slopes = s[:, None] * np.array(slopes)
-        steps = [(np.outer(d, X[i]), d) for d, i in zip(slopes, rows)]
+        loss_gradients = [softmax_loss_and_gradients(list(w @ X[i] + b), y[i])[1] for i in rows]
+        loss_gradients = s[:, None] * np.array(loss_gradients)
+        steps = [(np.outer(d, X[i]), d) for d, i in zip(loss_gradients, rows)]
         if mean:
-            steps = [(slopes.T @ X[rows] / len(rows), slopes.sum(axis=0) / len(rows))]
+            n = len(rows)
+            steps = [(loss_gradients.T @ X[rows] / n, loss_gradients.sum(axis=0) / n)]
         for g, g_b in steps:
             w = rule.step(w, g, lrs[t])
             b = rule_b.step(b, g_b, lrs[t])
@@ -413,18 +414,18 @@ def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, groups, eps=1e-8, 
 
     for t, start in enumerate(range(0, len(order), batch)):
         rows, lr = order[start : start + batch], lrs[t]
-        slopes = [
-            loss_and_slope(loss, sum(X[i, j] * w[j] for j in range(n_features)) + b, y[i])[1]
+        loss_gradients = [
+            loss_and_gradient(loss, sum(X[i, j] * w[j] for j in range(n_features)) + b, y[i])[1]
             / len(rows)
             for i in rows
         ]
         for j in range(n_features):
             if not any(X[i, j] != 0 for i in rows):
                 continue
-            g = sum(s * X[i, j] for s, i in zip(slopes, rows))
+            g = sum(s * X[i, j] for s, i in zip(loss_gradients, rows))
             v[j] += g * g
             w[j] -= lr * g if kind == "sgd" else lr * g / (math.sqrt(v[j]) + eps)
-        g = sum(slopes)
+        g = sum(loss_gradients)
         vb += g * g
         b -= lr * g if kind == "sgd" else lr * g / (math.sqrt(vb) + eps)
         for k in range(len(groups)):
@@ -438,7 +439,7 @@ def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, groups, eps=1e-8, 
 
 
 def dual_ascent(X, y, loss, order, l2, weight, intercept):
-    """An epoch of dual coordinate ascent in float64; the best slope is found by halving.
+    """An epoch of dual coordinate ascent in float64; the best derivative is found by halving.
 
     Log loss takes the step of the curvature 1/4. The intercept is the weight of a constant whose
     square is `intercept`.
@@ -448,13 +449,13 @@ def dual_ascent(X, y, loss, order, l2, weight, intercept):
     for i in order:
         z, h = X[i] @ w + b, share[i] * (X[i] @ X[i] + intercept)
         if loss == "log_loss":
-            new = dual[i] + (loss_and_slope(loss, z, y[i])[1] - dual[i]) / (1 + h / 4)
+            new = dual[i] + (loss_and_gradient(loss, z, y[i])[1] - dual[i]) / (1 + h / 4)
         else:
             low, high = -1e3, 1e3
             for _ in range(80):
                 new = (low + high) / 2
-                slope = loss_and_slope(loss, z - h * (new - dual[i]), y[i])[1]
-                low, high = (new, high) if slope > new else (low, new)
+                loss_gradient = loss_and_gradient(loss, z - h * (new - dual[i]), y[i])[1]
+                low, high = (new, high) if loss_gradient > new else (low, new)
         w += share[i] * (dual[i] - new) * X[i]
         b += share[i] * (dual[i] - new) * intercept
         dual[i] = new

@@ -124,7 +124,7 @@ def test_damaged_matrices_are_refused(spoil):
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_predictions_refuse_what_fits_refuse(build, index, n_threads):
-    """They look while they work, and read nothing that is not theirs."""
+    """They check indices on the way, and read nothing outside the arrays."""
     tall = sparse.vstack([X] * 20).tocsr()
     for dtype in DTYPES:
         clf = LinearClassifier(random_state=0, n_threads=n_threads).fit(X.astype(dtype), LABELS)
@@ -149,7 +149,7 @@ def test_predictions_refuse_what_fits_refuse(build, index, n_threads):
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("n_classes", [3, 8, 9, 20])
-def test_margins_of_several_outputs_have_the_bits_of_each_alone(build, index, n_classes):
+def test_raw_predictions_of_several_outputs_have_the_bits_of_each_alone(build, index, n_classes):
     """Also of models with averages or scales, and of rows of the other dtype."""
     y = np.arange(200) % n_classes
     arrays = X.indices.astype(index), X.indptr.astype(index)

@@ -82,8 +82,8 @@ def test_all_outputs_of_a_softmax_have_one_rate(block, mean, backend):
     for start in [*range(0, n, block)] * 2:
         x = ones[start : start + block]
         pairs = zip(x, y[start : start + block])
-        slopes = np.array([oracles.softmax_loss_and_slopes(list(W @ a), k)[1] for a, k in pairs])
-        grads = slopes[:, :, None] * x[:, None, :]
+        each = [oracles.softmax_loss_and_gradients(list(W @ a), k)[1] for a, k in pairs]
+        grads = np.array(each)[:, :, None] * x[:, None, :]
         grads = grads.mean(axis=0, keepdims=True) if mean else grads
         squares += np.sum(grads**2)
         rate = 0.9 * furthest / np.sqrt(squares + 1e-8)
@@ -144,7 +144,7 @@ def test_parts_of_a_stream_are_the_whole(batch_size):
     assert whole._trained.states[0].dog.sums[1] > 0.1
 
 
-@pytest.mark.parametrize("max_iter", [2, 45])  # as they are, and staged
+@pytest.mark.parametrize("max_iter", [2, 45])  # as the rows are, and reordered
 def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "CACHE_BYTES", 0)  # so that features are renumbered
     clf = LinearClassifier(optimizer="dog", max_iter=max_iter, random_state=0).fit(X, CLASSES)
@@ -163,9 +163,9 @@ def test_a_warm_start_goes_on_with_the_sums():
     clf = LinearClassifier(optimizer=DoG(), warm_start=True, random_state=0).fit(X, LABELS)
     first = clf._trained.states[0].dog.copy()
     clf.fit(X, LABELS)
-    pace = clf._trained.states[0].dog
-    assert pace.sums[0] > first.sums[0]
-    assert pace.sums[1] >= first.sums[1]
+    dog = clf._trained.states[0].dog
+    assert dog.sums[0] > first.sums[0]
+    assert dog.sums[1] >= first.sums[1]
     clf.set_params(optimizer=lrcore.SGD(0.1))
     with pytest.raises(ValueError, match=r"it had DoG, .* this has SGD"):
         clf.fit(X, LABELS)

@@ -129,7 +129,7 @@ def test_sparse_equals_dense_for_every_rule(name, batch, penalised, build):
         "log_loss", LINEAR_RULES[name], l1=2e-4 * penalised, l2=1e-3 * penalised, batch=batch
     )
     a, b = run(X, y, config, 16), run(dense, y, config, 16)
-    # A variance near zero magnifies the rounding of the margins in a centered rule.
+    # A variance near zero magnifies the rounding of the raw predictions in a centered rule.
     rtol = (
         1e-6 if getattr(LINEAR_RULES[name], "centered", False) and name.endswith("both") else 1e-10
     )

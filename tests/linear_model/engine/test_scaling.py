@@ -27,7 +27,7 @@ THREE = np.where(TARGET > 1, 2, LABELS)
 KEYWORDS = {
     "online": {},
     "batches": {"batch_size": 16},
-    "staged": {"max_iter": 25},
+    "reordered": {"max_iter": 25},
     "average": {"average": True},
     "factors": {"penalty_factors": np.linspace(0, 2, 30), "penalty": "elasticnet"},
 }
@@ -84,7 +84,7 @@ def test_values_are_divided_by_the_largest_so_far(dtype, index, offset, block, b
 @pytest.mark.parametrize("form", ["csr", "dense", "float32"])
 @pytest.mark.parametrize("name", KEYWORDS)
 def test_a_fit_is_that_of_columns_divided_beforehand(name, form, monkeypatch):
-    """As if MaxAbsScaler stood before it; and coefficients and margins are those of X."""
+    """As if MaxAbsScaler stood before it; and coefficients and raw predictions are those of X."""
     monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     dense = RAW.astype(np.float32) if form == "float32" else RAW
     largest = np.abs(dense).max(axis=0)
@@ -99,18 +99,18 @@ def test_a_fit_is_that_of_columns_divided_beforehand(name, form, monkeypatch):
         assert equal_bits(raw.loss_curve_, by_hand.loss_curve_)
         rtol = 1e-5 if form == "float32" else 1e-12
         np.testing.assert_allclose(raw.stopping_curve_, by_hand.stopping_curve_, rtol=rtol)
-        margins = raw.decision_function(dense), by_hand.decision_function(divided)
-        np.testing.assert_allclose(*margins, rtol=100 * rtol, atol=10 * rtol)
+        raw_predictions = raw.decision_function(dense), by_hand.decision_function(divided)
+        np.testing.assert_allclose(*raw_predictions, rtol=100 * rtol, atol=10 * rtol)
         assert raw.score(as_form(dense), y) > 0.7
 
 
 @pytest.mark.parametrize("rows", [X, RAW, RAW.astype(np.float32)], ids=["csr", "64", "32"])
-def test_units_that_are_powers_of_two_change_no_bit_of_the_margins(rows, backend):
+def test_units_that_are_powers_of_two_change_no_bit_of_the_raw_predictions(rows, backend):
     units = 2.0 ** np.random.default_rng(0).integers(-12, 13, 30)
     other = sparse.csr_matrix(rows @ sparse.diags(units)) if rows is X else rows * units
     other = other.astype(rows.dtype)
     if rows is X:
-        other.sort_indices()  # margins add values up in the order in which they are stored
+        other.sort_indices()  # sums add values up in the order in which they are stored
     for keywords in ({"max_iter": 2}, {"batch_size": 16, "penalty": "l1", "alpha": 1e-3}):
         one, two = (LinearClassifier(scale="auto", random_state=0, **keywords) for _ in range(2))
         expected = (one.fit(rows, LABELS).coef_ / units).astype(rows.dtype)

@@ -164,7 +164,7 @@ RISING = Constant(0.02).then(Constant(0.5), at=900)
 
 
 @pytest.mark.parametrize("rows", [X, DENSE], ids=["csr", "dense"])
-@pytest.mark.parametrize("max_iter", [8, 24])  # as the rows are, and staged
+@pytest.mark.parametrize("max_iter", [8, 24])  # as the rows are, and reordered
 def test_recovery_goes_back_to_the_last_good_epoch(rows, max_iter):
     def rates(event):
         if event.end_of_epoch:

@@ -10,44 +10,45 @@ X, DENSE, LABELS, TARGET = sparse_problem()
 THREE = np.digitize(TARGET, np.quantile(TARGET, [0.3, 0.6]))
 
 
-def gradient_of(model, w, rows, slopes, weight=None):
-    """Of the objective over dense rows with these slopes, (n_rows, n_outputs), by definition."""
+def gradient_of(model, w, rows, loss_gradients, weight=None):
+    """Of the objective over dense rows, by definition; loss_gradients are (n_rows, n_outputs)."""
     factors = 1.0 if model.penalty_factors is None else model.penalty_factors
     l1 = factors * model.alpha * model.l1_ratio
-    gradient = np.stack([np.average(s[:, None] * rows, axis=0, weights=weight) for s in slopes.T])
+    each = loss_gradients.T[:, :, None] * rows  # (n_outputs, n_rows, n_features)
+    gradient = np.average(each, axis=1, weights=weight)
     gradient += factors * model.alpha * (1 - model.l1_ratio) * w
     kink = np.sign(gradient) * np.maximum(0, np.abs(gradient) - l1)
     gradient = np.where(w == 0, kink, gradient + l1 * np.sign(w))
-    return np.hstack([gradient, np.average(slopes, axis=0, weights=weight)[:, None]])
+    return np.hstack([gradient, np.average(loss_gradients, axis=0, weights=weight)[:, None]])
 
 
 def weights_of(event):
-    """(n_outputs, n_features + 1), as the event's statistics see them: with penalties unpaid."""
+    """(n_outputs, n_features + 1), as the statistics see them: before penalties that are due."""
     return np.vstack([state.weights for state in event._stats._stats.states])
 
 
-def sigmoid_slopes(z, codes):
+def sigmoid_gradients(z, codes):
     return 1 / (1 + np.exp(-z)) - codes
 
 
-def softmax_slopes(z, codes):
+def softmax_gradients(z, codes):
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     return p - np.eye(3)[codes]
 
 
 CASES = {
-    "binary": (LinearClassifier(), LABELS, sigmoid_slopes, LABELS[:, None]),
-    "softmax": (LinearClassifier(), THREE, softmax_slopes, THREE),
-    "ovr": (LinearClassifier(multi_class="ovr"), THREE, sigmoid_slopes, np.eye(3)[THREE]),
+    "binary": (LinearClassifier(), LABELS, sigmoid_gradients, LABELS[:, None]),
+    "softmax": (LinearClassifier(), THREE, softmax_gradients, THREE),
+    "ovr": (LinearClassifier(multi_class="ovr"), THREE, sigmoid_gradients, np.eye(3)[THREE]),
     "squares": (LinearRegressor(), TARGET, np.subtract, TARGET[:, None]),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("max_iter", [3, 25])  # as the rows are, and staged
+@pytest.mark.parametrize("max_iter", [3, 25])  # as the rows are, and reordered
 @pytest.mark.parametrize("rows", [X, DENSE], ids=["csr", "dense"])
 def test_statistics_are_what_they_say(case, max_iter, rows):
-    model, y, slopes_of, targets = CASES[case]
+    model, y, gradients_of, targets = CASES[case]
     model.set_params(
         penalty="elasticnet", alpha=0.02, l1_ratio=0.4, max_iter=max_iter, random_state=0
     )
@@ -64,14 +65,14 @@ def test_statistics_are_what_they_say(case, max_iter, rows):
     assert np.isnan(model.history_["gradient_norm"]).sum() == max_iter - 2
     assert model.history_["gradient_norm"][-1] == found["norm"]
     w = found["w"]
-    slopes = slopes_of(DENSE @ w[:, :-1].T + w[:, -1], targets)
-    expected = np.linalg.norm(gradient_of(model, w[:, :-1], DENSE, slopes))
+    loss_gradients = gradients_of(DENSE @ w[:, :-1].T + w[:, -1], targets)
+    expected = np.linalg.norm(gradient_of(model, w[:, :-1], DENSE, loss_gradients))
     assert found["norm"] == pytest.approx(expected, rel=1e-9)
     np.testing.assert_allclose(w[:, :-1], np.atleast_2d(model.coef_), atol=5e-3)
     if case == "squares":
         assert np.isnan(found["saturated"])
     else:
-        flat = np.abs(slopes) < 0.01
+        flat = np.abs(loss_gradients) < 0.01
         flat = flat.all(axis=1) if case == "softmax" else flat
         assert found["saturated"] == pytest.approx(flat.mean(), rel=1e-12)
     assert 0 < found["ratio"] < 0.1
@@ -100,7 +101,7 @@ def test_the_update_ratio_is_of_what_changed_since_it_was_read():
     assert found[1] == pytest.approx(np.linalg.norm(new - old) / np.linalg.norm(new), rel=1e-12)
 
 
-def test_saturated_margins_are_counted():
+def test_saturated_raw_predictions_are_counted():
     z = np.array([[9.0], [4.7], [4.5], [0.0], [-9.0]])
     found = []
     clf = LinearClassifier(penalty=None, warm_start=True, optimizer=SGD(lr=1e-9), max_iter=1)
@@ -125,7 +126,7 @@ def test_weights_of_rows_and_factors_of_features_count():
         # Of the chunk, and at the end of an epoch of all rows.
         part = slice(0, 300) if rows == 300 else slice(start, rows)
         start = rows % 300
-        slopes = DENSE[part] @ w[:, :-1].T + w[:, -1] - TARGET[part, None]
-        gradient = gradient_of(reg, w[:, :-1], DENSE[part], slopes, weight[part])
+        loss_gradients = DENSE[part] @ w[:, :-1].T + w[:, -1] - TARGET[part, None]
+        gradient = gradient_of(reg, w[:, :-1], DENSE[part], loss_gradients, weight[part])
         assert norm == pytest.approx(np.linalg.norm(gradient), rel=1e-9)
     assert len(found) > 5

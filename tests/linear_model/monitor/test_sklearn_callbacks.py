@@ -39,7 +39,7 @@ class Recorder:
 MODELS = {
     "classifier": (LinearClassifier(max_iter=3, random_state=0), LABELS),
     "tol": (LinearClassifier(max_iter=3, tol=0.0, random_state=0), LABELS),
-    "staged": (LinearClassifier(max_iter=25, random_state=0), LABELS),
+    "reordered": (LinearClassifier(max_iter=25, random_state=0), LABELS),
     "dual": (LinearClassifier(solver="dual", max_iter=3, alpha=1e-3, random_state=0), LABELS),
     "regressor": (LinearRegressor(max_iter=3, random_state=0), TARGET),
 }

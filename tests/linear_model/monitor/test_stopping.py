@@ -20,7 +20,7 @@ def objective(clf, alpha):
     return loss + alpha / 2 * np.sum(clf.coef_**2)
 
 
-@pytest.mark.parametrize("max_iter", [2, 300])  # as they are, and staged
+@pytest.mark.parametrize("max_iter", [2, 300])  # as the rows are, and reordered
 def test_tol_goes_by_the_objective(max_iter):
     clf = LinearClassifier(alpha=0.01, max_iter=max_iter, tol=1e-3, random_state=0).fit(X, LABELS)
     curve = clf.stopping_curve_

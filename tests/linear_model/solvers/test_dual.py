@@ -23,7 +23,7 @@ from lrcore.penalties import ElasticNet
 
 L2 = 0.02
 
-#: The largest slopes of the losses that have one.
+#: Bounds of the derivatives, of the losses that have one.
 BOUNDS = {"hinge": 1.0, "modified_huber": 4.0, "huber": 0.7, "absolute_error": 1.0}
 
 
@@ -41,7 +41,7 @@ def labels_for(loss, labels, target):
 
 
 def objective(loss, X, y, w, b, alpha=L2, weight=None):
-    values = [oracles.loss_and_slope(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
+    values = [oracles.loss_and_gradient(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
     return np.average(values, weights=weight) + alpha / 2 * np.sum(np.square(w, dtype=float))
 
 
@@ -127,7 +127,7 @@ def test_the_certificate_bounds_the_distance_to_the_minimum(intercept, dtype):
 
 
 def test_the_certificate_counts_an_intercept_out_of_place():
-    """Its feature is next to nothing, so the duals settle without it, and do not sum to 0."""
+    """Its feature is next to 0: the dual variables converge without it, and do not sum to 0."""
     _, dense, labels, _ = sparse_problem()
     y = np.where(labels, 1.0, -1.0)
     y[np.arange(300) % 4 > 0] = 1.0

@@ -46,14 +46,14 @@ def widened(X, n_features):
 STREAMS = {
     "defaults": {},
     "schedule": {"optimizer": AdaGrad(lr=schedules.Cosine(0.5, steps=1500).warmup(100))},
-    "stamps": {"optimizer": RMSProp(lr=0.02), "penalty": "l1"},
+    "states that decay": {"optimizer": RMSProp(lr=0.02), "penalty": "l1"},
     "momentum": {"optimizer": Adam(lr=0.02), "penalty": "elasticnet"},
     "steep": {"optimizer": SGD(lr=0.1)},
     "short blocks": {"block_size": 16},
     "no power of two": {"block_size": 100},
     "single rows": {"block_size": 1},
     "batches": {"batch_size": 16},
-    "batches with stamps": {"batch_size": 24, "optimizer": RMSProp(lr=0.02)},
+    "batches that decay": {"batch_size": 24, "optimizer": RMSProp(lr=0.02)},
 }
 
 
@@ -230,7 +230,7 @@ def test_calls_are_short_and_change_no_bits(batch_size, monkeypatch):
     wide, labels = wide_problem()
     calls = Calls(monkeypatch)
     keywords = {"batch_size": batch_size, "alpha": 1e-3, "random_state": 0, "max_iter": 2}
-    keywords["lr"] = 0.5  # no calls to look for one
+    keywords["lr"] = 0.5  # no calls that search for one
     usual = LinearClassifier(**keywords).fit(wide, labels)
     assert 1_000 < max(calls) <= epochs.CALL_VALUES / (20 * 100)
     longest = []

@@ -27,7 +27,7 @@ def test_a_warm_start_goes_on():
     np.testing.assert_allclose(half.intercept_, whole.intercept_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("max_iter", [2, 50])  # as the rows are, and staged without a warm start
+@pytest.mark.parametrize("max_iter", [2, 50])  # as the rows are, and reordered without a warm start
 def test_a_warm_start_keeps_features_that_do_not_come_up(max_iter, monkeypatch):
     monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     clf = LinearClassifier(penalty=None, max_iter=max_iter, warm_start=True, random_state=0)
@@ -142,3 +142,15 @@ def test_without_a_penalty_none_is_due():
     rows = Problem(as_design_matrix(X), [np.where(LABELS, 1.0, -1.0)], None, objective)
     plain = StochasticTraining(rows, UpdateConfig(AdaGrad(), 1, 16), SolverConfig(3))
     assert len(plain.states[0].lazy_penalty.stops) == 0
+
+
+def test_the_model_to_begin_with_stays_as_it_is():
+    """Also one whose penalty is due, as that of a stream."""
+    stream = LinearClassifier("hinge", alpha=1e-2, optimizer=AdaGrad(0.3))
+    model = stream.partial_fit(X, LABELS, [0, 1])._trained
+    before = model.states[0].columns.copy()
+    assert model.states[0].lazy_penalty.is_due
+    fit = training(start=model)
+    assert equal_bits(model.states[0].columns, before)
+    assert model.states[0].lazy_penalty.is_due
+    assert equal_bits(fit.states[0].weights[:, :-1], model.weights[0])
