@@ -1,7 +1,7 @@
 import signal
 
-import backends
 import pytest
+from backends import use_backend
 from hypothesis import settings
 from strategies import BUILDS
 
@@ -13,13 +13,13 @@ settings.load_profile("patient")
 @pytest.fixture(params=BUILDS)
 def build(request, monkeypatch):
     """Every compiled build that this machine runs, put in the place of the chosen one."""
-    return backends.use(monkeypatch, request.param)
+    return use_backend(monkeypatch, request.param)
 
 
 @pytest.fixture(params=[*BUILDS, "numpy"])
 def backend(request, monkeypatch):
     """Every build, and the NumPy backend."""
-    backends.use(monkeypatch, request.param)
+    use_backend(monkeypatch, request.param)
     return request.param
 
 

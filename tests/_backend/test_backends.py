@@ -7,9 +7,9 @@ Epochs, dual ascent and steps of an Optimizer are compared where they are tested
 import inspect
 from types import ModuleType
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config, lazy_groups
 from scipy import sparse
 from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
@@ -138,7 +138,7 @@ def test_scaled_values_and_weighted_sums_have_the_same_bits(dtype, kind, monkeyp
     factors = np.random.default_rng(0).normal(size=200)
     start, found = np.full(30, 1e-3, dtype), []
     for name in ("numpy", *BUILDS):
-        backends.use(monkeypatch, name)
+        use_backend(monkeypatch, name)
         scale = start.copy()
         values = _backend.active.scaled_values(X, scale, 5, 16)
         found.append((values, scale, _backend.active.weighted_row_sum(X, factors)))
@@ -173,7 +173,7 @@ def test_losses_of_rows_have_the_same_bits(loss, monkeypatch):
     z, found = rng.normal(0, 3, 1000), []
     y = targets_for(LOSSES[loss], z + rng.normal(size=1000) > 0, rng.normal(size=1000))
     for name in ("numpy", *BUILDS):
-        backends.use(monkeypatch, name)
+        use_backend(monkeypatch, name)
         found.append(_backend.active.loss_values(LOSSES[loss], z, y))
     assert np.ptp(found[0]) > 1
     assert all(equal_bits(other, found[0]) for other in found[1:])

@@ -1,8 +1,8 @@
 """Polyak averages: the mean of the weights after every step, whatever was touched when."""
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config, lazy_groups
 from strategies import BUILDS, DTYPES, LINEAR_RULES, THREADS, equal_bits, sparse_problem
 
@@ -68,7 +68,7 @@ def test_averages_have_the_same_bits_for_every_build_and_thread_count(
     for matrix in (X.astype(dtype), DENSE.astype(dtype)):
         results = []
         for build in BUILDS:
-            backends.use(monkeypatch, build)
+            use_backend(monkeypatch, build)
             for n_threads in THREADS:
                 *_, state = run(matrix, rule, since=3, batch=batch, l2=l2, n_threads=n_threads)
                 results.append(state.average.changes)

@@ -3,9 +3,9 @@
 import pickle
 from functools import cache
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from oracles import loss_and_gradient
 from scipy import sparse
 from scipy.optimize import minimize
@@ -30,7 +30,7 @@ SOME = np.random.default_rng(3).choice([0.0, 0.5, 1.0, 4.0], 101)
 def either(request, monkeypatch):
     """The chosen build, and the NumPy backend."""
     if request.param == "numpy":
-        backends.use(monkeypatch, "numpy")
+        use_backend(monkeypatch, "numpy")
 
 
 def problem():
@@ -150,7 +150,7 @@ def test_bits_do_not_depend_on_builds_or_threads(rows, y, keywords, monkeypatch)
     monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     fits = []
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for n_threads in (1, 2, 3, 7):
             clf = LinearClassifier(
                 penalty="elasticnet", alpha=0.01, penalty_factors=SOME, random_state=0,
@@ -167,7 +167,7 @@ def test_the_numpy_backend_agrees(rule, y, monkeypatch):
     for rows in (X, DENSE):
         fits = []
         for name in (BUILDS[0], "numpy"):
-            backends.use(monkeypatch, name)
+            use_backend(monkeypatch, name)
             clf = LinearClassifier(
                 optimizer=rule, penalty="elasticnet", alpha=0.01, penalty_factors=SOME,
                 random_state=0, average=20, max_iter=2,

@@ -5,10 +5,10 @@ import pickle
 import signal
 from types import SimpleNamespace
 
-import backends
 import numpy as np
 import oracles
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config, lazy_groups
 from scipy import sparse
 from scipy.optimize import minimize
@@ -160,7 +160,7 @@ def test_bits_do_not_depend_on_build_threads_or_kind_of_matrix(name, batch, monk
         config = fit_config(Softmax(9), LINEAR_RULES[name], l1=1e-4, l2=1e-3, batch=batch)
         results = []
         for build in BUILDS:
-            backends.use(monkeypatch, build)
+            use_backend(monkeypatch, build)
             for matrix, n_threads in [
                 *((X, n) for n in THREADS),
                 (wide, 2),
@@ -180,9 +180,9 @@ def test_every_rule_agrees_with_the_reference(name, batch, monkeypatch):
     """Penalties in two groups included."""
     X, _, y = problem(5, n_rows=150)
     config = fit_config(Softmax(5), LINEAR_RULES[name], l1=2e-4, l2=1e-3, batch=batch)
-    backends.use(monkeypatch, "numpy")
+    use_backend(monkeypatch, "numpy")
     expected = run(X, y, config, 16)
-    backends.use(monkeypatch, BUILDS[0])
+    use_backend(monkeypatch, BUILDS[0])
     got = run(X, y, config, 16)
     rtol = (
         1e-6 if getattr(LINEAR_RULES[name], "centered", False) and name.endswith("both") else 1e-10
@@ -199,11 +199,11 @@ def test_every_block_size_agrees_with_the_reference(block, mean, monkeypatch):
         Softmax(4), AdaGrad(lr=0.3, eps=1e-8), l2=1e-3, batch=max(2, block) if mean else 1,
         intercept=False,
     )  # fmt: skip
-    backends.use(monkeypatch, "numpy")
+    use_backend(monkeypatch, "numpy")
     expected = run(X, y, config, block)
     assert not expected.b.any()
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for matrix in (X, dense):
             got = run(matrix, y, config, block, n_threads=2)
             close(got.w, expected.w, 1e-10)

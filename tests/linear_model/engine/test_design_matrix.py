@@ -2,9 +2,9 @@
 
 import mmap
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config
 from scipy import sparse
 from strategies import BUILDS, DTYPES, equal_bits, sparse_problem
@@ -289,7 +289,7 @@ def test_raw_predictions_have_the_same_bits_for_every_build_and_thread_count(mon
         for matrix in (as_design_matrix(X), as_design_matrix(dense)):
             results = []
             for build in BUILDS:
-                backends.use(monkeypatch, build)
+                use_backend(monkeypatch, build)
                 results += [matrix.raw_predictions(w, 0.5, n) for n in (1, 2, 3)]
             assert all(equal_bits(r, results[0]) for r in results)
             exact = dense.astype(float) @ w.astype(float) + 0.5

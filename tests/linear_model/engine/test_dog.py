@@ -1,9 +1,9 @@
 """DoG in linear models: against plain loops, the same bits everywhere, and runs that go on."""
 
-import backends
 import numpy as np
 import oracles
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config
 from scipy import sparse
 from strategies import BUILDS, DTYPES, THREADS, equal_bits, sparse_problem
@@ -61,7 +61,7 @@ def test_the_bits_do_not_depend_on_build_or_threads(kind, dtype, block, mean, mo
     for matrix in (X[:n].astype(dtype), DENSE[:n].astype(dtype)):
         found = []
         for build in BUILDS:
-            backends.use(monkeypatch, build)
+            use_backend(monkeypatch, build)
             for n_threads in THREADS:
                 found.append(
                     run(matrix, y[:n], loss, block=block, mean=mean, l2=1e-2, n_threads=n_threads)

@@ -3,10 +3,10 @@ count."""
 
 from types import SimpleNamespace
 
-import backends
 import numpy as np
 import oracles
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config, lazy_groups
 from scipy import sparse
 from strategies import BUILDS, DTYPES, LINEAR_RULES, LOSSES, equal_bits, sparse_problem, targets_for
@@ -154,7 +154,7 @@ def test_bits_do_not_depend_on_build_or_threads(name, batch, layout, monkeypatch
         config = fit_config("log_loss", LINEAR_RULES[name], l1=1e-4, l2=1e-3, batch=batch)
         results = []
         for build in BUILDS:
-            backends.use(monkeypatch, build)
+            use_backend(monkeypatch, build)
             for n_threads in (1, 2, 3, 7):
                 got = run(matrix, y, config, 16, n_threads=n_threads, weight=weight)
                 results.append((got.w, np.float64(got.b), np.float64(got.loss)))
@@ -170,10 +170,10 @@ def test_every_block_size_agrees_with_the_reference(block, batched, monkeypatch)
     y = np.where(labels, 1.0, -1.0)
     batch = block if batched and block > 1 else 1
     config = fit_config("log_loss", AdaGrad(lr=0.3, eps=1e-8), l2=1e-3, batch=batch)
-    backends.use(monkeypatch, "numpy")
+    use_backend(monkeypatch, "numpy")
     expected = run(X, y, config, block)
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for matrix in (X, dense):
             got = run(matrix, y, config, block, n_threads=2)
             close(got.w, expected.w, 1e-10)
@@ -187,10 +187,10 @@ def test_every_width_agrees_with_the_reference(n_features, monkeypatch):
     dense = rng.normal(size=(80, n_features))
     y = np.where(dense[:, 0] + rng.normal(size=80) > 0, 1.0, -1.0)
     config = fit_config("log_loss", AdaGrad(lr=0.3, eps=1e-8), l1=1e-4, l2=1e-3)
-    backends.use(monkeypatch, "numpy")
+    use_backend(monkeypatch, "numpy")
     expected = run(dense, y, config, 8)
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for matrix in (sparse.csr_matrix(dense), dense):
             for n_threads in (1, 3):
                 close(run(matrix, y, config, 8, n_threads=n_threads).w, expected.w, 1e-11)

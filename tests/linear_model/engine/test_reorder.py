@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config
 from scipy import sparse
 from strategies import BUILDS, DTYPES, equal_bits
@@ -116,7 +116,7 @@ def test_a_reordered_fit_has_the_same_bits_for_every_build_and_thread_count(
     y = np.asarray(X[:, X.getnnz(axis=0).argmax()].toarray()[:, 0] > 0.4)
     results = []
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for n_threads in (1, 2, 3, 7):
             clf = lrcore.LinearClassifier(
                 optimizer=rule, lr=rule_class(rule).linear_lr, penalty=penalty, alpha=1e-4,

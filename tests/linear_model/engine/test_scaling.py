@@ -2,9 +2,9 @@
 
 import pickle
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
@@ -168,7 +168,7 @@ def test_bits_are_those_of_any_build_thread_count_and_form(keywords, monkeypatch
             for rows in (sparse.csr_matrix(dense), dense):
                 fits = []
                 for build in BUILDS:
-                    backends.use(monkeypatch, build)
+                    use_backend(monkeypatch, build)
                     for n_threads in (1, 3):
                         clf = LinearClassifier(
                             scale="auto", random_state=0, max_iter=1, n_threads=n_threads,
@@ -189,7 +189,7 @@ def test_the_numpy_backend_agrees(y, monkeypatch):
     for rows in (X, RAW):
         fits = []
         for name in (BUILDS[0], "numpy"):
-            backends.use(monkeypatch, name)
+            use_backend(monkeypatch, name)
             clf = LinearClassifier(scale="auto", lr=0.5, random_state=0, max_iter=1, average=20)
             fits.append(clf.fit(rows, y).partial_fit(3 * rows[:100], y[:100]).coef_)
         np.testing.assert_allclose(fits[0] * UNITS, fits[1] * UNITS, rtol=1e-9, atol=1e-11)

@@ -2,9 +2,9 @@
 
 import pickle
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
 from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor, schedules
@@ -161,7 +161,7 @@ def test_reading_changes_nothing_and_bits_do_not_depend_on_threads(monkeypatch):
     expected = None
     plain = LinearClassifier(max_iter=3, random_state=0).fit(X, LABELS)
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for n_threads in THREADS:
             seen = []
             clf = LinearClassifier(max_iter=3, random_state=0, n_threads=n_threads)

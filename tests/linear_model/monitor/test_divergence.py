@@ -2,9 +2,9 @@
 
 import pickle
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from linear_fits import LinearFit, fit_config, rate_warnings
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
@@ -229,7 +229,7 @@ def test_recovery_has_the_same_bits_for_builds_and_threads(monkeypatch, batch_si
     found = []
     rule = SGD(lr=Constant(0.02).then(Constant(50.0), at=450 // batch_size))
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for n_threads in THREADS:
             reg = LinearRegressor(
                 optimizer=rule, on_divergence="recover", random_state=0, max_iter=4,

@@ -1,8 +1,8 @@
 """When a fit ends: by its objective, or by rows held out."""
 
-import backends
 import numpy as np
 import pytest
+from backends import use_backend
 from sklearn.metrics import log_loss
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
@@ -85,7 +85,7 @@ def test_an_eval_set_decides():
 def test_bits_do_not_depend_on_builds_or_threads(monkeypatch):
     found = []
     for build in BUILDS:
-        backends.use(monkeypatch, build)
+        use_backend(monkeypatch, build)
         for n_threads in THREADS:
             clf = LinearClassifier(
                 early_stopping=True, tol=1e-4, max_iter=60, random_state=0, n_threads=n_threads

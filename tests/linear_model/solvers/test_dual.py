@@ -3,11 +3,11 @@
 import os
 import signal
 
-import backends
 import independent_optimum as optimum
 import numpy as np
 import oracles
 import pytest
+from backends import use_backend
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
@@ -185,7 +185,7 @@ def test_bits_do_not_depend_on_build_or_threads(loss, layout, monkeypatch):
             matrix.indptr = matrix.indptr.astype(matrix.indices.dtype)
         results = []
         for build in BUILDS:
-            backends.use(monkeypatch, build)
+            use_backend(monkeypatch, build)
             for n_threads in (1, 2, 3, 7):
                 results.append(fitted(matrix, y, loss, n_threads=n_threads))
         assert np.ptp(results[0][0]) > 0
