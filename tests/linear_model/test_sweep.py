@@ -4,9 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from linear_fits import fit_config
 from strategies import equal_bits, sparse_problem
 
+import lrcore
 from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model.sweep import side_by_side
+from lrcore.losses import Softmax
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=900, n_features=40)
 SEVERAL = [0.02, 0.3, 1.0, 4.0]
@@ -85,3 +89,19 @@ def test_what_several_rates_cannot_do_is_said():
     for keywords in ({"tol": 1e-3}, {"warm_start": True}):
         with pytest.raises(ValueError, match="several lr run all epochs from the start"):
             LinearClassifier(lr=[0.1, 1.0], **keywords).fit(X, LABELS)
+
+
+@pytest.mark.parametrize(
+    "loss, rule, n_outputs, expected",
+    [
+        ("log_loss", lrcore.AdaGrad(), 1, True),
+        ("log_loss", lrcore.AdaGrad(), 2, False),
+        (Softmax(3), lrcore.AdaGrad(), 3, False),
+        ("log_loss", lrcore.FTRL(), 1, False),  # its step is no multiple of the rate
+        ("log_loss", lrcore.DoG(), 1, False),
+    ],
+)
+def test_when_rates_are_outputs_of_one_pass(loss, rule, n_outputs, expected, backend):
+    config = fit_config(loss, rule, n_outputs=n_outputs)
+    found = side_by_side(config.objective, config.updates)
+    assert found == (expected and backend != "numpy")

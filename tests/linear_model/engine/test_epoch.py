@@ -14,6 +14,7 @@ from strategies import BUILDS, DTYPES, LINEAR_RULES, LOSSES, equal_bits, sparse_
 from lrcore import SGD, AdaGrad, RMSProp
 from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.engine import epoch as epochs
+from lrcore.linear_model.problem import Problem
 
 #: Rules that are exact on sparse data, with the plain loop's word for them.
 EXACT = {
@@ -233,3 +234,83 @@ def test_a_state_moves_between_sparse_and_dense_rows(build):
         states.append(fit.state.columns[0].copy())
     close(states[0], states[2], 1e-10)
     close(states[1], states[2], 1e-10)
+
+
+# ---- calls of an epoch ----------------------------------------------------------------------
+
+
+def one_epoch(monkeypatch, after_chunk, chunk_rows=64, y=None, weight=None, at_least=1):
+    """An epoch of 300 rows in calls of so many; its loss and the fit."""
+    monkeypatch.setattr(epochs, "CHUNK_ROWS", chunk_rows)
+    X, _, labels, _ = sparse_problem()
+    y = np.where(labels, 1.0, -1.0) if y is None else y
+    fit = LinearFit(fit_config("squared_error", SGD(lr=0.01), block=16), X)
+    problem = Problem(fit.X, [y], weight, fit.objective)
+    order = np.arange(300)[::-1].copy()
+    loss = fit.runner.run_epoch([fit.state], problem, order, after_chunk, at_least)
+    return loss, fit
+
+
+def test_chunks_say_where_the_epoch_is(monkeypatch):
+    chunks, weight = [], np.linspace(0.5, 2.0, 300)
+    loss, fit = one_epoch(monkeypatch, lambda c: chunks.append(c) or True, weight=weight)
+    assert loss.n_rows == fit.state.t == 300
+    assert loss.weight == pytest.approx(weight.sum(), rel=1e-13)
+    assert np.concatenate([c.rows for c in chunks]).tolist() == list(range(300))[::-1]
+    assert max(len(c.rows) for c in chunks) <= 64
+    assert [c.n_rows_done for c in chunks] == np.cumsum([len(c.rows) for c in chunks]).tolist()
+    assert {c.n_rows for c in chunks} == {300}
+    assert [c.step for c in chunks] == [c.n_rows_done for c in chunks]
+    assert {c.rate for c in chunks} == {0.01}
+    assert chunks[-1].loss == loss.mean
+
+
+@pytest.mark.parametrize("at_least, expected", [(1, 1), (10, 16), (300, 300)])
+def test_an_epoch_ends_when_it_is_told_to_but_learns_from_some_rows(
+    at_least, expected, monkeypatch
+):
+    loss, fit = one_epoch(monkeypatch, lambda chunk: False, at_least=at_least)
+    assert expected <= loss.n_rows <= max(expected, 64)
+    assert fit.state.t == loss.n_rows < 300 or at_least == 300
+
+
+def test_an_epoch_ends_at_a_loss_that_is_not_finite(monkeypatch):
+    y, chunks = np.ones(300), []
+    y[150] = np.nan
+    loss, _ = one_epoch(monkeypatch, lambda chunk: chunks.append(chunk) or True, y=y)
+    assert np.isnan(loss.total)
+    assert all(np.isfinite(chunk.loss) for chunk in chunks)
+    assert loss.n_rows == chunks[-1].n_rows_done < 150
+
+
+def test_losses_of_epochs_are_summed():
+    both = epochs.EpochLoss(6.0, 2.0, 3).plus(epochs.EpochLoss(2.0, 2.0, 5))
+    assert both == epochs.EpochLoss(8.0, 4.0, 8)
+    assert both.mean == 2.0
+
+
+def test_blocks_grow_to_their_size_and_end_at_its_multiples():
+    X, _, _, _ = sparse_problem()
+    fit = LinearFit(fit_config("log_loss", AdaGrad(lr=0.05), block=64), X)
+    start, blocks = 0, []
+    while start < 300:
+        end, block = fit.runner.next_block([fit.state], start, 300)
+        assert block & (block - 1) == 0
+        assert end == 300 or end % block == 0
+        blocks.append(block)
+        fit.state.step, start = end, end
+    assert blocks == sorted(blocks)
+    assert blocks[0] < 64
+    assert blocks[-1] == 64
+
+
+def test_calls_are_whole_blocks(monkeypatch):
+    X, _, _, _ = sparse_problem()
+    runner = LinearFit(fit_config("log_loss", SGD(lr=0.1)), X).runner
+    monkeypatch.setattr(epochs, "CALL_VALUES", int(1000 * runner.X.nnz_per_row) + 1)
+    monkeypatch.setattr(epochs, "LEAST_VALUES", int(100 * runner.X.nnz_per_row) + 1)
+    for block, n_outputs, most in ((1, 1, 1000), (16, 2, 500), (64, 1000, 100), (999, 1, 1000)):
+        rows = runner.call_rows(block, n_outputs)
+        assert rows % block == 0
+        assert most - block < rows <= most
+    assert runner.call_rows(5000, 1) == 5000
