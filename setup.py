@@ -37,6 +37,7 @@ UNIX_FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-g0
 # build for old processors is faster with -O1.
 LEVEL = {"baseline": ["-O1", "-ftree-vectorize"]}
 ISA_FLAGS = {
+    "bindings": ["-march=x86-64-v2"] if X86 else [],
     "baseline": ["-march=x86-64-v2"] if X86 else [],
     "avx2": ["-march=x86-64-v3"],
     # Vectors of 256 bits here too: with 512, a long Adam step took a third more time on one thread.
@@ -45,7 +46,12 @@ ISA_FLAGS = {
 # gcc stops inlining when a file has grown by so many percent; a step is then a call for each
 # element and takes ten times as long. And at -O2 it vectorises only what is surely cheap, which
 # left sparse epochs a quarter slower. clang knows no such limits, and not these flags.
-GCC_FLAGS = ["--param=inline-unit-growth=400", "-fvect-cost-model=dynamic"]
+GCC_FLAGS = [
+    "--param=inline-unit-growth=400",
+    "--param=max-inline-insns-single=1000",
+    "--param=large-stack-frame=100000",
+    "-fvect-cost-model=dynamic",
+]
 SANITIZE_FLAGS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-g", "-O1"]
 
 
@@ -84,7 +90,7 @@ class BuildCore(build_ext):
                 name = extension.name.rpartition(".")[2]
                 isa = ISA_FLAGS.get(name, [])
                 if isa and not accepts(compiler, isa):
-                    if name != "baseline":
+                    if name not in ("bindings", "baseline"):
                         self.extensions.remove(extension)
                         continue
                     isa = []
@@ -93,7 +99,9 @@ class BuildCore(build_ext):
                 )
                 extension.extra_link_args = threads + (SANITIZE_FLAGS[:1] if SANITIZE else [])
         else:
-            self.extensions = [e for e in self.extensions if e.name.endswith(("cpu", "baseline"))]
+            self.extensions = [
+                e for e in self.extensions if e.name.endswith(("cpu", "bindings", "baseline"))
+            ]
         super().build_extensions()
 
 
@@ -123,7 +131,7 @@ def renamed(name: str) -> Extension:
 extensions = []
 if not os.environ.get("LRCORE_NO_CORE"):
     extensions = cythonize(
-        [core("cpu", "cpu.pyx"), core("baseline", "baseline.pyx")],
+        [core(name, f"{name}.pyx") for name in ("cpu", "bindings", "baseline")],
         nthreads=2 if sys.platform == "linux" else 0,
         compiler_directives={
             "language_level": 3,
@@ -132,6 +140,8 @@ if not os.environ.get("LRCORE_NO_CORE"):
             "cdivision": True,
             "initializedcheck": False,
             "embedsignature": False,
+            # Half of the text that the compiler would have to read.
+            "emit_code_comments": False,
             "freethreading_compatible": True,
         },
     )

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from lrcore._core import cpu
+
+if TYPE_CHECKING:
+    from lrcore._core.bindings import Build
 
 #: The builds in order of preference, each with the x86-64 level that it needs.
 BUILDS = {"avx512": 4, "avx2": 3, "baseline": 2}
@@ -45,9 +49,13 @@ def choose() -> tuple[str, str]:
     return asked, f"LRCORE_ISA={asked}"
 
 
-def load(name: str) -> ModuleType:
+@cache
+def load(name: str) -> Build:
     """One build of the core; only ask for a `runnable` one."""
-    return import_module(f"lrcore._core.{name}")
+    kernels = import_module(f"lrcore._core.{name}")
+    bindings = import_module("lrcore._core.bindings")
+    build: Build = bindings.Build(kernels.registry(), kernels.RULES, kernels.LOSSES)
+    return build
 
 
 #: How the core's fused functions are indexed, by the dtype's character.
@@ -55,4 +63,4 @@ FUSED = {"f": "float", "d": "double"}
 
 isa, reason = choose()
 #: The chosen build, None for the NumPy backend.
-kernels: ModuleType | None = None if isa == "numpy" else load(isa)
+kernels: Build | None = None if isa == "numpy" else load(isa)

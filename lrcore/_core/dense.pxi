@@ -1,48 +1,6 @@
 # Loops over whole vectors: steps by every rule, sums of squares, the search for NaN and infinity, and
 # a loop that only reads and writes, which the others are measured against.
 
-cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int parts) noexcept nogil:
-    """Where the range of a thread begins among n elements; cut(n, parts, parts) is n."""
-    cdef Py_ssize_t grains = (n + GRAIN - 1) // GRAIN
-    cdef Py_ssize_t start = (grains * part // parts) * GRAIN
-    return start if start < n else n
-
-
-cdef struct Piece:
-    # A parameter that a step moves, or one row of it.
-    void* w
-    const void* g
-    void* state         # the first state; of bfloat16, two states of an element together
-    void* average       # NULL: none is kept
-    Py_ssize_t n
-    Py_ssize_t stride   # elements from a state to the next
-    Py_ssize_t first    # its first element among those of its parameter
-    Py_ssize_t start    # grains of the pieces before it
-    Py_ssize_t row      # its row of coefficients and of adjustments
-    uint64_t parameter  # the number of the parameter, which random draws depend on
-    bint half           # g is float16
-
-
-cdef struct Adjustments:
-    # What happens before the formula: g = clip(gradient_scale g) + l2 w, then w = shrink w.
-    double gradient_scale, l2, shrink
-
-
-cdef struct Steps:
-    Piece* pieces
-    Py_ssize_t n_pieces
-    Py_ssize_t n_grains
-    const Adjustments* adjustments      # for each row; NULL: nothing to adjust
-    double clip_value                   # bound of the magnitudes of scaled gradients
-    double ema_decay, one_minus_ema_decay   # average = ema_decay average + one_minus_ema_decay w
-    bint bfloat16                       # how states are kept
-    uint64_t key                        # seed of the draws for stochastic rounding in this step
-    double gradient_scale               # of all gradients, on top of their adjustments
-    bint changes                        # what is squared is w minus the first state
-    double* sums                        # of squares, one for each SUM_GRAINS grains
-    int nonfinite                       # whether check_finite has found a NaN or an infinity
-
-
 # Elements that are adjusted at once: they stay in the nearest cache until the rule has used them.
 cdef enum:
     BLOCK = 1024
@@ -214,11 +172,6 @@ cdef void check_finite(
         raise_flag(&job.nonfinite)
 
 
-# Elements of one partial sum of squares, in grains: the sums do not depend on the threads.
-cdef enum:
-    SUM_GRAINS = 64
-
-
 cdef inline double square_sum(const real* g, Py_ssize_t n) noexcept nogil:
     """Sum of squares in float64: sixteen sums, then a tree."""
     cdef double[16] s
@@ -287,11 +240,6 @@ cdef void square_sums(
             k += 1
 
 
-cdef struct Scan:
-    Py_ssize_t n
-    int64_t[64] first
-
-
 cdef void scan(
     void* unused, real* unused_too, const real* x, Scan* job, int part, int parts
 ) noexcept nogil:
@@ -320,50 +268,3 @@ cdef void floor_loop(
     cdef Py_ssize_t i
     for i in range(cut(job.n, part, parts), cut(job.n, part + 1, parts)):
         x[i] = x[i] + <real>1
-
-
-def step(
-    int rule, const double[::1] row, real[::1] w, const real[::1] g, real[:, ::1] state, int n_threads
-):
-    """One step of one array by the rule with this index, in place, nothing adjusted."""
-    cdef Steps job
-    cdef Piece piece
-    if w.shape[0] == 0:
-        return
-    piece.w, piece.g, piece.average = &w[0], &g[0], NULL
-    piece.state = &state[0, 0] if state.shape[0] else &w[0]
-    piece.n, piece.stride, piece.row, piece.half = w.shape[0], w.shape[0], 0, False
-    piece.start, piece.first, piece.parameter = 0, 0, 0
-    job.pieces, job.n_pieces, job.n_grains = &piece, 1, (w.shape[0] + GRAIN - 1) // GRAIN
-    job.adjustments, job.bfloat16 = NULL, False
-    with nogil:
-        run(kernels_of(rule, <real*>NULL).steps, <void*>&row[0], NULL, NULL, &job, n_threads)
-
-
-def first_nonfinite(const real[::1] x, int n_threads):
-    """Index of the first NaN or infinity in x, -1 if there is none."""
-    cdef Scan job
-    cdef int part
-    cdef Py_ssize_t first = x.shape[0]
-    cdef Worker worker = <Worker>&scan[real]
-    n_threads = min(n_threads, 64)
-    job.n = first
-    if job.n == 0:
-        return -1
-    for part in range(n_threads):
-        job.first[part] = job.n
-    with nogil:
-        run(worker, NULL, NULL, <void*>&x[0], &job, n_threads)
-    for part in range(n_threads):
-        first = min(first, job.first[part])
-    return first if first < x.shape[0] else -1
-
-
-def read_modify_write(real[::1] x, int n_threads):
-    """Add 1 to every element: the time that other loops are measured against."""
-    cdef Scan job
-    cdef Worker worker = <Worker>&floor_loop[real]
-    job.n = x.shape[0]
-    if job.n:
-        with nogil:
-            run(worker, NULL, &x[0], NULL, &job, n_threads)

@@ -1,6 +1,9 @@
 # Margins of several outputs at once, see outputs.h.
 from libc.stdint cimport int32_t, int64_t
 
+cdef enum:
+    SLOTS_AHEAD = 20            # values of a row whose slots are prefetched
+
 cdef extern from "outputs.h" nogil:
     void fetch_slot "lr_fetch_slot"(const void* slot, Py_ssize_t bytes) noexcept
     void dot_outputs_f32 "lr_dot_outputs_f32"(

@@ -1,11 +1,7 @@
 # What a step of many arrays needs from call to call; Python has checked the parameters.
-cimport numpy as cnp
-
 from cpython.list cimport PyList_GET_ITEM
 
 from numpy import array as np_array, intp as np_intp
-
-cnp.import_array()
 
 
 cdef class Plan:
@@ -21,6 +17,7 @@ cdef class Plan:
     cdef Piece* spread          # the pieces of a step in which some gradients are of rows
     cdef Py_ssize_t n_params, n_grains
     cdef Steps job
+    cdef const DtypeKernels* kernels
     cdef int rule
     cdef int type_num
     cdef list params, states, averages, held
@@ -38,7 +35,7 @@ cdef class Plan:
         free(self.spread)
 
     def __init__(
-        self, int rule, list params, list states, list averages, list rows,
+        self, Build build, int rule, list params, list states, list averages, list rows,
         const size_t[::1] starts, const size_t[::1] stops, list places=None
     ):
         cdef Py_ssize_t k, start = 0
@@ -47,6 +44,7 @@ cdef class Plan:
         self.starts, self.stops = starts, stops
         self.params, self.states, self.averages, self.held = params, states, averages, []
         self.type_num = cnp.PyArray_TYPE(<cnp.ndarray>params[0])
+        self.kernels = build.kernels(self.type_num)
         self.n_params = len(params)
         self.whole = <Piece*>calloc(self.n_params, sizeof(Piece))
         if self.whole is NULL:
@@ -207,9 +205,7 @@ cdef class Plan:
     cdef double sum_squares(self, Steps* job, int n_threads):
         cdef Py_ssize_t i
         cdef double total = 0.0
-        cdef Worker worker = <Worker>&square_sums[double]
-        if self.type_num == cnp.NPY_FLOAT:
-            worker = <Worker>&square_sums[float]
+        cdef Worker worker = self.kernels.square_sums
         if job.n_grains == 0:
             return 0.0
         with nogil:
@@ -220,9 +216,7 @@ cdef class Plan:
 
     def all_finite(self, int n_threads):
         """Whether no gradient has a NaN or an infinity."""
-        cdef Worker worker = <Worker>&check_finite[double]
-        if self.type_num == cnp.NPY_FLOAT:
-            worker = <Worker>&check_finite[float]
+        cdef Worker worker = self.kernels.check_finite
         self.job.nonfinite = 0
         if self.job.n_grains:
             with nogil:
@@ -245,9 +239,7 @@ cdef class Plan:
         Averages become ema_decay times themselves plus 1 - ema_decay times the parameters. key is
         the seed of the draws for stochastic rounding.
         """
-        cdef Worker worker = kernels_of(self.rule, <double*>NULL).steps
-        if self.type_num == cnp.NPY_FLOAT:
-            worker = kernels_of(self.rule, <float*>NULL).steps
+        cdef Worker worker = self.kernels.rules[self.rule].steps
         self.job.adjustments = NULL
         if not self.plain or gradient_scale != 1.0 or clip_value != INFINITY:
             self.job.adjustments = <const Adjustments*>&self.adjustments[offset, 0, 0]

@@ -251,20 +251,3 @@ cdef inline void ScheduleFreeFormula_update(
 
 
 include "generated/rule_dispatch.pxi"
-
-
-# Former names, until the loops of linear models use the new ones.
-cdef inline int states(AnyRule* r) noexcept nogil:
-    return n_states(r)
-
-
-cdef inline Rule times(Rule r, double factor) noexcept nogil:
-    return with_lr_factor(r, factor)
-
-
-cdef inline void idle(Rule* r, real power, real* a, real* b) noexcept nogil:
-    shrink_states(r, power, a, b, b)
-
-
-cdef inline real scale(Rule r, real a, real b, real c) noexcept nogil:
-    return preconditioner(r, a, b, c)

@@ -53,22 +53,22 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
 #define LR_PUT4_f(i) LR_AT(f, i, 4) = s[i]
 #define LR_PUT4_d(i) LR_AT(d, i, 4) = s[i]
 
-#define LR_EIGHT(T, S, I, X)                                                                       \
-    LR_INLINE void lr_load2_##X(T *model, const I *j, T *columns) {                                \
+#define LR_EIGHT(T, S)                                                                       \
+    LR_INLINE void lr_load2_##S(T *model, const int32_t *j, T *columns) {                                \
         lr_v4##S a = LR_PAIR_##S(0), b = LR_PAIR_##S(2), c = LR_PAIR_##S(4), d = LR_PAIR_##S(6);   \
         lr_v8##S e = LR_MIX(a, c, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
         lr_v8##S f = LR_MIX(b, d, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
         LR_COLUMN(S, 0) = LR_MIX(e, f, 0, 2, 8, 10, 4, 6, 12, 14);                                 \
         LR_COLUMN(S, 1) = LR_MIX(e, f, 1, 3, 9, 11, 5, 7, 13, 15);                                 \
     }                                                                                              \
-    LR_INLINE void lr_split2_##X(T *columns, lr_v4##S *s) {                                        \
+    LR_INLINE void lr_split2_##S(T *columns, lr_v4##S *s) {                                        \
         lr_v8##S a = LR_COLUMN(S, 0), b = LR_COLUMN(S, 1);                                         \
         lr_v8##S c = LR_MIX(a, b, 0, 8, 1, 9, 4, 12, 5, 13);                                       \
         lr_v8##S d = LR_MIX(a, b, 2, 10, 3, 11, 6, 14, 7, 15);                                     \
         s[0] = LR_MIX(c, c, 0, 1, 2, 3), s[1] = LR_MIX(d, d, 0, 1, 2, 3);                          \
         s[2] = LR_MIX(c, c, 4, 5, 6, 7), s[3] = LR_MIX(d, d, 4, 5, 6, 7);                          \
     }                                                                                              \
-    LR_INLINE void lr_load4_##X(T *model, const I *j, T *columns) {                                     \
+    LR_INLINE void lr_load4_##S(T *model, const int32_t *j, T *columns) {                                     \
         lr_v4##S a = LR_AT(S, 0, 4), b = LR_AT(S, 1, 4), c = LR_AT(S, 2, 4), d = LR_AT(S, 3, 4);   \
         lr_v4##S e = LR_AT(S, 4, 4), f = LR_AT(S, 5, 4), g = LR_AT(S, 6, 4), h = LR_AT(S, 7, 4);   \
         LR_TRANSPOSE(lr_v4##S, a, b, c, d);                                                        \
@@ -78,7 +78,7 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
         LR_COLUMN(S, 2) = LR_MIX(c, g, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
         LR_COLUMN(S, 3) = LR_MIX(d, h, 0, 1, 2, 3, 4, 5, 6, 7);                                         \
     }                                                                                              \
-    LR_INLINE void lr_split4_##X(T *columns, lr_v4##S *slots) {                               \
+    LR_INLINE void lr_split4_##S(T *columns, lr_v4##S *slots) {                               \
         lr_v8##S w = LR_COLUMN(S, 0), x = LR_COLUMN(S, 1), y = LR_COLUMN(S, 2), z = LR_COLUMN(S, 3);                   \
         lr_v4##S a = LR_MIX(w, w, 0, 1, 2, 3), e = LR_MIX(w, w, 4, 5, 6, 7);                       \
         lr_v4##S b = LR_MIX(x, x, 0, 1, 2, 3), f = LR_MIX(x, x, 4, 5, 6, 7);                       \
@@ -91,10 +91,10 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
     }
 
 /* A slot goes back in one piece, so that the next row's load of it can be forwarded. */
-#define LR_MOVE_EIGHT(T, S, I, X, W)                                                               \
-    LR_INLINE void lr_return##W##_##X(T *model, const I *j, T *columns) {                          \
+#define LR_MOVE_EIGHT(T, S, W)                                                               \
+    LR_INLINE void lr_return##W##_##S(T *model, const int32_t *j, T *columns) {                          \
         lr_v4##S s[8];                                                                             \
-        lr_split##W##_##X(columns, s);                                                             \
+        lr_split##W##_##S(columns, s);                                                             \
         LR_PUT##W##_##S(0);                                                                        \
         LR_PUT##W##_##S(1);                                                                        \
         LR_PUT##W##_##S(2);                                                                        \
@@ -104,30 +104,30 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
         LR_PUT##W##_##S(6);                                                                        \
         LR_PUT##W##_##S(7);                                                                        \
     }
-#define LR_WITH(T, S, I, X)                                                                        \
-    LR_EIGHT(T, S, I, X) LR_MOVE_EIGHT(T, S, I, X, 2) LR_MOVE_EIGHT(T, S, I, X, 4)
-#define LR_IF(what, X, W)                                                                          \
+#define LR_WITH(T, S)                                                                        \
+    LR_EIGHT(T, S) LR_MOVE_EIGHT(T, S, 2) LR_MOVE_EIGHT(T, S, 4)
+#define LR_IF(what, S, W)                                                                          \
     if (width == W) {                                                                              \
-        lr_##what##W##_##X(model, j, columns);                                                     \
+        lr_##what##W##_##S(model, j, columns);                                                     \
         return;                                                                                    \
     }
 #else
-#define LR_WITH(T, S, I, X)
-#define LR_IF(what, X, W)
+#define LR_WITH(T, S)
+#define LR_IF(what, S, W)
 #endif
 
 /* The slots of eight distinct features j to columns and back. */
-#define LR_MOVE(T, S, I, X)                                                                        \
-    LR_INLINE void lr_load_##X(T *model, const I *j, T *columns, ptrdiff_t width) {                \
-        LR_IF(load, X, 2)                                                                          \
-        LR_IF(load, X, 4)                                                                          \
+#define LR_MOVE(T, S)                                                                        \
+    LR_INLINE void lr_load_##S(T *model, const int32_t *j, T *columns, ptrdiff_t width) {                \
+        LR_IF(load, S, 2)                                                                          \
+        LR_IF(load, S, 4)                                                                          \
         for (ptrdiff_t i = 0; i < LR_LANES; i++)                                                   \
             for (ptrdiff_t c = 0; c < width; c++)                                                  \
                 columns[LR_LANES * c + i] = model[(ptrdiff_t)j[i] * width + c];                    \
     }                                                                                              \
-    LR_INLINE void lr_store_##X(T *model, const I *j, T *columns, ptrdiff_t width) {               \
-        LR_IF(return, X, 2)                                                                        \
-        LR_IF(return, X, 4)                                                                        \
+    LR_INLINE void lr_store_##S(T *model, const int32_t *j, T *columns, ptrdiff_t width) {               \
+        LR_IF(return, S, 2)                                                                        \
+        LR_IF(return, S, 4)                                                                        \
         for (ptrdiff_t i = 0; i < LR_LANES; i++)                                                   \
             for (ptrdiff_t c = 0; c < width; c++)                                                  \
                 model[(ptrdiff_t)j[i] * width + c] = columns[LR_LANES * c + i];                    \
@@ -148,14 +148,14 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
         return lr_sum8_##X(s);                                                                     \
     }
 
-#define LR_KIND(T, S, I, X)                                                                        \
-    LR_WITH(T, S, I, X)                                                                            \
-    LR_MOVE(T, S, I, X)                                                                            \
-    LR_DOT(T, I, X)
-LR_KIND(float, f, int32_t, f32)
-LR_KIND(float, f, int64_t, f64)
-LR_KIND(double, d, int32_t, d32)
-LR_KIND(double, d, int64_t, d64)
+LR_WITH(float, f)
+LR_WITH(double, d)
+LR_MOVE(float, f)
+LR_MOVE(double, d)
+LR_DOT(float, int32_t, f32)
+LR_DOT(float, int64_t, f64)
+LR_DOT(double, int32_t, d32)
+LR_DOT(double, int64_t, d64)
 
 #if defined(__AVX2__)
 /* The tree of lr_sum8_f32. */

@@ -1,20 +1,7 @@
 # The tables of kernels, filled once at import with every formula and every loss.
 
 
-cdef struct Kernels:
-    Worker steps
-    Worker fit32
-    Worker fit64
-    Worker fit_dense
-    Worker settle_sparse
-    Worker settle_dense
-    Worker fit_outputs
-    Worker settle_outputs
-
-
-cdef Kernels[N_RULES] FLOAT
-cdef Kernels[N_RULES] DOUBLE
-cdef Evaluate[N_LOSSES] EVALUATE
+cdef Registry REGISTRY
 
 #: For each formula its place in the tables, and how many columns and states it has.
 RULES = {}
@@ -22,52 +9,84 @@ RULES = {}
 LOSSES = {}
 
 
-cdef Kernels* kernels_of(int rule, real* dtype) noexcept nogil:
+cdef DtypeKernels* kernels_for(real* dtype) noexcept nogil:
     if real is float:
-        return &FLOAT[rule]
+        return &REGISTRY.single_precision
     else:
-        return &DOUBLE[rule]
+        return &REGISTRY.double_precision
+
+
+cdef Kernels* kernels_of(int rule, real* dtype) noexcept nogil:
+    return &kernels_for(dtype).rules[rule]
+
+
+cdef void fill_dtype(real* dtype) noexcept:
+    """What does not depend on the rule."""
+    cdef DtypeKernels* kernels = kernels_for(dtype)
+    kernels.penalties[0] = <PenaltyKernel>&apply_formula[ElasticNet, real]
+    kernels.run_epoch = <Worker>&run_epoch[real]
+    kernels.apply_all_penalties = <Worker>&apply_all_penalties[real]
+    kernels.predict = <Worker>&predict[real]
+    kernels.ascend = <Worker>&ascend[real]
+    kernels.combine = <Worker>&combine[real]
+    kernels.square_rows = <Worker>&square_rows[real]
+    kernels.scale_rows = <Worker>&scale_rows[real]
+    kernels.square_sums = <Worker>&square_sums[real]
+    kernels.check_finite = <Worker>&check_finite[real]
+    kernels.scan = <Worker>&scan[real]
+    kernels.floor_loop = <Worker>&floor_loop[real]
+    kernels.square_weights = <StridedSum>&strided_square_sum[real]
+
+
+fill_dtype(<float*>NULL)
+fill_dtype(<double*>NULL)
 
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:
     """The kernels of linear models."""
     cdef Kernels* kernels = kernels_of(index, dtype)
-    kernels.fit32 = <Worker>&fit[Rule, real, CSR32]
-    kernels.fit64 = <Worker>&fit[Rule, real, CSR64]
-    kernels.fit_dense = <Worker>&fit[Rule, real, Dense]
-    kernels.settle_sparse = <Worker>&settle_all[Rule, real, CSR32]
-    kernels.settle_dense = <Worker>&settle_all[Rule, real, Dense]
-    kernels.fit_outputs = <Worker>&fit_outputs[Rule, real]
-    kernels.settle_outputs = <Worker>&settle_outputs[Rule, real]
+    kernels.update[SPARSE] = <UpdateKernel>&update_sparse[Rule, real]
+    kernels.update[DENSE] = <UpdateKernel>&update_dense[Rule, real]
+    kernels.update[MULTI_OUTPUT] = <UpdateKernel>&update_multi_output[Rule, real]
+    kernels.preconditioner = <PreconditionerKernel>&precondition[Rule, real]
+    kernels.catch_up_decay = NULL
+    if decays(rule):
+        kernels.catch_up_decay = <DecayKernel>&catch_up_decay[Rule, real]
+    kernels.n_states = n_states(rule)
 
 
 cdef int register_steps(AnyRule* rule, str name) except -1:
-    """Enter a formula that steps parameters, but not linear models."""
+    """Enter a formula that steps parameters, but not linear models; returns its place."""
+    cdef int index = enter_rule(name, sizeof(AnyRule) // sizeof(double), n_states(rule))
+    kernels_of(index, <float*>NULL).steps = <Worker>&steps[AnyRule, float]
+    kernels_of(index, <double*>NULL).steps = <Worker>&steps[AnyRule, double]
+    return index
+
+
+cdef int enter_rule(str name, int n_coefficients, int n_states) except -1:
     cdef int index = len(RULES)
-    RULES[name] = (index, sizeof(AnyRule) // sizeof(double), n_states(rule))
-    FLOAT[index].steps = <Worker>&steps[AnyRule, float]
-    DOUBLE[index].steps = <Worker>&steps[AnyRule, double]
-    return 0
+    RULES[name] = (index, n_coefficients, n_states)
+    return index
 
 
 cdef int register_rule(Rule* rule, str name) except -1:
     """Enter a formula that steps parameters and linear models."""
-    register_steps(rule, name)
-    fill(rule, <float*>NULL, len(RULES) - 1)
-    fill(rule, <double*>NULL, len(RULES) - 1)
+    cdef int index = register_steps(rule, name)
+    fill(rule, <float*>NULL, index)
+    fill(rule, <double*>NULL, index)
     return 0
 
 
 cdef int register_loss(Loss* loss, str name) except -1:
     """Enter a loss of one raw prediction of a row."""
-    EVALUATE[len(LOSSES)] = <Evaluate>&evaluate_rows[Loss]
+    REGISTRY.losses[len(LOSSES)] = <Evaluate>&evaluate_rows[Loss]
     LOSSES[name] = len(LOSSES)
     return 0
 
 
 cdef int register_joint_loss(JointLoss* loss, str name) except -1:
     """Enter a loss of all outputs of a row."""
-    EVALUATE[len(LOSSES)] = <Evaluate>&evaluate_joint_rows[JointLoss]
+    REGISTRY.losses[len(LOSSES)] = <Evaluate>&evaluate_joint_rows[JointLoss]
     LOSSES[name] = len(LOSSES)
     return 0
 
@@ -75,6 +94,6 @@ cdef int register_joint_loss(JointLoss* loss, str name) except -1:
 include "generated/registrations.pxi"
 
 
-def openmp_threads():
-    """Threads that OpenMP would use now, 0 without OpenMP."""
-    return max_threads() if has_openmp() else 0
+def registry():
+    """Where the tables are, for the bindings."""
+    return <size_t>&REGISTRY

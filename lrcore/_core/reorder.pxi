@@ -105,3 +105,46 @@ def arrange(
                     new_values[to + place[c]] = values[start + k]
                 place[c] += 1
             to += n
+
+
+def inspect_csr(const int64_t[::1] indptr, const index[::1] indices, Py_ssize_t n_features):
+    """What is wrong with a CSR matrix: ("", -1), ("order", row) or ("range", row).
+
+    `order` means that a row's indices do not rise strictly: unsorted, or with duplicates.
+    """
+    cdef Py_ssize_t row, k, n = indices.shape[0], n_rows = indptr.shape[0] - 1, falls = 0
+    cdef index lowest = 0, highest = 0
+    for row in range(n_rows):
+        if not 0 <= indptr[row] <= indptr[row + 1] <= n:
+            return "range", row
+    with nogil:
+        # Where indices do not rise there must be a new row: counted without asking which.
+        for k in range(indptr[0], indptr[n_rows]):
+            lowest = min(lowest, indices[k])
+            highest = max(highest, indices[k])
+        for k in range(indptr[0] + 1, indptr[n_rows]):
+            falls += indices[k] <= indices[k - 1]
+        for row in range(1, n_rows):
+            k = indptr[row]
+            if indptr[0] < k < indptr[row + 1]:
+                falls -= indices[k] <= indices[k - 1]
+    if 0 <= lowest and highest < n_features and falls == 0:
+        return "", -1
+    return first_problem(indptr, indices, n_features)
+
+
+cdef tuple first_problem(
+    const int64_t[::1] indptr, const index[::1] indices, Py_ssize_t n_features
+):
+    """The first row that is damaged, or the first out of order."""
+    cdef Py_ssize_t row, k, disorder = -1
+    cdef int64_t last
+    for row in range(indptr.shape[0] - 1):
+        last = -1
+        for k in range(indptr[row], indptr[row + 1]):
+            if not 0 <= indices[k] < n_features:
+                return "range", row
+            if indices[k] <= last and disorder < 0:
+                disorder = row
+            last = indices[k]
+    return ("order", disorder) if disorder >= 0 else ("", -1)

@@ -1,0 +1,29 @@
+# What Python calls of the core: arrays in, the kernels of one build behind a table of pointers.
+#
+# Compiled once, for any processor, while the kernels are compiled for several: see kernels.pxi.
+cimport numpy as cnp
+
+from libc.math cimport INFINITY
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from numpy import empty as np_empty
+
+from lrcore._core.losses cimport Evaluate
+from lrcore._core.parallel cimport (
+    Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run,
+)
+from lrcore._core.random cimport mix
+from lrcore._core.rules cimport real
+from lrcore._core.steps cimport *
+from lrcore._core.types cimport *
+
+cnp.import_array()
+
+include "arrays.pxi"
+include "bindings.pxi"
+include "predict_bindings.pxi"
+include "dual_bindings.pxi"
+include "plan.pxi"
+include "reorder.pxi"
+include "build.pxi"
