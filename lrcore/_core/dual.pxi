@@ -53,69 +53,56 @@ cdef inline double ascend_piecewise(
     return clip(shrink(r + h * u, job.epsilon) / (job.smooth + h + 1e-300), low, high)
 
 
-cdef inline void add_to_slots(
-    real* weights, const index* j, const real* x, Py_ssize_t n, real d
+cdef inline void add_multiple(
+    const index* j, const real* x, Py_ssize_t n, real d, real* weights
 ) noexcept nogil:
+    """weights += d x; j NULL: of a dense row."""
     cdef Py_ssize_t k
-    for k in range(n):
-        weights[j[k]] += d * x[k]
-
-
-cdef inline void add_multiple(const Rows* X, real* weights, Py_ssize_t row, real d) noexcept nogil:
-    """weights += d x."""
-    cdef const real* x
-    cdef Py_ssize_t k, start, stop
-    row_span(X, row, &start, &stop)
-    x = values_at(X, start, weights)
-    if X.indices is not NULL:
-        add_to_slots(weights, X.indices + start, x, stop - start, d)
-    elif X.indptr is not NULL:
-        add_to_slots(weights, X.long_indices + start, x, stop - start, d)
-    else:
-        for k in range(stop - start):
+    if j is NULL:
+        for k in range(n):
             weights[k] += d * x[k]
-
-
-cdef inline void prefetch_weights(
-    const Rows* X, const real* weights, const index* indices, Py_ssize_t row
-) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(X.indptr[row], X.indptr[row + 1]):
-        prefetch_write(weights + indices[k])
-
-
-cdef inline void prefetch_values(
-    const Rows* X, const index* indices, Py_ssize_t row, real* dtype
-) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(X.indptr[row], X.indptr[row + 1], 16):
-        prefetch(indices + k)
-        prefetch(values_at(X, k, dtype))
+    else:
+        for k in range(n):
+            weights[j[k]] += d * x[k]
 
 
 cdef inline void prefetch_visits(
     const Rows* X, const real* weights, const index* indices, const Ascent* job, Py_ssize_t i
 ) noexcept nogil:
     """Prefetch what rows to come need, as `prefetch_ahead` does for an epoch."""
-    cdef Py_ssize_t row
+    cdef Py_ssize_t row, k
     if i + 4 * job.ahead < job.n_rows:
         row = job.order[i + 4 * job.ahead]
         prefetch(X.indptr + row)
         prefetch_write(job.records + RECORD * row)
     if i + 2 * job.ahead < job.n_rows:
-        prefetch_values(X, indices, job.order[i + 2 * job.ahead], <real*>NULL)
+        row = job.order[i + 2 * job.ahead]
+        for k in range(X.indptr[row], X.indptr[row + 1], 16):
+            prefetch(indices + k)
+            prefetch(values_at(X, k, <real*>NULL))
     if job.far and i + job.ahead < job.n_rows:
-        prefetch_weights(X, weights, indices, job.order[i + job.ahead])
+        row = job.order[i + job.ahead]
+        for k in range(X.indptr[row], X.indptr[row + 1]):
+            prefetch_write(weights + indices[k])
 
 
-cdef inline void visit_row(
-    const Rows* X, real* weights, Ascent* job, double* record, Py_ssize_t row
+cdef inline double visit_row(
+    const Rows* X, const index* indices, real* weights, Ascent* job, Py_ssize_t row
 ) noexcept nogil:
-    """Move the dual variable of a row, and the weights with it. Leaves the row's prediction as it
-    was before in job.raw_prediction."""
-    cdef double u, h, d, gap = 0.0, share = record[SHARE]
-    cdef double z = dot_row(X, <const real*>weights, 1, row) + job.intercept
-    job.raw_prediction = z
+    """Move the dual variable of a row, and the weights with it. Returns the row's prediction before.
+    """
+    cdef double* record = job.records + RECORD * row
+    cdef double u, h, d, z, gap = 0.0, share = record[SHARE]
+    cdef Py_ssize_t start, stop
+    cdef const index* j = NULL
+    cdef const real* x
+    row_span(X, row, &start, &stop)
+    x = values_at(X, start, weights)
+    if indices is NULL:
+        z = dot_dense(<const real*>weights, x, stop - start) + job.intercept
+    else:
+        j = indices + start
+        z = dot_entries(<const real*>weights, 1, j, x, stop - start) + job.intercept
     if record[SQUARES] < 0:
         record[SQUARES] = sum_of_squares(X, weights, row)
     h = share * (record[SQUARES] + job.constant)
@@ -128,38 +115,44 @@ cdef inline void visit_row(
     d = share * (record[DUAL] - u)
     record[DUAL] = u
     if d != 0:
-        add_multiple(X, weights, row, <real>d)
+        add_multiple(j, x, stop - start, <real>d, weights)
         job.intercept += d * job.constant
+    return z
 
 
-cdef void ascend(
-    const Rows* X, real* weights, Ascent* job, void* unused, int part, int parts
+cdef inline void visit_rows(
+    const Rows* X, const index* indices, real* weights, Ascent* job
 ) noexcept nogil:
-    """Visit the rows in the order given."""
+    """Visit the rows in the order given; indices NULL: dense rows."""
     cdef double[5 * DUAL_BLOCK] scratch
     cdef double* raw_prediction = scratch
     cdef double* target = scratch + DUAL_BLOCK
     cdef double* share = scratch + 2 * DUAL_BLOCK
     cdef double* value = scratch + 3 * DUAL_BLOCK
     cdef double* gradient = scratch + 4 * DUAL_BLOCK
-    cdef double* record
-    cdef Py_ssize_t first = 0, i, n
+    cdef Py_ssize_t first = 0, i, n, row
     while first < job.n_rows:
         n = min(<Py_ssize_t>DUAL_BLOCK, job.n_rows - first)
         for i in range(n):
-            if job.ahead and X.indices is not NULL:
-                prefetch_visits(X, weights, X.indices, job, first + i)
-            elif job.ahead and X.indptr is not NULL:
-                prefetch_visits(X, weights, X.long_indices, job, first + i)
-            record = job.records + RECORD * job.order[first + i]
-            target[i] = record[TARGET]
-            share[i] = record[SHARE]
-            visit_row(X, weights, job, record, job.order[first + i])
-            raw_prediction[i] = job.raw_prediction
+            if job.ahead and indices is not NULL:
+                prefetch_visits(X, weights, indices, job, first + i)
+            row = job.order[first + i]
+            target[i] = job.records[RECORD * row + TARGET]
+            share[i] = job.records[RECORD * row + SHARE]
+            raw_prediction[i] = visit_row(X, indices, weights, job, row)
         job.evaluate(&job.parameter, raw_prediction, target, share, value, gradient, n)
         for i in range(n):
             job.value += value[i]
         first += n
+
+
+cdef void ascend(
+    const Rows* X, real* weights, Ascent* job, void* unused, int part, int parts
+) noexcept nogil:
+    if X.indices is NULL and X.indptr is not NULL:
+        visit_rows(X, X.long_indices, weights, job)
+    else:
+        visit_rows(X, X.indices, weights, job)
 
 
 cdef inline void add_to_sums(

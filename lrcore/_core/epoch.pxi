@@ -28,11 +28,12 @@ cdef inline void take_row(
     const Epoch* e, const Thread* t, const RowView* view, Update* u, real* dtype
 ) noexcept nogil:
     """The values of a row that are in the thread's range of features."""
-    cdef Py_ssize_t start = 0, stop = view.n
+    cdef Py_ssize_t start = 0, stop
     if e.model.layout == DENSE:
         u.values = <const real*>view.values + t.low
         u.n = t.high - t.low
         return
+    stop = view.n
     if t.low > 0:
         start = lower_bound(view.features, view.n, t.low)
     if not t.last:

@@ -2,34 +2,27 @@
 # looked at before.
 
 
-cdef inline real dot_row(
-    const Rows* X, const real* w, Py_ssize_t width, Py_ssize_t row
+cdef inline real dot_entries(
+    const real* w, Py_ssize_t width, const index* j, const real* x, Py_ssize_t n
 ) noexcept nogil:
-    """Product of a row and the weights. The order of the additions is fixed: lanes, then a tree."""
-    cdef Py_ssize_t start, stop
-    cdef const real* x
-    row_span(X, row, &start, &stop)
-    x = values_at(X, start, <real*>NULL)
-    if X.indices is not NULL:
-        return dot_slots(w, width, X.indices + start, x, stop - start)
-    if X.indptr is NULL:
-        if real is float:
-            return dot_dense_f(w, x, stop - start)
-        else:
-            return dot_dense_d(w, x, stop - start)
-    if real is float:
-        return dot_f64(w, width, X.long_indices + start, x, stop - start)
-    else:
-        return dot_d64(w, width, X.long_indices + start, x, stop - start)
-
-
-cdef inline real dot_slots(
-    const real* w, Py_ssize_t width, const int32_t* j, const real* x, Py_ssize_t n
-) noexcept nogil:
-    if real is float:
+    """Product of a sparse row and the weights. The order of the additions is fixed: lanes, then a
+    tree."""
+    if real is float and index is int32_t:
         return dot_f32(w, width, j, x, n)
-    else:
+    elif real is float:
+        return dot_f64(w, width, j, x, n)
+    elif index is int32_t:
         return dot_d32(w, width, j, x, n)
+    else:
+        return dot_d64(w, width, j, x, n)
+
+
+cdef inline real dot_dense(const real* w, const real* x, Py_ssize_t n) noexcept nogil:
+    """The same of a dense row."""
+    if real is float:
+        return dot_dense_f(w, x, n)
+    else:
+        return dot_dense_d(w, x, n)
 
 
 cdef inline Py_ssize_t lower_bound(
@@ -162,44 +155,49 @@ cdef inline void list_row(
     view.n = n
 
 
-cdef inline void predict_rows(
+cdef inline void predict_sparse(
     real* model, Epoch* e, const Block* b, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
     """Raw predictions of some rows of the block, one output."""
     cdef const Rows* X = &e.rows
-    cdef Py_ssize_t i, row, room = 0
+    cdef Py_ssize_t i, row, width = e.model.feature_stride, room = 0
     cdef RowView* view
-    cdef real intercept = model[e.model.n_features * e.model.feature_stride]
-    if X.indptr is not NULL and X.indices is NULL:
+    cdef real intercept = model[e.model.n_features * width]
+    if X.indices is NULL:
         room = room_for(e, b, 0, start)
     for i in range(start, stop):
         row = e.order[b.first + i]
-        view = &e.views[i]
-        # Of a mini-batch of dense rows all are fetched here: its gradient goes column by column.
-        if b.first + i + e.ahead < b.last or (X.indptr is NULL and e.model.batch):
+        view = e.views + i
+        if b.first + i + e.ahead < b.last:
             prefetch_ahead(model, e, b.first + i, 0, e.model.n_features)
-        if X.indptr is NULL:
-            view.values = values_at(X, row * X.n_columns, model)
-            view.n = X.n_columns
-            if real is float:
-                e.loss.raw_predictions[i] = dot_dense_f(
-                    model, <const real*>view.values, view.n) + intercept
-            else:
-                e.loss.raw_predictions[i] = dot_dense_d(
-                    model, <const real*>view.values, view.n) + intercept
-        else:
-            view.values = values_at(X, X.indptr[row], model)
-            view_sparse_row(e, row, view, e.features + room)
-            room += view.n + 1
-            e.loss.raw_predictions[i] = dot_slots(
-                model, e.model.feature_stride, view.features, <const real*>view.values, view.n
-            ) + intercept
+        view.values = values_at(X, X.indptr[row], model)
+        view_sparse_row(e, row, view, e.features + room)
+        room += view.n + 1
+        e.loss.raw_predictions[i] = intercept + dot_entries(
+            model, width, view.features, <const real*>view.values, view.n
+        )
+
+
+cdef inline void predict_dense(
+    real* model, Epoch* e, const Block* b, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """Raw predictions of some rows of the block, one output."""
+    cdef Py_ssize_t i, n = e.rows.n_columns
+    cdef const real* x
+    cdef real intercept = model[e.model.n_features]
+    for i in range(start, stop):
+        # Of a mini-batch all rows are fetched here: its gradient goes column by column.
+        if b.first + i + e.ahead < b.last or e.model.batch:
+            prefetch_row(e, b.first + i, model)
+        x = <const real*>e.rows.values + e.order[b.first + i] * n
+        e.views[i].values = x
+        e.loss.raw_predictions[i] = intercept + dot_dense(model, x, n)
 
 
 cdef inline void predict_lanes(
     const real* model, const Epoch* e, const RowView* view, double* raw_predictions
 ) noexcept nogil:
-    """Raw predictions of a row: of each output the same additions as those of `dot_row`."""
+    """Raw predictions of a row: of each output the same additions as those of `dot_entries`."""
     cdef real[LANES] sums
     cdef Py_ssize_t k, i, ahead, n = view.n - e.model.intercept, width = e.model.feature_stride
     cdef const real* intercept = model + e.model.n_features * width
@@ -264,8 +262,10 @@ cdef inline void predict_block(
     cdef Py_ssize_t start = n * t.part // t.parts, stop = n * (t.part + 1) // t.parts
     cdef double share = 1.0 / n if e.model.batch else 1.0
     cdef double* gradients = e.loss.gradients
-    if lanes == 1:
-        predict_rows(model, e, b, start, stop)
+    if e.model.layout == DENSE:
+        predict_dense(model, e, b, start, stop)
+    elif e.model.layout == SPARSE:
+        predict_sparse(model, e, b, start, stop)
     else:
         predict_outputs(model, e, b, start, stop)
     load_targets(e, b, start, stop)

@@ -69,8 +69,8 @@ cdef struct Update:
     const int32_t* features     # distinct
     Py_ssize_t first            # dense: the first of the features
     Py_ssize_t n                # features
-    const void* values          # the row's; NULL: gradients are in the slots. Dense: the row's, or
-                                # the gradients of the mini-batch
+    # the row's; of a mini-batch NULL, since gradients are in the slots, or the gradients if dense
+    const void* values
     double gradient             # derivative of the loss, which the values are multiplied by
     const void* gradients       # the same for each of several outputs
     bint intercept              # whether this is the intercept's update, too
@@ -250,7 +250,6 @@ cdef struct Ascent:
     bint mirrored               # the bounds are those of a target of -1; of 1, mirrored
     Py_ssize_t ahead            # rows to prefetch ahead; 0: none
     bint far                    # whether to prefetch the weights too
-    double raw_prediction       # of the row that is visited
     double value                # sum of share times loss, before each visit
     double gap                  # sum of share times the row's part of the duality gap
     double norm                 # minus the sum of share times u times margin: |w|**2 in the end

@@ -18,7 +18,8 @@ cdef inline double decay_power(const Model* m, int64_t k) noexcept nogil:
 
 
 cdef inline void decay_states(
-    Rule* r, real* p, const Model* m, int64_t step, int64_t last_step
+    Rule* r, real* p, const Model* m, Py_ssize_t stride, Py_ssize_t lanes, int64_t step,
+    int64_t last_step
 ) noexcept nogil:
     """Decay the states of the feature at p over the steps up to `step` that did not touch it."""
     cdef int64_t k = step - get_step(p + m.last_step)
@@ -27,8 +28,8 @@ cdef inline void decay_states(
     set_step(p + m.last_step, last_step)
     if k > 0:
         power = <real>decay_power(m, k)
-        for i in range(m.lanes):
-            idle(r, power, p + m.column_stride + i, p + 2 * m.column_stride + i)
+        for i in range(lanes):
+            idle(r, power, p + stride + i, p + 2 * stride + i)
 
 
 cdef void catch_up_decay(
@@ -37,7 +38,9 @@ cdef void catch_up_decay(
     """Bring the states of the features in [low, high) up to date after `step` steps."""
     cdef Py_ssize_t j
     for j in range(low, high):
-        decay_states(r, model + j * m.feature_stride, m, step, step)
+        decay_states(
+            r, model + j * m.feature_stride, m, m.column_stride, m.lanes, step, step
+        )
 
 
 cdef double precondition(
@@ -122,7 +125,7 @@ cdef inline void update_slots(Rule r, real* model, const Update* u, bint batch) 
     cdef real d = <real>u.gradient
     if decays(&r):
         for i in range(n):
-            decay_states(&r, model + j[i] * width, u.model, u.step, u.step + 1)
+            decay_states(&r, model + j[i] * width, u.model, 1, 1, u.step, u.step + 1)
     while k + 8 <= n:
         update_eight(r, d, model, j + k, <const real*>NULL if batch else x + k, width)
         k += 8
@@ -135,7 +138,7 @@ cdef inline void update_intercept(Rule r, real* model, const Update* u) noexcept
     cdef Py_ssize_t stride = u.model.column_stride
     cdef real* p = model + u.model.n_features * u.model.feature_stride
     if decays(&r):
-        decay_states(&r, p, u.model, u.step, u.step + 1)
+        decay_states(&r, p, u.model, stride, 1, u.step, u.step + 1)
     update(r, p, <real>u.intercept_gradient, p + stride, p + 2 * stride, p + 3 * stride)
 
 
@@ -164,7 +167,7 @@ cdef inline void update_columns(Rule r, real* model, const Update* u, bint batch
     if decays(&r):
         for j in range(u.n):
             if not untouched(x[j]) if batch else x[j] != 0:
-                decay_states(&r, w_column + j, u.model, u.step, u.step + 1)
+                decay_states(&r, w_column + j, u.model, stride, 1, u.step, u.step + 1)
     for j in range(u.n):
         touched = not untouched(x[j]) if batch else x[j] != 0
         w = w_column[j]
@@ -247,7 +250,7 @@ cdef inline void update_wide_slots(
                 m.feature_stride * sizeof(real),
             )
         if decays(&r):
-            decay_states(&r, slot, m, u.step, u.step + 1)
+            decay_states(&r, slot, m, m.lanes, m.lanes, u.step, u.step + 1)
         if m.batch:
             d = slot + m.gradient
         update_lanes(r, d, <real>1 if m.batch else x[e], slot, m.lanes, lr_factors)
