@@ -29,7 +29,9 @@ cdef inline void decay_states(
     if k > 0:
         power = <real>decay_power(m, k)
         for i in range(lanes):
-            idle(r, power, p + stride + i, p + 2 * stride + i)
+            shrink_states(
+                r, power, p + stride + i, p + 2 * stride + i, p + 3 * stride + i
+            )
 
 
 cdef void catch_up_decay(
