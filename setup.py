@@ -35,7 +35,8 @@ UNIX_FLAGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-g0
 # -O3 takes two thirds longer to compile than -O2 with the vectoriser's usual judgement of cost (see
 # GCC_FLAGS), and gains 3 % in sparse epochs, a tenth in mini-batches, nothing in dense steps. The
 # build for old processors is faster with -O1.
-LEVEL = {"baseline": ["-O1", "-ftree-vectorize"]}
+# The bindings have no loops that matter.
+LEVEL = {"baseline": ["-O1", "-ftree-vectorize"], "bindings": ["-O1", "-ftree-vectorize"]}
 ISA_FLAGS = {
     "bindings": ["-march=x86-64-v2"] if X86 else [],
     "baseline": ["-march=x86-64-v2"] if X86 else [],
@@ -43,9 +44,10 @@ ISA_FLAGS = {
     # Vectors of 256 bits here too: with 512, a long Adam step took a third more time on one thread.
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
-# gcc stops inlining when a file has grown by so many percent; a step is then a call for each
-# element and takes ten times as long. And at -O2 it vectorises only what is surely cheap, which
-# left sparse epochs a quarter slower. clang knows no such limits, and not these flags.
+# gcc stops inlining when a file has grown by so many percent, where a function is large, or where it
+# has arrays and its caller has none; an update is then a call for each eight elements, and a step one
+# for each element, which takes ten times as long. And at -O2 it vectorises only what is surely cheap, which left
+# sparse epochs a quarter slower. clang knows no such limits, and not these flags.
 GCC_FLAGS = [
     "--param=inline-unit-growth=400",
     "--param=max-inline-insns-single=1000",
@@ -118,7 +120,7 @@ def core(name: str, source: str) -> Extension:
 
 def renamed(name: str) -> Extension:
     """The C code of the build for old processors under another name, for which Cython would take
-    half a minute again: its entry point, and the name that it registers."""
+    ten seconds again: its entry point, and the name that it registers."""
     text = (
         Path(CORE, "baseline.c")
         .read_text()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,14 @@ def _kernels() -> Any:
     return _core.kernels
 
 
+def _matrix(X: Any) -> Any:
+    """A design matrix as the kernels take it."""
+    if X.indptr is None:
+        return _kernels().Matrix(X.values)
+    indptr, indices, values = X.csr
+    return _kernels().Matrix(values, indices, indptr)
+
+
 # ---- checks and orders ------------------------------------------------------------------------
 
 
@@ -73,11 +82,8 @@ def raw_predictions(
     """``X @ weights + intercept``, weights of X's dtype; NaN everywhere if the CSR is damaged."""
     out = np.empty(X.shape[0], X.dtype)
     used = count(n_threads, X.values.size)
-    if X.indptr is None:
-        _kernels().margins_dense(X.values, weights, intercept, out, used)
-        return out
     ahead = AHEAD if weights.nbytes > CACHE_BYTES else 0
-    if not _kernels().margins_csr(*X.csr, weights, intercept, out, ahead, used):
+    if not _kernels().predict(_matrix(X), weights, intercept, out, ahead, used):
         out[:] = np.nan
     return out
 
@@ -93,7 +99,7 @@ def raw_predictions_of_outputs(
     out = np.empty((X.shape[0], weights.shape[1]), X.dtype)
     used = count(n_threads, out.shape[1] * X.values.size)
     ahead = AHEAD_OF_OUTPUTS if weights.nbytes > CACHE_BYTES else 0
-    if not _kernels().margins_outputs(*X.csr, weights, intercepts, out, ahead, used):
+    if not _kernels().predict_outputs(_matrix(X), weights, intercepts, out, ahead, used):
         out[:] = np.nan
     return out
 
@@ -101,20 +107,14 @@ def raw_predictions_of_outputs(
 def weighted_row_sum(X: Any, factors: np.ndarray) -> np.ndarray:
     """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
     out = np.zeros(X.shape[1])
-    if X.indptr is None:
-        _kernels().combine_dense(factors, X.values, out)
-    else:
-        _kernels().combine_csr(factors, *X.csr, out)
+    _kernels().combine(factors, _matrix(X), out)
     return out
 
 
 def row_squares(X: Any) -> np.ndarray:
     """The sum of squares of each row, (n_rows,) float64."""
     squares = np.empty(X.shape[0])
-    if X.indptr is None:
-        _kernels().square_dense(X.values, squares)
-    else:
-        _kernels().square_csr(*X.csr, squares)
+    _kernels().row_squares(_matrix(X), squares)
     return squares
 
 
@@ -122,11 +122,10 @@ def scaled_values(X: Any, scale: np.ndarray, offset: int, block: int) -> np.ndar
     """A copy of the values, each over the scale of its column, which grows in place; see
     `lrcore.linear_model.engine.scaling`."""
     values = np.empty_like(X.values)
-    if X.indptr is None:
-        _kernels().scale_dense(X.values, scale, values, offset, block)
-    else:
-        data = (X.indptr, X.indices, np.ascontiguousarray(X.values))
-        _kernels().scale_csr(*data, scale, values, offset, block)
+    matrix = _matrix(X)
+    if X.indptr is not None:
+        matrix = _kernels().Matrix(np.ascontiguousarray(X.values), X.indices, X.indptr)
+    _kernels().scale(matrix, scale, values, offset, block)
     return values
 
 
@@ -164,16 +163,16 @@ def loss_values(loss: Any, z: np.ndarray, y: np.ndarray) -> np.ndarray:
 # ---- epochs of update rules -------------------------------------------------------------------
 
 
-def _average(state: Any) -> tuple[np.ndarray | None, float]:
-    """The state's average, and the first step that counts from the state's step 0 on."""
-    if state.average is None:
-        return None, 0.0
-    return state.average.changes.reshape(-1), float(state.average.since - state.base)
-
-
-def _lazy_penalty(state: Any) -> Any:
-    lazy = state.lazy_penalty
-    return _kernels().Debt(lazy.stops, lazy.periods, lazy.rows_since, lazy.accumulated_lr)
+def _linear_state(state: Any) -> Any:
+    """A state as the kernels take it; steps of its average count from the state's step 0 on."""
+    lazy, average, since = state.lazy_penalty, None, 0.0
+    if state.average is not None:
+        average, since = state.average.changes.reshape(-1), float(state.average.since - state.base)
+    penalty = _kernels().LazyPenalty(lazy.stops, lazy.periods, lazy.rows_since, lazy.accumulated_lr)
+    dog_sums = state.dog.sums if state.dog else None
+    return _kernels().LinearState(
+        state.array, state.by_feature, state.step, penalty, average, since, dog_sums
+    )
 
 
 def _job(
@@ -185,39 +184,39 @@ def _job(
     of a batch, longest those of an update, which averages need to know; block_values is how many
     values a block may have, needed for several outputs."""
     layout, factors = updates.layout, objective.penalty_factors
+    lanes, n_ranges = layout.lanes, len(bounds) - 1
     job = _kernels().LinearFit(
         loss=type(objective.loss).__name__,
         parameter=objective.loss.parameter,
-        l1=objective.penalty.l1,
-        l2=objective.penalty.l2,
+        penalty=astuple(objective.penalty),
         factors=None if factors is None else factors.astype(dtype).view(np.int8),
         intercept=objective.fit_intercept,
-        mean=updates.mini_batch,
-        block=block,
-        n_features=n_features,
-        columns=(layout.slot, layout.last_step, layout.gradient),
-        powers=updates.decay_powers,
-        bounds=bounds,
-        ahead=ahead,
-        far=far,
-        scratch=np.zeros((5 if layout.lanes == 1 else 6, block * layout.lanes)),
-        listed=np.empty((len(bounds) - 1, room), np.int64),
-        before=np.empty((len(bounds) - 1, 8 * longest), np.int8),
-        pace_eps=getattr(updates.rule, "eps", 0.0),
+        dog_eps=getattr(updates.rule, "eps", 0.0),
     )
-    if layout.lanes > 1:
-        job.hold_outputs(
+    job.set_model(
+        n_features=n_features,
+        mini_batch=updates.mini_batch,
+        columns=(layout.slot, layout.last_step, layout.gradient),
+        decay_powers=updates.decay_powers,
+    )
+    job.set_blocks(block=block, bounds=bounds, ahead=ahead, far=far)
+    job.set_buffers(
+        np.zeros((5 if lanes == 1 else 6, block * lanes)),
+        np.empty((n_ranges, room), np.int32),
+        np.empty((n_ranges, 8 * longest), np.int8),
+    )
+    if lanes > 1:
+        job.set_outputs(
             updates.n_outputs,
-            layout.lanes,
+            lanes,
             updates.n_targets(objective.loss),
-            np.zeros((2, block), np.int64),
-            np.zeros(block_values + LIST_MARGIN, np.int64),
+            np.zeros(block_values + LIST_MARGIN, np.int32),
             np.zeros(block_values + LIST_MARGIN),
         )
     if updates.lr_factors:
-        factors = np.ones(layout.lanes)
+        factors = np.ones(lanes)
         factors[: updates.n_outputs] = updates.lr_factors
-        job.give_rates(factors, np.zeros(layout.lanes) if lane_losses is None else lane_losses)
+        job.set_lr_factors(factors, np.zeros(lanes) if lane_losses is None else lane_losses)
     return job
 
 
@@ -250,14 +249,10 @@ class EpochKernel:
         n_threads = self._tuner.choose()
         start, before = time.perf_counter(), self.lane_losses.copy()
         index = kernels.RULES[self._updates.formula.__name__][0]
-        head = (self._job(block, n_threads), index, coefficients, rates, order)
-        dog_sums = state.dog.sums if state.dog else None
-        tail: tuple[Any, ...] = (y.reshape(-1), weight, state.array, state.step)
-        tail = (*tail, _lazy_penalty(state), *_average(state), dog_sums, squares)
-        if X.indptr is not None:
-            total = kernels.fit_csr(*head, *X.csr, *tail)
-        else:
-            total = kernels.fit_dense(*head, X.values, *tail)
+        total = kernels.fit(
+            self._job(block, n_threads), _matrix(X), _linear_state(state),
+            kernels.RuleSteps(index, coefficients, rates), order, y.reshape(-1), weight, squares,
+        )  # fmt: skip
         if self._updates.lr_factors:
             # Of the rates that have not diverged.
             with np.errstate(invalid="ignore"):
@@ -309,15 +304,14 @@ def apply_penalty(state: Any, objective: Any, updates: Any, coefficients: np.nda
     n_features, dtype = state.columns.shape[1] - 1, state.columns.dtype
     bounds = np.array([0, n_features], np.int64)
     job = _job(objective, updates, n_features, dtype, 1, bounds=bounds)
-    _kernels().settle_model(
-        job, _kernels().RULES[updates.formula.__name__][0], coefficients, state.array,
-        state.by_feature, state.step, _lazy_penalty(state), *_average(state),
-    )  # fmt: skip
+    index = _kernels().RULES[updates.formula.__name__][0]
+    steps = _kernels().RuleSteps(index, coefficients, None)
+    _kernels().apply_penalty(job, _linear_state(state), steps)
 
 
 def sum_of_squares(state: Any) -> float:
     """Sum of squares of all weights of a state, intercepts included."""
-    total: float = _kernels().square_weights(state.array, state.by_feature, state.n_outputs)
+    total: float = _kernels().weight_squares(state.array, state.by_feature, state.n_outputs)
     return total
 
 
@@ -333,12 +327,10 @@ class DualKernel:
     def __init__(self, loss: Any, X: Any, model_bytes: int, constant: float) -> None:
         self._X = X
         pieces = loss.conjugate_pieces
-        fields = pieces._asdict() if pieces else dict.fromkeys(PIECES, 0.0) | {"mirrored": False}
         self._job = _kernels().DualAscent(
             loss=type(loss).__name__,
             parameter=loss.parameter,
-            logistic=pieces is None,
-            **fields,
+            pieces=pieces and tuple(pieces._asdict()[name] for name in PIECES),
             constant=constant,
             ahead=max(1, round(AHEAD / max(1.0, X.nnz_per_row))) if X.sparse else 0,
             far=X.nnz_per_row < LONG_ROW and model_bytes > CACHE_BYTES,
@@ -349,17 +341,14 @@ class DualKernel:
     ) -> tuple[float, float, float, float]:
         """Visit rows in this order, in place; a record has a row's target, share, dual variable
         and sum of squares. Returns the sums of losses, gaps and norms, and the new intercept."""
-        tail, X = (records, weights, intercept), self._X
-        found: tuple[float, float, float, float]
-        if X.indptr is None:
-            found = _kernels().ascend_dense(self._job, order, X.values, *tail)
-        else:
-            found = _kernels().ascend_csr(self._job, order, *X.csr, *tail)
+        found: tuple[float, float, float, float] = _kernels().ascend(
+            self._job, _matrix(self._X), order, records, weights, intercept
+        )
         return found
 
 
 #: Numbers of a conjugate that is quadratic in pieces, in the core's order.
-PIECES = ("smooth", "epsilon", "low", "high")
+PIECES = ("smooth", "epsilon", "low", "high", "mirrored")
 
 
 # ---- steps of parameter groups ----------------------------------------------------------------
@@ -370,4 +359,4 @@ def step_plan(group: Any) -> Any:
     index = _kernels().RULES[group.formula.__name__][0]
     places = group.indices if group.bfloat16 else None
     lists = (group.params, group.memory, group.averages, group.rows)
-    return _kernels().Plan(index, *lists, *group.extents, places)
+    return _kernels().plan(index, *lists, *group.extents, places)

@@ -48,3 +48,13 @@ cdef Rows dense_rows(values) except *:
     X.size = 0
     X.value_step = 1
     return X
+
+
+cdef class Matrix:
+    """Rows of X as the kernels take them: ``Matrix(values)``, or of CSR with indptr and indices."""
+    cdef Rows c
+    cdef tuple kept
+
+    def __init__(self, values, indices=None, indptr=None):
+        self.kept = (values, indices, indptr)
+        self.c = dense_rows(values) if indptr is None else csr_rows(indptr, indices, values)

@@ -4,15 +4,6 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-class Debt:
-    def __init__(
-        self,
-        stops: NDArray[np.int64],
-        periods: NDArray[np.int64],
-        unpaid: NDArray[np.int64],
-        owed: NDArray[np.float64],
-    ) -> None: ...
-
 class Plan:
     def __init__(
         self,
@@ -58,39 +49,80 @@ class Plan:
         n_threads: int,
     ) -> bool: ...
 
+class Matrix:
+    def __init__(
+        self,
+        values: NDArray[Any],
+        indices: NDArray[Any] | None = None,
+        indptr: NDArray[np.int64] | None = None,
+    ) -> None: ...
+
+class LazyPenalty:
+    def __init__(
+        self,
+        stops: NDArray[np.int64],
+        periods: NDArray[np.int64],
+        rows_since: NDArray[np.int64],
+        accumulated_lr: NDArray[np.float64],
+    ) -> None: ...
+
+class LinearState:
+    def __init__(
+        self,
+        array: NDArray[Any],
+        by_feature: bool,
+        step: int,
+        penalty: LazyPenalty,
+        average: NDArray[Any] | None,
+        averaged_from: float,
+        dog_sums: NDArray[np.float64] | None,
+    ) -> None: ...
+
+class RuleSteps:
+    def __init__(
+        self,
+        rule: int,
+        coefficients: NDArray[np.float64],
+        rates: NDArray[np.float64] | None,
+    ) -> None: ...
+
 class LinearFit:
     def __init__(
         self,
         *,
         loss: str,
         parameter: float,
-        l1: float,
-        l2: float,
+        penalty: tuple[float, ...],
         factors: NDArray[np.int8] | None,
         intercept: bool,
-        mean: bool,
-        block: int,
-        n_features: int,
-        columns: tuple[int, int, int],
-        powers: NDArray[np.float64],
-        bounds: NDArray[np.int64],
-        ahead: int,
-        far: bool,
-        scratch: NDArray[np.float64],
-        listed: NDArray[np.int64],
-        before: NDArray[np.int8],
-        pace_eps: float,
+        dog_eps: float,
     ) -> None: ...
-    def hold_outputs(
+    def set_model(
+        self,
+        *,
+        n_features: int,
+        mini_batch: bool,
+        columns: tuple[int, int, int],
+        decay_powers: NDArray[np.float64],
+    ) -> None: ...
+    def set_blocks(
+        self, *, block: int, bounds: NDArray[np.int64], ahead: int, far: bool
+    ) -> None: ...
+    def set_buffers(
+        self,
+        block: NDArray[np.float64],
+        listed: NDArray[np.int32],
+        before: NDArray[np.int8],
+    ) -> None: ...
+    def set_outputs(
         self,
         n_outputs: int,
         lanes: int,
         n_targets: int,
-        edges: NDArray[np.int64],
-        features: NDArray[np.int64],
+        features: NDArray[np.int32],
         values: NDArray[np.float64],
     ) -> None: ...
-    def give_rates(self, factors: NDArray[np.float64], losses: NDArray[np.float64]) -> None: ...
+    def set_lr_factors(self, factors: NDArray[np.float64], losses: NDArray[np.float64]) -> None: ...
 
 class DualAscent:
     def __init__(
@@ -98,12 +130,7 @@ class DualAscent:
         *,
         loss: str,
         parameter: float,
-        logistic: bool,
-        smooth: float,
-        epsilon: float,
-        low: float,
-        high: float,
-        mirrored: bool,
+        pieces: tuple[float, ...] | None,
         constant: float,
         ahead: int,
         far: bool,
@@ -112,45 +139,33 @@ class DualAscent:
 class Build:
     RULES: dict[str, tuple[int, int, int]]
     LOSSES: dict[str, int]
-    Debt: type[Debt]
+    Matrix: type[Matrix]
     LinearFit: type[LinearFit]
+    LinearState: type[LinearState]
+    LazyPenalty: type[LazyPenalty]
+    RuleSteps: type[RuleSteps]
     DualAscent: type[DualAscent]
+    plan: Callable[..., Plan]
+    fit: Callable[..., float]
+    apply_penalty: Callable[..., None]
+    predict: Callable[..., bool]
+    predict_outputs: Callable[..., bool]
+    row_squares: Callable[..., None]
+    weight_squares: Callable[..., float]
+    scale: Callable[..., None]
+    combine: Callable[..., None]
+    ascend: Callable[..., tuple[float, float, float, float]]
+    evaluate_loss: Callable[..., None]
+    number_features: Callable[..., int]
+    arrange: Callable[..., None]
+    inspect_csr: Callable[..., tuple[str, int]]
+    # By the C names of the dtypes.
+    step: dict[str, Callable[..., None]]
+    first_nonfinite: dict[str, Callable[..., int]]
+    read_modify_write: dict[str, Callable[..., None]]
 
-    def Plan(self, *args: Any) -> Plan: ...
     def __init__(
         self, address: int, rules: dict[str, tuple[int, int, int]], losses: dict[str, int]
-    ) -> None: ...
-    step: dict[str, Callable[..., Any]]
-    first_nonfinite: dict[str, Callable[..., Any]]
-    read_modify_write: dict[str, Callable[..., Any]]
-    fit_csr: Callable[..., Any]
-    fit_dense: Callable[..., Any]
-    settle_model: Callable[..., Any]
-    margins_csr: Callable[..., Any]
-    margins_dense: Callable[..., Any]
-    margins_outputs: Callable[..., Any]
-    scale_csr: Callable[..., Any]
-    scale_dense: Callable[..., Any]
-    square_csr: Callable[..., Any]
-    square_dense: Callable[..., Any]
-    square_weights: Callable[..., Any]
-    inspect_csr: Callable[..., Any]
-    number_features: Callable[..., Any]
-    arrange: Callable[..., Any]
-    ascend_csr: Callable[..., Any]
-    ascend_dense: Callable[..., Any]
-    combine_csr: Callable[..., Any]
-    combine_dense: Callable[..., Any]
-
-    def evaluate_loss(
-        self,
-        loss: str,
-        parameter: float,
-        margin: NDArray[np.float64],
-        y: NDArray[np.float64],
-        weight: NDArray[np.float64],
-        value: NDArray[np.float64],
-        slope: NDArray[np.float64],
     ) -> None: ...
     def shuffle(self, order: NDArray[np.int64], seed: SupportsIndex) -> None: ...
     def openmp_threads(self) -> int: ...

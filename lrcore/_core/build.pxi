@@ -22,155 +22,118 @@ cdef class Build:
     cdef Evaluate evaluate(self, str loss) except NULL:
         return self.registry.losses[<int>self.LOSSES[loss]]
 
+    Matrix = Matrix
     LinearFit = LinearFit
-    Debt = Debt
+    LinearState = LinearState
+    LazyPenalty = LazyPenalty
+    RuleSteps = RuleSteps
     DualAscent = DualAscent
 
-    def Plan(self, *args):
+    def plan(self, *args):
+        """A `Plan` of steps by this build."""
         return Plan(self, *args)
 
-    def fit_csr(
-        self, LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
-        const int64_t[::1] order, indptr, indices, values, const double[::1] y,
-        const double[::1] weight, model, int64_t step, Debt debt, average, double averaged_from,
-        double[::1] pace, const double[::1] squares,
+    def fit(
+        self, LinearFit job, Matrix X, LinearState state, RuleSteps steps,
+        const int64_t[::1] order, const double[::1] y, const double[::1] weight,
+        const double[::1] squares,
     ):
-        """Fit the rows named by `order`; returns the sum of their losses."""
-        job.c.rows = csr_rows(indptr, indices, values)
-        prepare(self, job, rule, table, model, True, step, debt, average, averaged_from)
-        return fit(self, job, table, rates, order, y, weight, model, pace, squares)
+        """Fit the rows named by `order`; returns the sum of their losses.
 
-    def fit_dense(
-        self, LinearFit job, int rule, const double[:, ::1] table, const double[::1] rates,
-        const int64_t[::1] order, X, const double[::1] y,
-        const double[::1] weight, model, int64_t step, Debt debt, average,
-        double averaged_from, double[::1] pace, const double[::1] squares,
-    ):
-        """Fit the rows named by `order`; returns the sum of their losses."""
-        job.c.rows = dense_rows(X)
-        prepare(
-            self, job, rule, table, model, job.c.model.lanes > 1, step, debt, average, averaged_from
-        )
-        return fit(self, job, table, rates, order, y, weight, model, pace, squares)
+        y has a target for each row, or one for each of its outputs; squares, needed where the state
+        has sums of DoG, are |x|**2 of each row.
+        """
+        job.c.rows = X.c
+        prepare(self, job, state, steps)
+        return fit(self, job, state, steps, order, y, weight, squares)
 
-    def settle_model(
-        self, LinearFit job, int rule, const double[:, ::1] table, model, bint feature_major,
-        int64_t step, Debt debt, average, double averaged_from,
-    ):
-        """Bring the whole model up to date, in place, after `step` steps."""
-        cdef void* array = address(model, type_of(model))
-        cdef Worker worker = self.kernels(type_of(model)).apply_all_penalties
-        prepare(self, job, rule, table, model, feature_major, step, debt, average, averaged_from)
+    def apply_penalty(self, LinearFit job, LinearState state, RuleSteps steps):
+        """Bring the whole model up to date, in place, after the steps that it has done."""
+        cdef void* array = address(state.array, type_of(state.array))
+        cdef Worker worker = self.kernels(type_of(state.array)).apply_all_penalties
+        prepare(self, job, state, steps)
         with nogil:
-            run(worker, <void*>&table[0, 0], array, NULL, &job.c, 1)
+            run(worker, <void*>&steps.coefficients[0, 0], array, NULL, &job.c, 1)
 
-    def square_csr(self, indptr, indices, values, double[::1] squares):
+    def row_squares(self, Matrix X, double[::1] squares):
         """|x|**2 of every row."""
-        cdef Rows X = csr_rows(indptr, indices, values)
-        squares_of(self, &X, squares)
+        cdef Worker worker = self.kernels_of(&X.c).square_rows
+        if X.c.n_rows:
+            worker(&X.c, NULL, NULL, &squares[0], 0, 1)
 
-    def square_dense(self, X, double[::1] squares):
-        """The same of dense rows."""
-        cdef Rows rows = dense_rows(X)
-        squares_of(self, &rows, squares)
-
-    def square_weights(self, model, bint feature_major, Py_ssize_t lanes):
+    def weight_squares(self, model, bint by_feature, Py_ssize_t lanes):
         """Sum of squares of the weights of a model: the same bits on every machine."""
         cdef Py_ssize_t n = model.shape[0], stride = model.shape[1]
         cdef void* w = address(model, type_of(model))
-        if not feature_major:
+        if not by_feature:
             n, stride, lanes = model.shape[1], 1, 1
         return self.kernels(type_of(model)).square_weights(w, n, stride, lanes)
 
-    def scale_csr(
-        self, indptr, indices, values, scale, out, Py_ssize_t offset, Py_ssize_t block
-    ):
-        """The values of CSR rows over those of `scale`, which grows; see engine/scaling.py."""
-        cdef Rows X = csr_rows(indptr, indices, values)
-        scale_values(self, &X, scale, out, offset, block)
+    def scale(self, Matrix X, scale, out, Py_ssize_t offset, Py_ssize_t block):
+        """The values over those of `scale`, which grows; see engine/scaling.py."""
+        cdef Scaling job = Scaling(offset, block)
+        cdef int dtype = type_of(scale)
+        cdef void* scales = address(scale, dtype)
+        cdef void* to = address(out, dtype)
+        cdef Worker worker = self.kernels_of(&X.c).scale_rows
+        # Numbers below the normal range count here: `run` would take them for 0.
+        with nogil:
+            worker(&X.c, scales, to, &job, 0, 1)
 
-    def scale_dense(self, X, scale, out, Py_ssize_t offset, Py_ssize_t block):
-        """The same of dense rows."""
-        cdef Rows rows = dense_rows(X)
-        scale_values(self, &rows, scale, out, offset, block)
-
-    def margins_csr(
-        self, indptr, indices, values, weights, double intercept, out, Py_ssize_t ahead, int n_threads
-    ):
-        """X @ weights + intercept for CSR rows, into out; whether the rows are what CSR asks for.
+    def predict(self, Matrix X, weights, double intercept, out, Py_ssize_t ahead, int n_threads):
+        """X @ weights + intercept into out; whether the rows are what CSR asks for.
 
         They need not be sorted, and nothing outside of the arrays is read whatever they hold.
         """
-        cdef Rows X = csr_rows(indptr, indices, values)
         cdef Prediction job
-        job.X = &X
         job.n_features = weights.shape[0]
-        job.weights = address(weights, type_of(values))
+        job.weights = address(weights, type_of(X.kept[0]))
         job.intercepts = NULL
         job.intercept = intercept
         job.ahead = ahead
-        return predict_rows(self, &job, out, n_threads)
+        return predict_rows(self, X, &job, out, n_threads)
 
-    def margins_dense(self, X, weights, double intercept, out, int n_threads):
-        """X @ weights + intercept for dense rows, into out."""
-        cdef Rows rows = dense_rows(X)
-        cdef Prediction job
-        job.X = &rows
-        job.weights = address(weights, type_of(X))
-        job.intercepts = NULL
-        job.intercept = intercept
-        predict_rows(self, &job, out, n_threads)
-
-    def margins_outputs(
-        self, indptr, indices, values, weights, intercepts, out, Py_ssize_t ahead, int n_threads
+    def predict_outputs(
+        self, Matrix X, weights, intercepts, out, Py_ssize_t ahead, int n_threads
     ):
-        """The same of several outputs, whose weights of a feature lie side by side, into out.
+        """The same of several outputs of CSR rows.
 
         weights is (n_features, n_outputs); its rows have room for n_outputs to a multiple of eight.
         """
-        cdef Rows X = csr_rows(indptr, indices, values)
         cdef Prediction job
-        job.X = &X
+        if type_of(weights) != type_of(X.kept[0]):
+            raise TypeError(f"weights must be of the dtype of X, got {weights.dtype}")
         job.n_features, job.n_outputs = weights.shape
         job.weights = cnp.PyArray_DATA(<cnp.ndarray>weights)
         job.width = weights.strides[0] // weights.itemsize
-        job.intercepts = address(intercepts, type_of(values))
+        job.intercepts = address(intercepts, type_of(weights))
         job.ahead = ahead
-        return predict_rows(self, &job, out, n_threads)
+        return predict_rows(self, X, &job, out, n_threads)
 
-    def ascend_csr(
-        self, DualAscent job, const int64_t[::1] order, indptr, indices, values, double[:, ::1] records,
-        weights, double intercept,
+    def ascend(
+        self, DualAscent job, Matrix X, const int64_t[::1] order, double[:, ::1] records, weights,
+        double intercept,
     ):
         """Visit the rows named by `order`; returns sums of losses, gaps and norms, the intercept."""
-        cdef Rows X = csr_rows(indptr, indices, values)
-        return visit(self, job, &X, order, records, weights, intercept)
+        job.c.evaluate = self.evaluate(job.loss)
+        return visit(job, self.kernels_of(&X.c).ascend, X, order, records, weights, intercept)
 
-    def ascend_dense(
-        self, DualAscent job, const int64_t[::1] order, X, double[:, ::1] records, weights, double intercept
-    ):
-        """The same for dense rows."""
-        cdef Rows rows = dense_rows(X)
-        return visit(self, job, &rows, order, records, weights, intercept)
-
-    def combine_csr(self, const double[::1] factors, indptr, indices, values, double[::1] out):
+    def combine(self, const double[::1] factors, Matrix X, double[::1] out):
         """out += the rows times their factors, in row order."""
-        cdef Rows X = csr_rows(indptr, indices, values)
-        combine_rows(self, &X, factors, out)
-
-    def combine_dense(self, const double[::1] factors, X, double[::1] out):
-        """The same for dense rows."""
-        cdef Rows rows = dense_rows(X)
-        combine_rows(self, &rows, factors, out)
+        cdef Worker worker = self.kernels_of(&X.c).combine
+        if factors.shape[0]:
+            with nogil:
+                worker(&X.c, NULL, <void*>&factors[0], &out[0], 0, 1)
 
     def evaluate_loss(
-        self, str loss, double parameter, const double[::1] margin, const double[::1] y, const double[::1] weight,
-        double[::1] value, double[::1] slope,
+        self, str loss, double parameter, const double[::1] raw_prediction, const double[::1] y,
+        const double[::1] weight, double[::1] value, double[::1] gradient,
     ):
-        """Loss and slope of each row, times its weight."""
-        if margin.shape[0]:
+        """Loss and derivative of each row, times its weight."""
+        if raw_prediction.shape[0]:
             self.evaluate(loss)(
-                &parameter, &margin[0], &y[0], &weight[0], &value[0], &slope[0], margin.shape[0]
+                &parameter, &raw_prediction[0], &y[0], &weight[0], &value[0], &gradient[0],
+                raw_prediction.shape[0],
             )
 
     def _step(

@@ -1,13 +1,12 @@
 # Stochastic dual coordinate ascent (Shalev-Shwartz and Zhang 2013), for losses with an L2 penalty.
 #
-# Each row has a dual variable u, at the optimum the slope of its loss, and at any time
+# Each row has a dual variable u, at the optimum the derivative of its loss, and at any time
 #
 #   w = - sum_i share_i u_i x_i,   share = weight / (l2 * sum of weights)
 #
 # A visit moves one u so that the dual objective rises, and w follows. With h = share |x|**2, a
-# change of u moves the row's own raw prediction by -h times it: the best u is the derivative at the prediction
-# z - h (u - u_before), in other words a proximal step of the loss. lrcore/conjugates.py has the
-# formulas, lrcore/reference.py the plain loop.
+# change of u moves the row's own raw prediction by -h times it: the best u is the derivative at the
+# prediction z - h (u - u_before), in other words a proximal step of the loss.
 #
 # A row needs the weights that all rows before it have left, so one thread does it all.
 

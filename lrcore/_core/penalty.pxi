@@ -135,16 +135,16 @@ cdef void apply_penalty(
 
 cdef inline void begin_penalties(const Epoch* e, Thread* t) noexcept nogil:
     cdef int group
-    for group in range(e.penalty.n_groups):
-        t.step_sums[group] = e.penalty.step_sums[group]
-        t.rows_since[group] = e.penalty.rows_since[group]
+    for group in range(e.penalty.groups.n_groups):
+        t.step_sums[group] = e.penalty.groups.step_sums[group]
+        t.rows_since[group] = e.penalty.groups.rows_since[group]
 
 
 cdef inline void end_penalties(Epoch* e, const Thread* t) noexcept nogil:
     cdef int group
-    for group in range(e.penalty.n_groups):
-        e.penalty.step_sums[group] = t.step_sums[group]
-        e.penalty.rows_since[group] = t.rows_since[group]
+    for group in range(e.penalty.groups.n_groups):
+        e.penalty.groups.step_sums[group] = t.step_sums[group]
+        e.penalty.groups.rows_since[group] = t.rows_since[group]
 
 
 cdef inline void apply_due_penalties(
@@ -154,17 +154,17 @@ cdef inline void apply_due_penalties(
     """Add the learning rates of a block to what is to be applied, and do it where it is time."""
     cdef Py_ssize_t start = 0
     cdef int group
-    for group in range(e.penalty.n_groups):
+    for group in range(e.penalty.groups.n_groups):
         t.step_sums[group] += step_sum
         t.rows_since[group] += n_rows
-        if t.rows_since[group] >= e.penalty.periods[group]:
+        if t.rows_since[group] >= e.penalty.groups.periods[group]:
             apply_penalty(
-                rule, model, e, max(t.low, start), min(t.high, e.penalty.stops[group]),
+                rule, model, e, max(t.low, start), min(t.high, e.penalty.groups.stops[group]),
                 t.step_sums[group], step,
             )
             t.step_sums[group] = 0.0
             t.rows_since[group] = 0
-        start = e.penalty.stops[group]
+        start = e.penalty.groups.stops[group]
 
 
 cdef void apply_all_penalties(
@@ -173,10 +173,10 @@ cdef void apply_all_penalties(
     """Bring the whole model up to date, between calls, on one thread."""
     cdef Py_ssize_t start = 0
     cdef int group
-    if e.penalty.n_groups == 0:
+    if e.penalty.groups.n_groups == 0:
         apply_penalty(rule, model, e, 0, e.model.n_features, 0.0, e.step)
-    for group in range(e.penalty.n_groups):
+    for group in range(e.penalty.groups.n_groups):
         apply_penalty(
-            rule, model, e, start, e.penalty.stops[group], e.penalty.step_sums[group], e.step
+            rule, model, e, start, e.penalty.groups.stops[group], e.penalty.groups.step_sums[group], e.step
         )
-        start = e.penalty.stops[group]
+        start = e.penalty.groups.stops[group]

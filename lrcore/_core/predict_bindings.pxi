@@ -1,9 +1,10 @@
-cdef bint predict_rows(Build build, Prediction* job, out, int n_threads) except -1:
+cdef bint predict_rows(Build build, Matrix X, Prediction* job, out, int n_threads) except -1:
     """Predictions into out; whether the rows are what CSR asks for."""
-    cdef void* to = address(out, type_of(out))
-    cdef Worker worker = build.kernels_of(job.X).predict
+    cdef void* to = address(out, type_of(X.kept[0]))
+    cdef Worker worker = build.kernels_of(&X.c).predict
+    job.X = &X.c
     job.damaged = False
-    if job.X.n_rows:
+    if X.c.n_rows:
         with nogil:
             run(worker, NULL, to, job, NULL, n_threads)
     return job.damaged == 0

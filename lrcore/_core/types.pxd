@@ -106,16 +106,20 @@ ctypedef void (*PenaltyKernel)(
 ) noexcept nogil
 
 
-# When penalties are applied to which group of features; see penalty.pxi.
-cdef struct LazyPenalty:
-    PenaltyKernel kernel
-    double[4] penalty           # its numbers
-    const void* factors         # of each feature's penalty; NULL: 1
+# When the penalty is applied to which group of features.
+cdef struct Groups:
     int n_groups                # 0: no penalty
     const int64_t* stops        # where each group ends
     const int64_t* periods      # rows from one application to the next
     int64_t* rows_since         # the last application
     double* step_sums           # of the learning rates since then
+
+
+cdef struct AppliedPenalty:
+    PenaltyKernel kernel
+    double[4] penalty           # its numbers
+    const void* factors         # of each feature's penalty; NULL: 1
+    Groups groups
 
 
 # Polyak's average of the weights, see average.pxi.
@@ -163,7 +167,7 @@ cdef struct Epoch:
     Model model
     Kernels* kernels
     Losses loss
-    LazyPenalty penalty
+    AppliedPenalty penalty
     Average average
     DoGEpoch dog
     # the rows of this call

@@ -79,7 +79,7 @@ def test_the_norm_has_a_fixed_order(sizes, dtype, n_threads):
         params = [np.zeros_like(g) for g in grads]
         nowhere = np.empty(0, np.uintp)
         lists = (params, states, [], [0] * len(grads))
-        plan = _core.load(build).Plan(index, *lists, nowhere, nowhere)
+        plan = _core.load(build).plan(index, *lists, nowhere, nowhere)
         assert plan.hold(grads, True)
         assert plan.square_sum(n_threads) == expected
 
