@@ -188,9 +188,11 @@ def _job(
     job = _kernels().LinearFit(
         loss=type(objective.loss).__name__,
         parameter=objective.loss.parameter,
-        penalty=astuple(objective.penalty),
+        penalty=type(objective.penalty).__name__,
+        penalty_numbers=astuple(objective.penalty),
         factors=None if factors is None else factors.astype(dtype).view(np.int8),
         intercept=objective.fit_intercept,
+        l2=getattr(objective.penalty, "l2", 0.0),
         dog_eps=getattr(updates.rule, "eps", 0.0),
     )
     job.set_model(

@@ -54,7 +54,9 @@ def load(name: str) -> Build:
     """One build of the core; only ask for a `runnable` one."""
     kernels = import_module(f"lrcore._core.{name}")
     bindings = import_module("lrcore._core.bindings")
-    build: Build = bindings.Build(kernels.registry(), kernels.RULES, kernels.LOSSES)
+    build: Build = bindings.Build(
+        kernels.registry(), kernels.RULES, kernels.LOSSES, kernels.PENALTIES
+    )
     return build
 
 

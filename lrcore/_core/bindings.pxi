@@ -4,28 +4,29 @@
 cdef class LinearFit:
     """What stays the same from call to call of a fit: losses, penalties, threads, buffers.
 
-    The penalty's factors are the bytes of an array of the model's dtype, or None.
+    The penalty's factors are the bytes of an array of the model's dtype, or None; l2 is the strength
+    of its quadratic term, which shrinks the distances that DoG goes by.
     """
     cdef Epoch c
-    cdef str loss
+    cdef str loss, penalty
     cdef Py_ssize_t slot, last_step, gradient   # columns of a slot, and which of them are these
     cdef list kept              # arrays that `c` points into
     cdef int32_t[::1] narrowed
 
     def __init__(
-        self, *, str loss, double parameter, tuple penalty, const char[::1] factors,
-        bint intercept, double dog_eps,
+        self, *, str loss, double parameter, str penalty, tuple penalty_numbers,
+        const char[::1] factors, bint intercept, double l2, double dog_eps,
     ):
         cdef Py_ssize_t i
-        self.loss, self.kept = loss, [factors]
+        self.loss, self.penalty, self.kept = loss, penalty, [factors]
         self.c.loss.parameter = parameter
         self.c.loss.n_targets = 1
-        for i in range(len(penalty)):
-            self.c.penalty.penalty[i] = penalty[i]
+        for i in range(len(penalty_numbers)):
+            self.c.penalty.penalty[i] = penalty_numbers[i]
         if factors is not None:
             self.c.penalty.factors = &factors[0]
         self.c.model.intercept = intercept
-        self.c.dog.eps, self.c.dog.l2 = dog_eps, penalty[1]
+        self.c.dog.eps, self.c.dog.l2 = dog_eps, l2
 
     def set_model(
         self, *, Py_ssize_t n_features, bint mini_batch, tuple columns,
@@ -139,7 +140,7 @@ cdef int prepare(Build build, LinearFit job, LinearState state, RuleSteps steps)
     if m.n_features >= 1 << 31:
         raise ValueError(f"a model has at most 2**31 - 1 features, got {m.n_features}")
     e.kernels = &kernels.rules[steps.rule]
-    e.penalty.kernel = kernels.penalties[0]
+    e.penalty.kernel = kernels.penalties[<int>build.PENALTIES[job.penalty]]
     e.loss.evaluate = build.evaluate(job.loss)
     e.n_coefficients = steps.coefficients.shape[1]
     m.feature_stride = job.slot if state.by_feature else 1

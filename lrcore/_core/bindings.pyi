@@ -92,9 +92,11 @@ class LinearFit:
         *,
         loss: str,
         parameter: float,
-        penalty: tuple[float, ...],
+        penalty: str,
+        penalty_numbers: tuple[float, ...],
         factors: NDArray[np.int8] | None,
         intercept: bool,
+        l2: float,
         dog_eps: float,
     ) -> None: ...
     def set_model(
@@ -139,6 +141,7 @@ class DualAscent:
 class Build:
     RULES: dict[str, tuple[int, int, int]]
     LOSSES: dict[str, int]
+    PENALTIES: dict[str, int]
     Matrix: type[Matrix]
     LinearFit: type[LinearFit]
     LinearState: type[LinearState]
@@ -165,7 +168,11 @@ class Build:
     read_modify_write: dict[str, Callable[..., None]]
 
     def __init__(
-        self, address: int, rules: dict[str, tuple[int, int, int]], losses: dict[str, int]
+        self,
+        address: int,
+        rules: dict[str, tuple[int, int, int]],
+        losses: dict[str, int],
+        penalties: dict[str, int],
     ) -> None: ...
     def shuffle(self, order: NDArray[np.int64], seed: SupportsIndex) -> None: ...
     def openmp_threads(self) -> int: ...

@@ -6,10 +6,11 @@ cdef class Build:
     cdef const Registry* registry
     cdef readonly dict RULES
     cdef readonly dict LOSSES
+    cdef readonly dict PENALTIES
 
-    def __init__(self, size_t address, dict rules, dict losses):
+    def __init__(self, size_t address, dict rules, dict losses, dict penalties):
         self.registry = <const Registry*>address
-        self.RULES, self.LOSSES = rules, losses
+        self.RULES, self.LOSSES, self.PENALTIES = rules, losses, penalties
 
     cdef const DtypeKernels* kernels(self, int type_num) noexcept:
         if type_num == cnp.NPY_DOUBLE:

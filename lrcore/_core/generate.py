@@ -380,7 +380,9 @@ def penalty_dispatch(penalties: list[Definition]) -> str:
     )
 
 
-def registrations(formulas: list[Definition], losses: list[Definition]) -> str:
+def registrations(
+    formulas: list[Definition], losses: list[Definition], penalties: list[Definition]
+) -> str:
     """The lines that fill the tables of kernels when the core is imported."""
     lines = []
     for each in formulas:
@@ -389,6 +391,7 @@ def registrations(formulas: list[Definition], losses: list[Definition]) -> str:
     for each in losses:
         register = "register_joint_loss" if each.value("joint") else "register_loss"
         lines.append(f'{register}(<{each.name}*>NULL, "{each.name}")\n')
+    lines += [f'register_penalty(<{each.name}*>NULL, "{each.name}")\n' for each in penalties]
     return "".join(lines)
 
 
@@ -419,7 +422,7 @@ def generated() -> dict[str, str]:
         "loss_dispatch.pxi": loss_dispatch(losses),
         "penalty_types.pxi": penalty_types(penalties),
         "penalty_dispatch.pxi": penalty_dispatch(penalties),
-        "registrations.pxi": registrations(formulas, losses),
+        "registrations.pxi": registrations(formulas, losses, penalties),
     }
 
 

@@ -5,8 +5,9 @@ cdef Registry REGISTRY
 
 #: For each formula its place in the tables, and how many columns and states it has.
 RULES = {}
-#: For each loss its place in the table.
+#: For each loss, and each penalty, its place in the table.
 LOSSES = {}
+PENALTIES = {}
 
 
 cdef DtypeKernels* kernels_for(real* dtype) noexcept nogil:
@@ -23,7 +24,6 @@ cdef Kernels* kernels_of(int rule, real* dtype) noexcept nogil:
 cdef void fill_dtype(real* dtype) noexcept:
     """What does not depend on the rule."""
     cdef DtypeKernels* kernels = kernels_for(dtype)
-    kernels.penalties[0] = <PenaltyKernel>&apply_formula[ElasticNet, real]
     kernels.run_epoch = <Worker>&run_epoch[real]
     kernels.apply_all_penalties = <Worker>&apply_all_penalties[real]
     kernels.predict = <Worker>&predict[real]
@@ -88,6 +88,15 @@ cdef int register_joint_loss(JointLoss* loss, str name) except -1:
     """Enter a loss of all outputs of a row."""
     REGISTRY.losses[len(LOSSES)] = <Evaluate>&evaluate_joint_rows[JointLoss]
     LOSSES[name] = len(LOSSES)
+    return 0
+
+
+cdef int register_penalty(Penalty* penalty, str name) except -1:
+    """Enter a penalty."""
+    cdef int index = len(PENALTIES)
+    REGISTRY.single_precision.penalties[index] = <PenaltyKernel>&apply_formula[Penalty, float]
+    REGISTRY.double_precision.penalties[index] = <PenaltyKernel>&apply_formula[Penalty, double]
+    PENALTIES[name] = index
     return 0
 
 
