@@ -44,11 +44,11 @@ ISA_FLAGS = {
     # Vectors of 256 bits here too: with 512, a long Adam step took a third more time on one thread.
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
-# gcc stops inlining when a file has grown by so many percent, where a function is large, or where it
-# has arrays and its caller has none: then a step is a call for each element, an update of features
-# one for each eight, which takes up to ten times as long. And at -O2 it vectorises only what is
-# surely cheap, which left sparse epochs a quarter slower. clang knows no such limits, and not these
-# flags.
+# gcc stops inlining when a file has grown by so many percent, where a function is large, or where
+# it has arrays and its caller has none: then a step is a call for each element, and an update one
+# for each eight features, which takes up to ten times as long. And at -O2 it vectorises only what
+# is surely cheap, which left sparse epochs a quarter slower. clang knows no such limits, and not
+# these flags.
 GCC_FLAGS = [
     "--param=inline-unit-growth=400",
     "--param=max-inline-insns-single=1000",

@@ -92,7 +92,7 @@ cdef class Build:
         job.intercepts = NULL
         job.intercept = intercept
         job.ahead = ahead
-        return predict_rows(self, X, &job, out, n_threads)
+        return predict_rows(self.kernels_of(&X.c).predict, X, &job, out, n_threads)
 
     def predict_outputs(
         self, Matrix X, weights, intercepts, out, Py_ssize_t ahead, int n_threads
@@ -109,7 +109,7 @@ cdef class Build:
         job.width = weights.strides[0] // weights.itemsize
         job.intercepts = address(intercepts, type_of(weights))
         job.ahead = ahead
-        return predict_rows(self, X, &job, out, n_threads)
+        return predict_rows(self.kernels_of(&X.c).predict_outputs, X, &job, out, n_threads)
 
     def ascend(
         self, DualAscent job, Matrix X, const int64_t[::1] order, double[:, ::1] records, weights,

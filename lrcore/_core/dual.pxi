@@ -148,10 +148,12 @@ cdef inline void visit_rows(
 cdef void ascend(
     const Rows* X, real* weights, Ascent* job, void* unused, int part, int parts
 ) noexcept nogil:
-    if X.indices is NULL and X.indptr is not NULL:
-        visit_rows(X, X.long_indices, weights, job)
-    else:
+    if X.indptr is NULL:
+        visit_rows(X, <const int32_t*>NULL, weights, job)
+    elif X.indices is not NULL:
         visit_rows(X, X.indices, weights, job)
+    elif X.long_indices is not NULL:
+        visit_rows(X, X.long_indices, weights, job)
 
 
 cdef inline void add_to_sums(

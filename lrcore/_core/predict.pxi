@@ -80,35 +80,59 @@ cdef inline void predict_row_outputs(
             out[i * job.n_outputs + k + c] = prediction[c] + intercepts[k + c]
 
 
-cdef inline void predict_piece(
-    Prediction* job, const index* indices, Py_ssize_t first, Py_ssize_t last, real* out
+cdef inline void predict_pieces(
+    Prediction* job, const index* indices, real* out, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    cdef Py_ssize_t i
-    if not indices_in_range(job.X, indices, first, last, job.n_features):
-        raise_flag(&job.damaged)
-        return
-    for i in range(first, last):
-        if job.intercepts is NULL:
+    """One output of rows start to stop, so few at a time that what has been checked is still in the
+    nearest cache when it is used."""
+    cdef Py_ssize_t i, first = start, last
+    while first < stop:
+        last = min(first + 16, stop)
+        if not indices_in_range(job.X, indices, first, last, job.n_features):
+            raise_flag(&job.damaged)
+            return
+        for i in range(first, last):
             predict_row(job, indices, i, out)
-        else:
+        first = last
+
+
+cdef inline void predict_output_pieces(
+    Prediction* job, const index* indices, real* out, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """The same of all outputs."""
+    cdef Py_ssize_t i, first = start, last
+    while first < stop:
+        last = min(first + 16, stop)
+        if not indices_in_range(job.X, indices, first, last, job.n_features):
+            raise_flag(&job.damaged)
+            return
+        for i in range(first, last):
             predict_row_outputs(job, indices, i, out)
+        first = last
 
 
 cdef void predict(
     void* unused, real* out, Prediction* job, void* unused_too, int part, int parts
 ) noexcept nogil:
     cdef const Rows* X = job.X
-    cdef Py_ssize_t i, first, last, stop = cut(X.n_rows, part + 1, parts)
-    if X.indptr is NULL:
-        for i in range(cut(X.n_rows, part, parts), stop):
+    cdef Py_ssize_t i, start = cut(X.n_rows, part, parts), stop = cut(X.n_rows, part + 1, parts)
+    if X.indices is not NULL:
+        predict_pieces(job, X.indices, out, start, stop)
+    elif X.long_indices is not NULL:
+        predict_pieces(job, X.long_indices, out, start, stop)
+    else:
+        for i in range(start, stop):
             out[i] = <real>job.intercept + dot_dense(
                 <const real*>job.weights, <const real*>X.values + i * X.n_columns, X.n_columns
             )
-        return
-    for first in range(cut(X.n_rows, part, parts), stop, 16):
-        # So few that what is looked at is still in the nearest cache when it is used.
-        last = min(first + 16, stop)
-        if X.indices is not NULL:
-            predict_piece(job, X.indices, first, last, out)
-        else:
-            predict_piece(job, X.long_indices, first, last, out)
+
+
+cdef void predict_outputs_of_rows(
+    void* unused, real* out, Prediction* job, void* unused_too, int part, int parts
+) noexcept nogil:
+    cdef const Rows* X = job.X
+    cdef Py_ssize_t start = cut(X.n_rows, part, parts), stop = cut(X.n_rows, part + 1, parts)
+    if X.indices is not NULL:
+        predict_output_pieces(job, X.indices, out, start, stop)
+    elif X.long_indices is not NULL:
+        predict_output_pieces(job, X.long_indices, out, start, stop)

@@ -1,7 +1,6 @@
-cdef bint predict_rows(Build build, Matrix X, Prediction* job, out, int n_threads) except -1:
+cdef bint predict_rows(Worker worker, Matrix X, Prediction* job, out, int n_threads) except -1:
     """Predictions into out; whether the rows are what CSR asks for."""
     cdef void* to = address(out, type_of(X.kept[0]))
-    cdef Worker worker = build.kernels_of(&X.c).predict
     job.X = &X.c
     job.damaged = False
     if X.c.n_rows:

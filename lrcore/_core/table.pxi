@@ -27,6 +27,7 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.run_epoch = <Worker>&run_epoch[real]
     kernels.apply_all_penalties = <Worker>&apply_all_penalties[real]
     kernels.predict = <Worker>&predict[real]
+    kernels.predict_outputs = <Worker>&predict_outputs_of_rows[real]
     kernels.ascend = <Worker>&ascend[real]
     kernels.combine = <Worker>&combine[real]
     kernels.square_rows = <Worker>&square_rows[real]

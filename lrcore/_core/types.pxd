@@ -276,6 +276,7 @@ cdef struct DtypeKernels:
     Worker run_epoch
     Worker apply_all_penalties
     Worker predict
+    Worker predict_outputs
     Worker ascend
     Worker combine
     Worker square_rows
