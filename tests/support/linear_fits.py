@@ -52,7 +52,10 @@ class LinearFit:
 
     def fit_rows(self, order, block):
         """Learn from the rows named by `order`; the sum of their losses."""
-        return self.runner.fit_rows(self.state, order, self.y, self.weight, block)
+        runner, state = self.runner, self.state
+        table = runner.step_table(state, len(order), block)
+        squares = runner.squares if state.dog else None
+        return runner.kernel.fit_rows(state, order, self.y, self.weight, block, *table, squares)
 
     def apply_penalty(self):
         """Bring the weights of all features up to date."""

@@ -83,12 +83,12 @@ class EpochRunner:
         self.reordered = reordered
         self.stream = stream
         self.rate = 0.0  # of the last step
-        self._kernel = _backend.active.EpochKernel(objective, updates, X, n_threads)
+        self.kernel = _backend.active.EpochKernel(objective, updates, X, n_threads)
 
     @property
     def lane_losses(self) -> np.ndarray:
         """Sums of the losses at each of several rates, over all epochs."""
-        return self._kernel.lane_losses
+        return self.kernel.lane_losses
 
     def use_rule(self, rule: Rule) -> None:
         """Go on with this rule, which differs in its rate alone."""
@@ -114,7 +114,11 @@ class EpochRunner:
             chunk = order[total.n_rows : stop]
             summed = total.total
             for state, y in zip(states, problem.targets):
-                summed += self.fit_rows(state, chunk, y, weight, block)
+                rates, coefficients = self.step_table(state, len(chunk), block)
+                squares = self.squares if state.dog else None
+                summed += self.kernel.fit_rows(
+                    state, chunk, y, weight, block, rates, coefficients, squares
+                )
                 if not np.isfinite(summed):
                     return EpochLoss(summed, total.weight, total.n_rows)
             counted = float(len(chunk) if weight is None else np.sum(weight[chunk]))
@@ -123,23 +127,18 @@ class EpochRunner:
             going_on = after_chunk(Chunk(chunk, states[0].t, rate, total.mean, stop, n_rows))
         return total
 
-    def fit_rows(
-        self, state: ModelState, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None,
-        block: int,
-    ) -> float:  # fmt: skip
-        """Learn from the rows named by `order`, at most CHUNK_ROWS; returns their summed losses.
-
-        y is (n_rows,), or (n_rows, n_outputs) where each output has a target of its own.
-        """
+    def step_table(
+        self, state: ModelState, n_rows: int, block: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rates and coefficients of the next steps, a row for each, of n_rows rows of the state's;
+        all scalars of the rule and its schedule are worked out here."""
         rule = self.updates.rule
-        steps = -(-len(order) // block) if self.updates.mini_batch else len(order)
+        steps = -(-n_rows // block) if self.updates.mini_batch else n_rows
         make_room(state, steps, self.objective, self.updates)
         t = np.arange(steps, dtype=np.int64) + state.t
         rates = rule.rates(t)
-        coefficients = rule.coefficients(t, rates)
         self.rate = float(rates[-1])
-        squares = self.squares if state.dog else None
-        return self._kernel.fit_rows(state, order, y, weight, block, rates, coefficients, squares)
+        return rates, rule.coefficients(t, rates)
 
     # ---- the size of blocks, and of calls -------------------------------------------------------
 
