@@ -26,9 +26,13 @@ def runnable() -> tuple[str, ...]:
     return tuple(
         name
         for name, needs in BUILDS.items()
-        if (level >= needs or (level == 0 and name == "baseline"))
-        and find_spec(f"lrcore._core.{name}") is not None
+        if (level >= needs or (level == 0 and name == "baseline")) and is_installed(name)
     )
+
+
+def is_installed(name: str) -> bool:
+    """Whether a build was compiled, whatever this processor can run."""
+    return find_spec(f"lrcore._core.{name}") is not None
 
 
 def choose() -> tuple[str, str]:
@@ -39,6 +43,11 @@ def choose() -> tuple[str, str]:
     if not asked:
         if usable:
             return usable[0], "the best build that this processor runs"
+        if not any(map(is_installed, BUILDS)):
+            raise ImportError(
+                "the compiled core of lrcore is not here: install lrcore again, or set "
+                "LRCORE_ISA=numpy, which is a hundred times slower"
+            )
         return "numpy", "no compiled build runs on this processor"
     if asked not in known:
         raise ImportError(f"LRCORE_ISA must be one of {', '.join(known)}, got {asked!r}")

@@ -185,3 +185,14 @@ print(os.waitstatus_to_exitcode(status))
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stdout.strip() == "0", done.stderr
+
+
+def test_a_core_that_is_not_there_is_an_error_and_not_numpy():
+    code = (
+        "import importlib.util as u; found = u.find_spec; "
+        "u.find_spec = lambda name: None if name.startswith('lrcore._core.') else found(name); "
+        "import lrcore; print(lrcore._core.isa)"
+    )
+    error = run(code).stderr.strip().splitlines()[-1]
+    assert error.startswith("ImportError: the compiled core of lrcore is not here: install lrcore")
+    assert run(code, LRCORE_ISA="numpy").stdout.strip() == "numpy"
