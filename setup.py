@@ -24,7 +24,7 @@ CORE = Path("lrcore/_core")
 # Structs, lists and dispatch of the core, from the classes of the rules, losses and penalties.
 if subprocess.run([sys.executable, "-I", str(CORE / "generate.py")], check=False).returncode:
     sys.exit(1)
-SOURCES = [str(p) for pattern in ("*.pxi", "*.pxd", "*.h") for p in sorted(CORE.glob(pattern))]
+SOURCES = [str(p) for ending in ("pxi", "pxd", "h") for p in sorted(CORE.rglob(f"*.{ending}"))]
 SANITIZE = os.environ.get("LRCORE_SANITIZE", "")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
