@@ -85,13 +85,26 @@ cdef inline void prefetch_visits(
             prefetch_write(weights + indices[k])
 
 
+cdef inline void prefetch_dense_visit(
+    const Rows* X, real* dtype, const Ascent* job, Py_ssize_t i
+) noexcept nogil:
+    """Prefetch the values of a dense row and its record, two rows before they are needed: the
+    processor sees no further than one."""
+    cdef Py_ssize_t row, k
+    if i + 2 < job.n_rows:
+        row = job.order[i + 2]
+        prefetch_write(job.records + RECORD * row)
+        for k in range(0, X.n_columns, 16):
+            prefetch_far(values_at(X, row * X.n_columns + k, dtype))
+
+
 cdef inline double visit_row(
     const Rows* X, const index* indices, real* weights, Ascent* job, Py_ssize_t row
 ) noexcept nogil:
     """Move the dual variable of a row, and the weights with it. Returns the row's prediction before.
     """
     cdef double* record = job.records + RECORD * row
-    cdef double u, h, d, z, gap = 0.0, share = record[SHARE]
+    cdef double u, h, d, z, share, gap = 0.0
     cdef Py_ssize_t start, stop
     cdef const index* j = NULL
     cdef const real* x
@@ -102,6 +115,7 @@ cdef inline double visit_row(
     else:
         j = indices + start
         z = dot_entries(<const real*>weights, 1, j, x, stop - start) + job.intercept
+    share = record[SHARE]
     if record[SQUARES] < 0:
         record[SQUARES] = sum_of_squares(X, weights, row)
     h = share * (record[SQUARES] + job.constant)
@@ -133,12 +147,15 @@ cdef inline void visit_rows(
     while first < job.n_rows:
         n = min(<Py_ssize_t>DUAL_BLOCK, job.n_rows - first)
         for i in range(n):
-            if job.ahead and indices is not NULL:
+            if indices is NULL:
+                prefetch_dense_visit(X, weights, job, first + i)
+            elif job.ahead:
                 prefetch_visits(X, weights, indices, job, first + i)
             row = job.order[first + i]
+            # The record comes after the row: the processor waits for both together then.
+            raw_prediction[i] = visit_row(X, indices, weights, job, row)
             target[i] = job.records[RECORD * row + TARGET]
             share[i] = job.records[RECORD * row + SHARE]
-            raw_prediction[i] = visit_row(X, indices, weights, job, row)
         job.evaluate(&job.parameter, raw_prediction, target, share, value, gradient, n)
         for i in range(n):
             job.value += value[i]

@@ -190,8 +190,8 @@ cdef inline void predict_dense(
         if b.first + i + e.ahead < b.last or e.model.batch:
             prefetch_row(e, b.first + i, model)
         x = <const real*>e.rows.values + e.order[b.first + i] * n
-        e.views[i].values = x
         e.loss.raw_predictions[i] = intercept + dot_dense(model, x, n)
+        e.views[i].values = x
 
 
 cdef inline void predict_lanes(
