@@ -27,27 +27,27 @@ cdef inline double ascend_logistic(double z, double y, double u, double h, doubl
     """
     cdef double m = y * z
     cdef double e = exponential(-(m if m > 0 else -m))
-    cdef double slope = -y * ((e if m > 0 else 1.0) / (1.0 + e))
+    cdef double derivative = -y * ((e if m > 0 else 1.0) / (1.0 + e))
     cdef double curvature = e / ((1.0 + e) * (1.0 + e))
     cdef double own = (u if u > 0 else -u) * (1.0 - (u if u > 0 else -u))
     # The gap to second order; exact, it would take two logarithms.
-    gap[0] = 0.5 * (slope - u) * (slope - u) / (curvature if curvature > own else own)
-    return u + (slope - u) / (1.0 + 0.25 * h)
+    gap[0] = 0.5 * (derivative - u) * (derivative - u) / (curvature if curvature > own else own)
+    return u + (derivative - u) / (1.0 + 0.25 * h)
 
 
 cdef inline double ascend_piecewise(
     Ascent* job, double z, double y, double u, double h, double* gap
 ) noexcept nogil:
     """The step for a loss that is quadratic in pieces: its maximum."""
-    cdef double r = z - y, slope
+    cdef double r = z - y, derivative
     cdef bint flip = job.mirrored and y > 0
     cdef double low = -job.high if flip else job.low
     cdef double high = -job.low if flip else job.high
     # A divisor of 0, which is no step's, stands for a straight piece.
-    slope = clip(shrink(r, job.epsilon) / (job.smooth + 1e-300), low, high)
+    derivative = clip(shrink(r, job.epsilon) / (job.smooth + 1e-300), low, high)
     gap[0] = (
-        (slope - u) * r - job.epsilon * (magnitude(slope) - magnitude(u))
-        - 0.5 * job.smooth * (slope * slope - u * u)
+        (derivative - u) * r - job.epsilon * (magnitude(derivative) - magnitude(u))
+        - 0.5 * job.smooth * (derivative * derivative - u * u)
     )
     return clip(shrink(r + h * u, job.epsilon) / (job.smooth + h + 1e-300), low, high)
 

@@ -1,4 +1,4 @@
-/* Dense rows: their margins, and the gradient of a mini-batch. */
+/* Dense rows: their raw predictions, and the gradient of a mini-batch. */
 #ifndef LRCORE_ROWS_H
 #define LRCORE_ROWS_H
 #include "slots.h"
@@ -44,18 +44,18 @@ LR_INLINE float lr_dot_dense_f(const float *w, const float *x, ptrdiff_t n) {
 #endif
 #define lr_dot_dense_d lr_dot_plain_d
 
-/* The gradient of W columns from x on, of the rows named by order: the sum of slope times value,
+/* The gradient of W columns from x on, of the rows named by order: the sum of derivative times value,
    -0.0 where every value is 0. The sums stay in registers over all rows, so that a row's values are
    read and nothing else is: half the time of adding row after row to the gradient. */
 #define LR_SUM_PLAIN(T, S, W)                                                                      \
     LR_INLINE void lr_sum_tile##W##_##S(const T *x, ptrdiff_t columns, const int64_t *order,       \
-                                        const double *slope, ptrdiff_t n, T *gradient) {           \
+                                        const double *derivative, ptrdiff_t n, T *gradient) {           \
         for (int c = 0; c < W; c++) {                                                              \
             int touched = 0;                                                                       \
             T sum = 0;                                                                             \
             for (ptrdiff_t i = 0; i < n; i++) {                                                    \
                 const T value = x[order[i] * columns + c];                                         \
-                sum += (T)slope[i] * value;                                                        \
+                sum += (T)derivative[i] * value;                                                        \
                 touched |= value != 0;                                                             \
             }                                                                                      \
             gradient[c] = touched ? sum : (T)-0.0;                                                 \
@@ -66,11 +66,11 @@ typedef int32_t lr_m8f __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int64_t lr_m8d __attribute__((vector_size(64), aligned(8), may_alias));
 #define LR_SUM_TILE(T, S, W)                                                                       \
     LR_INLINE void lr_sum_tile##W##_##S(const T *x, ptrdiff_t columns, const int64_t *order,       \
-                                        const double *slope, ptrdiff_t n, T *gradient) {           \
+                                        const double *derivative, ptrdiff_t n, T *gradient) {           \
         lr_v8##S sum[W / 8] = {{0}};                                                               \
         lr_m8##S touched[W / 8] = {{0}};                                                           \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
-            const T *row = x + order[i] * columns, d = (T)slope[i];                                \
+            const T *row = x + order[i] * columns, d = (T)derivative[i];                                \
             _Pragma("GCC unroll 4") for (int v = 0; v < W / 8; v++) {                              \
                 const lr_v8##S values = *(const lr_v8##S *)(row + 8 * v);                          \
                 sum[v] += d * values;                                                              \
@@ -92,17 +92,17 @@ typedef int64_t lr_m8d __attribute__((vector_size(64), aligned(8), may_alias));
     LR_SUM_TILE(T, S, 8)                                                                           \
     LR_SUM_PLAIN(T, S, 1)                                                                          \
     static inline void lr_sum_rows_##S(const T *X, ptrdiff_t columns, const int64_t *order,        \
-                                       const double *slope, ptrdiff_t n, ptrdiff_t low,            \
+                                       const double *derivative, ptrdiff_t n, ptrdiff_t low,            \
                                        ptrdiff_t high, T *gradient) {                              \
         ptrdiff_t j = low;                                                                         \
         for (; j + 32 <= high; j += 32)                                                            \
-            lr_sum_tile32_##S(X + j, columns, order, slope, n, gradient + j);                      \
+            lr_sum_tile32_##S(X + j, columns, order, derivative, n, gradient + j);                      \
         if (high - low >= 8)                                                                       \
             for (; j < high; j += 8) {                                                             \
                 j = j + 8 <= high ? j : high - 8;                                                  \
-                lr_sum_tile8_##S(X + j, columns, order, slope, n, gradient + j);                   \
+                lr_sum_tile8_##S(X + j, columns, order, derivative, n, gradient + j);                   \
             }                                                                                      \
-        for (; j < high; j++) lr_sum_tile1_##S(X + j, columns, order, slope, n, gradient + j);     \
+        for (; j < high; j++) lr_sum_tile1_##S(X + j, columns, order, derivative, n, gradient + j);     \
     }
 LR_SUM_ROWS(float, f)
 LR_SUM_ROWS(double, d)

@@ -1,4 +1,4 @@
-/* Sparse features: their slots to and from columns, and the margin of a row.
+/* Sparse features: their slots to and from columns, and the raw prediction of a row.
 
    The columns of a feature lie side by side in memory, a slot; the arithmetic wants the same
    column of eight features. Moving whole slots and transposing them in registers takes a third of

@@ -1,4 +1,4 @@
-# Slots to and from columns, and margins of sparse rows, see slots.h.
+# Slots to and from columns, and raw predictions of sparse rows, see slots.h.
 from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "slots.h" nogil:

@@ -256,7 +256,7 @@ cdef struct Ascent:
     bint far                    # whether to prefetch the weights too
     double value                # sum of share times loss, before each visit
     double gap                  # sum of share times the row's part of the duality gap
-    double norm                 # minus the sum of share times u times margin: |w|**2 in the end
+    double norm                 # minus the sum of share times u times prediction: |w|**2 in the end
 
 
 cdef struct Scaling:
