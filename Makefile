@@ -62,7 +62,7 @@ $(VENV)/installed-%: pyproject.toml | $(VENV)/made
 	@touch $@
 
 $(VENV)/built: $(CORE_SOURCES) | $(VENV)/made
-	@echo "Building the core, which takes a minute or two on two processors ..."
+	@echo "Building the core, which takes half a minute to a minute on two processors ..."
 	@start=$$(date +%s); $(BIN)/python setup.py --quiet build_ext --inplace && \
 	  echo "The core is built: $$(($$(date +%s) - start)) s"
 	@touch $@

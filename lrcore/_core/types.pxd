@@ -165,7 +165,7 @@ cdef struct Losses:
 cdef struct Epoch:
     Rows rows
     Model model
-    Kernels* kernels
+    const Kernels* kernels
     Losses loss
     AppliedPenalty penalty
     Average average
