@@ -17,10 +17,18 @@ from sklearn.exceptions import NotFittedError
 from strategies import equal_bits, sparse_problem
 
 import lrcore
-from lrcore import SGD, AdaGrad, Adam, LinearClassifier, LinearRegressor, RMSProp, schedules
+from lrcore import (
+    SGD,
+    AdaGrad,
+    Adam,
+    LinearClassifier,
+    LinearRegressor,
+    RMSProp,
+    _backend,
+    schedules,
+)
 from lrcore.linear_model.engine import epoch as epochs
 from lrcore.linear_model.engine import replay_buffer
-from lrcore.linear_model.engine.epoch import EpochRunner
 
 # ---- streams ------------------------------------------------------------------------------------
 
@@ -205,13 +213,13 @@ class Calls(list):
 
     def __init__(self, monkeypatch):
         super().__init__()
-        fit_rows = EpochRunner.fit_rows
+        fit_rows = _backend.active.EpochKernel.fit_rows
 
         def noted(runner, state, order, *rest):
             self.append(len(order))
             return fit_rows(runner, state, order, *rest)
 
-        monkeypatch.setattr(EpochRunner, "fit_rows", noted)
+        monkeypatch.setattr(_backend.active.EpochKernel, "fit_rows", noted)
 
 
 def wide_problem(n_rows=4_000, n_features=500, n_classes=20):
@@ -305,7 +313,7 @@ def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
     monkeypatch.setattr(epochs, "CHUNK_ROWS", 50)
     monkeypatch.setattr(epochs, "LEAST_VALUES", 1)
     monkeypatch.setattr(epochs, "CALL_VALUES", 50)
-    fit_rows = EpochRunner.fit_rows
+    fit_rows = _backend.active.EpochKernel.fit_rows
 
     def interrupt(self, state, *arguments):
         if state.base + state.step >= 100 // batch_size:
@@ -314,12 +322,12 @@ def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
 
     keywords = {"block_size": 10, "batch_size": batch_size}
     clf = LinearClassifier(**keywords)
-    monkeypatch.setattr(EpochRunner, "fit_rows", interrupt)
+    monkeypatch.setattr(_backend.active.EpochKernel, "fit_rows", interrupt)
     with pytest.raises(KeyboardInterrupt, match="partial_fit was stopped after the first") as e:
         clf.partial_fit(X, y, classes=[0, 1])
     n_rows = int(re.search(r"first (\d+) rows", str(e.value))[1])
     assert 100 < n_rows < 300
-    monkeypatch.setattr(EpochRunner, "fit_rows", fit_rows)
+    monkeypatch.setattr(_backend.active.EpochKernel, "fit_rows", fit_rows)
     part = LinearClassifier(**keywords).partial_fit(X[:n_rows], y[:n_rows], classes=[0, 1])
     assert equal_bits(part.coef_, clf.coef_)
     whole = LinearClassifier(**keywords).partial_fit(X, y, classes=[0, 1])
