@@ -367,7 +367,9 @@ def loss_dispatch(losses: list[Definition]) -> str:
 def penalty_types(penalties: list[Definition]) -> str:
     """The structs of the penalties' numbers and the list of penalties."""
     structs = "".join(struct(each.name, each.fields) for each in penalties)
-    return structs + fused({"Penalty": penalties})
+    numbers = max(1, *(len(each.fields) for each in penalties))
+    count = f"cdef enum:\n    N_PENALTIES = {len(penalties)}\n    PENALTY_NUMBERS = {numbers}\n\n"
+    return count + structs + fused({"Penalty": penalties})
 
 
 def penalty_dispatch(penalties: list[Definition]) -> str:

@@ -12,6 +12,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from lrcore._core.bits cimport bits_of_double, bits_of_float
 from lrcore._core.losses cimport N_LOSSES, Evaluate
 from lrcore._core.parallel cimport Barrier, Worker
+from lrcore._core.penalties cimport N_PENALTIES, PENALTY_NUMBERS
 from lrcore._core.rules cimport N_RULES, real
 
 ctypedef fused index:
@@ -117,7 +118,7 @@ cdef struct Groups:
 
 cdef struct AppliedPenalty:
     PenaltyKernel kernel
-    double[4] penalty           # its numbers
+    double[PENALTY_NUMBERS] penalty           # its numbers
     const void* factors         # of each feature's penalty; NULL: 1
     Groups groups
 
@@ -272,7 +273,7 @@ ctypedef double (*StridedSum)(
 # Everything that is compiled for one dtype.
 cdef struct DtypeKernels:
     Kernels[N_RULES] rules
-    PenaltyKernel[8] penalties
+    PenaltyKernel[N_PENALTIES] penalties
     Worker run_epoch
     Worker apply_all_penalties
     Worker predict
