@@ -125,8 +125,11 @@ class DesignMatrix:
         chosen = range(0, n_rows, max(1, n_rows // 64))
         if len(chosen) < 2:
             return self.nnz_per_row
-        touched = [self.row(i)[0] for i in chosen]
-        counts = np.unique(np.concatenate(touched), return_counts=True)[1]
+        if self.indices is None:
+            counts = np.count_nonzero(self.values[chosen.start : chosen.stop : chosen.step], axis=0)
+        else:
+            touched = [self.row(i)[0] for i in chosen]
+            counts = np.unique(np.concatenate(touched), return_counts=True)[1]
         return float((counts * (counts - 1)).sum()) / (len(chosen) * (len(chosen) - 1))
 
     def with_used_features(self) -> tuple[DesignMatrix, np.ndarray | None]:
