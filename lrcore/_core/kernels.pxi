@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
 from lrcore._core.losses cimport *
-from lrcore._core.outputs cimport (
+from lrcore._core.multi_output cimport (
     SLOTS_AHEAD, dot_outputs_d32, dot_outputs_d64, dot_outputs_f32, dot_outputs_f64, fetch_slot,
 )
 from lrcore._core.parallel cimport (
@@ -21,7 +21,7 @@ from lrcore._core.slots cimport (
 from lrcore._core.steps cimport *
 from lrcore._core.types cimport *
 
-include "low.pxi"
+include "bfloat16.pxi"
 include "dense.pxi"
 include "loss.pxi"
 include "update.pxi"
@@ -33,4 +33,4 @@ include "epoch.pxi"
 include "predict.pxi"
 include "dual.pxi"
 include "columns.pxi"
-include "table.pxi"
+include "registry.pxi"

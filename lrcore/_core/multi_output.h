@@ -1,6 +1,6 @@
 /* Margins of models with several outputs: the weights of a feature side by side. */
-#ifndef LRCORE_OUTPUTS_H
-#define LRCORE_OUTPUTS_H
+#ifndef LRCORE_MULTI_OUTPUT_H
+#define LRCORE_MULTI_OUTPUT_H
 #include "parallel.h"
 #include "slots.h"
 
