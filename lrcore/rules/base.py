@@ -10,33 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from lrcore._utils.numerics import Floats
+from lrcore._utils.validation import check_flag, check_fraction, check_positive
 from lrcore.rules.formula import Formula
 from lrcore.schedules import Plateau, Schedule, as_schedule, check_rate
-
-
-def check_fraction(name: str, value: float) -> None:
-    """Raise unless value is in [0, 1)."""
-    check_rate(name, value)
-    if value >= 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
-
-
-def check_positive(name: str, value: float) -> None:
-    """Raise unless value is finite and above 0."""
-    check_rate(name, value)
-    if value == 0:
-        raise ValueError(f"{name} must be > 0, got {value!r}; 1e-8 is a common choice")
-
-
-def check_flag(name: str, value: bool) -> None:
-    """Raise TypeError unless value is a boolean."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -60,21 +42,24 @@ class DoGState:
         return DoGState(max(self.distance, distance), self.squares + squares)
 
 
+#: Numbers that may not be 0; the error says what is usual.
+check_above_zero = partial(check_positive, advice="1e-8 is a common choice")
+
 #: Hyperparameters that every rule has.
 SHARED = ("weight_decay", "decoupled", "maximize")
 
-CHECKS = {
+CHECKS: dict[str, Callable[..., None]] = {
     "momentum": check_fraction,
     "dampening": check_fraction,
     "rho": check_fraction,
     "beta1": check_fraction,
     "beta2": check_fraction,
-    "eps": check_positive,
+    "eps": check_above_zero,
     "nesterov": check_flag,
     "centered": check_flag,
     "decoupled": check_flag,
     "maximize": check_flag,
-    "initial_distance": check_positive,
+    "initial_distance": check_above_zero,
 }
 
 
