@@ -34,6 +34,10 @@ BLOCK_VALUES = 4_000
 #: Values of X that an epoch fetches beforehand, of sparse rows with their features, of dense rows.
 EPOCH_AHEAD, EPOCH_AHEAD_DENSE = 2 * BLOCK_VALUES, 1 << 16
 
+#: Rows of X that are packed together for a sum of outer products, and their values, so that they
+#: stay in the second-level cache; and the same rows of a Cholesky factor.
+PANEL, PANEL_VALUES, CHOLESKY_PANEL = 128, 1 << 15, 64
+
 #: Values behind the end of a list that a kernel may read.
 LIST_MARGIN = 64
 
@@ -104,11 +108,53 @@ def raw_predictions_of_outputs(
     return out
 
 
-def weighted_row_sum(X: Any, factors: np.ndarray) -> np.ndarray:
+def weighted_row_sum(X: Any, factors: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
     out = np.zeros(X.shape[1])
-    _kernels().combine(factors, _matrix(X), out)
+    used = count(n_threads, X.values.size) if X.indptr is None else 1
+    _kernels().combine(factors, _matrix(X), out, used)
     return out
+
+
+def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
+    """``X @ weights`` in float64 whatever X is; weights (n_features,) float64."""
+    out = np.empty(X.shape[0])
+    _kernels().wide_predict(_matrix(X), weights, out, count(n_threads, X.values.size))
+    return out
+
+
+def weighted_gram(
+    X: Any, factors: np.ndarray, intercept: bool, rows: np.ndarray | None, n_threads: int | None
+) -> np.ndarray:
+    """The sum of the outer products of rows, each times its factor, (n_rows,) float64.
+
+    The rows have one more feature, which is 1, with `intercept`; they are those that `rows`, int64,
+    names, all if it is None. Returns float64 with sides of a multiple of 8, of which only what is
+    on and above the diagonal counts.
+    """
+    n_features = X.shape[1]
+    width = -(-(n_features + intercept) // 8) * 8
+    out = np.zeros((width, width))
+    share = 1.0 if rows is None else len(rows) / X.shape[0]
+    used = count(n_threads, int(share * X.values.size * X.nnz_per_row / 8))
+    bounds = X.feature_ranges(used)
+    panel = max(64, min(PANEL, PANEL_VALUES // width // 8 * 8))
+    _kernels().gram(_matrix(X), rows, factors, intercept, bounds, out, n_features, panel)
+    return out
+
+
+def cholesky(matrix: np.ndarray, n: int) -> np.ndarray:
+    """U with ``U.T @ U`` the first n rows and columns of a matrix as `weighted_gram` makes it, in
+    place, on and above the diagonal; rows of U without a pivot are 0."""
+    _kernels().factorise(matrix, n, CHOLESKY_PANEL)
+    return matrix
+
+
+def cholesky_solve(U: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """x with ``U.T @ U @ x = b``, (n,) float64; 0 where U has no pivot."""
+    x = b.copy()
+    _kernels().solve(U, x)
+    return x
 
 
 def row_squares(X: Any) -> np.ndarray:

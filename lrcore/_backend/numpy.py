@@ -78,13 +78,60 @@ def raw_predictions_of_outputs(
     return np.stack(columns, axis=1)
 
 
-def weighted_row_sum(X: Any, factors: np.ndarray) -> np.ndarray:
+def weighted_row_sum(X: Any, factors: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
     out = np.zeros(X.shape[1])
     for i, factor in enumerate(factors):
         entries, x = X.row(i)
         out[entries] += factor * x.astype(np.float64)
     return out
+
+
+def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
+    """``X @ weights`` in float64 whatever X is; weights (n_features,) float64."""
+    out = np.empty(X.shape[0])
+    for i in range(X.shape[0]):
+        entries, x = X.row(i)
+        out[i] = np.add.reduce(x.astype(np.float64) * weights[entries])
+    return out
+
+
+def weighted_gram(
+    X: Any, factors: np.ndarray, intercept: bool, rows: np.ndarray | None, n_threads: int | None
+) -> np.ndarray:
+    """The sum of the outer products of rows, each times its factor, (n_rows,) float64."""
+    n_features = X.shape[1]
+    width = -(-(n_features + intercept) // 8) * 8
+    out, one = np.zeros((width, width)), [n_features] if intercept else []
+    for i in range(X.shape[0]) if rows is None else rows:
+        entries, x = X.row(i)
+        entries, x = np.append(entries, one).astype(np.intp), np.append(x, np.ones(len(one)))
+        out[np.ix_(entries, entries)] += factors[i] * np.multiply.outer(x, x)
+    return out
+
+
+def cholesky(matrix: np.ndarray, n: int) -> np.ndarray:
+    """U with ``U.T @ U`` the first n rows and columns of a matrix as `weighted_gram` makes it, in
+    place, on and above the diagonal; rows of U without a pivot are 0."""
+    diagonal = matrix.diagonal().copy()
+    for k in range(n):
+        row = matrix[k, k:n]
+        row -= matrix[:k, k] @ matrix[:k, k:n]
+        pivot = row[0] if row[0] > 1e-13 * diagonal[k] else np.inf
+        row *= 1.0 / np.sqrt(pivot)
+    return matrix
+
+
+def cholesky_solve(U: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """x with ``U.T @ U @ x = b``, (n,) float64; 0 where U has no pivot."""
+    x, n = b.copy(), len(b)
+    for k in range(n):
+        x[k] = x[k] / U[k, k] if U[k, k] > 0 else 0.0
+        x[k + 1 :] -= U[k, k + 1 : n] * x[k]
+    for k in reversed(range(n)):
+        rest = x[k] - U[k, k + 1 : n] @ x[k + 1 :]
+        x[k] = rest / U[k, k] if U[k, k] > 0 else 0.0
+    return x
 
 
 def row_squares(X: Any) -> np.ndarray:

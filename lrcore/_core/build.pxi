@@ -119,12 +119,55 @@ cdef class Build:
         job.c.evaluate = self.evaluate(job.loss)
         return visit(job, self.kernels_of(&X.c).ascend, X, order, records, weights, intercept)
 
-    def combine(self, const double[::1] factors, Matrix X, double[::1] out):
+    def combine(self, const double[::1] factors, Matrix X, double[::1] out, int n_threads):
         """out += the rows times their factors, in row order."""
         cdef Worker worker = self.kernels_of(&X.c).combine
         if factors.shape[0]:
             with nogil:
-                worker(&X.c, NULL, <void*>&factors[0], &out[0], 0, 1)
+                run(worker, &X.c, NULL, <void*>&factors[0], &out[0], n_threads)
+
+    def wide_predict(self, Matrix X, const double[::1] weights, double[::1] out, int n_threads):
+        """X @ weights into out, in float64."""
+        cdef Worker worker = self.kernels_of(&X.c).wide_predict
+        if X.c.n_rows:
+            with nogil:
+                run(worker, &X.c, NULL, <void*>&weights[0], &out[0], n_threads)
+
+    def gram(
+        self, Matrix X, const int64_t[::1] order, const double[::1] factors, bint intercept,
+        const int64_t[::1] bounds, double[:, ::1] out, Py_ssize_t n_features, Py_ssize_t panel,
+    ):
+        """out += the outer products of rows times their factors, on and above the diagonal.
+
+        out is square, its sides a multiple of eight; bounds are the feature ranges of the threads.
+        """
+        cdef int n_threads = <int>bounds.shape[0] - 1
+        cdef double[::1] scratch = np_empty(2 * n_threads * panel * out.shape[1] + 8)
+        cdef Gram job
+        cdef Worker worker = self.kernels_of(&X.c).gram
+        job.X = &X.c
+        job.order = NULL
+        job.n_rows = X.c.n_rows
+        if order is not None:
+            job.order, job.n_rows = &order[0], order.shape[0]
+        job.factors, job.intercept, job.n_features = &factors[0], intercept, n_features
+        job.width, job.panel, job.scratch = out.shape[1], panel, &scratch[0]
+        job.bounds, job.n_ranges, job.out = &bounds[0], n_threads, &out[0, 0]
+        with nogil:
+            run(worker, NULL, NULL, NULL, &job, n_threads)
+
+    def factorise(self, double[:, ::1] H, Py_ssize_t n, Py_ssize_t panel):
+        """The Cholesky factor of the first n rows and columns, on and above the diagonal."""
+        cdef double[::1] scratch = np_empty(2 * panel * H.shape[1]), pivots = np_empty(n)
+        cdef Gram job
+        job.n_features, job.width, job.panel = n, H.shape[1], panel
+        job.scratch, job.pivots, job.out = &scratch[0], &pivots[0], &H[0, 0]
+        with nogil:
+            run(self.registry.factorise, NULL, NULL, &H[0, 0], &job, 1)
+
+    def solve(self, const double[:, ::1] U, double[::1] x):
+        """Solve U' U x = b in place; entries at pivots of 0 become 0."""
+        solve(U, x)
 
     def evaluate_loss(
         self, str loss, double parameter, const double[::1] raw_prediction, const double[::1] y,
@@ -227,3 +270,18 @@ def shuffle(int64_t[::1] order, uint64_t seed):
 def openmp_threads():
     """Threads that OpenMP would use now, 0 without OpenMP."""
     return max_threads() if has_openmp() else 0
+
+
+cdef void solve(const double[:, ::1] U, double[::1] x) noexcept:
+    cdef Py_ssize_t n = x.shape[0], k, j
+    cdef double total
+    with nogil:
+        for k in range(n):
+            x[k] = x[k] / U[k, k] if U[k, k] > 0 else 0.0
+            for j in range(k + 1, n):
+                x[j] -= U[k, j] * x[k]
+        for k in range(n - 1, -1, -1):
+            total = x[k]
+            for j in range(n - 1, k, -1):
+                total -= U[k, j] * x[j]
+            x[k] = total / U[k, k] if U[k, k] > 0 else 0.0

@@ -171,28 +171,3 @@ cdef void ascend(
         visit_rows(X, X.indices, weights, job)
     elif X.long_indices is not NULL:
         visit_rows(X, X.long_indices, weights, job)
-
-
-cdef inline void add_to_sums(
-    const double factor, const index* j, const real* x, Py_ssize_t n, double* out
-) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(n):
-        out[j[k]] += factor * x[k]
-
-
-cdef void combine(
-    const Rows* X, real* dtype, const double* factors, double* out, int part, int parts
-) noexcept nogil:
-    cdef const real* x
-    cdef Py_ssize_t row, k, start, stop
-    for row in range(X.n_rows):
-        row_span(X, row, &start, &stop)
-        x = values_at(X, start, dtype)
-        if X.indices is not NULL:
-            add_to_sums(factors[row], X.indices + start, x, stop - start, out)
-        elif X.indptr is not NULL:
-            add_to_sums(factors[row], X.long_indices + start, x, stop - start, out)
-        else:
-            for k in range(stop - start):
-                out[k] += factors[row] * x[k]

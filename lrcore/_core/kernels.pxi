@@ -1,9 +1,12 @@
 # Everything that is built once for each ISA: kernels without Python, reached through one table.
 
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
+from lrcore._core.gram cimport (
+    PIVOT, gram_tile, wide_dot_d, wide_dot_f, wide_sum8_d, wide_sum8_f,
+)
 from lrcore._core.losses cimport *
 from lrcore._core.multi_output cimport (
     SLOTS_AHEAD, dot_outputs_d32, dot_outputs_d64, dot_outputs_f32, dot_outputs_f64, fetch_slot,
@@ -32,5 +35,6 @@ include "dog.pxi"
 include "epoch.pxi"
 include "predict.pxi"
 include "dual.pxi"
+include "gram.pxi"
 include "columns.pxi"
 include "registry.pxi"

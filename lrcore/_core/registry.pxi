@@ -30,6 +30,8 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.predict_outputs = <Worker>&predict_outputs_of_rows[real]
     kernels.ascend = <Worker>&ascend[real]
     kernels.combine = <Worker>&combine[real]
+    kernels.wide_predict = <Worker>&wide_predict[real]
+    kernels.gram = <Worker>&gram[real]
     kernels.square_rows = <Worker>&square_rows[real]
     kernels.scale_rows = <Worker>&scale_rows[real]
     kernels.square_sums = <Worker>&square_sums[real]
@@ -41,6 +43,7 @@ cdef void fill_dtype(real* dtype) noexcept:
 
 fill_dtype(<float*>NULL)
 fill_dtype(<double*>NULL)
+REGISTRY.factorise = <Worker>&factorise
 
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:

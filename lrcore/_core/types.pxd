@@ -260,6 +260,26 @@ cdef struct Ascent:
     double norm                 # minus the sum of share times u times prediction: |w|**2 in the end
 
 
+cdef enum:
+    CACHED_VALUES = 1 << 13     # of X, for as long as columns are summed up eight by eight
+
+# A sum of outer products of rows, or a matrix to factorise.
+cdef struct Gram:
+    const Rows* X
+    const int64_t* order        # the rows that count; NULL: all
+    Py_ssize_t n_rows
+    const double* factors       # of the rows
+    bint intercept              # whether rows have one more feature, which is 1
+    Py_ssize_t n_features       # of X; of a matrix, its rows
+    Py_ssize_t width            # from a row of the matrix to the next: a multiple of eight
+    Py_ssize_t panel            # rows that are packed together, a multiple of eight
+    double* scratch             # 2 * panel * width numbers for each thread
+    const int64_t* bounds       # of sparse rows: the threads' ranges of features
+    int n_ranges
+    double* out
+    double* pivots              # room for the diagonal
+
+
 cdef struct Scaling:
     Py_ssize_t offset           # rows before these
     Py_ssize_t block
@@ -280,6 +300,8 @@ cdef struct DtypeKernels:
     Worker predict_outputs
     Worker ascend
     Worker combine
+    Worker wide_predict
+    Worker gram
     Worker square_rows
     Worker scale_rows
     Worker square_sums
@@ -293,6 +315,7 @@ cdef struct DtypeKernels:
 cdef struct Registry:
     DtypeKernels single_precision
     DtypeKernels double_precision
+    Worker factorise
     Evaluate[N_LOSSES] losses
 
 

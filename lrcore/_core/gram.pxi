@@ -1,0 +1,270 @@
+# What a Newton step takes, all in float64: raw predictions, sums of rows, the Hessian and its
+# Cholesky factor.
+#
+# Every number is summed up in the order of the rows, by one thread, whichever has it: rows are
+# divided among threads for raw predictions, columns for sums. So the bits do not depend on threads.
+
+
+cdef inline double wide_dot_entries(
+    const double* w, const index* j, const real* x, Py_ssize_t n
+) noexcept nogil:
+    """Product of a sparse row and the weights: value k in sum k % 4, then a tree."""
+    cdef double[4] s
+    cdef Py_ssize_t k
+    for k in range(4):
+        s[k] = 0.0
+    for k in range(0, n - n % 4, 4):
+        s[0] += <double>x[k] * w[j[k]]
+        s[1] += <double>x[k + 1] * w[j[k + 1]]
+        s[2] += <double>x[k + 2] * w[j[k + 2]]
+        s[3] += <double>x[k + 3] * w[j[k + 3]]
+    for k in range(n - n % 4, n):
+        s[k % 4] += <double>x[k] * w[j[k]]
+    return (s[0] + s[2]) + (s[1] + s[3])
+
+
+cdef inline double wide_dot_dense(const double* w, const real* x, Py_ssize_t n) noexcept nogil:
+    """Product of a dense row and the weights."""
+    if real is float:
+        return wide_dot_f(w, x, n)
+    else:
+        return wide_dot_d(w, x, n)
+
+
+cdef void wide_predict(
+    const Rows* X, real* dtype, const double* w, double* out, int part, int parts
+) noexcept nogil:
+    """out = X w, in float64 whatever X is."""
+    cdef Py_ssize_t i, start, n
+    for i in range(cut(X.n_rows, part, parts), cut(X.n_rows, part + 1, parts)):
+        row_span(X, i, &start, &n)
+        n -= start
+        if X.indices is not NULL:
+            out[i] = wide_dot_entries(w, X.indices + start, values_at(X, start, dtype), n)
+        elif X.long_indices is not NULL:
+            out[i] = wide_dot_entries(w, X.long_indices + start, values_at(X, start, dtype), n)
+        else:
+            out[i] = wide_dot_dense(w, values_at(X, start, dtype), n)
+
+
+cdef inline void add_to_sums(
+    const double factor, const index* j, const real* x, Py_ssize_t n, double* out
+) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        out[j[k]] += factor * x[k]
+
+
+cdef inline void sum_eight_columns(
+    const real* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
+) noexcept nogil:
+    if real is float:
+        wide_sum8_f(x, columns, factor, n, out)
+    else:
+        wide_sum8_d(x, columns, factor, n, out)
+
+
+cdef inline void combine_dense(
+    const Rows* X, real* dtype, const double* factors, double* out, Py_ssize_t low, Py_ssize_t high
+) noexcept nogil:
+    """The columns low to high, a few rows at a time, which the cache keeps from one column to the
+    next."""
+    cdef Py_ssize_t first = 0, n, i, j, columns = X.n_columns
+    cdef const real* x
+    while first < X.n_rows:
+        n = min(max(8, <Py_ssize_t>CACHED_VALUES // columns), X.n_rows - first)
+        x = values_at(X, first * columns, dtype)
+        for j in range(low, high - 7, 8):
+            sum_eight_columns(x + j, columns, factors + first, n, out + j)
+        for i in range(n):
+            for j in range(high - (high - low) % 8, high):
+                out[j] += factors[first + i] * <double>x[i * columns + j]
+        first += n
+
+
+cdef void combine(
+    const Rows* X, real* dtype, const double* factors, double* out, int part, int parts
+) noexcept nogil:
+    """out += the rows times their factors. Sparse rows are the first thread's: to find the values of
+    a range of features in each row takes as long as to add them."""
+    cdef Py_ssize_t row, start, stop
+    if X.indptr is NULL:
+        combine_dense(
+            X, dtype, factors, out, X.n_columns * part // parts, X.n_columns * (part + 1) // parts
+        )
+        return
+    if part > 0:
+        return
+    for row in range(X.n_rows):
+        row_span(X, row, &start, &stop)
+        if X.indices is not NULL:
+            add_to_sums(
+                factors[row], X.indices + start, values_at(X, start, dtype), stop - start, out
+            )
+        else:
+            add_to_sums(
+                factors[row], X.long_indices + start, values_at(X, start, dtype), stop - start, out
+            )
+
+
+# ---- the Hessian ---------------------------------------------------------------------------------
+
+
+cdef inline void pack_row(
+    const real* x, Py_ssize_t n, bint intercept, double factor, const Gram* g, Py_ssize_t low,
+    Py_ssize_t p, double* a, double* b
+) noexcept nogil:
+    """Row p of the panel: its columns from low on, eight by eight in b, and times the factor, four
+    by four in a."""
+    cdef Py_ssize_t j, k, whole = low + (n - low) // 8 * 8
+    cdef double value
+    for j in range(low, whole, 8):
+        for k in range(8):
+            value = <double>x[j + k]
+            b[(j - low) * g.panel + 8 * p + k] = value
+            a[(j - low + k // 4 * 4) * g.panel + 4 * p + k % 4] = factor * value
+    for j in range(whole, g.width):
+        value = <double>x[j] if j < n else 1.0 if intercept and j == n else 0.0
+        k = j - whole
+        b[(whole - low + k // 8 * 8) * g.panel + 8 * p + k % 8] = value
+        a[(whole - low + k // 4 * 4) * g.panel + 4 * p + k % 4] = factor * value
+
+
+cdef inline void add_panel(
+    const Gram* g, const double* a, const double* b, Py_ssize_t rows, Py_ssize_t low,
+    Py_ssize_t high, Py_ssize_t first
+) noexcept nogil:
+    """H += a' b for the rows low to high of H, on and above the diagonal, by tiles of 4 by 8; a and b
+    begin with column `first`, a multiple of eight."""
+    cdef Py_ssize_t i, j
+    for i in range(low, high, 4):
+        for j in range(i // 8 * 8, g.width, 8):
+            gram_tile(
+                a + (i - first) * g.panel, b + (j - first) * g.panel, rows,
+                g.out + i * g.width + j, g.width,
+            )
+
+
+cdef inline Py_ssize_t triangle_cut(Py_ssize_t width, int part, int parts) noexcept nogil:
+    """Where the rows of H of a thread begin, so that each has about as much of the triangle."""
+    cdef Py_ssize_t row = 0
+    cdef double whole = <double>width * width * (parts - part)
+    while row < width and <double>(width - row) * (width - row) * parts > whole:
+        row += 8
+    return row
+
+
+cdef inline void gram_dense(Gram* g, real* dtype, int part, int parts) noexcept nogil:
+    cdef const Rows* X = g.X
+    cdef Py_ssize_t low = triangle_cut(g.width, part, parts)
+    cdef Py_ssize_t high = triangle_cut(g.width, part + 1, parts)
+    cdef Py_ssize_t i, row, p = 0
+    cdef double* a = g.scratch + 2 * part * g.panel * g.width
+    cdef double* b = a + g.panel * g.width
+    if low >= high:
+        return
+    for i in range(g.n_rows):
+        row = g.order[i] if g.order is not NULL else i
+        if g.factors[row] == 0:
+            continue
+        pack_row(
+            values_at(X, row * X.n_columns, dtype), X.n_columns, g.intercept, g.factors[row], g, low,
+            p, a, b,
+        )
+        p += 1
+        if p == g.panel:
+            add_panel(g, a, b, p, low, high, low)
+            p = 0
+    if p:
+        add_panel(g, a, b, p, low, high, low)
+
+
+cdef inline void gram_entries(
+    const Gram* g, double factor, const index* j, const real* x, Py_ssize_t n, int64_t low,
+    int64_t high
+) noexcept nogil:
+    """H += factor x x', for a sparse row and the rows low to high of H."""
+    cdef Py_ssize_t k, l
+    cdef double value
+    cdef double* row
+    for k in range(lower_bound(j, n, low), n):
+        if j[k] >= high:
+            break
+        value = factor * x[k]
+        row = g.out + j[k] * g.width
+        for l in range(k, n):
+            row[j[l]] += value * x[l]
+        if g.intercept:
+            row[g.n_features] += value
+
+
+cdef inline void gram_sparse(Gram* g, real* dtype, int part, int parts) noexcept nogil:
+    cdef const Rows* X = g.X
+    cdef Py_ssize_t i, row, start, n
+    cdef double factor
+    cdef int64_t low = g.bounds[part], high = g.bounds[part + 1]
+    for i in range(g.n_rows):
+        row = g.order[i] if g.order is not NULL else i
+        factor = g.factors[row]
+        if factor == 0:
+            continue
+        start = X.indptr[row]
+        n = X.indptr[row + 1] - start
+        if X.indices is not NULL:
+            gram_entries(g, factor, X.indices + start, values_at(X, start, dtype), n, low, high)
+        else:
+            gram_entries(g, factor, X.long_indices + start, values_at(X, start, dtype), n, low, high)
+        if g.intercept and part == parts - 1:
+            g.out[g.n_features * (g.width + 1)] += factor
+
+
+cdef void gram(void* unused, real* dtype, void* unused_too, Gram* g, int part, int parts) noexcept nogil:
+    """H += the rows' outer products times their factors; its part on and above the diagonal."""
+    if g.X.indptr is NULL:
+        gram_dense(g, dtype, part, parts)
+    elif parts == g.n_ranges:
+        gram_sparse(g, dtype, part, parts)
+    elif part == 0:
+        # Fewer threads than asked for: one does it all.
+        for part in range(g.n_ranges):
+            gram_sparse(g, dtype, part, g.n_ranges)
+
+
+# ---- Cholesky's factor ----------------------------------------------------------------------------
+
+
+cdef void factorise(
+    void* unused, void* unused_too, double* H, Gram* g, int part, int parts
+) noexcept nogil:
+    """H = U' U: U in place of the upper triangle. A pivot that is next to nothing beside what it was
+    stands for a direction that the others span: its row of U becomes 0, and so does the solution's
+    entry."""
+    cdef Py_ssize_t first, last, k, p, j, n = g.n_features, width = g.width
+    cdef double factor
+    cdef double* a = g.scratch
+    cdef double* b = a + g.panel * width
+    cdef double* row
+    for k in range(n):
+        g.pivots[k] = H[k * width + k]
+    first = 0
+    while first < n:
+        last = min(first + g.panel, n)
+        for k in range(first, last):
+            row = H + k * width
+            for p in range(first, k):
+                factor = H[p * width + k]
+                for j in range(k, n):
+                    row[j] -= factor * H[p * width + j]
+            factor = 0.0
+            if row[k] > PIVOT * g.pivots[k]:
+                factor = 1.0 / sqrt(row[k])
+            for j in range(k, n):
+                row[j] = row[j] * factor
+        # What is below and to the right, by the same kernel as the Hessian.
+        if last < n:
+            for p in range(last - first):
+                pack_row(
+                    <const double*>H + (first + p) * width, n, False, -1.0, g, last, p, a, b
+                )
+            add_panel(g, a, b, last - first, last, n, last)
+        first = last
