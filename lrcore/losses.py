@@ -98,6 +98,21 @@ class Loss:
         """Loss and derivative of each row."""
         raise TypeError("use one of the losses in lrcore.losses.LOSSES")
 
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        """The second derivative at z, where the first is `gradient`; of a loss that is quadratic in
+        pieces that of the piece; of one that is not convex its expectation, which is never
+        negative (Fisher scoring)."""
+        raise TypeError(f"{type(self).__name__} has no second derivative")
+
+    def least(self, y: Floats) -> Floats:
+        """The least that the loss can be for each target."""
+        return np.zeros(len(y))
+
+    @property
+    def convex(self) -> bool:
+        """Whether it is convex in z."""
+        return True
+
     def probability(self, z: Floats) -> Floats:
         """The probability of the second class."""
         raise TypeError(f"{type(self).__name__} has no probabilities")
@@ -144,6 +159,10 @@ class LogLoss(Loss):
         e = numerics.exp(-np.where(positive, m, -m))
         value = np.where(positive, 0.0, -m) + numerics.log1p_unit(e)
         return value, -y * (np.where(positive, e, 1.0) / (1.0 + e))
+
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        a = np.abs(gradient)
+        return np.asarray(a * (1.0 - a))
 
     def probability(self, z: Floats) -> Floats:
         """The logistic function."""
@@ -197,6 +216,9 @@ class SquaredHinge(Loss):
         m = np.where(m > 0, m, 0.0)
         return m * m, -y * (m + m)
 
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        return np.where(gradient != 0, 2.0, 0.0)
+
     @property
     def conjugate_pieces(self) -> Pieces:
         return Pieces(0.5, 0.0, 0.0, math.inf, mirrored=True)
@@ -220,6 +242,9 @@ class ModifiedHuber(Loss):
         m = np.where(m > 0, m, 0.0)
         e = np.where(m < 2.0, m, 2.0)
         return e * (m + m - e), -y * (e + e)
+
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        return np.where((gradient != 0) & (np.abs(gradient) < 4.0), 2.0, 0.0)
 
     def probability(self, z: Floats) -> Floats:
         """The probability of the second class."""
@@ -252,6 +277,9 @@ class SquaredError(Loss):
         m = z - y
         return 0.5 * (m * m), m
 
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        return np.ones(len(z))
+
     @property
     def conjugate_pieces(self) -> Pieces:
         return Pieces(1.0, 0.0, -math.inf, math.inf)
@@ -270,6 +298,9 @@ class Huber(Loss):
         magnitude = np.where(m > 0, m, -m)
         e = np.where(magnitude < self.epsilon, magnitude, self.epsilon)
         return e * (magnitude - 0.5 * e), np.where(m > 0, e, -e)
+
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        return np.where(np.abs(gradient) < self.epsilon, 1.0, 0.0)
 
     @property
     def conjugate_pieces(self) -> Pieces:
@@ -342,6 +373,9 @@ class SquaredEpsilonInsensitive(Loss):
         e = np.where(e > 0, e, 0.0)
         return e * e, np.where(m > 0, e + e, -(e + e))
 
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        return np.where(gradient != 0, 2.0, 0.0)
+
     @property
     def conjugate_pieces(self) -> Pieces:
         return Pieces(0.5, self.epsilon, -math.inf, math.inf)
@@ -361,6 +395,12 @@ class Poisson(Loss):
         e = numerics.exp(z)
         return e - y * z, e - y
 
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        return np.asarray(gradient + y)
+
+    def least(self, y: Floats) -> Floats:
+        return np.asarray(y - y * numerics.log(np.where(y > 0, y, 1.0)))
+
 
 @dataclass(frozen=True)
 class Gamma(Loss):
@@ -375,6 +415,12 @@ class Gamma(Loss):
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         e = y * numerics.exp(-z)
         return z + e, 1.0 - e
+
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        return np.asarray(1.0 - gradient)
+
+    def least(self, y: Floats) -> Floats:
+        return np.asarray(1.0 + numerics.log(y))
 
 
 @dataclass(frozen=True)
@@ -398,6 +444,21 @@ class Tweedie(Loss):
         m = numerics.exp((2.0 - p) * z)
         e = y * numerics.exp((1.0 - p) * z)
         return m / (2.0 - p) - e / (1.0 - p), m - e
+
+    @property
+    def convex(self) -> bool:
+        return 1.0 <= self.power <= 2.0
+
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        p, m = self.power, numerics.exp((2.0 - self.power) * z)
+        return np.asarray((2.0 - p) * m + (p - 1.0) * (m - gradient) if self.convex else m)
+
+    def least(self, y: Floats) -> Floats:
+        p = self.power
+        above = np.where(y > 0, y, 1.0)
+        return np.where(y > 0, -numerics.exp((2.0 - p) * numerics.log(above)), 0.0) / (
+            (2.0 - p) * (1.0 - p)
+        )
 
 
 @dataclass(frozen=True)
@@ -432,6 +493,12 @@ class Softmax(Loss):
     def probability(self, z: Floats) -> Floats:
         """The probability of each class, (n_rows, n_outputs)."""
         return self._shares(z)[2]
+
+    def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
+        """Of each output by itself, (n_rows, n_outputs)."""
+        p = gradient.copy()
+        p[np.arange(len(z)), y.astype(np.intp)] += 1.0
+        return np.asarray(p * (1.0 - p))
 
 
 LOSSES: dict[str, type[Loss]] = {

@@ -30,6 +30,11 @@ class Penalty:
         return 0.0
 
     @property
+    def strengths(self) -> tuple[float, float]:
+        """What magnitudes, and halves of squares, of weights are multiplied by."""
+        raise TypeError("use one of the penalties in lrcore.penalties")
+
+    @property
     def is_zero(self) -> bool:
         """Whether it is 0 for all weights, so that nothing has to be applied."""
         raise TypeError("use one of the penalties in lrcore.penalties")
@@ -66,6 +71,10 @@ class ElasticNet(Penalty):
     @property
     def curvature(self) -> float:
         return self.l2
+
+    @property
+    def strengths(self) -> tuple[float, float]:
+        return self.l1, self.l2
 
     @property
     def is_zero(self) -> bool:

@@ -200,10 +200,26 @@ def reordered_rows(
 
 def loss_values(loss: Any, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The loss of each row, (n_rows,) float64: a fifth of the time of NumPy."""
-    values, name = np.empty_like(z), type(loss).__name__
-    target, one = np.ascontiguousarray(y), np.ones_like(z)
-    _kernels().evaluate_loss(name, loss.parameter, z, target, one, values, np.empty_like(z))
-    return values
+    return loss_and_gradient(loss, z, y)[0]
+
+
+def loss_and_gradient(loss: Any, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each row, (n_rows,) float64, and its derivative by the raw predictions z, of
+    their shape: (n_rows,), or (n_rows, n_outputs) for a joint loss."""
+    name, n_outputs = type(loss).__name__, z.shape[1] if loss.joint else 1
+    lanes = -(-n_outputs // 8) * 8 if loss.joint else 1
+    raw, target = z, np.ascontiguousarray(y, np.float64)
+    if loss.joint:
+        # The core has the outputs of a row side by side, to a multiple of eight.
+        raw, target = np.zeros((len(z), lanes)), np.repeat(target, lanes)
+        raw[:, :n_outputs] = z
+    raw = np.ascontiguousarray(raw).reshape(-1)
+    values, gradient = np.empty_like(raw), np.empty_like(raw)
+    parameter, ones = loss.parameter, np.ones_like(raw)
+    _kernels().evaluate_loss(name, parameter, raw, target, ones, values, gradient)
+    if not loss.joint:
+        return values, gradient
+    return values[::lanes].copy(), gradient.reshape(-1, lanes)[:, :n_outputs].copy()
 
 
 # ---- epochs of update rules -------------------------------------------------------------------

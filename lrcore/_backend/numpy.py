@@ -167,8 +167,14 @@ def reordered_rows(
 
 def loss_values(loss: Any, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The loss of each row, (n_rows,) float64."""
-    values: np.ndarray = loss.evaluate(z, y)[0]
-    return values
+    return loss_and_gradient(loss, z, y)[0]
+
+
+def loss_and_gradient(loss: Any, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each row, (n_rows,) float64, and its derivative by the raw predictions z, of
+    their shape: (n_rows,), or (n_rows, n_outputs) for a joint loss."""
+    both: tuple[np.ndarray, np.ndarray] = loss.evaluate(z, y)
+    return both
 
 
 # ---- epochs of update rules -------------------------------------------------------------------

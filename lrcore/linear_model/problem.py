@@ -21,14 +21,28 @@ class Objective:
     fit_intercept: bool = True
     #: Factors of the features' penalties, (n_features,) float64; None: 1 each.
     penalty_factors: np.ndarray | None = field(default=None, compare=False)
+    #: What weights are multiplied by before they are penalised, (n_features,) float64, as if
+    #: columns had been divided by it; None: 1 each.
+    column_scale: np.ndarray | None = field(default=None, compare=False)
 
     def penalty_value(self, w: np.ndarray) -> float:
         """The penalty of weights, (n_outputs, n_features) float64, summed over outputs."""
-        return self.penalty.value(w, self._factors)
+        return self.penalty.value(w * self._scale, self._factors)
 
     def subgradient(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
         """The shortest subgradient of the objective, where `gradient` is that of the mean loss."""
-        return self.penalty.subgradient(gradient, w, self._factors)
+        scale = self._scale
+        return self.penalty.subgradient(gradient / scale, w * scale, self._factors) * scale
+
+    def strengths(self, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+        """What each weight's magnitude, and half of its square, are penalised by, (n_features,)."""
+        l1, l2 = self.penalty.strengths
+        factors = self._factors * np.ones(n_features)
+        return l1 * factors * self._scale, l2 * factors * np.square(self._scale)
+
+    @property
+    def _scale(self) -> np.ndarray | float:
+        return 1.0 if self.column_scale is None else self.column_scale
 
     @property
     def _factors(self) -> np.ndarray | float:
@@ -36,9 +50,14 @@ class Objective:
 
     def with_features(self, features: np.ndarray | None) -> Objective:
         """The objective where features are numbered anew: their old numbers; None: as before."""
-        if features is None or self.penalty_factors is None:
+        if features is None:
             return self
-        return replace(self, penalty_factors=self.penalty_factors[features])
+        factors, scale = self.penalty_factors, self.column_scale
+        return replace(
+            self,
+            penalty_factors=None if factors is None else factors[features],
+            column_scale=None if scale is None else scale[features],
+        )
 
 
 @dataclass(frozen=True)

@@ -179,9 +179,9 @@ class DesignMatrix:
         of_outputs = _backend.active.raw_predictions_of_outputs
         return of_outputs(self, weights, intercepts, n_threads)
 
-    def weighted_sum(self, factors: np.ndarray) -> np.ndarray:
+    def weighted_sum(self, factors: np.ndarray, n_threads: int | None = None) -> np.ndarray:
         """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
-        return _backend.active.weighted_row_sum(self, factors)
+        return _backend.active.weighted_row_sum(self, factors, n_threads)
 
 
 def ones(n: int, dtype: np.dtype[Any]) -> np.ndarray:

@@ -1,0 +1,134 @@
+"""Certificates: how far above the minimum weights are, at most.
+
+Dual variables, one for each row and output, bound the minimum from below (Fenchel's duality). The
+best ones to be had are the derivatives of the rows' losses, made to fit two conditions: those of an
+output sum to 0, since its intercept is free, and where a feature has an l1 penalty alone, no sum
+over its column is larger than that. With share_i a row's weight over the sum of all,
+
+    v = sum_i share_i u_i x_i,    objective - minimum <= sum_i share_i gap_i + sum_j gap_j(w_j, v_j)
+
+where gap_i is 0 for a row whose u_i is its derivative. Of one that was scaled by c it is at most
+(1 - c) times what its loss is above the least it can be: the conjugate is convex. So no loss has to
+have a formula for its conjugate.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from lrcore import _backend
+from lrcore._utils import numerics
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
+from lrcore.linear_model.problem import Objective
+from lrcore.losses import Loss
+
+
+class Gap(NamedTuple):
+    """`objective` is that of some weights, measured from the least that the losses can be, and no
+    more than `gap` above its minimum."""
+
+    objective: float
+    gap: float
+
+    @property
+    def relative(self) -> float:
+        """The gap over the objective; 0 where both are 0, infinite where there is no bound."""
+        if not math.isfinite(self.objective) or math.isnan(self.gap):
+            return math.inf
+        return self.gap / self.objective if self.objective > 0 else 0.0
+
+
+def duality_gap(
+    objective: Objective, X: DesignMatrix, y: np.ndarray, share: np.ndarray, W: np.ndarray,
+    z: np.ndarray, n_threads: int | None,
+) -> Gap:  # fmt: skip
+    """The duality gap of one target's weights.
+
+    Parameters
+    ----------
+    objective : Objective
+        Its loss is convex.
+    X : DesignMatrix
+    y : ndarray of shape (n_rows,)
+    share : ndarray of shape (n_rows,)
+        Weights of the rows, which sum to 1.
+    W : ndarray of shape (n_outputs, n_features), float64
+        As many outputs as the loss has.
+    z : ndarray of shape (n_rows, n_outputs), float64
+        The raw predictions, intercepts included.
+    n_threads : int or None
+    """
+    loss = objective.loss
+    raw = z if loss.joint else z[:, 0]
+    value, u = _backend.active.loss_and_gradient(loss, raw, y)
+    excess = value - loss.least(y)
+    u = u.reshape(z.shape)
+    rows = np.zeros(len(y))
+    if objective.fit_intercept:
+        balance = _balance_joint if loss.joint else _balance
+        u, rows = balance(loss, u, share, excess, z, y)
+    v = np.stack([X.weighted_sum(share * column, n_threads) for column in u.T])
+    l1, l2 = objective.strengths(X.shape[1])
+    # A feature without curvature bounds its column by l1: all dual variables are scaled for it.
+    too_large = (np.abs(v) > l1) & (l2 == 0)
+    if too_large.any():
+        c = float(np.min(np.broadcast_to(l1, v.shape)[too_large] / np.abs(v[too_large])))
+        rows = c * rows + (1.0 - c) * excess
+        v = c * v
+    features = _feature_gaps(W, v, l1, l2)
+    total = float(np.sum(share * excess)) + objective.penalty_value(W)
+    return Gap(total, float(np.sum(share * rows)) + float(np.sum(features)))
+
+
+def _balance(
+    loss: Loss, u: np.ndarray, share: np.ndarray, excess: np.ndarray, z: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the sign that has more are scaled down, so that all sum to 0 with their shares;
+    and the gaps of the rows."""
+    products = share * u[:, 0]
+    above, below = float(np.sum(products[products > 0])), -float(np.sum(products[products < 0]))
+    larger = u[:, 0] > 0 if above > below else u[:, 0] < 0
+    c = min(above, below) / max(above, below) if above != below else 1.0
+    factor = np.where(larger, c, 1.0)
+    return u * factor[:, None], (1.0 - factor) * excess
+
+
+def _balance_joint(
+    loss: Loss, u: np.ndarray, share: np.ndarray, excess: np.ndarray, z: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mixed with those of fixed probabilities q, the same for all rows, so that they sum to 0 for
+    each output: of a mixture of u and q - e_y, of which q has a share of e, the gap of a row is at
+    most e times the divergence of its own probabilities from q."""
+    n_outputs = u.shape[1]
+    counts = np.bincount(y.astype(np.intp), weights=share, minlength=n_outputs)
+    surplus = np.sum(share[:, None] * u, axis=0)
+    # The share of q that leaves none of its entries below 0.
+    e = float(np.max(surplus / np.maximum(counts + surplus, 1e-300)))
+    e = min(max(e, 0.0), 1.0)
+    if e == 0.0:
+        return u, np.zeros(len(y))
+    q = np.maximum(counts - (1.0 - e) / e * surplus, 0.0)
+    q = q / np.sum(q)
+    other = np.tile(q, (len(y), 1))
+    other[np.arange(len(y)), y.astype(np.intp)] -= 1.0
+    mixed = (1.0 - e) * u + e * other
+    top = np.max(z, axis=1)
+    norm = top + numerics.log(np.sum(numerics.exp(z - top[:, None]), axis=1))
+    entropy = float(np.sum(q * numerics.log(np.where(q > 0, q, 1.0))))
+    divergence = norm - np.sum(q * z, axis=1) + entropy
+    return mixed, e * np.maximum(divergence, 0.0)
+
+
+def _feature_gaps(w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:
+    """``penalty(w) + conjugate(-v) + w v`` of each weight, which is 0 where v is the negative of a
+    subgradient."""
+    # Of the point that v stands for, -shrink(v) / l2, the weight's distance.
+    magnitude = np.maximum(np.abs(v) - l1, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        distance = w + np.sign(v) * magnitude / l2
+        curved = 0.5 * l2 * np.square(distance)
+    kink = l1 * np.abs(w) + w * np.clip(v, -l1, l1)
+    return np.where(l2 > 0, curved, 0.0) + np.maximum(kink, 0.0)
