@@ -108,6 +108,11 @@ class Loss:
         """The least that the loss can be for each target."""
         return np.zeros(len(y))
 
+    def constant(self, y: Floats, share: Floats) -> Any:
+        """A raw prediction for all rows alike to begin with, whose shares sum to 1; where there is
+        a formula, the one with the least mean loss. Of a joint loss one for each output."""
+        return 0.0 if self.classifies else float(np.sum(share * y))
+
     @property
     def convex(self) -> bool:
         """Whether it is convex in z."""
@@ -163,6 +168,10 @@ class LogLoss(Loss):
     def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
         a = np.abs(gradient)
         return np.asarray(a * (1.0 - a))
+
+    def constant(self, y: Floats, share: Floats) -> Any:
+        positive = float(np.sum(share[y > 0]))
+        return float(numerics.log(np.array(positive / (1.0 - positive))))
 
     def probability(self, z: Floats) -> Floats:
         """The logistic function."""
@@ -391,6 +400,9 @@ class Poisson(Loss):
     def domain(self) -> str:
         return "at least 0"
 
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return log_of_mean(y, share)
+
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         e = numerics.exp(z)
         return e - y * z, e - y
@@ -411,6 +423,9 @@ class Gamma(Loss):
     @property
     def domain(self) -> str:
         return "above 0"
+
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return log_of_mean(y, share)
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         e = y * numerics.exp(-z)
@@ -438,6 +453,9 @@ class Tweedie(Loss):
     @property
     def domain(self) -> str:
         return "any" if self.power <= 0 else "at least 0" if self.power < 2 else "above 0"
+
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return log_of_mean(y, share)
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         p = self.power
@@ -490,6 +508,11 @@ class Softmax(Loss):
         gradient[rows, label] -= 1.0
         return numerics.log(total) + (top - z[rows, label]), gradient
 
+    def constant(self, y: Floats, share: Floats) -> Any:
+        shares = np.bincount(y.astype(np.intp), weights=share, minlength=int(self.n_outputs))
+        logs = numerics.log(np.where(shares > 0, shares, 1e-9))
+        return np.asarray(logs - np.mean(logs))
+
     def probability(self, z: Floats) -> Floats:
         """The probability of each class, (n_rows, n_outputs)."""
         return self._shares(z)[2]
@@ -499,6 +522,12 @@ class Softmax(Loss):
         p = gradient.copy()
         p[np.arange(len(z)), y.astype(np.intp)] += 1.0
         return np.asarray(p * (1.0 - p))
+
+
+def log_of_mean(y: Floats, share: Floats) -> float:
+    """The best constant raw prediction with a log link."""
+    mean = float(np.sum(share * y))
+    return float(numerics.log(np.array(mean))) if mean > 0 else 0.0
 
 
 LOSSES: dict[str, type[Loss]] = {

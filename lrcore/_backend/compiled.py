@@ -123,23 +123,34 @@ def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.n
     return out
 
 
-def weighted_gram(
-    X: Any, factors: np.ndarray, intercept: bool, rows: np.ndarray | None, n_threads: int | None
+def column_moments(
+    X: Any, weight: np.ndarray, center: np.ndarray, n_threads: int | None
 ) -> np.ndarray:
-    """The sum of the outer products of rows, each times its factor, (n_rows,) float64.
+    """Of the entries of each column, (3, n_features) float64: the weighted sums of differences from
+    its center, of the squares of these, and of the weights of entries that are not 0."""
+    out = np.zeros((3, X.shape[1]))
+    _kernels().sum_moments(_matrix(X), weight, center, out, count(n_threads, X.values.size))
+    return out
 
-    The rows have one more feature, which is 1, with `intercept`; they are those that `rows`, int64,
-    names, all if it is None. Returns float64 with sides of a multiple of 8, of which only what is
-    on and above the diagonal counts.
+
+def weighted_grams(
+    X: Any, factors: np.ndarray, rows: np.ndarray | None, n_threads: int | None
+) -> np.ndarray:
+    """Sums of the outer products of rows times their factors, one for each of the factors' rows:
+    (n_sums, n_rows) float64.
+
+    The rows of X have one more feature, which is 1; they are those that `rows`, int64, names, all
+    if it is None. Returns (n_sums, width, width) float64, width being a multiple of 8, of which
+    only what is on and above the diagonal counts.
     """
     n_features = X.shape[1]
-    width = -(-(n_features + intercept) // 8) * 8
-    out = np.zeros((width, width))
+    width = (n_features + 8) // 8 * 8
+    out = np.zeros((len(factors), width, width))
     share = 1.0 if rows is None else len(rows) / X.shape[0]
-    used = count(n_threads, int(share * X.values.size * X.nnz_per_row / 8))
-    bounds = X.feature_ranges(used)
+    used = count(n_threads, int(share * X.values.size * X.nnz_per_row / 16))
+    bounds = X.feature_ranges(used) if used > 1 else np.array([0, n_features], np.int64)
     panel = max(64, min(PANEL, PANEL_VALUES // width // 8 * 8))
-    _kernels().gram(_matrix(X), rows, factors, intercept, bounds, out, n_features, panel)
+    _kernels().gram(_matrix(X), rows, factors, True, bounds, out, n_features, panel)
     return out
 
 

@@ -96,17 +96,35 @@ def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.n
     return out
 
 
-def weighted_gram(
-    X: Any, factors: np.ndarray, intercept: bool, rows: np.ndarray | None, n_threads: int | None
+def column_moments(
+    X: Any, weight: np.ndarray, center: np.ndarray, n_threads: int | None
 ) -> np.ndarray:
-    """The sum of the outer products of rows, each times its factor, (n_rows,) float64."""
+    """Of the entries of each column, (3, n_features) float64: the weighted sums of differences from
+    its center, of the squares of these, and of the weights of entries that are not 0."""
+    out = np.zeros((3, X.shape[1]))
+    for i, row_weight in enumerate(weight):
+        entries, x = X.row(i)
+        if X.indptr is None:
+            entries, x = slice(None), X.values[i]
+        d = x.astype(np.float64) - center[entries]
+        out[:, entries] += row_weight * np.stack([d, d * d, x != 0])
+    return out
+
+
+def weighted_grams(
+    X: Any, factors: np.ndarray, rows: np.ndarray | None, n_threads: int | None
+) -> np.ndarray:
+    """Sums of the outer products of rows, with one more feature that is 1, times their factors;
+    one for each of the factors' rows."""
     n_features = X.shape[1]
-    width = -(-(n_features + intercept) // 8) * 8
-    out, one = np.zeros((width, width)), [n_features] if intercept else []
+    width = (n_features + 8) // 8 * 8
+    out = np.zeros((len(factors), width, width))
     for i in range(X.shape[0]) if rows is None else rows:
         entries, x = X.row(i)
-        entries, x = np.append(entries, one).astype(np.intp), np.append(x, np.ones(len(one)))
-        out[np.ix_(entries, entries)] += factors[i] * np.multiply.outer(x, x)
+        entries, x = np.append(entries, n_features).astype(np.intp), np.append(x, 1.0)
+        product = np.multiply.outer(x, x)
+        for k in range(len(factors)):
+            out[k][np.ix_(entries, entries)] += factors[k, i] * product
     return out
 
 

@@ -133,28 +133,42 @@ cdef class Build:
             with nogil:
                 run(worker, &X.c, NULL, <void*>&weights[0], &out[0], n_threads)
 
-    def gram(
-        self, Matrix X, const int64_t[::1] order, const double[::1] factors, bint intercept,
-        const int64_t[::1] bounds, double[:, ::1] out, Py_ssize_t n_features, Py_ssize_t panel,
+    def sum_moments(
+        self, Matrix X, const double[::1] weight, const double[::1] center, double[:, ::1] out,
+        int n_threads,
     ):
-        """out += the outer products of rows times their factors, on and above the diagonal.
+        """Moments of the columns about their centers: see `lrcore._backend.compiled`."""
+        cdef Moments job = Moments(&weight[0], &center[0], center.shape[0])
+        cdef Worker worker = self.kernels_of(&X.c).sum_moments
+        with nogil:
+            run(worker, &X.c, NULL, &job, &out[0, 0], n_threads)
 
-        out is square, its sides a multiple of eight; bounds are the feature ranges of the threads.
+    def gram(
+        self, Matrix X, const int64_t[::1] order, const double[:, ::1] factors, bint intercept,
+        const int64_t[::1] bounds, double[:, :, ::1] out, Py_ssize_t n_features, Py_ssize_t panel,
+    ):
+        """out[k] += the outer products of rows times their factors[k], on and above the diagonal.
+
+        They are square, their sides a multiple of eight; bounds are the feature ranges of the
+        threads.
         """
         cdef int n_threads = <int>bounds.shape[0] - 1
-        cdef double[::1] scratch = np_empty(2 * n_threads * panel * out.shape[1] + 8)
+        cdef double[::1] scratch = np_empty(2 * n_threads * panel * out.shape[2] + 8)
         cdef Gram job
+        cdef Py_ssize_t k
         cdef Worker worker = self.kernels_of(&X.c).gram
         job.X = &X.c
         job.order = NULL
         job.n_rows = X.c.n_rows
         if order is not None:
             job.order, job.n_rows = &order[0], order.shape[0]
-        job.factors, job.intercept, job.n_features = &factors[0], intercept, n_features
-        job.width, job.panel, job.scratch = out.shape[1], panel, &scratch[0]
-        job.bounds, job.n_ranges, job.out = &bounds[0], n_threads, &out[0, 0]
+        job.intercept, job.n_features = intercept, n_features
+        job.width, job.panel, job.scratch = out.shape[2], panel, &scratch[0]
+        job.bounds, job.n_ranges = &bounds[0], n_threads
         with nogil:
-            run(worker, NULL, NULL, NULL, &job, n_threads)
+            for k in range(factors.shape[0]):
+                job.factors, job.out = &factors[k, 0], &out[k, 0, 0]
+                run(worker, NULL, NULL, NULL, &job, n_threads)
 
     def factorise(self, double[:, ::1] H, Py_ssize_t n, Py_ssize_t panel):
         """The Cholesky factor of the first n rows and columns, on and above the diagonal."""

@@ -69,3 +69,48 @@ cdef double strided_square_sum(
             x = w[i * stride + k]
             s[0] += x * x
     return (s[0] + s[2]) + (s[1] + s[3])
+
+
+cdef inline void add_moments(
+    const index* j, const real* x, Py_ssize_t low, Py_ssize_t high, double weight,
+    const double* center, double* sums, double* squares, double* touched
+) noexcept nogil:
+    """The moments of entries low to high of a row; j NULL: of a dense row."""
+    cdef Py_ssize_t k, column
+    cdef double d
+    for k in range(low, high):
+        column = k if j is NULL else j[k]
+        d = <double>x[k] - center[column]
+        sums[column] += weight * d
+        squares[column] += weight * d * d
+        touched[column] += weight if x[k] != 0 else 0.0
+
+
+cdef void sum_moments(
+    const Rows* X, real* dtype, const Moments* job, double* out, int part, int parts
+) noexcept nogil:
+    """Of each column the sums of differences from its center, of their squares, and of the weights of
+    rows that touch it. Columns of dense rows are divided among the threads."""
+    cdef Py_ssize_t n = job.n_columns, row, start, stop
+    cdef const real* x
+    cdef double weight
+    if X.indptr is not NULL and part > 0:
+        return
+    for row in range(X.n_rows):
+        row_span(X, row, &start, &stop)
+        x = values_at(X, start, dtype)
+        weight = job.weight[row]
+        if X.indices is not NULL:
+            add_moments(
+                X.indices + start, x, 0, stop - start, weight, job.center, out, out + n, out + 2 * n
+            )
+        elif X.indptr is not NULL:
+            add_moments(
+                X.long_indices + start, x, 0, stop - start, weight, job.center, out, out + n,
+                out + 2 * n,
+            )
+        else:
+            add_moments(
+                <const int32_t*>NULL, x, n * part // parts, n * (part + 1) // parts, weight,
+                job.center, out, out + n, out + 2 * n,
+            )

@@ -280,6 +280,12 @@ cdef struct Gram:
     double* pivots              # room for the diagonal
 
 
+cdef struct Moments:
+    const double* weight        # of the rows
+    const double* center        # of the columns
+    Py_ssize_t n_columns
+
+
 cdef struct Scaling:
     Py_ssize_t offset           # rows before these
     Py_ssize_t block
@@ -302,6 +308,7 @@ cdef struct DtypeKernels:
     Worker combine
     Worker wide_predict
     Worker gram
+    Worker sum_moments
     Worker square_rows
     Worker scale_rows
     Worker square_sums

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,8 +13,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import losses, penalties
-from lrcore.linear_model import legacy, parameters
+from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import check_count, check_factors, check_lengths
+from lrcore.linear_model.auto_alpha import AlphaPath
+from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import (
     DesignMatrix,
     as_design_matrix,
@@ -24,11 +27,12 @@ from lrcore.linear_model.monitor.callbacks import CallbackMonitor, Event, Hooks
 from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import SolverConfig
+from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
-from lrcore.linear_model.solvers.select import make_solver
+from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
 from lrcore.linear_model.solvers.stochastic import Stochastic
 from lrcore.losses import Loss, Softmax
+from lrcore.penalties import Penalty
 from lrcore.rules import Rule
 from lrcore.schedules import Plateau, Schedule
 
@@ -49,17 +53,17 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     optimizer: str | Rule
     lr: Any
     penalty: str | None
-    alpha: float
+    alpha: Any
     l1_ratio: float
     penalty_factors: Any
     scale: str | None
     fit_intercept: bool
-    max_iter: int
+    max_iter: int | None
     shuffle: bool
     batch_size: int
     block_size: int
     random_state: Any
-    tol: float | None
+    tol: str | float | None
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -99,24 +103,71 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """Raise unless all parameters are allowed, each by itself and together."""
         parameters.check(self._constraints, self)
         self._make_loss()
-        make_solver(self)
+        if self.solver != "auto" or steps_wanted(self):
+            make_solver(self)
 
     def _objective(self, X: DesignMatrix, n_outputs: int) -> Objective:
         """What is minimised over these rows, for a target with so many outputs."""
         return Objective(
             self._make_loss() if n_outputs == 1 else Softmax(n_outputs),
-            penalties.make(self.penalty, float(self.alpha), self.l1_ratio),
+            self._penalty_at(self._alpha_of_steps),
             bool(self.fit_intercept),
             check_factors(self.penalty_factors, X.shape[1], X.dtype),
         )
 
+    @property
+    def _alpha_of_steps(self) -> float:
+        """The alpha that was given, and where one is to be found that of update rules."""
+        alpha = auto_alpha.as_alpha(self.alpha)
+        return alpha if isinstance(alpha, float) else auto_alpha.OF_STEPS
+
+    def _penalty_at(self, alpha: float) -> Penalty:
+        return penalties.make(self.penalty, alpha, self.l1_ratio)
+
+    def _with_alpha(
+        self, solver: Solver, problem: Problem, config: SolverConfig
+    ) -> tuple[Problem, SolverConfig, AlphaPath | None]:
+        """The problem at the best alpha where one is to be found, and what was tried."""
+        alpha = auto_alpha.as_alpha(self.alpha)
+        searches = isinstance(alpha, str) and not isinstance(solver, Stochastic)
+        if self.penalty is None or not (searches or isinstance(alpha, np.ndarray)):
+            return problem, config, None
+        given = alpha if isinstance(alpha, np.ndarray) else None
+        path = auto_alpha.find_alpha(solver, problem, config, self._penalty_at, given)
+        if self.verbose:
+            print(f"alpha {path.best:.3g}: the best of {len(path.alphas)} by held-out rows")
+        objective = replace(problem.objective, penalty=self._penalty_at(path.best))
+        if config.start is None and solver.warm_starts:
+            config = replace(config, start=path.start)
+        return replace(problem, objective=objective), config, path
+
     def _config(
-        self, held_out: Problem | None = None, start: TrainedModel | None = None
-    ) -> SolverConfig:
+        self, solver: Solver, problem: Problem, held_out: Problem | None = None,
+        start: TrainedModel | None = None,
+    ) -> SolverConfig:  # fmt: skip
+        """What the solver is told: its own number of epochs and tolerance where none is given."""
+        max_iter = solver.max_iter if self.max_iter is None else self.max_iter
+        tol = solver.tol if isinstance(self.tol, str) else self.tol
         return SolverConfig(
-            self.max_iter, self.tol, self.shuffle, self.random_state, self.n_threads, self.verbose,
-            self.scale is not None, held_out, start,
+            max_iter, tol, self.shuffle, self.random_state, self.n_threads, self.verbose,
+            solver.copies_scaled_columns and self._scales(problem, start), held_out, start,
         )  # fmt: skip
+
+    def _scales(self, problem: Problem, start: TrainedModel | None) -> bool:
+        """Whether the penalty is of the weights of scaled columns."""
+        if self.scale != "auto":
+            return self.scale is not None
+        if start is not None and start.updates is not None:
+            return start.scale is not None  # steps go on as they began
+        return scaling.in_different_units(problem.X, problem.sample_weight)
+
+    def _with_column_scale(self, solver: Solver, problem: Problem) -> Problem:
+        """The problem whose penalty is of scaled columns, for solvers that need no copy of them."""
+        if solver.copies_scaled_columns or not self._scales(problem, None):
+            return problem
+        kind = scaling.magnitudes if self.scale == "max" else scaling.spreads
+        scale = kind(problem.X, problem.sample_weight, self.n_threads)
+        return replace(problem, objective=replace(problem.objective, column_scale=scale))
 
     # ---- fits -----------------------------------------------------------------------------------
 
@@ -126,19 +177,25 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     ) -> FitResult:  # fmt: skip
         """All epochs of the solver, on fresh states, or on those of the last fit with
         ``warm_start``."""
-        solver = make_solver(self)
+        solver, reason = choose_solver(self, problem)
+        if self.verbose:
+            print(f"solver {solver.name}: {reason}")
         several = isinstance(solver, Stochastic) and isinstance(solver.lr, np.ndarray)
-        if several and (self.tol is not None or self.warm_start):
+        if several and (not isinstance(self.tol, (str, type(None))) or self.warm_start):
             raise ValueError(
                 "several lr run all epochs from the start: set tol=None and warm_start=False, or "
                 "give one lr"
             )
-        problem = problem.without_weightless_rows()
+        problem = self._with_column_scale(solver, problem.without_weightless_rows())
         if self.early_stopping and held_out is None:
             problem, held_out = self._split(problem)
         start = getattr(self, "_trained", None) if self.warm_start else None
-        monitor = CallbackMonitor(callback, self.max_iter, hooks)
-        return solver.fit(problem, self._config(held_out, start), [monitor])
+        config = self._config(solver, problem, held_out, start)
+        monitor = CallbackMonitor(callback, config.max_iter, hooks)
+        problem, config, path = self._with_alpha(solver, problem, config)
+        result = solver.fit(problem, config, [monitor])
+        result.solver, result.alpha_path = solver.name, path
+        return result
 
     def _split(self, problem: Problem) -> tuple[Problem, Problem]:
         """Rows to learn from, and rows to stop by."""
@@ -157,8 +214,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         solver = make_solver(self)
         if not isinstance(solver, Stochastic):
             raise ValueError(
-                "partial_fit needs solver='stochastic', got 'dual', which keeps a variable for "
-                "each row and so needs all rows at once: call fit"
+                f"partial_fit needs solver='stochastic' or 'auto', got {self.solver!r}, which "
+                "needs all rows at once: call fit"
             )
         last = None if first else self._trained
         lr = self._stream_lr(solver, first)
@@ -170,7 +227,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             same = (
                 updates.layout == last.updates.layout
                 and problem.objective.loss.joint == last.objective.loss.joint
-                and (self.scale is not None) == (last.scale is not None)
+                and self._scales(problem, last) == (last.scale is not None)
                 and updates.rule.uses_distance == last.updates.rule.uses_distance
             )
             if not same:
@@ -178,13 +235,14 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                     "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
                     "changed since the last call; call fit, or set them back"
                 )
-        config = self._config()
+        config = self._config(solver, problem, start=last)
         try:
             result = fit_stream(problem.without_weightless_rows(), updates, config, last)
         except ModelLostError:
             del self._trained, self.n_iter_
             raise
         result.lr = lr
+        result.solver = solver.name
         return result
 
     def _stream_lr(self, solver: Stochastic, first: bool) -> float | Schedule | None:
@@ -204,6 +262,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     def _finish(self, result: FitResult) -> None:
         """Take what a fit has resulted in."""
         self._trained = result.model
+        self.solver_ = result.solver
         self.loss_curve_ = np.array(result.loss_curve)
         self.n_iter_ = len(result.loss_curve)
         self.t_ = result.model.t
@@ -212,6 +271,10 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         updates = result.model.updates
         self.lr_ = updates.rule.lr if result.lr is None and updates else result.lr
         self.lr_losses_ = result.lr_losses
+        path = result.alpha_path
+        self.alpha_ = self._alpha_of_steps if path is None else path.best
+        self.alphas_ = None if path is None else path.alphas
+        self.alpha_losses_ = None if path is None else path.losses
         self.history_ = result.history
         self.plateau_ = result.plateau
 
@@ -219,9 +282,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """Raise KeyboardInterrupt if the fit was stopped, now that the estimator is complete."""
         if result.interrupted:
             raise KeyboardInterrupt(
-                f"the fit was stopped in epoch {self.n_iter_} of {self.max_iter}; the estimator "
-                "has what it learnt until then, and can be used"
-                + (" or go on by partial_fit" if self.solver == "stochastic" else "")
+                f"the fit was stopped in epoch {self.n_iter_}; the estimator has what it learnt "
+                "until then, and can be used"
+                + (" or go on by partial_fit" if self.solver_ == "stochastic" else "")
             )
 
     def _raise_if_stream_interrupted(self, result: FitResult) -> None:

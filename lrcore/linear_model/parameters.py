@@ -11,6 +11,7 @@ import numpy as np
 
 from lrcore._backend import threads
 from lrcore.linear_model.arguments import check_count, check_number
+from lrcore.linear_model.auto_alpha import as_alpha
 from lrcore.linear_model.auto_lr import as_lr
 from lrcore.linear_model.solvers.select import SOLVERS
 from lrcore.losses import LOSSES
@@ -70,6 +71,17 @@ class Optional:
 
 
 @dataclass(frozen=True)
+class AutoOr:
+    """ "auto", or what another constraint allows."""
+
+    constraint: Constraint
+
+    def check(self, name: str, value: Any) -> None:
+        if not (isinstance(value, str) and value == "auto"):
+            self.constraint.check(name, value)
+
+
+@dataclass(frozen=True)
 class FlagOr:
     """A boolean, or what another constraint allows."""
 
@@ -104,16 +116,16 @@ class LossName:
 
 #: Parameters of both estimators; those that are not here are checked where they meet the data.
 SHARED: Mapping[str, Constraint] = {
-    "solver": OneOf(tuple(SOLVERS)),
+    "solver": OneOf(("auto", *SOLVERS)),
     "lr": Checked(as_lr),
     "penalty": OneOf((*PENALTIES, None)),
-    "alpha": Number(0),
+    "alpha": Checked(as_alpha),
     "l1_ratio": Number(0, 1),
-    "scale": OneOf((None, "auto")),
-    "max_iter": Count(),
+    "scale": OneOf(("auto", "std", "max", None)),
+    "max_iter": Optional(Count()),
     "batch_size": Count(),
     "block_size": Count(),
-    "tol": Optional(Number(0)),
+    "tol": Optional(AutoOr(Number(0))),
     "validation_fraction": Number(0, 1, inside=True),
     "n_iter_no_change": Count(),
     "average": FlagOr(Number(0)),

@@ -106,6 +106,7 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
         "single_target": getattr(model, "_single", True),
         "method": _method_to_dict(trained),
         "dual_gap": model.dual_gap_,
+        "solver": model.solver_,
         "lr": model.lr_ if isinstance(model.lr_, float) else None,
         "plateau": model.plateau_ and model.plateau_.to_dict(),
         "extra": extra or {},
@@ -132,12 +133,15 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     model = _estimator(header, arrays)
-    trained = _trained_model(header, arrays, model.solver)
+    trained = _trained_model(header, arrays)
     columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
     history = History({name: column for name, column in columns.items() if column is not None})
     losses_of_epochs, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
     lr = header.get("lr")
-    model._finish(FitResult(trained, losses_of_epochs, dual_gap=gap, lr=lr, history=history))
+    solver = header.get("solver") or ("stochastic" if trained.updates else "dual")
+    model._finish(
+        FitResult(trained, losses_of_epochs, dual_gap=gap, lr=lr, history=history, solver=solver)
+    )
     if header.get("plateau"):
         plateau = schedules.from_dict(header["plateau"])
         if not isinstance(plateau, Plateau):
@@ -172,10 +176,10 @@ def _estimator(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     return model
 
 
-def _trained_model(header: dict[str, Any], arrays: archive.Arrays, solver: str) -> TrainedModel:
+def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedModel:
     """The weights, and what goes on from them."""
     n_features, factors = header["n_features"], arrays.get("factors")
-    objective, updates, scaled = _method_from_dict(header["method"], factors, solver)
+    objective, updates, scaled = _method_from_dict(header["method"], factors)
     if factors is not None and (factors.shape != (n_features,) or factors.dtype != np.float64):
         raise ValueError(f"factors must be {n_features} of float64, got {factors.shape}")
     places = header["states"], header["averages"]
@@ -316,7 +320,7 @@ def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:
 
 
 def _method_from_dict(
-    saved: dict[str, Any], factors: np.ndarray | None, solver: str
+    saved: dict[str, Any], factors: np.ndarray | None
 ) -> tuple[Objective, UpdateConfig | None, bool]:
     """Objective, updates, and whether columns are scaled."""
     names = ("epsilon", "quantile", "power", "n_outputs")
@@ -326,7 +330,7 @@ def _method_from_dict(
     else:  # a file of 0.1.0
         penalty = ElasticNet(saved["l1"], saved["l2"])
     objective = Objective(loss, penalty, saved["intercept"], factors)
-    if solver == "dual":
+    if saved["rule"] is None:  # of a solver that does not step by one
         return objective, None, saved["scaled"]
     updates = UpdateConfig(
         rules.from_dict(saved["rule"]), saved["batch_size"], saved["block_size"],

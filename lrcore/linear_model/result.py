@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from lrcore.linear_model.engine.replay_buffer import ReplayBuffer
 from lrcore.linear_model.monitor.history import History
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.schedules import Plateau, Schedule
+
+if TYPE_CHECKING:
+    from lrcore.linear_model.auto_alpha import AlphaPath
 
 
 class TrainedModel:
@@ -140,6 +143,10 @@ class FitResult:
         A record of each epoch.
     plateau : Plateau, optional
         The copy of the rule's Plateau that the fit has fed.
+    solver : str
+        The name of the solver.
+    alpha_path : AlphaPath, optional
+        What was tried to find alpha.
     """
 
     model: TrainedModel
@@ -153,3 +160,5 @@ class FitResult:
     lr_losses: np.ndarray | None = None
     history: History = field(default_factory=History)
     plateau: Plateau | None = None
+    solver: str = "stochastic"
+    alpha_path: AlphaPath | None = None

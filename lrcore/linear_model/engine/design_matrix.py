@@ -179,6 +179,12 @@ class DesignMatrix:
         of_outputs = _backend.active.raw_predictions_of_outputs
         return of_outputs(self, weights, intercepts, n_threads)
 
+    def column_squares(self, weight: np.ndarray, n_threads: int | None) -> np.ndarray:
+        """The sum of weighted squares of each column, (n_features,) float64."""
+        zero = np.zeros(self.shape[1])
+        moments: np.ndarray = _backend.active.column_moments(self, weight, zero, n_threads)
+        return moments[1]
+
     def weighted_sum(self, factors: np.ndarray, n_threads: int | None = None) -> np.ndarray:
         """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
         return _backend.active.weighted_row_sum(self, factors, n_threads)

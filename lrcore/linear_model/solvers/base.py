@@ -31,12 +31,22 @@ class SolverConfig:
     held_out: Problem | None = None
     #: The model of the last fit to begin with, for solvers that can.
     start: TrainedModel | None = None
+    #: Whether to warn of a fit that is far from the minimum; not in trial fits.
+    warns: bool = True
 
 
 class Solver(Protocol):
     """Minimises a problem; is made with its own options, such as an update rule."""
 
     name: ClassVar[str]
+    #: Epochs, and the tolerance, where none are given.
+    max_iter: ClassVar[int]
+    tol: ClassVar[float | None]
+    #: Whether it learns from a copy of X whose columns are scaled, where that is asked for; else
+    #: the objective has their scale.
+    copies_scaled_columns: ClassVar[bool]
+    #: Whether it begins with the weights of any model.
+    warm_starts: ClassVar[bool]
 
     @classmethod
     def from_parameters(cls, model: Any) -> Solver:

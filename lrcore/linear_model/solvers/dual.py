@@ -346,6 +346,10 @@ class Dual:
     """Stochastic dual coordinate ascent, for an L2 penalty and losses that have a dual."""
 
     name: ClassVar[str] = "dual"
+    max_iter: ClassVar[int] = 1000
+    tol: ClassVar[float | None] = 1e-3
+    copies_scaled_columns: ClassVar[bool] = True
+    warm_starts: ClassVar[bool] = False
 
     @classmethod
     def from_parameters(cls, model: Any) -> Dual:
@@ -355,7 +359,7 @@ class Dual:
                 f"solver='dual' needs a loss with a dual and a gradient that is bounded or linear, "
                 f"one of {', '.join(DUAL_LOSSES)}, got {model._loss!r}; solver='stochastic' has it"
             )
-        if model.penalty != "l2" or model.alpha <= 0:
+        if model.penalty != "l2" or not (isinstance(model.alpha, str) or np.all(model.alpha)):
             raise ValueError(
                 "solver='dual' needs penalty='l2' and alpha > 0, got penalty="
                 f"{model.penalty!r}, alpha={model.alpha!r}; solver='stochastic' has the others"
@@ -392,7 +396,7 @@ class Dual:
                 loop.end_epoch(training.run_epoch(order, after_chunk))
         stopping.certify(loop.progress)
         all_epochs = loop.progress.n_epochs == config.max_iter and not loop.progress.cut_short
-        if config.tol is not None and stopping.gap > config.tol and all_epochs:
+        if config.warns and config.tol is not None and stopping.gap > config.tol and all_epochs:
             warn(
                 f"the duality gap is {stopping.gap:.2g} of the objective after "
                 f"max_iter={config.max_iter} epochs, above tol={config.tol:g}; raise max_iter, tol "

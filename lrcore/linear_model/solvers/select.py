@@ -1,26 +1,98 @@
-"""The solvers by name, and the one that an estimator's parameters describe."""
+"""The solvers by name, and the choice for ``solver="auto"``: by counts, never by the clock, so that
+it is the same on every machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.solvers.base import Solver
 from lrcore.linear_model.solvers.dual import Dual
+from lrcore.linear_model.solvers.newton import Newton
 from lrcore.linear_model.solvers.stochastic import Stochastic
+from lrcore.rules import Rule
 
 SOLVERS: dict[str, Callable[[Any], Solver]] = {
     "stochastic": Stochastic.from_parameters,
     "dual": Dual.from_parameters,
+    "newton": Newton.from_parameters,
 }
+
+#: Weights up to which Newton steps are taken whatever the rows, and at most; and what a Hessian and
+#: its factor may cost beside a pass over the rows, in multiplications for each value of X.
+FEW_FEATURES, MOST_FEATURES, PER_VALUE = 256, 4096, 300
+
+
+class Choice(NamedTuple):
+    """A solver, and why it was chosen."""
+
+    solver: Solver
+    reason: str
 
 
 def make_solver(model: Any) -> Solver:
-    """The solver that the parameters of an estimator describe, each of which has been checked.
+    """The solver that the parameters of an estimator name, each of which has been checked; for
+    "auto" the one that takes steps.
 
     Raises
     ------
     ValueError
         If the solver cannot do what the other parameters ask for.
     """
-    return SOLVERS[model.solver](model)
+    return SOLVERS["stochastic" if model.solver == "auto" else model.solver](model)
+
+
+def choose_solver(model: Any, problem: Problem) -> Choice:
+    """The solver of a fit.
+
+    Raises
+    ------
+    ValueError
+        If a solver was named that cannot do what the other parameters ask for.
+    """
+    if model.solver != "auto":
+        return Choice(make_solver(model), "it was asked for")
+    wanted = steps_wanted(model)
+    if wanted is not None:
+        return Choice(make_solver(model), f"{wanted} is about steps of a rule")
+    newton, dual = _if_supported("newton", model), _if_supported("dual", model)
+    n_features = problem.X.shape[1] * problem.outputs_per_target
+    if newton is not None and few_features(problem):
+        return Choice(newton, f"{n_features} weights are few")
+    if dual is not None:
+        return Choice(dual, f"{n_features} weights are many, and the objective has a dual")
+    return Choice(make_solver(model), "the objective has no dual, or features are many")
+
+
+def _if_supported(name: str, model: Any) -> Solver | None:
+    """The solver of this name, None if it cannot do what the parameters ask for."""
+    try:
+        return SOLVERS[name](model)
+    except ValueError:
+        return None
+
+
+def few_features(problem: Problem) -> bool:
+    """Whether features are so few that a Hessian costs little beside the passes over the rows that
+    other solvers take."""
+    n = problem.X.shape[1] + 1
+    n_weights = n * problem.outputs_per_target
+    if n_weights > MOST_FEATURES:
+        return False
+    return n <= FEW_FEATURES or 8 * n**3 <= PER_VALUE * problem.X.values.size
+
+
+def steps_wanted(model: Any) -> str | None:
+    """The parameter that asks for steps of an update rule, as it was given; None if none does."""
+    if isinstance(model.optimizer, Rule) or model.optimizer != "auto":
+        return "optimizer"
+    if not (isinstance(model.lr, str) and model.lr == "auto"):
+        return "lr"
+    for name, default in (
+        ("average", False), ("batch_size", 1), ("block_size", 256), ("on_divergence", "raise"),
+    ):  # fmt: skip
+        value = getattr(model, name)
+        if value is not default and value != default:
+            return f"{name}={value!r}"
+    return "max_iter=1" if model.max_iter == 1 else None

@@ -67,15 +67,24 @@ class Stochastic:
     warns: bool = True
 
     name: ClassVar[str] = "stochastic"
+    max_iter: ClassVar[int] = 5
+    tol: ClassVar[float | None] = None
+    copies_scaled_columns: ClassVar[bool] = True
+    warm_starts: ClassVar[bool] = False
 
     @classmethod
     def from_parameters(cls, model: Any) -> Stochastic:
         """See `lrcore.linear_model.solvers.base.Solver`."""
         rule, named = model.optimizer, not isinstance(model.optimizer, Rule)
         if named:
-            kind = rule_class(rule)
+            kind = rule_class("adagrad" if rule == "auto" else rule)
             rule = kind(lr=kind.linear_lr)
         check_rule(rule, model)
+        if model.scale == "std":
+            raise ValueError(
+                "scale='std' needs all rows before the first step: solver='stochastic' has "
+                "scale='max'; solver='newton' and 'dual' have 'std'"
+            )
         before = getattr(model, "lr_", None) if model.warm_start else None
         return cls(
             rule,
@@ -148,7 +157,7 @@ class Stochastic:
         training = StochasticTraining(problem, updates, config)
         stopping = self._stopping(problem, config, training.plateau is not None)
         # A rate that was found is the best there is.
-        warns = self.warns and found is None
+        warns = self.warns and config.warns and found is None
         lanes = LaneLosses(training.runner)
         monitors = [*self._monitors(training, config, stopping, warns, monitors), lanes]
         runner, states = training.runner, training.states
@@ -278,6 +287,11 @@ def check_start(
         )
 
 
+def penalises(model: Any) -> bool:
+    """Whether an estimator's parameters ask for a penalty."""
+    return model.penalty is not None and (isinstance(model.alpha, str) or bool(np.any(model.alpha)))
+
+
 def check_rule(rule: Rule, model: Any) -> None:
     """Raise unless linear models can be fitted by this rule."""
     name = type(rule).__name__
@@ -296,7 +310,7 @@ def check_rule(rule: Rule, model: Any) -> None:
         raise ValueError(
             f"the Plateau of {name} must have mode='min', got {rule.lr.mode!r}: it is fed losses"
         )
-    if model.penalty is not None and model.alpha > 0 and not rule.linear_formula.metric:
+    if penalises(model) and not rule.linear_formula.metric:
         own = " and ".join(rule.own_penalties)
         raise ValueError(
             f"{name} cannot apply penalty={model.penalty!r}; give penalty=None"

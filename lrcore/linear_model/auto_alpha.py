@@ -1,0 +1,185 @@
+"""The weight of the penalty: what `alpha` may be, and how "auto" finds one.
+
+The objective is a mean over rows, so that alpha, C and the number of rows n belong together as
+``alpha = 1 / (C * n)``: of twice as many rows the same C is half of the alpha. What suits some of
+the rows is taken over to all of them at the same C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from lrcore._backend.shuffle import shuffled
+from lrcore.linear_model.arguments import check_number
+from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.result import TrainedModel
+from lrcore.linear_model.solvers.base import Solver, SolverConfig
+from lrcore.penalties import Penalty
+
+#: What solvers that take steps have for "auto": their number of steps holds weights back as well.
+OF_STEPS = 1e-6
+
+#: Rows up to which folds are held out in turn, so many; of more rows one share is, at most so many.
+FOLD_ROWS, FOLDS, SHARE, MOST_HELD_OUT = 5_000, 5, 0.2, 50_000
+
+#: Rows below which nothing is held out, and the alpha that they have, over the mean square of a
+#: row: as if a hundred rows had C = 1.
+FEWEST_ROWS, OF_FEW = 50, 0.01
+
+#: Strengths that are tried are powers of this, so many up and down from where the search begins; it
+#: goes by two of them as long as the held-out loss falls, then by one.
+FACTOR, HIGHEST, LOWEST = 10.0**0.5, 14, -14
+
+#: The gap at which trial fits end, and of the rows that are held out.
+GAP, SEED = 3e-3, 0
+
+#: Makes the penalty of an estimator at an alpha.
+MakePenalty = Callable[[float], Penalty]
+
+
+@dataclass(frozen=True)
+class AlphaPath:
+    """The alphas that were tried, from the largest on, what held-out rows lost at each, and the
+    best; `start` is a model at about that one."""
+
+    alphas: np.ndarray
+    losses: np.ndarray
+    best: float
+    start: TrainedModel | None
+
+
+def as_alpha(alpha: Any) -> str | float | np.ndarray:
+    """The argument `alpha`, checked: "auto", a number, or several.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if isinstance(alpha, str):
+        if alpha != "auto":
+            raise ValueError(f"alpha must be 'auto', a number or a list of numbers, got {alpha!r}")
+        return alpha
+    if isinstance(alpha, (list, tuple, np.ndarray)):
+        if np.ndim(alpha) != 1 or len(alpha) == 0:
+            raise ValueError(f"alpha must be one number or a list of several, got {alpha!r}")
+        for each in alpha:
+            check_number("each of several alpha", each, 0)
+        if len(set(map(float, alpha))) < len(alpha):
+            raise ValueError(f"alpha must not have a number twice, got {alpha!r}")
+        return np.sort(np.asarray(alpha, np.float64))[::-1]
+    check_number("alpha", alpha, 0)
+    return float(alpha)
+
+
+def find_alpha(
+    solver: Solver, problem: Problem, config: SolverConfig, make_penalty: MakePenalty,
+    given: np.ndarray | None,
+) -> AlphaPath:  # fmt: skip
+    """The best of the alphas given, else of those that the search comes to, by the mean loss of
+    rows held out from the fit: those of `config`, else folds, always the same."""
+    square = mean_square(problem)
+    if given is None and problem.n_rows < FEWEST_ROWS and config.held_out is None:
+        alpha = OF_FEW * square
+        return AlphaPath(np.array([alpha]), np.array([np.nan]), alpha, None)
+    folds = [Fold(solver, *parts, config, make_penalty) for parts in _splits(problem, config)]
+    n_learnt = folds[0].problem.n_rows
+    if given is not None:
+        losses = np.array([np.mean([fold.loss_at(a) for fold in folds]) for a in given])
+        best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+        return AlphaPath(given, losses, float(given[best]), None)
+
+    @cache
+    def loss_at(k: int) -> float:
+        alpha = FACTOR**k * square / n_learnt
+        return float(np.mean([fold.loss_at(alpha) for fold in folds]))
+
+    k, tried = _downhill(loss_at)
+    order = sorted(tried, reverse=True)
+    alphas = np.array([FACTOR**j * square / problem.n_rows for j in order])
+    best_alpha = FACTOR**k * square / problem.n_rows
+    losses = np.array([loss_at(j) for j in order])
+    return AlphaPath(alphas, losses, best_alpha, folds[0].last)
+
+
+def _downhill(loss_at: Callable[[int], float]) -> tuple[int, set[int]]:
+    """The power at which the loss is least, and all that were tried."""
+    k, tried = 0, {0}
+    for step in (2, 1):
+        for direction in (-step, step):
+            while LOWEST <= k + direction <= HIGHEST:
+                tried.add(k + direction)
+                if not loss_at(k + direction) < loss_at(k):
+                    break
+                k += direction
+    return k, tried
+
+
+class Fold:
+    """Fits to some rows, each from where the last one ended, judged by the others."""
+
+    def __init__(
+        self, solver: Solver, problem: Problem, held_out: Problem, config: SolverConfig,
+        make_penalty: MakePenalty,
+    ) -> None:  # fmt: skip
+        self.problem = problem
+        self.last: TrainedModel | None = None
+        self._solver, self._held_out, self._make_penalty = solver, held_out, make_penalty
+        tol = None if config.tol is None else max(config.tol, GAP)
+        self._config = replace(config, tol=tol, held_out=None, verbose=0, warns=False)
+
+    def loss_at(self, alpha: float) -> float:
+        """The mean loss of the rows held out."""
+        objective = replace(self.problem.objective, penalty=self._make_penalty(alpha))
+        config = replace(self._config, start=self.last if self._solver.warm_starts else None)
+        result = self._solver.fit(replace(self.problem, objective=objective), config)
+        if result.interrupted:
+            raise KeyboardInterrupt("stopped while it looked for alpha; nothing has been learnt")
+        self.last = result.model
+        return result.model.mean_loss(self._held_out, config.n_threads)
+
+
+def mean_square(problem: Problem) -> float:
+    """The weighted mean of |x|**2 over the rows, of scaled columns where they are; 1 if it is 0."""
+    X, weight = problem.X, problem.sample_weight
+    weight = np.ones(X.shape[0]) if weight is None else weight
+    squares = X.column_squares(weight, None)
+    scale = problem.objective.column_scale
+    squares = squares if scale is None else squares / np.square(scale)
+    return float(np.sum(squares)) / problem.total_weight or 1.0
+
+
+def _splits(problem: Problem, config: SolverConfig) -> Sequence[tuple[Problem, Problem]]:
+    """Pairs of rows to learn from and rows to judge by."""
+    if config.held_out is not None:
+        return [(problem, config.held_out)]
+    n_rows = problem.n_rows
+    order = _in_turn(problem)
+    if n_rows > FOLD_ROWS:
+        n = min(int(SHARE * n_rows), MOST_HELD_OUT)
+        chosen = np.zeros(n_rows, bool)
+        chosen[order[np.arange(n) * n_rows // n]] = True
+        return [_parted(problem, chosen)]
+    place = np.empty(n_rows, np.int64)
+    place[order] = np.arange(n_rows)
+    return [_parted(problem, place % FOLDS == fold) for fold in range(FOLDS)]
+
+
+def _in_turn(problem: Problem) -> np.ndarray:
+    """The rows shuffled, and of classes those of each together: every so many of them are of all
+    classes alike."""
+    order = shuffled(problem.n_rows, SEED)
+    if problem.objective.loss.classifies:
+        labels = problem.targets[0]
+        if len(problem.targets) > 1:
+            labels = np.argmax(np.stack(problem.targets), axis=0)
+        order = order[np.argsort(labels[order], kind="stable")]
+    return order
+
+
+def _parted(problem: Problem, held_out: np.ndarray) -> tuple[Problem, Problem]:
+    return problem.take(np.flatnonzero(~held_out)), problem.take(np.flatnonzero(held_out))
