@@ -170,7 +170,7 @@ class LogLoss(Loss):
         return np.asarray(a * (1.0 - a))
 
     def constant(self, y: Floats, share: Floats) -> Any:
-        positive = float(np.sum(share[y > 0]))
+        positive = min(max(float(np.sum(share[y > 0])), 1e-12), 1.0 - 1e-12)
         return float(numerics.log(np.array(positive / (1.0 - positive))))
 
     def probability(self, z: Floats) -> Floats:

@@ -31,6 +31,7 @@ from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
 from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
 from lrcore.linear_model.solvers.stochastic import Stochastic
+from lrcore.linear_model.solvers.training import as_steps
 from lrcore.losses import Loss, Softmax
 from lrcore.penalties import Penalty
 from lrcore.rules import Rule
@@ -217,12 +218,13 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 f"partial_fit needs solver='stochastic' or 'auto', got {self.solver!r}, which "
                 "needs all rows at once: call fit"
             )
-        last = None if first else self._trained
         lr = self._stream_lr(solver, first)
         rule = solver.rule if lr is None else solver.rule.with_lr(lr)
         check_stream_rule(rule)
+        last = None if first else self._trained
         updates = solver.updates(rule, problem, last)
         if last is not None:
+            last = as_steps(last, updates, problem.X)
             assert last.updates is not None
             same = (
                 updates.layout == last.updates.layout

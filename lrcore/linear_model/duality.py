@@ -25,20 +25,26 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.problem import Objective
 from lrcore.losses import Loss
 
+#: Objectives below so much of what they are without a model count as this: no bound could be small
+#: beside an objective that is 0 but for rounding.
+NOTHING = 1e-9
+
 
 class Gap(NamedTuple):
     """`objective` is that of some weights, measured from the least that the losses can be, and no
-    more than `gap` above its minimum."""
+    more than `gap` above its minimum; `null` is the same of weights of 0."""
 
     objective: float
     gap: float
+    null: float
 
     @property
     def relative(self) -> float:
-        """The gap over the objective; 0 where both are 0, infinite where there is no bound."""
+        """The gap over the objective; infinite where there is no bound."""
         if not math.isfinite(self.objective) or math.isnan(self.gap):
             return math.inf
-        return self.gap / self.objective if self.objective > 0 else 0.0
+        scale = max(self.objective, NOTHING * self.null)
+        return self.gap / scale if scale > 0 else 0.0
 
 
 def duality_gap(
@@ -80,7 +86,16 @@ def duality_gap(
         v = c * v
     features = _feature_gaps(W, v, l1, l2)
     total = float(np.sum(share * excess)) + objective.penalty_value(W)
-    return Gap(total, float(np.sum(share * rows)) + float(np.sum(features)))
+    gap = float(np.sum(share * rows)) + float(np.sum(features))
+    return Gap(total, gap, null_objective(loss, y, share))
+
+
+def null_objective(loss: Loss, y: np.ndarray, share: np.ndarray) -> float:
+    """The mean loss of raw predictions of 0, above the least that it can be."""
+    some = y[:1] if loss.classifies else y
+    zero = np.zeros((len(some), int(loss.parameter)) if loss.joint else len(some))
+    excess = loss.evaluate(zero, some)[0] - loss.least(some)
+    return float(excess[0]) if loss.classifies else float(np.sum(share * excess))
 
 
 def _balance(
@@ -102,24 +117,25 @@ def _balance_joint(
     """Mixed with those of fixed probabilities q, the same for all rows, so that they sum to 0 for
     each output: of a mixture of u and q - e_y, of which q has a share of e, the gap of a row is at
     most e times the divergence of its own probabilities from q."""
-    n_outputs = u.shape[1]
-    counts = np.bincount(y.astype(np.intp), weights=share, minlength=n_outputs)
-    surplus = np.sum(share[:, None] * u, axis=0)
+    n_rows, n_outputs = u.shape
+    label = np.zeros((n_rows, n_outputs))
+    label[np.arange(n_rows), y.astype(np.intp)] = 1.0
+    counts = np.sum(share[:, None] * label, axis=0)
+    top = np.max(z, axis=1)
+    logs = z - (top + numerics.log(np.sum(numerics.exp(z - top[:, None]), axis=1)))[:, None]
+    # Classes without a row that counts: the others' probabilities share theirs.
+    p = np.where(counts > 0, u + label, 0.0)
+    left = np.sum(p, axis=1)
+    p, rows = p / left[:, None], -numerics.log(np.minimum(left, 1.0))
+    surplus = np.sum(share[:, None] * p, axis=0) - counts
     # The share of q that leaves none of its entries below 0.
-    e = float(np.max(surplus / np.maximum(counts + surplus, 1e-300)))
-    e = min(max(e, 0.0), 1.0)
+    e = max(float(np.max(surplus / np.maximum(counts + surplus, 1e-300))), 0.0)
     if e == 0.0:
-        return u, np.zeros(len(y))
+        return p - label, rows
     q = np.maximum(counts - (1.0 - e) / e * surplus, 0.0)
     q = q / np.sum(q)
-    other = np.tile(q, (len(y), 1))
-    other[np.arange(len(y)), y.astype(np.intp)] -= 1.0
-    mixed = (1.0 - e) * u + e * other
-    top = np.max(z, axis=1)
-    norm = top + numerics.log(np.sum(numerics.exp(z - top[:, None]), axis=1))
-    entropy = float(np.sum(q * numerics.log(np.where(q > 0, q, 1.0))))
-    divergence = norm - np.sum(q * z, axis=1) + entropy
-    return mixed, e * np.maximum(divergence, 0.0)
+    divergence = np.sum(q * (numerics.log(np.where(q > 0, q, 1.0)) - logs), axis=1)
+    return (1.0 - e) * p + e * q - label, (1.0 - e) * rows + e * np.maximum(divergence, 0.0)
 
 
 def _feature_gaps(w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:

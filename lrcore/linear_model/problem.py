@@ -50,7 +50,7 @@ class Objective:
 
     def with_features(self, features: np.ndarray | None) -> Objective:
         """The objective where features are numbered anew: their old numbers; None: as before."""
-        if features is None:
+        if features is None or (self.penalty_factors is None and self.column_scale is None):
             return self
         factors, scale = self.penalty_factors, self.column_scale
         return replace(

@@ -90,7 +90,8 @@ def fit(kind, target="two", *, how=None, data=None, stream=None, weight=False, *
     """The digest of one fit; target is "two" or "four" classes, a regression loss, or "three"
     targets; `stream` are the places where calls of partial_fit end."""
     X, codes, y = problem(kind, **(data or {}))
-    parameters = {"lr": 0.2, "max_iter": 3, "random_state": 0, **parameters}
+    usual = {"solver": "stochastic", "lr": 0.2, "max_iter": 3, "tol": None, "alpha": 1e-6}
+    parameters = {**usual, "scale": None, "random_state": 0, **parameters}
     if isinstance(parameters.get("optimizer"), lrcore.rules.Rule):
         parameters["lr"] = "auto"  # the rule's own
     if target in ("two", "four"):
@@ -174,7 +175,7 @@ def fits():
         for target in ("two", "four"):
             for batch in (1, 24):
                 add(f"average, batch {batch}", kind, target, average=True, batch_size=batch)
-                add(f"scaled, batch {batch}", kind, target, scale="auto", batch_size=batch)
+                add(f"scaled, batch {batch}", kind, target, scale="max", batch_size=batch)
         add("average from 700", kind, average=700, penalty="l1", alpha=1e-3)
         add("three targets", kind, "three", lr=0.1)
         add("three targets, dog", kind, "three", optimizer=LINEAR_RULES["dog"])
@@ -206,7 +207,7 @@ def fits():
         for target in ("two", "four", "squared_error"):
             add("stream", kind, target, stream=(3, 90, 91, 400))
         add("stream, batches, average", kind, stream=(3, 90, 400), batch_size=16, average=True)
-        add("stream, scaled", kind, stream=(3, 90, 91), scale="auto")
+        add("stream, scaled", kind, stream=(3, 90, 91), scale="max")
         add("stream, dog", kind, stream=(3, 90, 91), optimizer=LINEAR_RULES["dog"])
     for loss in sorted(DUAL):
         target = "two" if loss in CLASSIFICATION else loss
@@ -217,7 +218,7 @@ def fits():
     for kind in KINDS:
         add("dual, classes", kind, "four", **dual, tol=1e-3, max_iter=50)
         add("dual, no intercept", kind, **dual, fit_intercept=False, weight=True, max_iter=9)
-    add("dual, scaled", KINDS[1], **dual, scale="auto", tol=1e-4, max_iter=60)
+    add("dual, scaled", KINDS[1], **dual, scale="max", tol=1e-4, max_iter=60)
     add("dual, reordered", KINDS[0], **dual, data=HUGE, max_iter=40)
     add("dual, long indices", KINDS[0], **dual, how=long_indices)
     return found

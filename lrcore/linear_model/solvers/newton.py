@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
-from lrcore.linear_model.duality import Gap, duality_gap
+from lrcore.linear_model.duality import Gap, duality_gap, null_objective
 from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.engine.layout import ModelState
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
@@ -83,18 +83,24 @@ class Curvature:
     """The Hessian by its Cholesky factors, a block for each output, and pairs of steps and changes
     of the gradient since: `solve` is a quasi-Newton step."""
 
-    def __init__(self, factors: list[np.ndarray]) -> None:
-        self._factors = factors
+    def __init__(self) -> None:
+        self._factors: list[np.ndarray] = []
         self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
+
+    @property
+    def known(self) -> bool:
+        """Whether there are factors."""
+        return bool(self._factors)
+
+    def renew(self, factors: list[np.ndarray], *, keeps_pairs: bool = False) -> None:
+        """Take the factors of the Hessian at another place."""
+        self._factors = factors
+        self._pairs = self._pairs if keeps_pairs else []
 
     def learn(self, step: np.ndarray, change: np.ndarray) -> None:
         """Take in by how much the gradient has changed over a step."""
         if total(step, change) > 0:
             self._pairs = [*self._pairs[1 - MEMORY :], (step, change)]
-
-    def renew(self, newer: Curvature) -> None:
-        """Take the Hessian of another place."""
-        self._factors = newer._factors
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         """Inverse Hessian times gradient, both (n_outputs, n_features + 1)."""
@@ -125,7 +131,9 @@ class NewtonDescent:
         self.share = (np.ones(n_rows) if weight is None else weight) / problem.total_weight
         self._l2 = self.objective.strengths(n_features)[1]
         self._rows = hessian_rows(n_rows, n_features)
-        self._curvature: Curvature | None = None
+        self._curvature, self._left = Curvature(), math.inf
+        self._least = float(np.sum(self.share * self.objective.loss.least(y)))
+        self._null = null_objective(self.objective.loss, y, self.share)
         n_outputs = problem.outputs_per_target
         self.exact = self._rows is None and n_outputs * (n_features + 1) <= WHOLE_HESSIAN
         self.done = False
@@ -181,9 +189,9 @@ class NewtonDescent:
             G[k, -1] = np.sum(column) if self.objective.fit_intercept else 0.0
         return G
 
-    def curvature(self, point: Point) -> Curvature:
-        """The Hessian at a point, of the rows that stand for all; of several outputs its diagonal
-        blocks, all of it if it is small."""
+    def curvature(self, point: Point) -> list[np.ndarray]:
+        """Cholesky factors of the Hessian at a point, of the rows that stand for all; of several
+        outputs those of its diagonal blocks, or of all of it if it is small."""
         n, n_outputs = self.X.shape[1], len(point.W)
         pairs = [
             (k, m) for k in range(n_outputs) for m in range(k, n_outputs) if self.exact or k == m
@@ -199,7 +207,7 @@ class NewtonDescent:
         if len(pairs) > n_outputs:
             blocks = [self._assembled(pairs, blocks)]
         sizes = n_outputs * (n + 1) // len(blocks)
-        return Curvature([_backend.active.cholesky(H, sizes) for H in blocks])
+        return [_backend.active.cholesky(H, sizes) for H in blocks]
 
     def _second_derivatives(self, point: Point, pairs: list[tuple[int, int]]) -> np.ndarray:
         """Of each row's loss by pairs of outputs, (n_pairs, n_rows)."""
@@ -227,14 +235,8 @@ class NewtonDescent:
         """One step; `done` once the objective does not fall any more."""
         point = self.point
         G = self.gradient(point)
-        if self._curvature is None or self.exact:
-            self._curvature = self.curvature(point)
-        elif self._rows is None:
-            self._curvature.renew(self.curvature(point))
-        direction = -self._curvature.solve(G)
+        direction = self._measure(G)
         slope = total(G, direction)
-        self.decrement = -slope / 2
-        self.gradient_gap = self._gap_of(G)
         new = self._line_search(direction, slope) if slope < 0 else None
         if new is None:
             self.done = True
@@ -244,6 +246,19 @@ class NewtonDescent:
             self._curvature.learn(moved, self.gradient(new) - G)
         self.done = point.objective - new.objective <= ROUNDING * abs(point.objective)
         self.point = new
+
+    def _measure(self, G: np.ndarray) -> np.ndarray:
+        """The step from the point, where the gradient is G, and what it says of the gap."""
+        if self._rows is None:
+            self._curvature.renew(self.curvature(self.point), keeps_pairs=not self.exact)
+        elif not self._curvature.known:
+            self._curvature.renew(self.curvature(self.point))
+        direction = -self._curvature.solve(G)
+        # Without a penalty there is no bound: half of the slope is what the step may gain.
+        self._left = -total(G, direction) / 2
+        if self.certifiable:
+            self._left = float(np.sum(np.square(G[:, :-1]) / (2 * self._l2)))
+        return direction
 
     def _line_search(self, direction: np.ndarray, slope: float) -> Point | None:
         """The first of the steps 1, 1/2, 1/4, ... that lowers the objective enough; None if none
@@ -263,33 +278,24 @@ class NewtonDescent:
 
     @property
     def estimated_gap(self) -> float:
-        """The gap before the last step, over the objective, to be certified once it is small; from
-        the decrement where features without a penalty allow no certificate."""
-        scale = abs(self.point.objective - self.least)
-        return self.gradient_gap / scale if scale > 0 else 0.0
+        """The gap before the last step, over the objective, if intercepts were at their best."""
+        return Gap(self.point.objective - self._least, self._left, self._null).relative
 
     @property
     def certifiable(self) -> bool:
         """Whether there is a dual bound: all features are penalised, and the loss is convex."""
         return bool((self._l2 > 0).all()) and self.objective.loss.convex
 
-    @property
-    def least(self) -> float:
-        """The least that the mean loss can be."""
-        return float(np.sum(self.share * self.objective.loss.least(self.y)))
-
-    def _gap_of(self, G: np.ndarray) -> float:
-        """The gap of weights with this gradient, where the intercepts' part is 0."""
-        if not self.certifiable:
-            return self.decrement
-        return float(np.sum(np.square(G[:, :-1]) / (2 * self._l2)))
-
-    def certify(self) -> Gap:
-        """The duality gap."""
+    def certify(self) -> float:
+        """The duality gap over the objective; where there is none, what is left by the Hessian."""
         point = self.point
-        return duality_gap(
+        if not self.certifiable:
+            self._measure(self.gradient(point))
+            return self.estimated_gap
+        gap = duality_gap(
             self.objective, self.X, self.y, self.share, point.W, point.z, self._n_threads
         )
+        return gap.relative
 
     def states(self) -> list[ModelState]:
         """The weights as any other fit has them."""
@@ -348,7 +354,7 @@ class NewtonTraining:
 
     def certify(self) -> float:
         """The largest gap of a target, over its objective."""
-        return max(target.certify().relative for target in self.targets)
+        return max(target.certify() for target in self.targets)
 
     def model(self) -> TrainedModel:
         """What the fit has come to."""
@@ -357,12 +363,14 @@ class NewtonTraining:
 
 
 class GapStopping(Monitor):
-    """Stops once the duality gap is no larger than `tol`, or nothing moves any more."""
+    """Stops once the duality gap is no larger than `tol`, or nothing moves any more; `gap` is the
+    one certified last."""
 
     def __init__(self, training: NewtonTraining, tol: float | None) -> None:
         self._training = training
         self._tol = 0.0 if tol is None else tol
         self.gap = math.inf
+        self.certified_after = -1
 
     def after_epoch(self, progress: Progress) -> Decision:
         training = self._training
@@ -371,9 +379,7 @@ class GapStopping(Monitor):
         wanted = self._tol * (POLISH if training.targets[0].exact else 1.0)
         if training.expected_gap > wanted:
             return CONTINUE
-        if not training.certifiable:
-            return STOP
-        self.gap = training.certify()
+        self.gap, self.certified_after = training.certify(), progress.n_epochs
         return STOP if self.gap <= self._tol else CONTINUE
 
 
@@ -397,6 +403,11 @@ class Newton:
                 "solver='newton' needs a loss with a second derivative, one of "
                 f"{', '.join(NEWTON_LOSSES)}, got {model._loss!r}; solver='auto' finds one that "
                 "has it"
+            )
+        if model.penalty in ("l1", "elasticnet"):
+            raise ValueError(
+                f"solver='newton' needs penalty='l2' or None, got {model.penalty!r}; "
+                "solver='stochastic' has the others"
             )
         for name, needed, why in (
             ("average", False, "it ends at the minimum; solver='stochastic' has averages"),
@@ -426,11 +437,12 @@ class Newton:
         with EpochLoop(training.model, config.max_iter, monitors) as loop:
             while loop.goes_on:
                 loop.end_epoch(training.run_iteration(loop.begin_epoch()))
-        gap_found = training.certify() if training.certifiable else None
-        self._warn_if_far(gap_found, training, config, loop)
+        if stopping.certified_after != loop.progress.n_epochs:
+            stopping.gap = training.certify()
+        self._warn_if_far(stopping.gap, training, config, loop)
         result = FitResult(
             training.model(), loop.progress.losses, loop.progress.measured, loop.interrupted,
-            gap_found,
+            stopping.gap if training.certifiable else None,
         )  # fmt: skip
         for monitor in monitors:
             monitor.end(result)
@@ -444,20 +456,18 @@ class Newton:
 
     @staticmethod
     def _warn_if_far(
-        gap: float | None, training: NewtonTraining, config: SolverConfig, loop: EpochLoop
+        left: float, training: NewtonTraining, config: SolverConfig, loop: EpochLoop
     ) -> None:
-        """Warn if all steps have been taken and the gap is above `tol`."""
-        left = training.expected_gap if gap is None else gap
-        all_steps = loop.progress.n_epochs == config.max_iter and not loop.progress.cut_short
-        if (
-            config.warns
-            and config.tol is not None
-            and left > config.tol
-            and (all_steps or training.done)
-        ):
-            bound = "the duality gap is" if gap is not None else "what is left is about"
-            warn(
-                f"{bound} {left:.2g} of the objective after {loop.progress.n_epochs} steps, above "
-                f"tol={config.tol:g}; raise max_iter, tol or alpha",
-                ConvergenceWarning,
-            )
+        """Warn if the fit went on to its end and is further from the minimum than `tol`."""
+        to_the_end = training.done or loop.progress.n_epochs == config.max_iter
+        # What rounded weights leave of a gap: it goes by the square of their errors.
+        rounding = 0.01 * math.sqrt(np.finfo(training.model().dtype).eps)
+        near = config.tol is None or left <= max(config.tol, rounding)
+        if near or not (config.warns and to_the_end):
+            return
+        bound = "the duality gap is" if training.certifiable else "what is left is about"
+        warn(
+            f"{bound} {left:.2g} of the objective after {loop.progress.n_epochs} steps, above "
+            f"tol={config.tol:g}; raise max_iter, tol or alpha",
+            ConvergenceWarning,
+        )

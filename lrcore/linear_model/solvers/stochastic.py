@@ -21,7 +21,7 @@ from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
-from lrcore.linear_model.solvers.training import StochasticTraining
+from lrcore.linear_model.solvers.training import StochasticTraining, as_steps
 from lrcore.linear_model.sweep import sweep
 from lrcore.rules import LINEAR_RULES, Rule, rule_class
 from lrcore.schedules import Plateau, Polynomial, Schedule
@@ -116,6 +116,8 @@ class Stochastic:
         the time of 3 passes, 20 a third.
         """
         n_outputs = problem.outputs_per_target
+        if last is not None and last.updates is None:
+            last = None  # a solver without steps keeps each output by itself
         if self.lr_factors:
             n_outputs = len(self.lr_factors)
         elif n_outputs == 1 and last is not None and not last.objective.loss.joint:
@@ -153,7 +155,9 @@ class Stochastic:
         lr = found if isinstance(self.lr, str) else self.lr
         updates = self.updates_at(lr, problem, config)
         if start is not None:
+            start = as_steps(start, updates, problem.X)
             check_start(start, updates, problem, config)
+            config = replace(config, start=start)
         training = StochasticTraining(problem, updates, config)
         stopping = self._stopping(problem, config, training.plateau is not None)
         # A rate that was found is the best there is.

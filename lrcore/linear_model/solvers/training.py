@@ -112,3 +112,21 @@ def continue_from(
     state.columns[:n] = old.columns[:n]
     if old.dog is not None:
         state.dog = replace(old.dog, measured=0)
+
+
+def as_steps(model: TrainedModel, updates: UpdateConfig, X: DesignMatrix) -> TrainedModel:
+    """The model of a solver that does not step by a rule, as one that steps of these updates have
+    come to: its weights, and the rule's state of before the first step."""
+    if model.updates is not None:
+        return model
+    weights, intercepts = model.weights
+    lazy = LazyPenalty.new([X.shape[1]], [X.touched_per_row()])
+    lazy_penalty = None if model.objective.penalty.is_zero else lazy
+    states, first = [], 0
+    while first < len(weights):
+        state = ModelState.new(updates, X, lazy_penalty)
+        some = slice(first, first + state.n_outputs)
+        state.weights[:, :-1], state.weights[:, -1] = weights[some], intercepts[some]
+        states.append(state)
+        first += state.n_outputs
+    return TrainedModel(states, model.objective, updates)
