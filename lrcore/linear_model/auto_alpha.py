@@ -62,7 +62,7 @@ def as_alpha(alpha: Any) -> str | float | np.ndarray:
     """
     if isinstance(alpha, str):
         if alpha != "auto":
-            raise ValueError(f"alpha must be 'auto', a number or a list of numbers, got {alpha!r}")
+            raise TypeError(f"alpha must be 'auto', a number or a list of numbers, got {alpha!r}")
         return alpha
     if isinstance(alpha, (list, tuple, np.ndarray)):
         if np.ndim(alpha) != 1 or len(alpha) == 0:

@@ -19,29 +19,40 @@ pytestmark = pytest.mark.filterwarnings("ignore::lrcore.RateWarning")
 @pytest.mark.parametrize("y", [np.arange(900) % 3, LABELS], ids=["softmax", "two"])
 def test_auto_is_the_same_for_any_thread_count_and_near_the_best(y):
     y = np.where(np.arange(900) % 10 == 0, y, np.digitize(DENSE[:, 0], [0]) + y // 2)
-    fits = [LinearClassifier(random_state=0, n_threads=n).fit(X, y) for n in (1, 2, 7)]
+    fits = [
+        LinearClassifier(solver="stochastic", random_state=0, n_threads=n).fit(X, y)
+        for n in (1, 2, 7)
+    ]
     assert len({clf.lr_ for clf in fits}) == 1
     assert equal_bits(fits[0].coef_, fits[2].coef_)
-    assert LinearClassifier().lr == "auto"
+    assert LinearClassifier(solver="stochastic").lr == "auto"
 
 
 def test_auto_finds_rates_that_the_units_of_x_call_for():
     """Columns a thousand times as large want a rate a thousand times as small."""
-    found = [LinearRegressor(random_state=0).fit(f * DENSE, TARGET).lr_ for f in (1.0, 1e3)]
+    found = [
+        LinearRegressor(solver="stochastic", random_state=0).fit(f * DENSE, TARGET).lr_
+        for f in (1.0, 1e3)
+    ]
     assert 100 < found[0] / found[1] < 10_000
-    assert LinearRegressor(random_state=0).fit(1e3 * DENSE, TARGET).score(1e3 * DENSE, TARGET) > 0.5
+    assert (
+        LinearRegressor(solver="stochastic", random_state=0)
+        .fit(1e3 * DENSE, TARGET)
+        .score(1e3 * DENSE, TARGET)
+        > 0.5
+    )
 
 
 def test_auto_keeps_the_rate_of_a_rule_and_of_few_rows():
     assert LinearClassifier(optimizer=lrcore.AdaGrad(lr=0.7)).fit(X, LABELS).lr_.lr == 0.7
     replaced = LinearClassifier(optimizer=lrcore.AdaGrad(lr=0.7), lr=0.2).fit(X, LABELS)
     assert replaced.lr_ == 0.2
-    few = LinearClassifier().fit(X[:50], LABELS[:50])
+    few = LinearClassifier(solver="stochastic").fit(X[:50], LABELS[:50])
     assert few.lr_ == lrcore.AdaGrad.linear_lr
 
 
 def test_streams_go_on_at_the_rate_that_was_found(tmp_path):
-    clf = LinearRegressor(random_state=0).fit(1e3 * DENSE, TARGET)
+    clf = LinearRegressor(solver="stochastic", random_state=0).fit(1e3 * DENSE, TARGET)
     found = clf.lr_
     lrcore.save(clf, tmp_path / "m")
     again = lrcore.load(tmp_path / "m")

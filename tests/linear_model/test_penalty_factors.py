@@ -91,7 +91,14 @@ def test_fits_end_at_the_minimum_of_the_stated_objective(penalty, form, monkeypa
 @pytest.mark.parametrize("y", [LABELS, THREE], ids=["two", "softmax"])
 @pytest.mark.parametrize("rows", [X, DENSE, DENSE.astype(np.float32)], ids=["csr", "64", "32"])
 def test_ones_have_the_bits_of_none_and_zeros_those_of_no_penalty(rows, y, keywords, either):
-    base = {"penalty": "elasticnet", "alpha": 0.01, "random_state": 0, "tol": 0.0, **keywords}
+    base = {
+        "solver": "stochastic",
+        "penalty": "elasticnet",
+        "alpha": 0.01,
+        "random_state": 0,
+        "tol": 0.0,
+        **keywords,
+    }
     rows, y = rows[:80], y[:80]
     plain, ones, zeros, free = (
         LinearClassifier(**{**base, **more}).fit(rows, y)
@@ -178,6 +185,7 @@ def test_the_numpy_backend_agrees(rule, y, monkeypatch):
 
 def test_streams_warm_starts_files_and_copies_keep_the_factors(tmp_path):
     keywords = {"alpha": 0.05, "penalty_factors": list(SOME), "random_state": 0}
+    keywords |= {"solver": "stochastic", "scale": None}
     whole = LinearClassifier(**keywords, block_size=64).partial_fit(X, LABELS, [0, 1])
     parts = LinearClassifier(**keywords, block_size=64).partial_fit(X[:128], LABELS[:128], [0, 1])
     lrcore.save(parts, tmp_path / "m")

@@ -436,7 +436,10 @@ def test_fits_have_the_same_bits_for_any_thread_count(reordered, backend):
     X = sparse.hstack([X, sparse.csr_matrix((300, 20_000), dtype=np.float32)], format="csr")
     fits = [
         LinearClassifier(
-            max_iter=reorder.MIN_EPOCHS if reordered else 1, random_state=0, n_threads=n
+            solver="stochastic",
+            max_iter=reorder.MIN_EPOCHS if reordered else 1,
+            random_state=0,
+            n_threads=n,
         ).fit(X, y)
         for n in (1, 2, 3)
     ]
@@ -455,7 +458,9 @@ def test_weights_of_classes_are_weights_of_rows():
 
 def test_tol_goes_by_the_true_objective():
     X, dense, y = problem(4)
-    clf = LinearClassifier(tol=1e-3, alpha=1e-2, max_iter=200, n_iter_no_change=2, random_state=0)
+    clf = LinearClassifier(
+        solver="stochastic", tol=1e-3, alpha=1e-2, max_iter=200, n_iter_no_change=2, random_state=0
+    )
     clf.fit(X, y)
     assert clf.n_iter_ < 200
     true = mean_loss(dense, y, clf.coef_, clf.intercept_) + 1e-2 / 2 * np.sum(clf.coef_**2)
@@ -476,7 +481,7 @@ def test_rows_held_out_stop_a_fit():
 
 def test_a_warm_start_goes_on_from_the_last_fit():
     X, _, y = problem(4)
-    clf = LinearClassifier(warm_start=True, random_state=0).fit(X, y)
+    clf = LinearClassifier(solver="stochastic", warm_start=True, random_state=0).fit(X, y)
     first = clf.loss_curve_[0]
     assert clf.fit(X, y).loss_curve_[0] < first / 2
     with pytest.raises(ValueError, match="warm_start=True needs the optimizer"):
@@ -490,8 +495,8 @@ def test_ctrl_c_leaves_what_was_learnt():
             os.kill(os.getpid(), signal.SIGINT)
 
     X, _, y = problem(4)
-    clf = LinearClassifier(max_iter=20, random_state=0)
-    with pytest.raises(KeyboardInterrupt, match="in epoch 2 of 20; the estimator has"):
+    clf = LinearClassifier(solver="stochastic", max_iter=20, random_state=0)
+    with pytest.raises(KeyboardInterrupt, match="in epoch 2; the estimator has"):
         clf.fit(X, y, callback=interrupt)
     assert clf.score(X, y) > 0.7
     clf.partial_fit(X, y)
