@@ -233,6 +233,14 @@ def loss_and_gradient(loss: Any, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
     return values[::lanes].copy(), gradient.reshape(-1, lanes)[:, :n_outputs].copy()
 
 
+def leverages(X: Any, U: np.ndarray, n_threads: int | None) -> np.ndarray:
+    """``x @ inverse(U.T @ U) @ x`` of each row x of X with one more feature that is 1."""
+    out = np.empty(X.shape[0])
+    used = count(n_threads, X.shape[0] * X.shape[1] * X.shape[1] // 8)
+    _kernels().leverages(_matrix(X), U, out, X.shape[1], used)
+    return out
+
+
 # ---- epochs of update rules -------------------------------------------------------------------
 
 

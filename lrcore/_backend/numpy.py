@@ -195,6 +195,17 @@ def loss_and_gradient(loss: Any, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
     return both
 
 
+def leverages(X: Any, U: np.ndarray, n_threads: int | None) -> np.ndarray:
+    """``x @ inverse(U.T @ U) @ x`` of each row x of X with one more feature that is 1."""
+    out, n_features = np.empty(X.shape[0]), X.shape[1]
+    for i in range(X.shape[0]):
+        entries, values = X.row(i)
+        x = np.zeros(n_features + 1)
+        x[entries], x[-1] = values, 1.0
+        out[i] = x @ cholesky_solve(U, x)
+    return out
+
+
 # ---- epochs of update rules -------------------------------------------------------------------
 
 

@@ -170,6 +170,18 @@ cdef class Build:
                 job.factors, job.out = &factors[k, 0], &out[k, 0, 0]
                 run(worker, NULL, NULL, NULL, &job, n_threads)
 
+    def leverages(
+        self, Matrix X, const double[:, ::1] U, double[::1] out, Py_ssize_t n_features, int n_threads
+    ):
+        """x' (U' U)^-1 x of each row with one more feature that is 1."""
+        cdef double[::1] scratch = np_empty(8 * (n_features + 1) * n_threads)
+        cdef Gram job
+        cdef Worker worker = self.kernels_of(&X.c).leverages
+        job.n_features, job.width = n_features, U.shape[1]
+        job.factors, job.scratch = &U[0, 0], &scratch[0]
+        with nogil:
+            run(worker, &X.c, NULL, &out[0], &job, n_threads)
+
     def factorise(self, double[:, ::1] H, Py_ssize_t n, Py_ssize_t panel):
         """The Cholesky factor of the first n rows and columns, on and above the diagonal."""
         cdef double[::1] scratch = np_empty(2 * panel * H.shape[1]), pivots = np_empty(n)

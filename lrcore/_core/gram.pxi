@@ -268,3 +268,56 @@ cdef void factorise(
                 )
             add_panel(g, a, b, last - first, last, n, last)
         first = last
+
+
+# ---- leverages -----------------------------------------------------------------------------------
+
+
+cdef inline void load_lane(
+    const Rows* X, real* dtype, Py_ssize_t row, double* y, Py_ssize_t lane, Py_ssize_t n_features
+) noexcept nogil:
+    """A row, with one more feature that is 1, as one of eight lanes of y."""
+    cdef Py_ssize_t k, start, stop
+    cdef const real* x
+    row_span(X, row, &start, &stop)
+    x = values_at(X, start, dtype)
+    for k in range(stop - start):
+        if X.indices is not NULL:
+            y[8 * X.indices[start + k] + lane] = x[k]
+        elif X.long_indices is not NULL:
+            y[8 * X.long_indices[start + k] + lane] = x[k]
+        else:
+            y[8 * k + lane] = x[k]
+    y[8 * n_features + lane] = 1.0
+
+
+cdef void leverages(
+    const Rows* X, real* dtype, double* out, Gram* g, int part, int parts
+) noexcept nogil:
+    """x' H^-1 x of each row, with H = U' U: the sum of squares of U'^-1 x, of eight rows at once."""
+    cdef Py_ssize_t n = g.n_features + 1, width = g.width, first, k, p, i, n_lanes
+    cdef Py_ssize_t stop = cut(X.n_rows, part + 1, parts)
+    cdef const double* U = g.factors
+    cdef double* y = g.scratch + 8 * n * part
+    cdef double[8] total
+    cdef double pivot, factor
+    for first in range(cut(X.n_rows, part, parts), stop, 8):
+        n_lanes = min(8, stop - first)
+        for k in range(8 * n):
+            y[k] = 0.0
+        for i in range(n_lanes):
+            load_lane(X, dtype, first + i, y, i, g.n_features)
+        for i in range(8):
+            total[i] = 0.0
+        for p in range(n):
+            pivot = U[p * width + p]
+            pivot = 1.0 / pivot if pivot > 0 else 0.0
+            for i in range(8):
+                y[8 * p + i] = y[8 * p + i] * pivot
+                total[i] += y[8 * p + i] * y[8 * p + i]
+            for k in range(p + 1, n):
+                factor = U[p * width + k]
+                for i in range(8):
+                    y[8 * k + i] -= factor * y[8 * p + i]
+        for i in range(n_lanes):
+            out[first + i] = total[i]

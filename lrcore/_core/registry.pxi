@@ -33,6 +33,7 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.wide_predict = <Worker>&wide_predict[real]
     kernels.gram = <Worker>&gram[real]
     kernels.sum_moments = <Worker>&sum_moments[real]
+    kernels.leverages = <Worker>&leverages[real]
     kernels.square_rows = <Worker>&square_rows[real]
     kernels.scale_rows = <Worker>&scale_rows[real]
     kernels.square_sums = <Worker>&square_sums[real]

@@ -309,6 +309,7 @@ cdef struct DtypeKernels:
     Worker wide_predict
     Worker gram
     Worker sum_moments
+    Worker leverages
     Worker square_rows
     Worker scale_rows
     Worker square_sums

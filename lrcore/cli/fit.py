@@ -16,10 +16,12 @@ from lrcore.cli.options import (
     count,
     learning_rate,
     make_estimator,
+    number_or_auto,
     read_labelled,
 )
 from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.persistence import save
+from lrcore.linear_model.solvers.select import SOLVERS
 
 
 def add_parser(commands: Any) -> None:
@@ -39,7 +41,20 @@ def add_parser(commands: Any) -> None:
         "is taken; a schedule such as 'cosine(0.5, 95%%).warmup(5%%)'; or auto, which looks "
         "for one (default: auto)",
     )
-    parser.add_argument("--epochs", type=count, default=5)
+    parser.add_argument(
+        "--solver",
+        default="auto",
+        choices=["auto", *SOLVERS],
+        help="auto: by the loss, the penalty and the size of the data; --optimizer, --lr and "
+        "--epochs 1 ask for stochastic",
+    )
+    parser.add_argument("--epochs", type=count, help="default: the solver's own, 5 of stochastic")
+    parser.add_argument(
+        "--tol",
+        type=number_or_auto,
+        default="auto",
+        help="relative duality gap at which a fit ends (auto: 0.001)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -51,9 +66,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     start = time.perf_counter()
     X, y, zero_based = read_labelled(args)
     seconds_reading = time.perf_counter() - start
-    model = make_estimator(args).set_params(max_iter=args.epochs)
+    model = make_estimator(args)
+    model.set_params(solver=args.solver, max_iter=args.epochs, tol=args.tol)
     start = time.perf_counter()
-    with ProgressBar(X.shape[0] * args.epochs) as bar:
+    with ProgressBar(args.epochs and X.shape[0] * args.epochs) as bar:
         model.fit(X, y, callback=bar.update)
     seconds_fitting = time.perf_counter() - start
     save(model, args.output, extra={"zero_based": zero_based})
@@ -61,11 +77,14 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         "model": args.output,
         "rows": X.shape[0],
         "features": X.shape[1],
-        "epochs": args.epochs,
+        "solver": model.solver_,
+        "epochs": model.n_iter_,
+        "alpha": model.alpha_,
+        "dual_gap": model.dual_gap_,
         "loss_curve": [float(v) for v in model.loss_curve_],
         "seconds_reading": round(seconds_reading, 4),
         "seconds_fitting": round(seconds_fitting, 4),
-        "rows_per_second": round(X.shape[0] * args.epochs / seconds_fitting),
+        "rows_per_second": round(X.shape[0] * model.n_iter_ / seconds_fitting),
         "threads": threads.count(args.threads, X.nnz),
     }
     print(json.dumps(result) if args.json else report(result))
@@ -76,12 +95,18 @@ def report(result: dict[str, Any]) -> str:
     curve = [f"{loss:.5f}" for loss in result["loss_curve"]]
     if len(curve) > 8:
         curve[4:-3] = ["..."]
+    gap = (
+        ""
+        if result["dual_gap"] is None
+        else (f", no more than {result['dual_gap']:.1e} of the objective above its minimum")
+    )
     return (
         f"read    {result['rows']:,} rows x {result['features']:,} features in "
         f"{result['seconds_reading']:.2f} s\n"
-        f"fitted  {result['epochs']} epochs in {result['seconds_fitting']:.2f} s, "
+        f"fitted  {result['epochs']} epochs of {result['solver']} in {result['seconds_fitting']:.2f} s, "
         f"{result['rows_per_second']:,.0f} rows/s, {result['threads']} thread(s)\n"
         f"loss    {' '.join(curve)}  (each epoch, before each update)\n"
+        f"alpha   {result['alpha']:.3g}{gap}\n"
         f"model   {result['model']}"
     )
 
@@ -91,11 +116,11 @@ class ProgressBar:
 
     Parameters
     ----------
-    total : int
-        Rows of all epochs together.
+    total : int, optional
+        Rows of all epochs together, if that is known.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int | None) -> None:
         from tqdm import tqdm
 
         self._bar = tqdm(

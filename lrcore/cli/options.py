@@ -41,6 +41,11 @@ def nonnegative_number(text: str) -> float:
     return value
 
 
+def number_or_auto(text: str) -> float | str:
+    """A number at least 0, or "auto"."""
+    return text if text == "auto" else nonnegative_number(text)
+
+
 def share(text: str) -> float:
     """A number in [0, 1]."""
     value = nonnegative_number(text)
@@ -99,13 +104,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--optimizer",
-        default="adagrad",
-        choices=[name.lower() for name in LINEAR_RULES],
-        help="update rule",
+        default="auto",
+        choices=["auto", *(name.lower() for name in LINEAR_RULES)],
+        help="update rule of the stochastic solver (auto: adagrad)",
     )
     parser.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
     parser.add_argument(
-        "--alpha", type=nonnegative_number, default=1e-6, help="weight of the penalty"
+        "--alpha",
+        type=number_or_auto,
+        default="auto",
+        help="weight of the penalty; auto finds one by rows held out (1e-6 for steps of a rule)",
+    )
+    parser.add_argument(
+        "--scale",
+        default="auto",
+        choices=["auto", "std", "max", "none"],
+        help="penalise columns divided by their spread; auto: if they are in different units",
     )
     parser.add_argument("--l1-ratio", type=share, default=0.15, help="share of l1 in elasticnet")
     for name, (default, whose) in LOSS_PARAMETERS.items():
@@ -135,6 +149,7 @@ def make_estimator(args: argparse.Namespace) -> LinearClassifier | LinearRegress
         lr=getattr(args, "lr", "auto"),
         penalty=None if args.penalty == "none" else args.penalty,
         alpha=args.alpha,
+        scale=None if args.scale == "none" else args.scale,
         l1_ratio=args.l1_ratio,
         fit_intercept=not args.no_intercept,
         batch_size=args.batch_size,

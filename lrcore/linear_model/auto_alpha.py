@@ -7,6 +7,7 @@ the rows is taken over to all of them at the same C.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lrcore._backend.shuffle import shuffled
+from lrcore._utils import numerics
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
@@ -31,9 +33,9 @@ FOLD_ROWS, FOLDS, SHARE, MOST_HELD_OUT = 5_000, 5, 0.2, 50_000
 #: row: as if a hundred rows had C = 1.
 FEWEST_ROWS, OF_FEW = 50, 0.01
 
-#: Strengths that are tried are powers of this, so many up and down from where the search begins; it
-#: goes by two of them as long as the held-out loss falls, then by one.
-FACTOR, HIGHEST, LOWEST = 10.0**0.5, 14, -14
+#: Strengths that are tried are powers of the square root of 10, so many up and down from where the
+#: search begins; it goes by two of them as long as the held-out loss falls, then by one.
+HIGHEST, LOWEST = 14, -14
 
 #: The gap at which trial fits end, and of the rows that are held out.
 GAP, SEED = 3e-3, 0
@@ -81,12 +83,14 @@ def find_alpha(
     given: np.ndarray | None,
 ) -> AlphaPath:  # fmt: skip
     """The best of the alphas given, else of those that the search comes to, by the mean loss of
-    rows held out from the fit: those of `config`, else folds, always the same."""
+    rows held out from the fit: those of `config`; of few rows each in turn, if the solver knows
+    what it would lose, else folds; and one part of many; always the same."""
     square = mean_square(problem)
     if given is None and problem.n_rows < FEWEST_ROWS and config.held_out is None:
         alpha = OF_FEW * square
         return AlphaPath(np.array([alpha]), np.array([np.nan]), alpha, None)
-    folds = [Fold(solver, *parts, config, make_penalty) for parts in _splits(problem, config)]
+    splits = _splits(solver, problem, config)
+    folds = [Fold(solver, *parts, config, make_penalty) for parts in splits]
     n_learnt = folds[0].problem.n_rows
     if given is not None:
         losses = np.array([np.mean([fold.loss_at(a) for fold in folds]) for a in given])
@@ -95,15 +99,32 @@ def find_alpha(
 
     @cache
     def loss_at(k: int) -> float:
-        alpha = FACTOR**k * square / n_learnt
+        alpha = strength_at(k) * square / n_learnt
         return float(np.mean([fold.loss_at(alpha) for fold in folds]))
 
     k, tried = _downhill(loss_at)
     order = sorted(tried, reverse=True)
-    alphas = np.array([FACTOR**j * square / problem.n_rows for j in order])
-    best_alpha = FACTOR**k * square / problem.n_rows
+    alphas = np.array([strength_at(j) * square / problem.n_rows for j in order])
     losses = np.array([loss_at(j) for j in order])
+    best_alpha = strength_at(k + _vertex(loss_at, k, tried)) * square / problem.n_rows
     return AlphaPath(alphas, losses, best_alpha, folds[0].last)
+
+
+def strength_at(k: float) -> float:
+    """The square root of 10 to the k, the same on every machine."""
+    return float(numerics.exp(np.array(k * 1.151292546497023)))
+
+
+def _vertex(loss_at: Callable[[int], float], k: int, tried: set[int]) -> float:
+    """Where the parabola through the least loss and its neighbours is least, from there: what they
+    all say is less a matter of luck than which of them is ahead."""
+    if not {k - 1, k + 1} <= tried:
+        return 0.0
+    below, here, above = (loss_at(j) for j in (k - 1, k, k + 1))
+    curvature = below - 2.0 * here + above
+    if not (math.isfinite(curvature) and curvature > 0):
+        return 0.0
+    return min(max(0.5 * (below - above) / curvature, -0.5), 0.5)
 
 
 def _downhill(loss_at: Callable[[int], float]) -> tuple[int, set[int]]:
@@ -120,10 +141,11 @@ def _downhill(loss_at: Callable[[int], float]) -> tuple[int, set[int]]:
 
 
 class Fold:
-    """Fits to some rows, each from where the last one ended, judged by the others."""
+    """Fits to some rows, each from where the last one ended, judged by the others; if there are no
+    others, by what each row would lose if it were left out."""
 
     def __init__(
-        self, solver: Solver, problem: Problem, held_out: Problem, config: SolverConfig,
+        self, solver: Solver, problem: Problem, held_out: Problem | None, config: SolverConfig,
         make_penalty: MakePenalty,
     ) -> None:  # fmt: skip
         self.problem = problem
@@ -140,6 +162,9 @@ class Fold:
         if result.interrupted:
             raise KeyboardInterrupt("stopped while it looked for alpha; nothing has been learnt")
         self.last = result.model
+        if self._held_out is None:
+            assert result.left_out is not None
+            return result.left_out()
         return result.model.mean_loss(self._held_out, config.n_threads)
 
 
@@ -153,11 +178,15 @@ def mean_square(problem: Problem) -> float:
     return float(np.sum(squares)) / problem.total_weight or 1.0
 
 
-def _splits(problem: Problem, config: SolverConfig) -> Sequence[tuple[Problem, Problem]]:
+def _splits(
+    solver: Solver, problem: Problem, config: SolverConfig
+) -> Sequence[tuple[Problem, Problem | None]]:
     """Pairs of rows to learn from and rows to judge by."""
+    n_rows = problem.n_rows
     if config.held_out is not None:
         return [(problem, config.held_out)]
-    n_rows = problem.n_rows
+    if n_rows <= FOLD_ROWS and solver.leaves_out(problem):
+        return [(problem, None)]
     order = _in_turn(problem)
     if n_rows > FOLD_ROWS:
         n = min(int(SHARE * n_rows), MOST_HELD_OUT)

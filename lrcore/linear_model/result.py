@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -143,6 +144,8 @@ class FitResult:
         A record of each epoch.
     plateau : Plateau, optional
         The copy of the rule's Plateau that the fit has fed.
+    left_out : callable, optional
+        Works out the mean loss of rows each of which is left out of the fit.
     solver : str
         The name of the solver.
     alpha_path : AlphaPath, optional
@@ -160,5 +163,6 @@ class FitResult:
     lr_losses: np.ndarray | None = None
     history: History = field(default_factory=History)
     plateau: Plateau | None = None
+    left_out: Callable[[], float] | None = None
     solver: str = "stochastic"
     alpha_path: AlphaPath | None = None

@@ -59,6 +59,9 @@ class Solver(Protocol):
             what does.
         """
 
+    def leaves_out(self, problem: Problem) -> bool:
+        """Whether its result tells what rows lose that are left out one by one."""
+
     def fit(
         self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
     ) -> FitResult:

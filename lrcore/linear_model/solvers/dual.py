@@ -351,6 +351,10 @@ class Dual:
     copies_scaled_columns: ClassVar[bool] = True
     warm_starts: ClassVar[bool] = False
 
+    def leaves_out(self, problem: Problem) -> bool:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return False
+
     @classmethod
     def from_parameters(cls, model: Any) -> Dual:
         """See `lrcore.linear_model.solvers.base.Solver`."""

@@ -72,6 +72,10 @@ class Stochastic:
     copies_scaled_columns: ClassVar[bool] = True
     warm_starts: ClassVar[bool] = False
 
+    def leaves_out(self, problem: Problem) -> bool:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return False
+
     @classmethod
     def from_parameters(cls, model: Any) -> Stochastic:
         """See `lrcore.linear_model.solvers.base.Solver`."""

@@ -51,7 +51,7 @@ def test_events_come_after_every_chunk_and_say_where_the_fit_is():
 
 
 def test_what_was_measured_comes_with_the_end_of_an_epoch():
-    clf = LinearClassifier(max_iter=3, tol=0.0, random_state=0)
+    clf = LinearClassifier(solver="stochastic", max_iter=3, tol=0.0, random_state=0)
     events = watched(clf, X, LABELS)
     ends = [e for e in events if e.end_of_epoch]
     assert [e.objective for e in ends] == clf.stopping_curve_.tolist()
@@ -172,7 +172,7 @@ def test_reading_changes_nothing_and_bits_do_not_depend_on_threads(monkeypatch):
 
 
 def test_statistics_are_read_while_the_callback_runs():
-    clf = LinearClassifier(random_state=0)
+    clf = LinearClassifier(solver="stochastic", random_state=0)
     events = watched(clf, X, LABELS)
     for name in ("gradient_norm", "update_ratio", "saturated"):
         with pytest.raises(RuntimeError, match="must be read while the callback runs"):

@@ -216,9 +216,11 @@ def test_recovery_keeps_nothing_unless_asked(monkeypatch):
     copies = []
     copy = ModelState.copy
     monkeypatch.setattr(ModelState, "copy", lambda self: copies.append(1) or copy(self))
-    plain = LinearClassifier(random_state=0).fit(X, LABELS)
+    plain = LinearClassifier(solver="stochastic", random_state=0).fit(X, LABELS)
     assert not copies
-    careful = LinearClassifier(random_state=0, on_divergence="recover").fit(X, LABELS)
+    careful = LinearClassifier(solver="stochastic", random_state=0, on_divergence="recover").fit(
+        X, LABELS
+    )
     assert len(copies) == 5
     assert equal_bits(plain.coef_, careful.coef_)
 

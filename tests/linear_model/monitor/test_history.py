@@ -15,7 +15,7 @@ X, DENSE, LABELS, TARGET = sparse_problem()
 
 
 def test_history_has_a_record_for_each_epoch(tmp_path):
-    clf = LinearClassifier(max_iter=4, early_stopping=True, random_state=0)
+    clf = LinearClassifier(solver="stochastic", max_iter=4, early_stopping=True, random_state=0)
     clf.fit(X, LABELS, callback=lambda event: event.gradient_norm)
     history = clf.history_
     assert list(history) == [name for name in COLUMNS if name != "objective"]
@@ -24,13 +24,13 @@ def test_history_has_a_record_for_each_epoch(tmp_path):
     assert history["step"].tolist() == [270, 540, 810, 1080]
     assert equal_bits(history["loss"], clf.loss_curve_)
     assert equal_bits(history["held_out_loss"], clf.stopping_curve_)
-    assert list(LinearClassifier(tol=0.0).fit(X, LABELS).history_)[3:] == [
+    assert list(LinearClassifier(solver="stochastic", tol=0.0).fit(X, LABELS).history_)[3:] == [
         "loss", "objective", "seconds",
     ]  # fmt: skip
     again = pickle.loads(pickle.dumps(history))
     assert type(again) is type(history)
     assert all(equal_bits(again[name], history[name]) for name in history)
-    assert LinearRegressor().partial_fit(X, TARGET).history_ == {}
+    assert LinearRegressor(solver="stochastic").partial_fit(X, TARGET).history_ == {}
     lrcore.save(clf, tmp_path / "model")
     loaded = lrcore.load(tmp_path / "model").history_
     assert list(loaded) == list(history)
@@ -55,7 +55,7 @@ def plt():
 
 
 def test_history_is_drawn(plt):
-    clf = LinearClassifier(max_iter=4, early_stopping=True, random_state=0)
+    clf = LinearClassifier(solver="stochastic", max_iter=4, early_stopping=True, random_state=0)
     clf.fit(X, LABELS, callback=lambda event: event.gradient_norm)
     display = clf.history_.plot()
     assert isinstance(display, HistoryDisplay)

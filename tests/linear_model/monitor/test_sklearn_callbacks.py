@@ -108,6 +108,8 @@ def test_scikit_learns_own_work():
 
 
 def test_searches_over_models_with_callbacks():
-    model = LinearClassifier(max_iter=2, random_state=0).set_callbacks(Recorder())
+    model = LinearClassifier(solver="stochastic", max_iter=2, random_state=0).set_callbacks(
+        Recorder()
+    )
     search = GridSearchCV(model, {"alpha": [1e-6, 1e-3]}, cv=2).fit(X, LABELS)
     assert search.best_score_ > 0.7

@@ -22,7 +22,9 @@ def objective(clf, alpha):
 
 @pytest.mark.parametrize("max_iter", [2, 300])  # as the rows are, and reordered
 def test_tol_goes_by_the_objective(max_iter):
-    clf = LinearClassifier(alpha=0.01, max_iter=max_iter, tol=1e-3, random_state=0).fit(X, LABELS)
+    clf = LinearClassifier(
+        solver="stochastic", alpha=0.01, max_iter=max_iter, tol=1e-3, random_state=0
+    ).fit(X, LABELS)
     curve = clf.stopping_curve_
     assert len(curve) == clf.n_iter_
     assert curve[-1] == pytest.approx(objective(clf, 0.01), rel=1e-12)
@@ -30,7 +32,9 @@ def test_tol_goes_by_the_objective(max_iter):
         assert 6 < clf.n_iter_ < 100
         best = np.minimum.accumulate(curve)
         assert np.all((curve[1:] >= best[:-1] - 1e-3)[-clf.n_iter_no_change :])
-    whole = LinearClassifier(alpha=0.01, max_iter=max_iter, random_state=0).fit(X, LABELS)
+    whole = LinearClassifier(
+        solver="stochastic", alpha=0.01, max_iter=max_iter, random_state=0
+    ).fit(X, LABELS)
     assert whole.n_iter_ == max_iter
     assert whole.stopping_curve_.size == 0
 
@@ -61,15 +65,19 @@ def test_measuring_changes_nothing():
 
 def test_rows_held_out_are_not_learnt_from():
     keywords = {"max_iter": 200, "random_state": 3, "validation_fraction": 0.25}
-    reg = LinearRegressor(early_stopping=True, **keywords).fit(X, TARGET)
+    reg = LinearRegressor(solver="stochastic", early_stopping=True, **keywords).fit(X, TARGET)
     assert 1 < reg.n_iter_ < 200
     spoilt = TARGET.copy()
     held_out = np.random.RandomState(3).permutation(len(TARGET))[:75]
     error = np.mean((reg.predict(X)[held_out] - TARGET[held_out]) ** 2) / 2
     assert reg.stopping_curve_[-1] == pytest.approx(error, rel=1e-12)
     spoilt[held_out] = 1e3  # they decide when to stop, and nothing else
-    other = LinearRegressor(early_stopping=True, n_iter_no_change=200, **keywords)
-    calm = LinearRegressor(early_stopping=True, n_iter_no_change=200, **keywords)
+    other = LinearRegressor(
+        solver="stochastic", early_stopping=True, n_iter_no_change=200, **keywords
+    )
+    calm = LinearRegressor(
+        solver="stochastic", early_stopping=True, n_iter_no_change=200, **keywords
+    )
     assert equal_bits(other.fit(X, spoilt).coef_, calm.fit(X, TARGET).coef_)
 
 
@@ -98,10 +106,12 @@ def test_bits_do_not_depend_on_builds_or_threads(monkeypatch):
 def test_rows_count_by_their_weights():
     weight = np.random.default_rng(0).uniform(0.1, 3.0, len(LABELS))
     keywords = {"penalty": None, "random_state": 3, "max_iter": 4}
-    clf = LinearClassifier(tol=0.0, n_iter_no_change=9, **keywords).fit(X, LABELS, weight)
+    clf = LinearClassifier(solver="stochastic", tol=0.0, n_iter_no_change=9, **keywords).fit(
+        X, LABELS, weight
+    )
     whole = log_loss(LABELS, clf.predict_proba(X), sample_weight=weight)
     assert clf.stopping_curve_[-1] == pytest.approx(whole, rel=1e-9)
-    clf = LinearClassifier(early_stopping=True, n_iter_no_change=9, **keywords)
+    clf = LinearClassifier(solver="stochastic", early_stopping=True, n_iter_no_change=9, **keywords)
     clf.fit(X, LABELS, weight)
     held_out = np.random.RandomState(3).permutation(len(LABELS))[:30]
     p = clf.predict_proba(X)[held_out]
