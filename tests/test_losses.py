@@ -46,12 +46,13 @@ def test_kernel_has_the_bits_of_the_formula(loss, size):
     with np.errstate(over="ignore", invalid="ignore"):
         expected = LOSSES[loss].evaluate(z, y)
     for build in BUILDS:
-        value, loss_gradient, weight = np.empty(size), np.empty(size), np.ones(size)
+        value, loss_gradient = np.empty(size), np.empty(size)
         number = LOSSES[loss].parameter
         name = type(LOSSES[loss]).__name__
-        _core.load(build).evaluate_loss(name, number, z, y, weight, value, loss_gradient)
-        assert equal_bits(value, expected[0])
-        assert equal_bits(loss_gradient, expected[1])
+        for n_threads in (1, 2, 3):
+            _core.load(build).evaluate_loss(name, number, z, y, value, loss_gradient, 1, n_threads)
+            assert equal_bits(value, expected[0])
+            assert equal_bits(loss_gradient, expected[1])
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -209,12 +209,14 @@ def reordered_rows(
     return (values, indices, indptr), features, counts
 
 
-def loss_values(loss: Any, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def loss_values(loss: Any, z: np.ndarray, y: np.ndarray, n_threads: int | None = 1) -> np.ndarray:
     """The loss of each row, (n_rows,) float64: a fifth of the time of NumPy."""
-    return loss_and_gradient(loss, z, y)[0]
+    return loss_and_gradient(loss, z, y, n_threads)[0]
 
 
-def loss_and_gradient(loss: Any, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def loss_and_gradient(
+    loss: Any, z: np.ndarray, y: np.ndarray, n_threads: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     """The loss of each row, (n_rows,) float64, and its derivative by the raw predictions z, of
     their shape: (n_rows,), or (n_rows, n_outputs) for a joint loss."""
     name, n_outputs = type(loss).__name__, z.shape[1] if loss.joint else 1
@@ -226,8 +228,8 @@ def loss_and_gradient(loss: Any, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
         raw[:, :n_outputs] = z
     raw = np.ascontiguousarray(raw).reshape(-1)
     values, gradient = np.empty_like(raw), np.empty_like(raw)
-    parameter, ones = loss.parameter, np.ones_like(raw)
-    _kernels().evaluate_loss(name, parameter, raw, target, ones, values, gradient)
+    used = count(n_threads, 4 * raw.size)
+    _kernels().evaluate_loss(name, loss.parameter, raw, target, values, gradient, lanes, used)
     if not loss.joint:
         return values, gradient
     return values[::lanes].copy(), gradient.reshape(-1, lanes)[:, :n_outputs].copy()

@@ -183,12 +183,14 @@ def reordered_rows(
     return (part.values, part.indices, part.indptr), None, np.zeros(33, np.int64)
 
 
-def loss_values(loss: Any, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def loss_values(loss: Any, z: np.ndarray, y: np.ndarray, n_threads: int | None = 1) -> np.ndarray:
     """The loss of each row, (n_rows,) float64."""
-    return loss_and_gradient(loss, z, y)[0]
+    return loss_and_gradient(loss, z, y, n_threads)[0]
 
 
-def loss_and_gradient(loss: Any, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def loss_and_gradient(
+    loss: Any, z: np.ndarray, y: np.ndarray, n_threads: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     """The loss of each row, (n_rows,) float64, and its derivative by the raw predictions z, of
     their shape: (n_rows,), or (n_rows, n_outputs) for a joint loss."""
     both: tuple[np.ndarray, np.ndarray] = loss.evaluate(z, y)

@@ -1,6 +1,36 @@
 # One build of the core: its kernels, and every call of them that Python makes.
 
 
+cdef struct Evaluation:
+    Evaluate evaluate
+    double parameter
+    Py_ssize_t lanes
+    Py_ssize_t n_rows
+    const double* raw_prediction
+    const double* y
+    double* value
+    double* gradient
+
+
+cdef void evaluate_part(
+    void* a, void* b, void* c, Evaluation* job, int part, int parts
+) noexcept nogil:
+    """The losses of a thread's rows, a few at a time for which the cache has their weights of 1."""
+    cdef double[256] ones
+    cdef Py_ssize_t i, n, first = cut(job.n_rows, part, parts) * job.lanes
+    cdef Py_ssize_t stop = cut(job.n_rows, part + 1, parts) * job.lanes
+    cdef Py_ssize_t most = max(256 // job.lanes, 1) * job.lanes
+    for i in range(256):
+        ones[i] = 1.0
+    while first < stop:
+        n = min(most, stop - first)
+        job.evaluate(
+            &job.parameter, job.raw_prediction + first, job.y + first, ones, job.value + first,
+            job.gradient + first, n,
+        )
+        first += n
+
+
 cdef class Build:
     """The kernels of one build; `address` is what its `registry` returns."""
     cdef const Registry* registry
@@ -197,14 +227,17 @@ cdef class Build:
 
     def evaluate_loss(
         self, str loss, double parameter, const double[::1] raw_prediction, const double[::1] y,
-        const double[::1] weight, double[::1] value, double[::1] gradient,
+        double[::1] value, double[::1] gradient, Py_ssize_t lanes, int n_threads,
     ):
-        """Loss and derivative of each row, times its weight."""
-        if raw_prediction.shape[0]:
-            self.evaluate(loss)(
-                &parameter, &raw_prediction[0], &y[0], &weight[0], &value[0], &gradient[0],
-                raw_prediction.shape[0],
-            )
+        """Loss and derivative of each row, which has so many lanes."""
+        cdef Evaluation job
+        job.evaluate, job.parameter, job.lanes = self.evaluate(loss), parameter, lanes
+        job.n_rows = raw_prediction.shape[0] // lanes
+        if job.n_rows:
+            job.raw_prediction, job.y = &raw_prediction[0], &y[0]
+            job.value, job.gradient = &value[0], &gradient[0]
+            with nogil:
+                run(<Worker>&evaluate_part, NULL, NULL, NULL, &job, n_threads)
 
     def _step(
         self, int rule, const double[::1] row, w, g, state, int n_threads

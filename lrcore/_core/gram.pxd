@@ -7,9 +7,11 @@ cdef extern from "gram.h" nogil:
     ) noexcept
     double wide_dot_f "lr_wide_dot_f"(const double* w, const float* x, Py_ssize_t n) noexcept
     double wide_dot_d "lr_wide_dot_d"(const double* w, const double* x, Py_ssize_t n) noexcept
-    void wide_sum8_f "lr_wide_sum8_f"(
-        const float* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
+    void wide_sum_f "lr_wide_sum_f"(
+        const float* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, Py_ssize_t width,
+        double* out,
     ) noexcept
-    void wide_sum8_d "lr_wide_sum8_d"(
-        const double* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
+    void wide_sum_d "lr_wide_sum_d"(
+        const double* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, Py_ssize_t width,
+        double* out,
     ) noexcept

@@ -55,30 +55,20 @@ cdef inline void add_to_sums(
         out[j[k]] += factor * x[k]
 
 
-cdef inline void sum_eight_columns(
-    const real* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
-) noexcept nogil:
-    if real is float:
-        wide_sum8_f(x, columns, factor, n, out)
-    else:
-        wide_sum8_d(x, columns, factor, n, out)
-
-
 cdef inline void combine_dense(
     const Rows* X, real* dtype, const double* factors, double* out, Py_ssize_t low, Py_ssize_t high
 ) noexcept nogil:
     """The columns low to high, a few rows at a time, which the cache keeps from one column to the
     next."""
-    cdef Py_ssize_t first = 0, n, i, j, columns = X.n_columns
+    cdef Py_ssize_t first = 0, n, columns = X.n_columns
     cdef const real* x
     while first < X.n_rows:
         n = min(max(8, <Py_ssize_t>CACHED_VALUES // columns), X.n_rows - first)
-        x = values_at(X, first * columns, dtype)
-        for j in range(low, high - 7, 8):
-            sum_eight_columns(x + j, columns, factors + first, n, out + j)
-        for i in range(n):
-            for j in range(high - (high - low) % 8, high):
-                out[j] += factors[first + i] * <double>x[i * columns + j]
+        x = values_at(X, first * columns + low, dtype)
+        if real is float:
+            wide_sum_f(x, columns, factors + first, n, high - low, out + low)
+        else:
+            wide_sum_d(x, columns, factors + first, n, high - low, out + low)
         first += n
 
 

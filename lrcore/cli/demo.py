@@ -255,12 +255,14 @@ def compare_fits(data: FlightData, baseline: dict[str, float], say: Callable[[st
     from sklearn.linear_model import SGDClassifier
 
     settings: dict[str, Any] = {"alpha": ALPHA, "max_iter": EPOCHS, "random_state": 0}
-    model = LinearClassifier(**settings)
+    model = LinearClassifier(solver="stochastic", **settings)
     n_threads = threads.count(None, data.X_train.nnz)
     all_threads = fit_and_measure(model, data)
     say(learning_curve(model.loss_curve_))
     sklearn = fit_and_measure(SGDClassifier(loss="log_loss", tol=None, **settings), data)
-    one_thread = fit_and_measure(LinearClassifier(n_threads=1, **settings), data)
+    one_thread = fit_and_measure(
+        LinearClassifier(solver="stochastic", n_threads=1, **settings), data
+    )
     n_updates = data.X_train.shape[0] * EPOCHS
     say(f"\nheld out, {EPOCHS} epochs       seconds   rows/s       log loss    AUC   accuracy")
     say(table_row("base rate", baseline))

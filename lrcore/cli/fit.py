@@ -103,8 +103,9 @@ def report(result: dict[str, Any]) -> str:
     return (
         f"read    {result['rows']:,} rows x {result['features']:,} features in "
         f"{result['seconds_reading']:.2f} s\n"
-        f"fitted  {result['epochs']} epochs of {result['solver']} in {result['seconds_fitting']:.2f} s, "
-        f"{result['rows_per_second']:,.0f} rows/s, {result['threads']} thread(s)\n"
+        f"fitted  {result['epochs']} epochs in {result['seconds_fitting']:.2f} s, "
+        f"{result['rows_per_second']:,.0f} rows/s, {result['threads']} thread(s), "
+        f"{result['solver']}\n"
         f"loss    {' '.join(curve)}  (each epoch, before each update)\n"
         f"alpha   {result['alpha']:.3g}{gap}\n"
         f"model   {result['model']}"

@@ -69,7 +69,7 @@ def duality_gap(
     """
     loss = objective.loss
     raw = z if loss.joint else z[:, 0]
-    value, u = _backend.active.loss_and_gradient(loss, raw, y)
+    value, u = _backend.active.loss_and_gradient(loss, raw, y, n_threads)
     excess = value - loss.least(y)
     u = u.reshape(z.shape)
     rows = np.zeros(len(y))

@@ -10,14 +10,16 @@ from .conftest import TARGET, X
 
 def test_prints_what_was_read_and_fitted(data, tmp_path, output_of):
     path = str(tmp_path / "m.lrcore")
-    out = output_of("fit", data, "-o", path, "--epochs", "20", "--alpha", "1e-3")
+    out = output_of(
+        "fit", data, "-o", path, "--epochs", "20", "--alpha", "1e-3", "--solver", "stochastic"
+    )
     assert "read    300 rows x 30 features in " in out
     assert "fitted  20 epochs in " in out
     assert out.endswith(f"model   {path}\n")
     losses = next(line for line in out.splitlines() if line.startswith("loss")).split("  (")[0]
     assert losses.split()[5] == "..."
     assert len(losses.split()) == 1 + 4 + 1 + 3
-    curve = lrcore.LinearClassifier(alpha=1e-3, max_iter=20, random_state=0)
+    curve = lrcore.LinearClassifier(solver="stochastic", alpha=1e-3, max_iter=20, random_state=0)
     curve = curve.fit(X, np.loadtxt(data, usecols=0)).loss_curve_
     assert losses.split()[1] == f"{curve[0]:.5f}"
 
@@ -25,8 +27,10 @@ def test_prints_what_was_read_and_fitted(data, tmp_path, output_of):
 def test_json_has_the_same_figures(data, tmp_path, output_of):
     path = str(tmp_path / "m.lrcore")
     result = json.loads(output_of("fit", data, "-o", path, "--json"))
-    assert (result["rows"], result["features"], result["epochs"]) == (300, 30, 5)
-    assert len(result["loss_curve"]) == 5
+    assert (result["rows"], result["features"], result["solver"]) == (300, 30, "newton")
+    assert len(result["loss_curve"]) == result["epochs"]
+    assert result["dual_gap"] < 1e-3
+    assert result["alpha"] > 0
     assert result["model"] == path
 
 

@@ -55,7 +55,7 @@ def parsed(*words):
 def test_estimators_by_default_and_by_options():
     model = options.make_estimator(parsed())
     assert (model.loss, model.optimizer, model.penalty, model.lr) == (
-        "log_loss", "adagrad", "l2", "auto",
+        "log_loss", "auto", "l2", "auto",
     )  # fmt: skip
     model = options.make_estimator(parsed("--loss", "tweedie", "--power", "1.2", "--threads", "2"))
     assert (model.loss, model.power, model.n_threads) == ("tweedie", 1.2, 2)

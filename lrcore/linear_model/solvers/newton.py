@@ -40,7 +40,7 @@ NEWTON_LOSSES = [
 
 #: Rows for each feature whose Hessian stands for that of all, and at least so many; and how many
 #: times more there have to be before it does.
-HESSIAN_ROWS, LEAST_ROWS, MANY = 32, 4096, 4
+HESSIAN_ROWS, LEAST_ROWS, MANY = 64, 4096, 4
 
 #: Sides of the Hessian of several outputs up to which all of it is used.
 WHOLE_HESSIAN = 1024
@@ -132,6 +132,8 @@ class NewtonDescent:
         self._l2 = self.objective.strengths(n_features)[1]
         self._rows = hessian_rows(n_rows, n_features)
         self._curvature, self._left = Curvature(), math.inf
+        #: The point whose gradient is known, and the gradient.
+        self._known: tuple[Any, np.ndarray] = (None, np.zeros(0))
         self._least = float(np.sum(self.share * self.objective.loss.least(y)))
         self._null = null_objective(self.objective.loss, y, self.share)
         n_outputs = problem.outputs_per_target
@@ -174,20 +176,27 @@ class NewtonDescent:
         loss = self.objective.loss
         raw = z if loss.joint else z[:, 0]
         with np.errstate(over="ignore", invalid="ignore"):
-            value, gradient = _backend.active.loss_and_gradient(loss, raw, self.y)
+            value, gradient = _backend.active.loss_and_gradient(loss, raw, self.y, self._n_threads)
             mean = float(np.sum(self.share * value))
             objective = mean + self.objective.penalty_value(W)
         return Point(W, b, z, gradient.reshape(z.shape), mean, objective)
 
-    def gradient(self, point: Point) -> np.ndarray:
-        """That of the objective, (n_outputs, n_features + 1), the intercepts last."""
-        weighed = self.share[:, None] * point.gradient
-        G = np.empty((len(point.W), self.X.shape[1] + 1))
-        for k, column in enumerate(weighed.T):
-            column = np.ascontiguousarray(column)
-            G[k, :-1] = self.X.weighted_sum(column, self._n_threads) + self._l2 * point.W[k]
-            G[k, -1] = np.sum(column) if self.objective.fit_intercept else 0.0
-        return G
+    @property
+    def gradient(self) -> np.ndarray:
+        """That of the objective at the point."""
+        return self._gradient_at(self.point)
+
+    def _gradient_at(self, point: Point) -> np.ndarray:
+        """(n_outputs, n_features + 1), the intercepts last."""
+        if self._known[0] is not point:
+            weighed = self.share[:, None] * point.gradient
+            G = np.empty((len(point.W), self.X.shape[1] + 1))
+            for k, column in enumerate(weighed.T):
+                column = np.ascontiguousarray(column)
+                G[k, :-1] = self.X.weighted_sum(column, self._n_threads) + self._l2 * point.W[k]
+                G[k, -1] = np.sum(column) if self.objective.fit_intercept else 0.0
+            self._known = point, G
+        return self._known[1]
 
     def curvature(self, point: Point) -> list[np.ndarray]:
         """Cholesky factors of the Hessian at a point, of the rows that stand for all; of several
@@ -233,9 +242,8 @@ class NewtonDescent:
 
     def step(self) -> None:
         """One step; `done` once the objective does not fall any more."""
-        point = self.point
-        G = self.gradient(point)
-        direction = self._measure(G)
+        point, G = self.point, self.gradient
+        direction = self._measure()
         slope = total(G, direction)
         new = self._line_search(direction, slope) if slope < 0 else None
         if new is None:
@@ -243,12 +251,13 @@ class NewtonDescent:
             return
         if not self.exact:
             moved = np.column_stack([new.W - point.W, new.b - point.b])
-            self._curvature.learn(moved, self.gradient(new) - G)
+            self._curvature.learn(moved, self._gradient_at(new) - G)
         self.done = point.objective - new.objective <= ROUNDING * abs(point.objective)
         self.point = new
 
-    def _measure(self, G: np.ndarray) -> np.ndarray:
-        """The step from the point, where the gradient is G, and what it says of the gap."""
+    def _measure(self) -> np.ndarray:
+        """The step from the point, and what the gradient there says of the gap."""
+        G = self.gradient
         if self._rows is None:
             self._curvature.renew(self.curvature(self.point), keeps_pairs=not self.exact)
         elif not self._curvature.known:
@@ -290,7 +299,7 @@ class NewtonDescent:
         """The duality gap over the objective; where there is none, what is left by the Hessian."""
         point = self.point
         if not self.certifiable:
-            self._measure(self.gradient(point))
+            self._measure()
             return self.estimated_gap
         gap = duality_gap(
             self.objective, self.X, self.y, self.share, point.W, point.z, self._n_threads
