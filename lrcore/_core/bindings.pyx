@@ -11,7 +11,7 @@ from numpy import empty as np_empty
 
 from lrcore._core.losses cimport Evaluate
 from lrcore._core.parallel cimport (
-    Worker, has_openmp, leading_zeros, max_threads, prefetch, prefetch_write, run,
+    Worker, has_openmp, keep_subnormals, leading_zeros, max_threads, prefetch, prefetch_write, run,
 )
 from lrcore._core.random cimport mix
 from lrcore._core.rules cimport real

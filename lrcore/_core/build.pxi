@@ -20,6 +20,7 @@ cdef void evaluate_part(
     cdef Py_ssize_t i, n, first = cut(job.n_rows, part, parts) * job.lanes
     cdef Py_ssize_t stop = cut(job.n_rows, part + 1, parts) * job.lanes
     cdef Py_ssize_t most = max(256 // job.lanes, 1) * job.lanes
+    keep_subnormals()
     for i in range(256):
         ones[i] = 1.0
     while first < stop:

@@ -15,6 +15,8 @@ static inline lr_mode lr_flush(void) {
     return before;
 }
 static inline void lr_restore(lr_mode before) { _mm_setcsr(before); }
+/* What has to have the bits of NumPy keeps such numbers, until the mode is restored. */
+static inline void lr_keep(void) { _mm_setcsr(_mm_getcsr() & ~0x8040u); }
 #elif defined(__aarch64__)
 typedef uint64_t lr_mode;
 static inline lr_mode lr_flush(void) {
@@ -24,9 +26,15 @@ static inline lr_mode lr_flush(void) {
     return before;
 }
 static inline void lr_restore(lr_mode before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+static inline void lr_keep(void) {
+    lr_mode now;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(now));
+    __asm__ volatile("msr fpcr, %0" : : "r"(now & ~((lr_mode)1 << 24)));
+}
 #else
 typedef int lr_mode;
 static inline lr_mode lr_flush(void) { return 0; }
 static inline void lr_restore(lr_mode before) { (void)before; }
+static inline void lr_keep(void) {}
 #endif
 #endif

@@ -19,6 +19,7 @@ cdef extern from "parallel.h" nogil:
     void run "lr_run"(
         Worker worker, void* rule, void* model, void* data, void* job, int n_threads
     ) noexcept
+    void keep_subnormals "lr_keep"() noexcept
     void wait "lr_wait"(Barrier* barrier, int parts) noexcept
     int leading_zeros "lr_leading_zeros"(unsigned int x) noexcept
     bint has_openmp "lr_has_openmp"() noexcept
