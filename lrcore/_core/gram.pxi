@@ -96,6 +96,8 @@ cdef void combine(
     if part > 0:
         return
     for row in range(X.n_rows):
+        if factors[row] == 0:
+            continue
         row_span(X, row, &start, &stop)
         if X.indices is not NULL:
             add_to_sums(

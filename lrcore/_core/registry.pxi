@@ -32,6 +32,7 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.combine = <Worker>&combine[real]
     kernels.wide_predict = <Worker>&wide_predict[real]
     kernels.gram = <Worker>&gram[real]
+    kernels.descend_columns = <Worker>&descend_columns[real]
     kernels.square_rows = <Worker>&square_rows[real]
     kernels.scale_rows = <Worker>&scale_rows[real]
     kernels.square_sums = <Worker>&square_sums[real]
@@ -44,6 +45,7 @@ cdef void fill_dtype(real* dtype) noexcept:
 fill_dtype(<float*>NULL)
 fill_dtype(<double*>NULL)
 REGISTRY.factorise = <Worker>&factorise
+REGISTRY.descend_gram = <Worker>&descend_gram
 
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:

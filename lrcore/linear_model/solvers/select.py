@@ -7,11 +7,13 @@ from typing import Any
 
 from lrcore.linear_model.solvers.base import Solver
 from lrcore.linear_model.solvers.dual import Dual
+from lrcore.linear_model.solvers.proximal_newton import ProximalNewton
 from lrcore.linear_model.solvers.stochastic import Stochastic
 
 SOLVERS: dict[str, Callable[[Any], Solver]] = {
     "stochastic": Stochastic.from_parameters,
     "dual": Dual.from_parameters,
+    "newton": ProximalNewton.from_parameters,
 }
 
 

@@ -1,0 +1,205 @@
+"""Proximal Newton steps: a quadratic model of the loss plus the penalties is minimised by coordinate
+descent (Friedman, Hastie and Tibshirani 2010; Yuan, Ho and Lin 2012), and the weights go as far
+towards that minimum as the objective falls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrcore import _backend
+from lrcore.linear_model.duality import DualPoint, dual_point
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
+from lrcore.linear_model.engine.quadratic import Penalties, RowDerivatives, quadratic_model
+from lrcore.linear_model.problem import Objective
+
+#: The share of the first epoch's gain at which a coordinate descent ends, at most and at least; it
+#: is one of the gap in between.
+COARSE, FINE, OF_GAP = 1e-2, 1e-10, 1e-2
+
+#: Second derivatives are at least so many times the bound of the loss's: a tenth after a full step,
+#: ten times as much after one that was cut. Losses with straight pieces need it.
+DAMPING = 1e-3
+
+#: The share of the promised fall of the objective that a step must have, and times it is halved.
+SUFFICIENT, HALVINGS = 1e-4, 40
+
+#: What the objective may be off by, as it is a rounded sum.
+ROUNDING = 1e-15
+
+#: The sum of the derivatives, over that of their magnitudes, at which an intercept has its place.
+SETTLED = 1e-6
+
+#: A step that promises more than so much of what the last one did asks for a better model.
+SLOW = 0.25
+
+
+@dataclass(frozen=True)
+class Point:
+    """Weights (n_outputs, n_features), intercepts, and what follows from them: raw predictions,
+    losses of the rows and their derivatives, the mean loss, and the penalty."""
+
+    w: np.ndarray
+    b: np.ndarray
+    z: np.ndarray
+    values: np.ndarray
+    gradient: np.ndarray
+    loss: float
+    penalty: float
+
+    @property
+    def objective(self) -> float:
+        return self.loss + self.penalty
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one target without X: their targets, and their weights, which sum to 1."""
+
+    objective: Objective
+    y: np.ndarray
+    share: np.ndarray
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the target."""
+        loss = self.objective.loss
+        return int(loss.parameter) if loss.joint else 1
+
+    def mean(self, of_rows: np.ndarray) -> float:
+        """The weighted mean."""
+        return float(np.sum(self.share * of_rows))
+
+    def evaluate(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Losses (n_rows,) and derivatives (n_rows, n_outputs) at raw predictions of that shape."""
+        loss = self.objective.loss
+        values, u = _backend.active.loss_and_gradient(loss, z if loss.joint else z[:, 0], self.y)
+        return values, u.reshape(z.shape)
+
+    def second_derivatives(self, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """(n_rows, n_outputs), of each output by itself."""
+        loss = self.objective.loss
+        if loss.joint:
+            return loss.second_derivative(z, self.y, gradient)
+        return loss.second_derivative(z[:, 0], self.y, gradient[:, 0])[:, None]
+
+    def dual(self, point: Point) -> DualPoint:
+        """Dual variables that raw predictions suggest."""
+        gradient = point.gradient if self.objective.loss.joint else point.gradient[:, 0]
+        return dual_point(self.objective, self.y, self.share, point.z, point.values, gradient)
+
+    def point(self, penalties: Penalties, w: np.ndarray, b: np.ndarray, z: np.ndarray) -> Point:
+        """What follows from weights, intercepts and the raw predictions that they have."""
+        values, gradient = self.evaluate(z)
+        penalty = sum(penalties.value(each) for each in w)
+        return Point(w, b, z, values, gradient, self.mean(values), penalty)
+
+
+class ProximalSteps:
+    """Steps over all features of X, from weights as they are on.
+
+    `gap` is that of a problem that has no other features, and `dual` what it follows from.
+    """
+
+    def __init__(
+        self, X: DesignMatrix, rows: Rows, penalties: Penalties, w: np.ndarray, b: np.ndarray,
+        n_threads: int | None,
+    ) -> None:  # fmt: skip
+        self._X, self._rows, self._penalties, self._n_threads = X, rows, penalties, n_threads
+        self._model = quadratic_model(X, rows.objective.fit_intercept, n_threads)
+        self._damping, self._promised = DAMPING, math.inf
+        self.point = self._rows.point(self._penalties, w, b, self._raw_predictions(w) + b)
+        self._evaluate()
+
+    def step(self) -> bool:
+        """A step of each output; whether the objective or the gap fell."""
+        before, gap = self.point.objective, self.gap.gap
+        for k in range(len(self.point.b)):
+            self._step(k)
+        self._evaluate()
+        fell = self.point.objective < before or self.gap.gap < gap
+        return fell or self._model.refine()
+
+    # ---- points ---------------------------------------------------------------------------------
+
+    def _raw_predictions(self, w: np.ndarray) -> np.ndarray:
+        """Without intercepts, (n_rows, n_outputs)."""
+        predict = _backend.active.wide_predictions
+        return np.stack([predict(self._X, each, self._n_threads) for each in w], axis=1)
+
+    def _rounded(self, w: np.ndarray) -> np.ndarray:
+        """Weights as the model will have them."""
+        return w.astype(self._X.dtype).astype(np.float64)
+
+    def _moved(self, k: int, w: np.ndarray, b: float) -> Point:
+        """The point where output k has weights and an intercept, which are rounded."""
+        new_w, new_b, z = (each.copy() for each in (self.point.w, self.point.b, self.point.z))
+        new_w[k], new_b[k] = self._rounded(w), self._rounded(np.float64(b))
+        z[:, k] = self._raw_predictions(new_w[k : k + 1])[:, 0] + new_b[k]
+        return self._rows.point(self._penalties, new_w, new_b, z)
+
+    def _evaluate(self) -> None:
+        self._settle_intercept()
+        self.dual, share, w = self._rows.dual(self.point), self._rows.share, self.point.w
+        v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in self.dual.u.T])
+        self.gap = self.dual.gap(share, w, v, *self._penalties)
+
+    def _settle_intercept(self) -> None:
+        """Newton steps of the intercept alone: by as much as the derivatives of the losses miss a
+        sum of 0 the gap is too large, and rows are cheap beside their values."""
+        rows, objective = self._rows, self._rows.objective
+        if not objective.fit_intercept or objective.loss.joint:
+            return
+        for _ in range(3):
+            point = self.point
+            slope = rows.mean(point.gradient[:, 0])
+            second = rows.mean(rows.second_derivatives(point.z, point.gradient)[:, 0])
+            b = self._rounded(point.b - slope / second) if second > 0 else point.b
+            if abs(slope) <= SETTLED * rows.mean(np.abs(point.gradient[:, 0])) or b == point.b:
+                return
+            new = self._rows.point(self._penalties, point.w, b, point.z + (b - point.b))
+            if not new.objective <= point.objective:
+                return
+            self.point = new
+
+    # ---- steps ----------------------------------------------------------------------------------
+
+    def _step(self, k: int) -> None:
+        point, rows = self.point, self._rows
+        second = rows.second_derivatives(point.z, point.gradient)[:, k]
+        second = np.maximum(second, self._damping * rows.objective.loss.curvature)
+        derivatives = RowDerivatives(rows.share * point.gradient[:, k], rows.share * second)
+        tol = min(COARSE, max(FINE, OF_GAP * self.gap.relative))
+        w, change = self._model.minimise(derivatives, point.w[k], self._penalties, tol)
+        self.point, promised, t = self._line_search(k, w, float(point.b[k]) + change)
+        if t < 1:
+            self._damping = min(1.0, 10 * self._damping)
+        else:
+            self._damping /= 10
+            if promised > SLOW * self._promised:
+                self._model.refine()
+        self._promised = promised
+
+    def _line_search(self, k: int, w: np.ndarray, b: float) -> tuple[Point, float, float]:
+        """Where the objective falls enough on the way of output k to these weights, how much the
+        linear model of the loss promises at its end, and how far it is on the way."""
+        point, t = self.point, 1.0
+        end = self._moved(k, w, b)
+        way = (end.z - point.z)[:, k]
+        promised = point.penalty - end.penalty - self._rows.mean(point.gradient[:, k] * way)
+        if not promised > 0:
+            return point, 0.0, 1.0
+        new, least = end, point.objective + ROUNDING * abs(point.objective)
+        for _ in range(HALVINGS):
+            if new.objective <= least - SUFFICIENT * t * promised:
+                # Rounded, it has a little more or less.
+                return new if t == 1 else self._moved(k, new.w[k], new.b[k]), promised, t
+            t /= 2
+            w, b, z = (
+                (1 - t) * before + t * after
+                for before, after in ((point.w, end.w), (point.b, end.b), (point.z, end.z))
+            )
+            new = self._rows.point(self._penalties, w, b, z)
+        return point, promised, t
