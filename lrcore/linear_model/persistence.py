@@ -326,7 +326,7 @@ def _method_from_dict(
     else:  # a file of 0.1.0
         penalty = ElasticNet(saved["l1"], saved["l2"])
     objective = Objective(loss, penalty, saved["intercept"], factors)
-    if solver == "dual":
+    if solver != "stochastic":
         return objective, None, saved["scaled"]
     updates = UpdateConfig(
         rules.from_dict(saved["rule"]), saved["batch_size"], saved["block_size"],

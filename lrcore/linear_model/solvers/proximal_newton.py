@@ -32,6 +32,7 @@ from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
 from lrcore.linear_model.solvers.proximal_steps import (
     DAMPING,
     HALVINGS,
+    ROUNDING,
     SETTLED,
     ProximalSteps,
     Rows,
@@ -46,6 +47,9 @@ FEW_FEATURES, FIRST_FEATURES = 256, 64
 #: The gap at which a working set is left, over that of all features and over tol, and the steps
 #: after which it is left anyway.
 INNER_GAP, INNER_TOL, INNER_STEPS = 0.1, 0.3, 20
+
+#: Steps that come to no more than rounding before a fit ends.
+PATIENCE = 3
 
 #: A copy of X without the features that are ruled out pays if it has at most so many of them.
 WORTH_A_COPY = 0.8
@@ -69,10 +73,18 @@ class Target:
     ) -> None:  # fmt: skip
         X, objective = problem.X, problem.objective
         weight = np.ones(X.shape[0]) if problem.sample_weight is None else problem.sample_weight
-        self._rows = Rows(objective, y, weight / float(np.sum(weight)))
         self._X, self._tol, self._n_threads = X, tol, n_threads
         self._n_features, self._dtype = X.shape[1], X.dtype
         self._penalties = Penalties(*objective.strengths(X.shape[1]))
+        free = np.flatnonzero(self._penalties.l1 == 0)
+        if len(free) and objective.loss.joint:
+            raise ValueError(
+                "solver='newton' needs penalty_factors above 0 for a softmax, got "
+                f"{len(free)} of 0; multi_class='ovr' or solver='stochastic' has them"
+            )
+        share = weight / float(np.sum(weight))
+        columns = selected(X, free) if len(free) else None
+        self._rows = Rows(objective, y, share, columns, n_threads)
         self.features = np.arange(X.shape[1])
         if start is None:
             b = best_constants(self._rows)
@@ -83,15 +95,21 @@ class Target:
             self.point, self.gap = self._all.point, self._all.gap
         else:
             self._begin(*start)
+        self._best, self._waited = (math.inf, math.inf), 0
 
     def step(self) -> bool:
         """A Newton step of all features, or those that bring a working set near its minimum;
-        whether the objective or the gap fell."""
+        whether that goes on to come to more than rounding."""
+        best = self._best
         if self._all is None:
-            return self._fit_working_set()
-        going_on = self._all.step()
-        self.point, self.gap = self._all.point, self._all.gap
-        return going_on
+            self._fit_working_set()
+        else:
+            self._all.step()
+            self.point, self.gap = self._all.point, self._all.gap
+        self._best = min(best[0], self.point.objective), min(best[1], self.gap.gap)
+        gained = best[0] - self._best[0] > ROUNDING * abs(best[0]) or self._best[1] < 0.9 * best[1]
+        self._waited = 0 if gained else self._waited + 1
+        return self._waited < PATIENCE
 
     # ---- working sets ---------------------------------------------------------------------------
 
@@ -116,7 +134,8 @@ class Target:
     def _sums(self, dual: DualPoint) -> np.ndarray:
         """The sums of the columns of X, (n_outputs, n_features)."""
         share = self._rows.share
-        return np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in dual.u.T])
+        v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in dual.u.T])
+        return self._rows.without_rounding(dual, v, np.flatnonzero(self._penalties.l1 == 0))
 
     def _look(self, dual: DualPoint, v: np.ndarray) -> None:
         """The gap, and by how much features violate their condition at 0."""
@@ -158,8 +177,8 @@ class Target:
         found = np.flatnonzero(chosen)
         return found if len(found) else np.zeros(1, np.int64)
 
-    def _fit_working_set(self) -> bool:
-        chosen, before, gap = self._working_set(), self.point, self.gap.gap
+    def _fit_working_set(self) -> None:
+        chosen, before = self._working_set(), self.point
         goal = max(INNER_GAP * self.gap.relative, INNER_TOL * self._tol)
         steps = ProximalSteps(
             selected(self._X, chosen), self._rows, self._penalties.of(chosen),
@@ -172,21 +191,17 @@ class Target:
         w[:, chosen] = end.w
         self.point = replace(end, w=w)
         self._look(steps.dual, self._sums(steps.dual))
-        return end.objective < before.objective or self.gap.gap < gap
 
     # ---- what it has come to --------------------------------------------------------------------
 
-    def state(self, n_steps: int) -> ModelState:
-        """The weights as any other fit has them."""
-        w, b = self.point.w, self.point.b
-        n_outputs = len(b)
-        lanes = 1 if n_outputs == 1 else -(-n_outputs // 8) * 8
-        array = np.zeros((self._n_features + 1, lanes), self._dtype)
-        array[self.features, :n_outputs] = w.T
-        array[-1, :n_outputs] = b
-        if n_outputs == 1:
-            return ModelState(array.reshape(1, -1), 1, by_feature=False, base=n_steps)
-        return ModelState(array, lanes, by_feature=True, n_outputs=n_outputs, base=n_steps)
+    def states(self, n_steps: int) -> list[ModelState]:
+        """The weights as any other fit has them, a state for each output."""
+        found = []
+        for w, b in zip(self.point.w, self.point.b):
+            array = np.zeros((1, self._n_features + 1), self._dtype)
+            array[0, self.features], array[0, -1] = w, b
+            found.append(ModelState(array, 1, by_feature=False, base=n_steps))
+        return found
 
 
 def best_constants(rows: Rows) -> np.ndarray:
@@ -250,7 +265,7 @@ class ProximalNewtonTraining:
 
     def model(self) -> TrainedModel:
         """A copy of what the fit has come to."""
-        states = [target.state(self.n_steps) for target in self.targets]
+        states = [state for target in self.targets for state in target.states(self.n_steps)]
         return TrainedModel(states, self._objective, scale=self.scale)
 
 

@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lrcore import _backend
 from lrcore.linear_model.duality import DualPoint, dual_point
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
-from lrcore.linear_model.engine.quadratic import Penalties, RowDerivatives, quadratic_model
+from lrcore.linear_model.engine.quadratic import (
+    Penalties,
+    RowDerivatives,
+    column_squares,
+    quadratic_model,
+)
 from lrcore.linear_model.problem import Objective
 
 #: The share of the first epoch's gain at which a coordinate descent ends, at most and at least; it
@@ -31,6 +37,10 @@ ROUNDING = 1e-15
 
 #: The sum of the derivatives, over that of their magnitudes, at which an intercept has its place.
 SETTLED = 1e-6
+
+#: Newton steps of features that are not penalised, for the gap, and what counts as a sum of 0, over
+#: the largest that it could be.
+FREE_STEPS, ZERO = 4, 1e-9
 
 #: A step that promises more than so much of what the last one did asks for a better model.
 SLOW = 0.25
@@ -56,11 +66,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one target without X: their targets, and their weights, which sum to 1."""
+    """The rows of one target: their targets, their weights, which sum to 1, and the columns of
+    features that are not penalised, if there are any."""
 
     objective: Objective
     y: np.ndarray
     share: np.ndarray
+    free: DesignMatrix | None = None
+    n_threads: int | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -86,9 +99,49 @@ class Rows:
         return loss.second_derivative(z[:, 0], self.y, gradient[:, 0])[:, None]
 
     def dual(self, point: Point) -> DualPoint:
-        """Dual variables that raw predictions suggest."""
-        gradient = point.gradient if self.objective.loss.joint else point.gradient[:, 0]
-        return dual_point(self.objective, self.y, self.share, point.z, point.values, gradient)
+        """Dual variables for a point: the derivatives of the losses, made to fit what is free.
+
+        Those of features that are not penalised have to have sums of 0, as those of an intercept
+        have. So they are derivatives at other raw predictions, to which Newton steps of these
+        features alone lead: a row's gap is then what its loss is above its tangent there.
+        """
+        loss, y = self.objective.loss, self.y
+        if self.free is None:
+            gradient = point.gradient if loss.joint else point.gradient[:, 0]
+            return dual_point(self.objective, y, self.share, point.z, point.values, gradient)
+        z, values, u = point.z, point.values, point.gradient
+        for _ in range(FREE_STEPS):
+            z = z + self._free_step(z, u)[:, None]
+            values, u = self.evaluate(z)
+        rows = point.values - values - (u * (point.z - z))[:, 0]
+        return DualPoint(u, np.maximum(rows, 0.0), point.values - loss.least(y))
+
+    def _free_step(self, z: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """By how much a Newton step of the features that are not penalised, and the intercept,
+        moves raw predictions."""
+        X, intercept = self.free, self.objective.fit_intercept
+        assert X is not None
+        n, active = X.shape[1], _backend.active
+        factors = self.share * self.second_derivatives(z, u)[:, 0]
+        H = active.weighted_gram(X, factors, intercept, None, self.n_threads)
+        slope = self.share * u[:, 0]
+        b = np.append(X.weighted_sum(slope, self.n_threads), [np.sum(slope)] * intercept)
+        step = -active.cholesky_solve(active.cholesky(H, n + intercept), b)
+        moved = active.wide_predictions(X, step[:n], self.n_threads)
+        return moved + step[n] if intercept else moved
+
+    @cached_property
+    def _free_norms(self) -> np.ndarray:
+        assert self.free is not None
+        return np.sqrt(column_squares(self.free, self.share))
+
+    def without_rounding(self, dual: DualPoint, v: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """Sums of columns, where those of features that are not penalised, `free` of them, are 0 if
+        they are so but for rounding."""
+        if self.free is not None:
+            most = ZERO * self._free_norms * math.sqrt(self.mean(np.square(dual.u[:, 0])))
+            v[:, free] = np.where(np.abs(v[:, free]) <= most, 0.0, v[:, free])
+        return v
 
     def point(self, penalties: Penalties, w: np.ndarray, b: np.ndarray, z: np.ndarray) -> Point:
         """What follows from weights, intercepts and the raw predictions that they have."""
@@ -110,6 +163,7 @@ class ProximalSteps:
         self._X, self._rows, self._penalties, self._n_threads = X, rows, penalties, n_threads
         self._model = quadratic_model(X, rows.objective.fit_intercept, n_threads)
         self._damping, self._promised = DAMPING, math.inf
+        w = np.ascontiguousarray(w)
         self.point = self._rows.point(self._penalties, w, b, self._raw_predictions(w) + b)
         self._evaluate()
 
@@ -119,8 +173,7 @@ class ProximalSteps:
         for k in range(len(self.point.b)):
             self._step(k)
         self._evaluate()
-        fell = self.point.objective < before or self.gap.gap < gap
-        return fell or self._model.refine()
+        return self.point.objective < before or self.gap.gap < gap
 
     # ---- points ---------------------------------------------------------------------------------
 
@@ -144,13 +197,14 @@ class ProximalSteps:
         self._settle_intercept()
         self.dual, share, w = self._rows.dual(self.point), self._rows.share, self.point.w
         v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in self.dual.u.T])
+        v = self._rows.without_rounding(self.dual, v, np.flatnonzero(self._penalties.l1 == 0))
         self.gap = self.dual.gap(share, w, v, *self._penalties)
 
     def _settle_intercept(self) -> None:
         """Newton steps of the intercept alone: by as much as the derivatives of the losses miss a
         sum of 0 the gap is too large, and rows are cheap beside their values."""
         rows, objective = self._rows, self._rows.objective
-        if not objective.fit_intercept or objective.loss.joint:
+        if not objective.fit_intercept or objective.loss.joint or rows.free is not None:
             return
         for _ in range(3):
             point = self.point
@@ -189,9 +243,10 @@ class ProximalSteps:
         end = self._moved(k, w, b)
         way = (end.z - point.z)[:, k]
         promised = point.penalty - end.penalty - self._rows.mean(point.gradient[:, k] * way)
-        if not promised > 0:
+        rounding = ROUNDING * abs(point.objective)
+        if promised < -rounding:
             return point, 0.0, 1.0
-        new, least = end, point.objective + ROUNDING * abs(point.objective)
+        new, least = end, point.objective + rounding
         for _ in range(HALVINGS):
             if new.objective <= least - SUFFICIENT * t * promised:
                 # Rounded, it has a little more or less.
