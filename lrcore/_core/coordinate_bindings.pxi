@@ -114,5 +114,6 @@ def select_features(
                     new_values[to] = values[k]
                 to += at >= 0
             starts[i + 1] = to
+    # What is behind the last value takes no memory, since it has never been written.
     kept = to if given else 0
-    return np_asarray(new_values)[:kept].copy(), np_asarray(chosen)[:to].copy(), np_asarray(starts)
+    return np_asarray(new_values)[:kept], np_asarray(chosen)[:to], np_asarray(starts)

@@ -91,7 +91,9 @@ class DualPoint(NamedTuple):
         penalty = float(np.sum(l1 * np.abs(W)) + np.sum(l2 * np.square(W)) / 2)
         features = _feature_gaps(W, v, l1, l2)
         objective = float(np.sum(share * self.excess)) + penalty
-        return Gap(objective, float(np.sum(share * rows)) + float(np.sum(features)))
+        # It is never larger than the objective, which cannot fall below 0.
+        gap = float(np.sum(share * rows)) + float(np.sum(features))
+        return Gap(objective, float(np.minimum(gap, objective)))
 
 
 def dual_point(

@@ -29,10 +29,12 @@ MAX_EPOCHS, MAX_GRAM_EPOCHS = 100, 2000
 
 
 class RowDerivatives(NamedTuple):
-    """First and second derivatives of the rows' losses, times their shares, (n_rows,)."""
+    """First and second derivatives of the rows' losses, times their shares, (n_rows,); and the sums
+    of columns of the first, (n_features,), where they are known."""
 
     first: np.ndarray
     second: np.ndarray
+    sums: np.ndarray | None
 
 
 class Penalties(NamedTuple):
@@ -87,8 +89,10 @@ class GramModel:
             factors = factors * (float(np.sum(factors)) / sampled if sampled > 0 else 0.0)
         H = _backend.active.weighted_gram(self._X, factors, intercept, some, self._n_threads)
         H = np.triu(H) + np.triu(H, 1).T
-        gradient = self._X.weighted_sum(rows.first, self._n_threads)
-        gradient = np.append(gradient, float(np.sum(rows.first)))
+        sums = rows.sums
+        if sums is None:
+            sums = self._X.weighted_sum(rows.first, self._n_threads)
+        gradient = np.append(sums, float(np.sum(rows.first)))
         free = [0.0] * intercept
         new, l1, l2 = (np.append(each, free) for each in (w, penalties.l1, penalties.l2))
         _backend.active.descend_gram(H, gradient, new, l1, l2, tol, MAX_GRAM_EPOCHS)

@@ -33,7 +33,6 @@ from lrcore.linear_model.solvers.proximal_steps import (
     DAMPING,
     HALVINGS,
     ROUNDING,
-    SETTLED,
     ProximalSteps,
     Rows,
 )
@@ -42,11 +41,11 @@ from lrcore.losses import LOSSES
 
 #: Features up to which all of them are the working set, and those of the first working set of more;
 #: later ones have up to as many new features as old ones.
-FEW_FEATURES, FIRST_FEATURES = 256, 64
+FEW_FEATURES, FIRST_FEATURES = 256, 128
 
 #: The gap at which a working set is left, over that of all features and over tol, and the steps
 #: after which it is left anyway.
-INNER_GAP, INNER_TOL, INNER_STEPS = 0.1, 0.3, 20
+INNER_GAP, INNER_TOL, INNER_STEPS = 0.3, 0.3, 20
 
 #: Steps that come to no more than rounding before a fit ends.
 PATIENCE = 3
@@ -54,8 +53,9 @@ PATIENCE = 3
 #: A copy of X without the features that are ruled out pays if it has at most so many of them.
 WORTH_A_COPY = 0.8
 
-#: Newton steps for the best constant, at most.
-MOST_CONSTANTS = 50
+#: Newton steps for the best constant, at most, and the sum of derivatives, over that of their
+#: magnitudes, with which they end.
+MOST_CONSTANTS, CONSTANT = 50, 1e-9
 
 #: Weights (n_outputs, n_features) and intercepts.
 Start = tuple[np.ndarray, np.ndarray]
@@ -185,7 +185,7 @@ class Target:
             before.w[:, chosen], before.b, self._n_threads,
         )  # fmt: skip
         for _ in range(INNER_STEPS):
-            if steps.gap.relative <= goal or not steps.step():
+            if not steps.step() or steps.gap.relative <= goal:
                 break
         w, end = before.w.copy(), steps.point
         w[:, chosen] = end.w
@@ -219,7 +219,7 @@ def best_constants(rows: Rows) -> np.ndarray:
     values, u = rows.evaluate(z)
     for _ in range(MOST_CONSTANTS):
         slope = rows.mean(u[:, 0])
-        if abs(slope) <= SETTLED * rows.mean(np.abs(u[:, 0])):
+        if abs(slope) <= CONSTANT * rows.mean(np.abs(u[:, 0])):
             break
         second = np.maximum(rows.second_derivatives(z, u)[:, 0], DAMPING * loss.curvature)
         step = -slope / rows.mean(second)

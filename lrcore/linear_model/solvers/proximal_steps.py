@@ -36,7 +36,8 @@ SUFFICIENT, HALVINGS = 1e-4, 40
 ROUNDING = 1e-15
 
 #: The sum of the derivatives, over that of their magnitudes, at which an intercept has its place.
-SETTLED = 1e-6
+#: In later steps it is so many times the gap.
+SETTLED, SETTLED_OF_GAP = 1e-5, 1e-3
 
 #: Newton steps of features that are not penalised, for the gap, and what counts as a sum of 0, over
 #: the largest that it could be.
@@ -162,7 +163,7 @@ class ProximalSteps:
     ) -> None:  # fmt: skip
         self._X, self._rows, self._penalties, self._n_threads = X, rows, penalties, n_threads
         self._model = quadratic_model(X, rows.objective.fit_intercept, n_threads)
-        self._damping, self._promised = DAMPING, math.inf
+        self._damping, self._promised, self._last_gap = DAMPING, math.inf, 1.0
         w = np.ascontiguousarray(w)
         self.point = self._rows.point(self._penalties, w, b, self._raw_predictions(w) + b)
         self._evaluate()
@@ -194,29 +195,36 @@ class ProximalSteps:
         return self._rows.point(self._penalties, new_w, new_b, z)
 
     def _evaluate(self) -> None:
-        self._settle_intercept()
+        settled = self._settle_intercept()
         self.dual, share, w = self._rows.dual(self.point), self._rows.share, self.point.w
         v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in self.dual.u.T])
+        self._sums = v[0] if settled else None
         v = self._rows.without_rounding(self.dual, v, np.flatnonzero(self._penalties.l1 == 0))
         self.gap = self.dual.gap(share, w, v, *self._penalties)
+        self._last_gap = self.gap.relative
 
-    def _settle_intercept(self) -> None:
+    def _settle_intercept(self) -> bool:
         """Newton steps of the intercept alone: by as much as the derivatives of the losses miss a
-        sum of 0 the gap is too large, and rows are cheap beside their values."""
+        sum of 0 the gap is too large, and rows are cheap beside their values. Whether the dual
+        variables are these derivatives, but for next to nothing."""
         rows, objective = self._rows, self._rows.objective
-        if not objective.fit_intercept or objective.loss.joint or rows.free is not None:
-            return
-        for _ in range(3):
+        if objective.loss.joint or rows.free is not None:
+            return False
+        if not objective.fit_intercept:
+            return True
+        enough = min(SETTLED, SETTLED_OF_GAP * self._last_gap)
+        for last in (False, False, True):
             point = self.point
             slope = rows.mean(point.gradient[:, 0])
+            if abs(slope) <= enough * rows.mean(np.abs(point.gradient[:, 0])):
+                return True
             second = rows.mean(rows.second_derivatives(point.z, point.gradient)[:, 0])
             b = self._rounded(point.b - slope / second) if second > 0 else point.b
-            if abs(slope) <= SETTLED * rows.mean(np.abs(point.gradient[:, 0])) or b == point.b:
-                return
             new = self._rows.point(self._penalties, point.w, b, point.z + (b - point.b))
-            if not new.objective <= point.objective:
-                return
+            if last or b == point.b or not new.objective <= point.objective:
+                return False
             self.point = new
+        return False
 
     # ---- steps ----------------------------------------------------------------------------------
 
@@ -224,7 +232,8 @@ class ProximalSteps:
         point, rows = self.point, self._rows
         second = rows.second_derivatives(point.z, point.gradient)[:, k]
         second = np.maximum(second, self._damping * rows.objective.loss.curvature)
-        derivatives = RowDerivatives(rows.share * point.gradient[:, k], rows.share * second)
+        first = rows.share * point.gradient[:, k]
+        derivatives = RowDerivatives(first, rows.share * second, self._sums)
         tol = min(COARSE, max(FINE, OF_GAP * self.gap.relative))
         w, change = self._model.minimise(derivatives, point.w[k], self._penalties, tol)
         self.point, promised, t = self._line_search(k, w, float(point.b[k]) + change)
