@@ -451,13 +451,14 @@ def descend_columns(
 ) -> tuple[float, int]:  # fmt: skip
     """Minimise a quadratic model of the loss plus penalties by coordinate descent."""
     parts = [Xt.row(j) for j in chosen]
-    parts = [(rows, x.astype(np.float64)) for rows, x in parts]
-    diagonal = [float(np.sum(x * x * curvature[rows])) for rows, x in parts]
-    change, total, left = 0.0, float(np.sum(curvature)), range(len(chosen))
+    values = [x.astype(np.float64) for _, x in parts]
+    diagonal = [float(np.sum(x * x * curvature[rows])) for (rows, _), x in zip(parts, values)]
+    change, total, enough = 0.0, float(np.sum(curvature)), 0.0
+    visited = list(range(len(chosen)))
     for epoch in range(1, max_epochs + 1):
-        gain, visited, left = 0.0, left, []
+        gain, left = 0.0, []
         for k in visited:
-            (rows, x), h = parts[k], diagonal[k]
+            rows, x, h = parts[k][0], values[k], diagonal[k]
             slope = float(np.sum(x * gradient[rows]))
             moved = _lasso_step(weights[k], slope, h, l1[k], l2[k]) - weights[k]
             gain += 0.5 * (h + l2[k]) * moved**2
@@ -465,13 +466,14 @@ def descend_columns(
             gradient[rows] += moved * x * curvature[rows]
             if weights[k] != 0 or moved != 0:
                 left.append(k)
+        visited = left
         if intercept and total > 0:
             moved = -float(np.sum(gradient)) / total
             change += moved
             gradient += moved * curvature
             gain += 0.5 * total * moved**2
-        first = gain if epoch == 1 else first
-        if gain <= tol * first:
+        enough = tol * gain if epoch == 1 else enough
+        if gain <= enough:
             break
     return change, epoch
 
@@ -481,7 +483,7 @@ def descend_gram(
     tol: float, max_epochs: int,
 ) -> int:  # fmt: skip
     """The same of all weights by the model's Hessian and its gradient."""
-    n = len(weights)
+    n, enough = len(weights), 0.0
     for epoch in range(1, max_epochs + 1):
         gain = 0.0
         for k in range(n):
@@ -490,8 +492,8 @@ def descend_gram(
             gain += 0.5 * (h + l2[k]) * moved**2
             weights[k] += moved
             gradient[:n] += moved * H[k, :n]
-        first = gain if epoch == 1 else first
-        if gain <= tol * first:
+        enough = tol * gain if epoch == 1 else enough
+        if gain <= enough:
             break
     return epoch
 

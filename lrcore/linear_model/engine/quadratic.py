@@ -3,7 +3,7 @@ coordinate descent: what a proximal Newton step takes of X.
 
 By the Gram matrix an epoch over d weights costs d**2 operations, whatever the number of rows; the
 matrix costs as much as an epoch over the columns for each two values of a row. So it pays unless
-rows have very many values: coordinate descent takes hundreds of epochs where columns are correlated.
+rows have very many values: descent takes hundreds of epochs where columns are correlated.
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ class Target:
             start = np.zeros((len(b), X.shape[1])), b
         self._all: ProximalSteps | None = None
         if X.shape[1] <= FEW_FEATURES:
-            self._all = ProximalSteps(X, self._rows, self._penalties, *start, n_threads)
+            w, b = start
+            self._all = ProximalSteps(X, self._rows, self._penalties, w, b, n_threads)
             self.point, self.gap = self._all.point, self._all.gap
         else:
             self._begin(*start)

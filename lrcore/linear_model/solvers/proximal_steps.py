@@ -1,6 +1,6 @@
-"""Proximal Newton steps: a quadratic model of the loss plus the penalties is minimised by coordinate
-descent (Friedman, Hastie and Tibshirani 2010; Yuan, Ho and Lin 2012), and the weights go as far
-towards that minimum as the objective falls."""
+"""Proximal Newton steps: a quadratic model of the loss plus the penalties is minimised by
+coordinate descent (Friedman, Hastie and Tibshirani 2010; Yuan, Ho and Lin 2012), and the weights go
+as far towards that minimum as the objective falls."""
 
 from __future__ import annotations
 
@@ -189,10 +189,11 @@ class ProximalSteps:
 
     def _moved(self, k: int, w: np.ndarray, b: float) -> Point:
         """The point where output k has weights and an intercept, which are rounded."""
-        new_w, new_b, z = (each.copy() for each in (self.point.w, self.point.b, self.point.z))
-        new_w[k], new_b[k] = self._rounded(w), self._rounded(np.float64(b))
-        z[:, k] = self._raw_predictions(new_w[k : k + 1])[:, 0] + new_b[k]
-        return self._rows.point(self._penalties, new_w, new_b, z)
+        all_w, all_b, z = (each.copy() for each in (self.point.w, self.point.b, self.point.z))
+        all_w[k], all_b[k] = w, b
+        all_w, all_b = self._rounded(all_w), self._rounded(all_b)
+        z[:, k] = self._raw_predictions(all_w[k : k + 1])[:, 0] + all_b[k]
+        return self._rows.point(self._penalties, all_w, all_b, z)
 
     def _evaluate(self) -> None:
         settled = self._settle_intercept()
@@ -261,9 +262,7 @@ class ProximalSteps:
                 # Rounded, it has a little more or less.
                 return new if t == 1 else self._moved(k, new.w[k], new.b[k]), promised, t
             t /= 2
-            w, b, z = (
-                (1 - t) * before + t * after
-                for before, after in ((point.w, end.w), (point.b, end.b), (point.z, end.z))
-            )
-            new = self._rows.point(self._penalties, w, b, z)
+            ends = (point.w, end.w), (point.b, end.b), (point.z, end.z)
+            between = ((1 - t) * before + t * after for before, after in ends)
+            new = self._rows.point(self._penalties, *between)
         return point, promised, t

@@ -84,7 +84,7 @@ def test_fits_end_at_the_minimum(loss, penalty, weighted, route):
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_kind_of_rows_has_the_same_minimum(form, dtype, route):
-    X, dense, labels, _ = sparse_problem(dtype=dtype)
+    _, dense, labels, _ = sparse_problem(dtype=dtype)
     tol = 1e-4 if dtype == np.float32 else 1e-8
     model = estimator("log_loss", tol=tol).fit(form(dense), labels)
     exact = estimator("log_loss", tol=1e-12).fit(dense.astype(float), labels)
@@ -289,9 +289,9 @@ def test_columns_that_are_constant_or_twice_there(route):
     X = np.column_stack([dense, np.ones(300), dense, np.zeros((300, 2)), dense[:, :3] * 2])
     model = estimator("log_loss").fit(X, labels)
     plain = estimator("log_loss").fit(np.column_stack([dense, dense[:, :3] * 2]), labels)
-    got = objective(model, "log_loss", X, np.where(labels, 1, -1))
-    part = np.column_stack([dense, dense[:, :3] * 2])
-    assert got == pytest.approx(objective(plain, "log_loss", part, np.where(labels, 1, -1)), abs=1e-8)
+    y, part = np.where(labels, 1, -1), np.column_stack([dense, dense[:, :3] * 2])
+    expected = objective(plain, "log_loss", part, y)
+    assert objective(model, "log_loss", X, y) == pytest.approx(expected, abs=1e-8)
     assert not model.coef_[0, 121:123].any()
 
 
@@ -324,7 +324,7 @@ def test_one_row(loss, route):
 
 def test_columns_of_any_units(route):
     """The scale of the columns is that of a copy; a model of it is for X as it is."""
-    X, dense, labels, _ = sparse_problem()
+    _, dense, labels, _ = sparse_problem()
     units = 10.0 ** np.random.default_rng(0).integers(-3, 4, 60)
     model = estimator("log_loss", scale="auto").fit(dense * units, labels)
     largest = np.where(dense.any(axis=0), np.abs(dense).max(axis=0), 1.0)
@@ -353,7 +353,8 @@ def test_a_fit_goes_on_from_the_last_one(route):
 def test_rows_held_out_stop_it():
     X, _, labels, _ = sparse_problem()
     keywords = {"alpha": 1e-5, "n_iter_no_change": 1, "tol": 1e-3}
-    model = estimator("log_loss", **keywords).fit(X[:200], labels[:200], eval_set=(X[200:], labels[200:]))
+    rows, held_out = (X[:200], labels[:200]), (X[200:], labels[200:])
+    model = estimator("log_loss", **keywords).fit(*rows, eval_set=held_out)
     assert len(model.stopping_curve_) == model.n_iter_
     assert model.stopping_curve_[-1] > model.stopping_curve_[:-1].min() - 1e-3
     assert model.dual_gap_ > 1e-3
@@ -400,4 +401,4 @@ def test_what_it_cannot_do_is_refused(keywords, message):
 def test_losses_that_are_not_convex_are_refused():
     X, _, _, target = sparse_problem()
     with pytest.raises(ValueError, match="a convex loss, got 'tweedie' with power=3"):
-        LinearRegressor("tweedie", power=3, solver="newton", penalty="l1").fit(X, np.abs(target) + 1)
+        estimator("tweedie").set_params(power=3).fit(X, np.abs(target) + 1)
