@@ -21,8 +21,15 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix, all_ones, one
 MOST_GRAM_FEATURES, MOST_PRODUCTS = 2048, 64
 
 #: A Gram matrix is first summed up over every so many rows, so that it takes about so many products
-#: for each value of X; but over so many rows at least for each weight.
-SAMPLED_PRODUCTS, ROWS_PER_WEIGHT = 8, 32
+#: for each value of X, of sparse rows and of dense ones, whose products are cheaper; but over so
+#: many rows at least for each weight.
+SPARSE_PRODUCTS, DENSE_PRODUCTS, ROWS_PER_WEIGHT = 1, 8, 32
+
+#: It is of the features that matter alone if these are at most such a share of all.
+WORTH_SELECTING = 0.7
+
+#: Rows whose values are squared at a time.
+SQUARED_ROWS = 1 << 14
 
 #: Epochs of a descent, at most.
 MAX_EPOCHS, MAX_GRAM_EPOCHS = 100, 2000
@@ -56,10 +63,11 @@ class QuadraticModel(Protocol):
     """X as it is needed to minimise quadratic models of the loss."""
 
     def minimise(
-        self, rows: RowDerivatives, w: np.ndarray, penalties: Penalties, tol: float
-    ) -> tuple[np.ndarray, float]:
-        """The weights at the minimum, and the change of the intercept; the last epoch gains at most
-        a share `tol` of what the first one does."""
+        self, rows: RowDerivatives, chosen: np.ndarray, w: np.ndarray, penalties: Penalties,
+        tol: float,
+    ) -> tuple[np.ndarray, float]:  # fmt: skip
+        """The weights at the minimum over the chosen ones at least, and the change of the
+        intercept; the last epoch gains at most a share `tol` of what the first one does."""
 
     def refine(self) -> bool:
         """Be more exact from now on, since the last step was not what it promised; whether it can
@@ -69,38 +77,53 @@ class QuadraticModel(Protocol):
 class GramModel:
     """Descent by the Gram matrix, which is made anew for each model.
 
-    Of dense rows it is summed up over every so many of them alone at first: a step is not exact
+    Of many rows it is summed up over every so many of them alone at first: a step is not exact
     then, but its gradient is, and it costs a fraction.
     """
 
     def __init__(self, X: DesignMatrix, intercept: bool, n_threads: int | None) -> None:
         self._X, self._intercept, self._n_threads = X, intercept, n_threads
-        self._every = 1 if X.sparse else rows_between(X)
+        self._sample(rows_between(X))
+
+    def _sample(self, every: int) -> None:
+        self._every = every
+        self._sampled = self._X
+        if every > 1:
+            self._sampled = self._X.take(np.arange(0, self._X.shape[0], every))
 
     def minimise(
-        self, rows: RowDerivatives, w: np.ndarray, penalties: Penalties, tol: float
-    ) -> tuple[np.ndarray, float]:
+        self, rows: RowDerivatives, chosen: np.ndarray, w: np.ndarray, penalties: Penalties,
+        tol: float,
+    ) -> tuple[np.ndarray, float]:  # fmt: skip
         """See `QuadraticModel`."""
-        n, intercept = len(w), self._intercept
-        factors, some = rows.second, None
+        X, intercept = self._sampled, self._intercept
+        if len(chosen) <= WORTH_SELECTING * len(w):
+            X = selected(X, chosen)
+        else:
+            chosen = np.arange(len(w))
+        factors = np.ascontiguousarray(rows.second[:: self._every])
         if self._every > 1:
-            some = np.arange(0, self._X.shape[0], self._every)
-            sampled = float(np.sum(factors[some]))
-            factors = factors * (float(np.sum(factors)) / sampled if sampled > 0 else 0.0)
-        H = _backend.active.weighted_gram(self._X, factors, intercept, some, self._n_threads)
+            sampled = float(np.sum(factors))
+            factors = factors * (float(np.sum(rows.second)) / sampled if sampled > 0 else 0.0)
+        H = _backend.active.weighted_gram(X, factors, intercept, None, self._n_threads)
         H = np.triu(H) + np.triu(H, 1).T
         sums = rows.sums
         if sums is None:
             sums = self._X.weighted_sum(rows.first, self._n_threads)
-        gradient = np.append(sums, float(np.sum(rows.first)))
+        gradient = np.append(sums[chosen], float(np.sum(rows.first)))
         free = [0.0] * intercept
-        new, l1, l2 = (np.append(each, free) for each in (w, penalties.l1, penalties.l2))
+        some = (w[chosen], *penalties.of(chosen))
+        new, l1, l2 = (np.append(each, free) for each in some)
         _backend.active.descend_gram(H, gradient, new, l1, l2, tol, MAX_GRAM_EPOCHS)
-        return new[:n], float(new[n]) if intercept else 0.0
+        n, moved = len(chosen), w.copy()
+        moved[chosen] = new[:n]
+        return moved, float(new[n]) if intercept else 0.0
 
     def refine(self) -> bool:
         """See `QuadraticModel`."""
-        before, self._every = self._every, max(1, self._every // 4)
+        before = self._every
+        if before > 1:
+            self._sample(max(1, before // 4))
         return self._every < before
 
 
@@ -109,18 +132,19 @@ class ColumnModel:
 
     def __init__(self, X: DesignMatrix, intercept: bool) -> None:
         self._Xt, self._intercept = transposed(X), intercept
-        self._every_column = np.arange(X.shape[1])
 
     def minimise(
-        self, rows: RowDerivatives, w: np.ndarray, penalties: Penalties, tol: float
-    ) -> tuple[np.ndarray, float]:
+        self, rows: RowDerivatives, chosen: np.ndarray, w: np.ndarray, penalties: Penalties,
+        tol: float,
+    ) -> tuple[np.ndarray, float]:  # fmt: skip
         """See `QuadraticModel`."""
-        new = w.copy()
+        some, moved = w[chosen], w.copy()
         change, _ = _backend.active.descend_columns(
-            self._Xt, self._every_column, rows.first.copy(), rows.second, self._intercept, new,
-            *penalties, tol, MAX_EPOCHS,
+            self._Xt, chosen, rows.first.copy(), rows.second, self._intercept, some,
+            *penalties.of(chosen), tol, MAX_EPOCHS,
         )  # fmt: skip
-        return new, change
+        moved[chosen] = some
+        return moved, change
 
     def refine(self) -> bool:
         """See `QuadraticModel`: it is exact."""
@@ -129,21 +153,30 @@ class ColumnModel:
 
 def quadratic_model(X: DesignMatrix, intercept: bool, n_threads: int | None) -> QuadraticModel:
     """The one that takes less time."""
-    width, values = X.shape[1] + intercept, max(1, X.values.size)
-    if X.indptr is not None:
-        products = float(np.sum(np.square(np.diff(X.indptr), dtype=np.float64))) / 2
-    else:
-        products = X.shape[0] / rows_between(X) * width**2 / 2
-    if width <= MOST_GRAM_FEATURES and products <= MOST_PRODUCTS * values:
+    width, products = X.shape[1] + intercept, products_per_value(X) / rows_between(X)
+    if width <= MOST_GRAM_FEATURES and products <= MOST_PRODUCTS:
         return GramModel(X, intercept, n_threads)
     return ColumnModel(X, intercept)
+
+
+def products_per_value(X: DesignMatrix) -> float:
+    """What a Gram matrix over all rows takes."""
+    if X.indptr is None:
+        return X.shape[1] / 2
+    return float(np.sum(np.square(np.diff(X.indptr), dtype=float))) / 2 / max(1, X.values.size)
 
 
 def rows_between(X: DesignMatrix) -> int:
     """From one of the rows that a Gram matrix is first summed up over to the next."""
     n_rows, width = X.shape
-    enough = max(ROWS_PER_WEIGHT * width, 2 * SAMPLED_PRODUCTS * n_rows // width)
-    return max(1, n_rows // enough)
+    cheap = products_per_value(X) / (SPARSE_PRODUCTS if X.sparse else DENSE_PRODUCTS)
+    return max(1, int(min(cheap, n_rows / (ROWS_PER_WEIGHT * width))))
+
+
+def at_least_one(chosen: np.ndarray) -> np.ndarray:
+    """The features that a mask has, the first one if it has none: a matrix has one at least."""
+    features = np.flatnonzero(chosen)
+    return features if len(features) else np.zeros(1, np.int64)
 
 
 def selected(X: DesignMatrix, features: np.ndarray) -> DesignMatrix:
@@ -182,5 +215,11 @@ def _sparse(
 
 def column_squares(X: DesignMatrix, share: np.ndarray) -> np.ndarray:
     """The sum of the squares of each column, times the rows' shares."""
-    values = X.values if all_ones(X.values) else np.square(X.values)
-    return replace(X, values=values).weighted_sum(share)
+    if all_ones(X.values):
+        return X.weighted_sum(share)
+    total = np.zeros(X.shape[1])
+    for start in range(0, X.shape[0], SQUARED_ROWS):
+        part = X.span(start, min(start + SQUARED_ROWS, X.shape[0]))
+        squares = replace(part, values=np.square(part.values, dtype=np.float64))
+        total += squares.weighted_sum(share[start : start + SQUARED_ROWS])
+    return total

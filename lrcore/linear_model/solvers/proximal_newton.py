@@ -22,7 +22,12 @@ from lrcore._utils import numerics
 from lrcore.linear_model.duality import DualPoint
 from lrcore.linear_model.engine.epoch import Chunk, EpochLoss
 from lrcore.linear_model.engine.layout import ModelState
-from lrcore.linear_model.engine.quadratic import Penalties, column_squares, selected
+from lrcore.linear_model.engine.quadratic import (
+    Penalties,
+    at_least_one,
+    column_squares,
+    selected,
+)
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
@@ -123,9 +128,8 @@ class Target:
         self.point = self._rows.point(self._penalties, w, b, z + b)
         dual = self._rows.dual(self.point)
         v = self._sums(dual)
-        keep = np.flatnonzero(self._may_have_weight(dual, v))
+        keep = at_least_one(self._may_have_weight(dual, v))
         if len(keep) <= WORTH_A_COPY * X.shape[1]:
-            keep = keep if len(keep) else np.zeros(1, np.int64)  # a matrix has one at least
             self.features, self._X = keep, selected(X, keep)
             self._penalties = self._penalties.of(keep)
             self.point = self._rows.point(self._penalties, w[:, keep], b, self.point.z)
@@ -175,8 +179,7 @@ class Target:
         if len(new) > most:
             new = new[np.argsort(-self._violation[new], kind="stable")[:most]]
         chosen[new] = True
-        found = np.flatnonzero(chosen)
-        return found if len(found) else np.zeros(1, np.int64)
+        return at_least_one(chosen)
 
     def _fit_working_set(self) -> None:
         chosen, before = self._working_set(), self.point

@@ -16,6 +16,7 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.quadratic import (
     Penalties,
     RowDerivatives,
+    at_least_one,
     column_squares,
     quadratic_model,
 )
@@ -200,6 +201,7 @@ class ProximalSteps:
         self.dual, share, w = self._rows.dual(self.point), self._rows.share, self.point.w
         v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in self.dual.u.T])
         self._sums = v[0] if settled else None
+        self._violates = (np.abs(v) > self._penalties.l1) | (self._penalties.l1 == 0)
         v = self._rows.without_rounding(self.dual, v, np.flatnonzero(self._penalties.l1 == 0))
         self.gap = self.dual.gap(share, w, v, *self._penalties)
         self._last_gap = self.gap.relative
@@ -236,7 +238,8 @@ class ProximalSteps:
         first = rows.share * point.gradient[:, k]
         derivatives = RowDerivatives(first, rows.share * second, self._sums)
         tol = min(COARSE, max(FINE, OF_GAP * self.gap.relative))
-        w, change = self._model.minimise(derivatives, point.w[k], self._penalties, tol)
+        chosen = at_least_one((point.w[k] != 0) | self._violates[k])
+        w, change = self._model.minimise(derivatives, chosen, point.w[k], self._penalties, tol)
         self.point, promised, t = self._line_search(k, w, float(point.b[k]) + change)
         if t < 1:
             self._damping = min(1.0, 10 * self._damping)
@@ -246,6 +249,7 @@ class ProximalSteps:
                 self._model.refine()
         self._promised = promised
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _line_search(self, k: int, w: np.ndarray, b: float) -> tuple[Point, float, float]:
         """Where the objective falls enough on the way of output k to these weights, how much the
         linear model of the loss promises at its end, and how far it is on the way."""

@@ -10,7 +10,7 @@ from lrcore.linear_model.solvers.stochastic import Stochastic
 
 
 def test_solvers_have_their_names():
-    assert set(SOLVERS) == {"stochastic", "dual"}
+    assert set(SOLVERS) == {"stochastic", "dual", "newton"}
     for name in SOLVERS:
         solver = make_solver(LinearClassifier(solver=name, alpha=1e-3))
         assert solver.name == name
