@@ -8,6 +8,7 @@ rows have very many values: descent takes hundreds of epochs where columns are c
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -28,8 +29,8 @@ SPARSE_PRODUCTS, DENSE_PRODUCTS, ROWS_PER_WEIGHT = 1, 8, 32
 #: It is of the features that matter alone if these are at most such a share of all.
 WORTH_SELECTING = 0.7
 
-#: Rows whose values are squared at a time.
-SQUARED_ROWS = 1 << 14
+#: Values that are squared at a time, at least.
+SQUARED_VALUES = 1 << 22
 
 #: Epochs of a descent, at most.
 MAX_EPOCHS, MAX_GRAM_EPOCHS = 100, 2000
@@ -218,8 +219,9 @@ def column_squares(X: DesignMatrix, share: np.ndarray) -> np.ndarray:
     if all_ones(X.values):
         return X.weighted_sum(share)
     total = np.zeros(X.shape[1])
-    for start in range(0, X.shape[0], SQUARED_ROWS):
-        part = X.span(start, min(start + SQUARED_ROWS, X.shape[0]))
+    n_rows = math.ceil(max(SQUARED_VALUES, 4 * X.shape[1]) / max(1.0, X.nnz_per_row))
+    for start in range(0, X.shape[0], n_rows):
+        part = X.span(start, min(start + n_rows, X.shape[0]))
         squares = replace(part, values=np.square(part.values, dtype=np.float64))
-        total += squares.weighted_sum(share[start : start + SQUARED_ROWS])
+        total += squares.weighted_sum(share[start : start + n_rows])
     return total

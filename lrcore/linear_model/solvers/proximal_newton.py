@@ -94,13 +94,17 @@ class Target:
         if start is None:
             b = best_constants(self._rows)
             start = np.zeros((len(b), X.shape[1])), b
+        w, b = start
+        z = np.zeros((X.shape[0], len(b)))
+        for k in np.flatnonzero(w.any(axis=1)):
+            z[:, k] = _backend.active.wide_predictions(X, w[k], n_threads)
+        self.point = self._rows.point(self._penalties, w, b, z + b)
         self._all: ProximalSteps | None = None
         if X.shape[1] <= FEW_FEATURES:
-            w, b = start
-            self._all = ProximalSteps(X, self._rows, self._penalties, w, b, n_threads)
-            self.point, self.gap = self._all.point, self._all.gap
+            self._all = ProximalSteps(X, self._rows, self._penalties, self.point, None, n_threads)
+            self.gap = self._all.gap
         else:
-            self._begin(*start)
+            self._begin()
         self._best, self._waited = (math.inf, math.inf), 0
 
     def step(self) -> bool:
@@ -119,20 +123,15 @@ class Target:
 
     # ---- working sets ---------------------------------------------------------------------------
 
-    def _begin(self, w: np.ndarray, b: np.ndarray) -> None:
+    def _begin(self) -> None:
         """Look at all features, and leave those out that have no weight at the minimum."""
-        X, n_threads = self._X, self._n_threads
-        z = np.zeros((X.shape[0], len(b)))
-        for k in np.flatnonzero(w.any(axis=1)):
-            z[:, k] = _backend.active.wide_predictions(X, w[k], n_threads)
-        self.point = self._rows.point(self._penalties, w, b, z + b)
-        dual = self._rows.dual(self.point)
+        X, dual = self._X, self._rows.dual(self.point)
         v = self._sums(dual)
         keep = at_least_one(self._may_have_weight(dual, v))
         if len(keep) <= WORTH_A_COPY * X.shape[1]:
             self.features, self._X = keep, selected(X, keep)
             self._penalties = self._penalties.of(keep)
-            self.point = self._rows.point(self._penalties, w[:, keep], b, self.point.z)
+            self.point = replace(self.point, w=self.point.w[:, keep])
             v = v[:, keep]
         self._look(dual, v)
 
@@ -145,6 +144,7 @@ class Target:
     def _look(self, dual: DualPoint, v: np.ndarray) -> None:
         """The gap, and by how much features violate their condition at 0."""
         w, l1 = self.point.w, self._penalties.l1
+        self._dual, self._v = dual, v
         self._violation = np.max(np.abs(v), axis=0) - l1
         self._weighted = (w != 0).any(axis=0)
         some = np.flatnonzero(self._weighted | (self._violation > 0))
@@ -184,10 +184,10 @@ class Target:
     def _fit_working_set(self) -> None:
         chosen, before = self._working_set(), self.point
         goal = max(INNER_GAP * self.gap.relative, INNER_TOL * self._tol)
-        steps = ProximalSteps(
-            selected(self._X, chosen), self._rows, self._penalties.of(chosen),
-            before.w[:, chosen], before.b, self._n_threads,
-        )  # fmt: skip
+        start = replace(before, w=np.ascontiguousarray(before.w[:, chosen]))
+        known = self._dual, self._v[:, chosen]
+        X, penalties = selected(self._X, chosen), self._penalties.of(chosen)
+        steps = ProximalSteps(X, self._rows, penalties, start, known, self._n_threads)
         for _ in range(INNER_STEPS):
             if not steps.step() or steps.gap.relative <= goal:
                 break

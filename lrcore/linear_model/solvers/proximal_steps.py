@@ -38,7 +38,7 @@ ROUNDING = 1e-15
 
 #: The sum of the derivatives, over that of their magnitudes, at which an intercept has its place.
 #: In later steps it is so many times the gap.
-SETTLED, SETTLED_OF_GAP = 1e-5, 1e-3
+SETTLED, SETTLED_OF_GAP = 1e-4, 3e-4
 
 #: Newton steps of features that are not penalised, for the gap, and what counts as a sum of 0, over
 #: the largest that it could be.
@@ -153,28 +153,43 @@ class Rows:
 
 
 class ProximalSteps:
-    """Steps over all features of X, from weights as they are on.
+    """Steps over all features of X.
 
-    `gap` is that of a problem that has no other features, and `dual` what it follows from.
+    `gap` is that of a problem that has no other features, `dual` and `v` what it follows from: dual
+    variables, and the sums of the columns that they give.
+
+    Parameters
+    ----------
+    X : DesignMatrix
+    rows : Rows
+    penalties : Penalties
+    point : Point
+        To begin from.
+    known : tuple of DualPoint and ndarray, optional
+        Dual variables and sums of columns at this point.
+    n_threads : int, optional
     """
 
     def __init__(
-        self, X: DesignMatrix, rows: Rows, penalties: Penalties, w: np.ndarray, b: np.ndarray,
-        n_threads: int | None,
+        self, X: DesignMatrix, rows: Rows, penalties: Penalties, point: Point,
+        known: tuple[DualPoint, np.ndarray] | None, n_threads: int | None,
     ) -> None:  # fmt: skip
         self._X, self._rows, self._penalties, self._n_threads = X, rows, penalties, n_threads
         self._model = quadratic_model(X, rows.objective.fit_intercept, n_threads)
-        self._damping, self._promised, self._last_gap = DAMPING, math.inf, 1.0
-        w = np.ascontiguousarray(w)
-        self.point = self._rows.point(self._penalties, w, b, self._raw_predictions(w) + b)
-        self._evaluate()
+        self._damping, self._promised = DAMPING, math.inf
+        self.point = point
+        self._settled = False
+        self.dual, self.v = self._certificate() if known is None else known
+        self.gap = self.dual.gap(rows.share, point.w, self.v, *penalties)
 
     def step(self) -> bool:
         """A step of each output; whether the objective or the gap fell."""
         before, gap = self.point.objective, self.gap.gap
         for k in range(len(self.point.b)):
             self._step(k)
-        self._evaluate()
+        self._settled = self._settle_intercept()
+        self.dual, self.v = self._certificate()
+        self.gap = self.dual.gap(self._rows.share, self.point.w, self.v, *self._penalties)
         return self.point.objective < before or self.gap.gap < gap
 
     # ---- points ---------------------------------------------------------------------------------
@@ -196,15 +211,12 @@ class ProximalSteps:
         z[:, k] = self._raw_predictions(all_w[k : k + 1])[:, 0] + all_b[k]
         return self._rows.point(self._penalties, all_w, all_b, z)
 
-    def _evaluate(self) -> None:
-        settled = self._settle_intercept()
-        self.dual, share, w = self._rows.dual(self.point), self._rows.share, self.point.w
-        v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in self.dual.u.T])
-        self._sums = v[0] if settled else None
-        self._violates = (np.abs(v) > self._penalties.l1) | (self._penalties.l1 == 0)
-        v = self._rows.without_rounding(self.dual, v, np.flatnonzero(self._penalties.l1 == 0))
-        self.gap = self.dual.gap(share, w, v, *self._penalties)
-        self._last_gap = self.gap.relative
+    def _certificate(self) -> tuple[DualPoint, np.ndarray]:
+        """Dual variables at the point, and the sums of columns that they give."""
+        dual, share = self._rows.dual(self.point), self._rows.share
+        v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in dual.u.T])
+        free = np.flatnonzero(self._penalties.l1 == 0)
+        return dual, self._rows.without_rounding(dual, v, free)
 
     def _settle_intercept(self) -> bool:
         """Newton steps of the intercept alone: by as much as the derivatives of the losses miss a
@@ -215,7 +227,7 @@ class ProximalSteps:
             return False
         if not objective.fit_intercept:
             return True
-        enough = min(SETTLED, SETTLED_OF_GAP * self._last_gap)
+        enough = min(SETTLED, SETTLED_OF_GAP * self.gap.relative)
         for last in (False, False, True):
             point = self.point
             slope = rows.mean(point.gradient[:, 0])
@@ -236,9 +248,11 @@ class ProximalSteps:
         second = rows.second_derivatives(point.z, point.gradient)[:, k]
         second = np.maximum(second, self._damping * rows.objective.loss.curvature)
         first = rows.share * point.gradient[:, k]
-        derivatives = RowDerivatives(first, rows.share * second, self._sums)
+        sums = self.v[k] if self._settled else None
+        derivatives = RowDerivatives(first, rows.share * second, sums)
         tol = min(COARSE, max(FINE, OF_GAP * self.gap.relative))
-        chosen = at_least_one((point.w[k] != 0) | self._violates[k])
+        l1 = self._penalties.l1
+        chosen = at_least_one((point.w[k] != 0) | (np.abs(self.v[k]) > l1) | (l1 == 0))
         w, change = self._model.minimise(derivatives, chosen, point.w[k], self._penalties, tol)
         self.point, promised, t = self._line_search(k, w, float(point.b[k]) + change)
         if t < 1:
