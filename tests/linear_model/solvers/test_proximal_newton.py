@@ -166,10 +166,10 @@ def test_targets_far_from_zero(loss, route):
 
 @given(
     st.sampled_from(NEWTON_LOSSES), st.sampled_from(["l1", "elasticnet"]), st.integers(0, 10**6),
-    st.integers(1, 4), st.floats(1e-3, 0.3), st.booleans(), st.sampled_from(ROUTES),
+    st.integers(1, 4), st.floats(1e-3, 0.3), st.booleans(), st.booleans(), st.sampled_from(ROUTES),
 )  # fmt: skip
 def test_the_certificate_bounds_the_distance_to_the_minimum(
-    loss, penalty, seed, max_iter, alpha, intercept, route
+    loss, penalty, seed, max_iter, alpha, intercept, with_factors, route
 ):
     rng = np.random.default_rng(seed)
     n_rows, n_features = rng.integers(2, 40), rng.integers(1, 30)
@@ -178,15 +178,33 @@ def test_the_certificate_bounds_the_distance_to_the_minimum(
     labels[:2] = True, False
     y = targets_for(LOSSES[loss], labels, rng.normal(size=n_rows))
     weight = rng.uniform(0.1, 2.0, n_rows)
+    factors = rng.uniform(0.2, 2.0, n_features) if with_factors else np.ones(n_features)
     keywords = {"penalty": penalty, "alpha": alpha, "fit_intercept": intercept}
+    keywords["penalty_factors"] = factors
     least = np.average(LOSSES[loss].least(y), weights=weight)
     with pytest.MonkeyPatch.context() as monkeypatch:
         take(route, monkeypatch)
         model = estimator(loss, **keywords, tol=None, max_iter=max_iter).fit(X, y, weight)
         exact = estimator(loss, **keywords, tol=1e-10, max_iter=1000).fit(X, y, weight)
-    got, best = (objective(each, loss, X, y, weight) - least for each in (model, exact))
+    both = model, exact
+    got, best = (objective(each, loss, X, y, weight, factors) - least for each in both)
     assert exact.dual_gap_ <= 1e-6
     assert -1e-9 <= got - best <= model.dual_gap_ * got + 1e-9
+
+
+@given(st.sampled_from(NEWTON_LOSSES), st.integers(0, 10**6), st.integers(1, 6))
+def test_the_certificate_bounds_it_where_features_are_free(loss, seed, max_iter):
+    """Two features are not penalised; rows are so many that a minimum exists."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 8))
+    y = targets_for(LOSSES[loss], rng.random(60) < 0.4, rng.normal(size=60))
+    factors = np.array([0.0, 1, 1, 0, 1, 2, 1, 1])
+    keywords = {"alpha": 0.03, "penalty_factors": factors}
+    model = estimator(loss, **keywords, tol=None, max_iter=max_iter).fit(X, y)
+    exact = estimator(loss, **keywords, tol=1e-10, max_iter=1000).fit(X, y)
+    got, best = (objective(each, loss, X, y, None, factors) for each in (model, exact))
+    least = np.mean(LOSSES[loss].least(y))
+    assert -1e-9 <= got - best <= model.dual_gap_ * (got - least) + 1e-9
 
 
 def test_gaps_fall_to_nothing(route):
