@@ -115,8 +115,13 @@ class Rows:
         for _ in range(FREE_STEPS):
             z = z + self._free_step(z, u)[:, None]
             values, u = self.evaluate(z)
-        rows = point.values - values - (u * (point.z - z))[:, 0]
-        return DualPoint(u, np.maximum(rows, 0.0), point.values - loss.least(y))
+        excess = point.values - loss.least(y)
+        rows = np.maximum(point.values - values - (u * (point.z - z))[:, 0], 0.0)
+        most = ZERO * math.sqrt(self.mean(np.square(u[:, 0])))
+        if self.objective.fit_intercept and not abs(self.mean(u[:, 0])) <= most:
+            # They have not led there: the gap is as large as the objective.
+            rows = excess + point.penalty
+        return DualPoint(u, rows, excess)
 
     def _free_step(self, z: np.ndarray, u: np.ndarray) -> np.ndarray:
         """By how much a Newton step of the features that are not penalised, and the intercept,

@@ -1,5 +1,8 @@
 """The proximal Newton solver: the minimum, the certificate, working sets, equal bits."""
 
+import os
+import signal
+
 import independent_optimum as optimum
 import numpy as np
 import oracles
@@ -389,6 +392,32 @@ def test_saved_and_used(tmp_path, route):
         assert equal_bits(back.coef_, model.coef_)
         assert equal_bits(back.predict_proba(X), model.predict_proba(X))
         assert back.dual_gap_ == model.dual_gap_
+
+
+def test_callbacks_see_each_step_and_stop_it(route):
+    X, _, labels, _ = sparse_problem()
+    seen = []
+
+    def stop_after_two(event):
+        seen.append((event.epoch, event.rows))
+        if len(seen) == 2:
+            event.stop()
+
+    model = estimator("log_loss", tol=1e-12).fit(X, labels, callback=stop_after_two)
+    assert seen == [(0, 300), (1, 300)]
+    assert model.n_iter_ == 2
+    assert len(model.loss_curve_) == 2
+    assert model.dual_gap_ > 1e-12
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_leaves_what_was_learnt():
+    X, _, labels, _ = sparse_problem()
+    model = estimator("log_loss", tol=1e-12)
+    with pytest.raises(KeyboardInterrupt, match="in epoch 1 of 300; the estimator has"):
+        model.fit(X, labels, callback=lambda event: os.kill(os.getpid(), signal.SIGINT))
+    assert model.n_iter_ == 1
+    assert model.score(X, labels) > 0.6
 
 
 def test_it_says_how_it_goes(capsys):
