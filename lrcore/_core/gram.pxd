@@ -13,9 +13,3 @@ cdef extern from "gram.h" nogil:
     void wide_sum8_d "lr_wide_sum8_d"(
         const double* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
     ) noexcept
-    void wide_sum16_f "lr_wide_sum16_f"(
-        const float* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
-    ) noexcept
-    void wide_sum16_d "lr_wide_sum16_d"(
-        const double* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
-    ) noexcept

@@ -64,15 +64,6 @@ cdef inline void sum_eight_columns(
         wide_sum8_d(x, columns, factor, n, out)
 
 
-cdef inline void sum_sixteen_columns(
-    const real* x, Py_ssize_t columns, const double* factor, Py_ssize_t n, double* out
-) noexcept nogil:
-    if real is float:
-        wide_sum16_f(x, columns, factor, n, out)
-    else:
-        wide_sum16_d(x, columns, factor, n, out)
-
-
 cdef inline void combine_dense(
     const Rows* X, real* dtype, const double* factors, double* out, Py_ssize_t low, Py_ssize_t high
 ) noexcept nogil:
@@ -83,9 +74,7 @@ cdef inline void combine_dense(
     while first < X.n_rows:
         n = min(max(8, <Py_ssize_t>CACHED_VALUES // columns), X.n_rows - first)
         x = values_at(X, first * columns, dtype)
-        for j in range(low, high - 15, 16):
-            sum_sixteen_columns(x + j, columns, factors + first, n, out + j)
-        for j in range(high - (high - low) % 16, high - 7, 8):
+        for j in range(low, high - 7, 8):
             sum_eight_columns(x + j, columns, factors + first, n, out + j)
         for i in range(n):
             for j in range(high - (high - low) % 8, high):
@@ -107,8 +96,6 @@ cdef void combine(
     if part > 0:
         return
     for row in range(X.n_rows):
-        if factors[row] == 0:
-            continue
         row_span(X, row, &start, &stop)
         if X.indices is not NULL:
             add_to_sums(

@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
 from lrcore._core.gram cimport (
-    PIVOT, gram_tile, wide_dot_d, wide_dot_f, wide_sum8_d, wide_sum8_f, wide_sum16_d, wide_sum16_f,
+    PIVOT, gram_tile, wide_dot_d, wide_dot_f, wide_sum8_d, wide_sum8_f,
 )
 from lrcore._core.losses cimport *
 from lrcore._core.multi_output cimport (
