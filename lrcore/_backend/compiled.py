@@ -436,6 +436,52 @@ class DualKernel:
 PIECES = ("smooth", "epsilon", "low", "high", "mirrored")
 
 
+# ---- coordinate descent -----------------------------------------------------------------------
+
+
+def select_features(X: Any, numbers: np.ndarray) -> tuple[Any, Any, Any]:
+    """Sparse X with those features alone whose `numbers`, int32, are not negative, under these,
+    which rise with the features: CSR, (values, indices, indptr). Where all values are 1, those
+    returned are empty."""
+    csr: tuple[Any, Any, Any] = _kernels().select_features(*X.csr, numbers)
+    return csr
+
+
+def columns(X: Any, numbers: np.ndarray, n_columns: int) -> tuple[Any, Any, Any]:
+    """Columns of sparse X as rows of CSR, (values, indices, indptr): those whose `numbers`, int32,
+    are not negative, in the order of these. Where all values are 1, those returned are empty."""
+    csr: tuple[Any, Any, Any] = _kernels().transpose(*X.csr, numbers, n_columns)
+    return csr
+
+
+def descend_columns(
+    Xt: Any, chosen: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, intercept: bool,
+    weights: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, max_epochs: int,
+) -> tuple[float, int]:  # fmt: skip
+    """Minimise a quadratic model of the loss plus penalties by coordinate descent.
+
+    The weights, in place, are those of the rows of Xt, the columns of X, that `chosen`, int64,
+    names, in this order. gradient, in place, and curvature are of each row of X. Ends with an epoch
+    that gains no more than a share `tol` of what the first one gained; a weight that a visit leaves
+    0 is not visited again. Returns by how much the intercept, if there is one, changes, and how
+    many epochs it took.
+    """
+    found: tuple[float, int] = _kernels().descend_columns(
+        _matrix(Xt), chosen, gradient, curvature, intercept, weights, l1, l2, tol, max_epochs
+    )
+    return found
+
+
+def descend_gram(
+    H: np.ndarray, gradient: np.ndarray, weights: np.ndarray, l1: np.ndarray, l2: np.ndarray,
+    tol: float, max_epochs: int,
+) -> int:  # fmt: skip
+    """The same of all weights by the model's Hessian, which is symmetric, and its gradient, both of
+    at least as many numbers as weights; returns how many epochs it took."""
+    found: int = _kernels().descend_gram(H, gradient, weights, l1, l2, tol, max_epochs)
+    return found
+
+
 # ---- steps of parameter groups ----------------------------------------------------------------
 
 

@@ -455,6 +455,86 @@ class DualKernel:
         return value, gap, norm, intercept
 
 
+# ---- coordinate descent -----------------------------------------------------------------------
+
+
+def select_features(X: Any, numbers: np.ndarray) -> tuple[Any, Any, Any]:
+    """Sparse X with those features alone whose `numbers`, int32, are not negative, under these,
+    which rise with the features: CSR, (values, indices, indptr)."""
+    at = numbers[X.indices]
+    starts = np.concatenate(([0], np.cumsum(at >= 0)))[X.indptr]
+    return X.values[at >= 0], at[at >= 0], starts.astype(np.int64)
+
+
+def columns(X: Any, numbers: np.ndarray, n_columns: int) -> tuple[Any, Any, Any]:
+    """Columns of sparse X as rows of CSR, (values, indices, indptr): those whose `numbers`, int32,
+    are not negative, in the order of these."""
+    at = numbers[X.indices]
+    order = np.argsort(at, kind="stable")[np.count_nonzero(at < 0) :]
+    rows = np.repeat(np.arange(X.shape[0], dtype=np.int32), np.diff(X.indptr))[order]
+    counts = np.bincount(at[order], minlength=n_columns)
+    return X.values[order], rows, np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+
+
+def descend_columns(
+    Xt: Any, chosen: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, intercept: bool,
+    weights: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, max_epochs: int,
+) -> tuple[float, int]:  # fmt: skip
+    """Minimise a quadratic model of the loss plus penalties by coordinate descent."""
+    parts = [Xt.row(j) for j in chosen]
+    values = [x.astype(np.float64) for _, x in parts]
+    diagonal = [float(np.sum(x * x * curvature[rows])) for (rows, _), x in zip(parts, values)]
+    change, total, enough = 0.0, float(np.sum(curvature)), 0.0
+    visited = list(range(len(chosen)))
+    for epoch in range(1, max_epochs + 1):
+        gain, left = 0.0, []
+        for k in visited:
+            rows, x, h = parts[k][0], values[k], diagonal[k]
+            slope = float(np.sum(x * gradient[rows]))
+            moved = _lasso_step(weights[k], slope, h, l1[k], l2[k]) - weights[k]
+            gain += 0.5 * (h + l2[k]) * moved**2
+            weights[k] += moved
+            gradient[rows] += moved * x * curvature[rows]
+            if weights[k] != 0 or moved != 0:
+                left.append(k)
+        visited = left
+        if intercept and total > 0:
+            moved = -float(np.sum(gradient)) / total
+            change += moved
+            gradient += moved * curvature
+            gain += 0.5 * total * moved**2
+        enough = tol * gain if epoch == 1 else enough
+        if gain <= enough:
+            break
+    return change, epoch
+
+
+def descend_gram(
+    H: np.ndarray, gradient: np.ndarray, weights: np.ndarray, l1: np.ndarray, l2: np.ndarray,
+    tol: float, max_epochs: int,
+) -> int:  # fmt: skip
+    """The same of all weights by the model's Hessian and its gradient."""
+    n, enough = len(weights), 0.0
+    for epoch in range(1, max_epochs + 1):
+        gain = 0.0
+        for k in range(n):
+            h = H[k, k]
+            moved = _lasso_step(weights[k], gradient[k], h, l1[k], l2[k]) - weights[k]
+            gain += 0.5 * (h + l2[k]) * moved**2
+            weights[k] += moved
+            gradient[:n] += moved * H[k, :n]
+        enough = tol * gain if epoch == 1 else enough
+        if gain <= enough:
+            break
+    return epoch
+
+
+def _lasso_step(w: float, gradient: float, curvature: float, l1: float, l2: float) -> float:
+    """The minimum along one weight; 0 where nothing depends on it."""
+    total, target = curvature + l2, curvature * w - gradient
+    return float(np.sign(target) * max(abs(target) - l1, 0.0) / total) if total > 0 else 0.0
+
+
 # ---- steps of parameter groups ----------------------------------------------------------------
 
 

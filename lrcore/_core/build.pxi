@@ -226,6 +226,19 @@ cdef class Build:
         """Solve U' U x = b in place; entries at pivots of 0 become 0."""
         solve(U, x)
 
+    def descend_columns(
+        self, Matrix Xt, const int64_t[::1] columns, double[::1] gradient,
+        const double[::1] curvature, bint intercept, *args,
+    ):
+        """Epochs over columns of X, the rows of Xt; returns the intercept's change and how many."""
+        cdef ModelDescent model = ModelDescent(*args)
+        cdef Worker worker = self.kernels_of(&Xt.c).descend_columns
+        return by_columns(model, worker, Xt, columns, gradient, curvature, intercept)
+
+    def descend_gram(self, double[:, ::1] H, double[::1] gradient, *args):
+        """Epochs over all weights; H is whole, not its upper triangle alone. Returns how many."""
+        return by_gram(ModelDescent(*args), self.registry.descend_gram, H, gradient)
+
     def evaluate_loss(
         self, str loss, double parameter, const double[::1] raw_prediction, const double[::1] y,
         double[::1] value, double[::1] gradient, Py_ssize_t lanes, int n_threads,
@@ -302,6 +315,12 @@ cdef class Build:
 
     def number_features(self, *args):
         return number_features(*args)
+
+    def transpose(self, *args):
+        return transpose(*args)
+
+    def select_features(self, *args):
+        return select_features(*args)
 
     def arrange(self, *args):
         return arrange(*args)

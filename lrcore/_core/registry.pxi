@@ -34,6 +34,7 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.gram = <Worker>&gram[real]
     kernels.sum_moments = <Worker>&sum_moments[real]
     kernels.leverages = <Worker>&leverages[real]
+    kernels.descend_columns = <Worker>&descend_columns[real]
     kernels.square_rows = <Worker>&square_rows[real]
     kernels.scale_rows = <Worker>&scale_rows[real]
     kernels.square_sums = <Worker>&square_sums[real]
@@ -46,6 +47,7 @@ cdef void fill_dtype(real* dtype) noexcept:
 fill_dtype(<float*>NULL)
 fill_dtype(<double*>NULL)
 REGISTRY.factorise = <Worker>&factorise
+REGISTRY.descend_gram = <Worker>&descend_gram
 
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:

@@ -286,6 +286,26 @@ cdef struct Moments:
     Py_ssize_t n_columns
 
 
+# Coordinate descent on a quadratic model of the loss, see coordinate.pxi.
+cdef struct Descent:
+    const int64_t* columns      # of X, which are visited
+    Py_ssize_t n_columns
+    Py_ssize_t n_rows           # of X; of a Gram matrix, numbers from a row to the next
+    double* gradient            # of the rows; by a Gram matrix, of the weights
+    const double* curvature     # of the rows: the model's second derivatives
+    double* weights
+    const double* l1
+    const double* l2
+    double* diagonal            # room for the curvature of each column
+    int64_t* visited            # and for the columns that are still visited
+    bint intercept
+    double intercept_change
+    double tol                  # the share of the first epoch's gain with which the last one ends
+    double enough
+    int max_epochs
+    int n_epochs
+
+
 cdef struct Scaling:
     Py_ssize_t offset           # rows before these
     Py_ssize_t block
@@ -310,6 +330,7 @@ cdef struct DtypeKernels:
     Worker gram
     Worker sum_moments
     Worker leverages
+    Worker descend_columns
     Worker square_rows
     Worker scale_rows
     Worker square_sums
@@ -324,6 +345,7 @@ cdef struct Registry:
     DtypeKernels single_precision
     DtypeKernels double_precision
     Worker factorise
+    Worker descend_gram
     Evaluate[N_LOSSES] losses
 
 

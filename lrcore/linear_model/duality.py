@@ -68,26 +68,53 @@ def duality_gap(
     n_threads : int or None
     """
     loss = objective.loss
-    raw = z if loss.joint else z[:, 0]
-    value, u = _backend.active.loss_and_gradient(loss, raw, y, n_threads)
-    excess = value - loss.least(y)
-    u = u.reshape(z.shape)
-    rows = np.zeros(len(y))
-    if objective.fit_intercept:
-        balance = _balance_joint if loss.joint else _balance
-        u, rows = balance(loss, u, share, excess, z, y)
-    v = np.stack([X.weighted_sum(share * column, n_threads) for column in u.T])
+    value, u = _backend.active.loss_and_gradient(loss, z if loss.joint else z[:, 0], y, n_threads)
+    point = dual_point(objective, y, share, z, value, u)
+    v = np.stack([X.weighted_sum(share * column, n_threads) for column in point.u.T])
     l1, l2 = objective.strengths(X.shape[1])
-    # A feature without curvature bounds its column by l1: all dual variables are scaled for it.
-    too_large = (np.abs(v) > l1) & (l2 == 0)
-    if too_large.any():
-        c = float(np.min(np.broadcast_to(l1, v.shape)[too_large] / np.abs(v[too_large])))
-        rows = c * rows + (1.0 - c) * excess
-        v = c * v
-    features = _feature_gaps(W, v, l1, l2)
-    total = float(np.sum(share * excess)) + objective.penalty_value(W)
-    gap = float(np.sum(share * rows)) + float(np.sum(features))
-    return Gap(total, gap, null_objective(loss, y, share))
+    return point.gap(share, W, v, l1, l2)
+
+
+class DualPoint(NamedTuple):
+    """Dual variables that sum to 0 with their shares, where the intercept is free, (n_rows,
+    n_outputs); the gaps of the rows; their losses less the least that these can be; and the mean of
+    that for raw predictions of 0."""
+
+    u: np.ndarray
+    rows: np.ndarray
+    excess: np.ndarray
+    null: float
+
+    def gap(
+        self, share: np.ndarray, W: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray
+    ) -> Gap:
+        """The gap of weights, where v are the sums of their features' columns; features that are
+        left out have a weight of 0 and no v larger than their l1."""
+        # A feature without curvature bounds its column by l1: all variables are scaled for it.
+        rows, too_large = self.rows, (np.abs(v) > l1) & (l2 == 0)
+        if too_large.any():
+            c = float(np.min(np.broadcast_to(l1, v.shape)[too_large] / np.abs(v[too_large])))
+            rows = c * rows + (1.0 - c) * self.excess
+            v = c * v
+        penalty = float(np.sum(l1 * np.abs(W)) + np.sum(l2 * np.square(W)) / 2)
+        features = _feature_gaps(W, v, l1, l2)
+        objective = float(np.sum(share * self.excess)) + penalty
+        # It is never larger than the objective, which cannot fall below 0.
+        gap = float(np.sum(share * rows)) + float(np.sum(features))
+        return Gap(objective, float(np.minimum(gap, objective)), self.null)
+
+
+def dual_point(
+    objective: Objective, y: np.ndarray, share: np.ndarray, z: np.ndarray, value: np.ndarray,
+    gradient: np.ndarray,
+) -> DualPoint:  # fmt: skip
+    """The derivatives of the losses at raw predictions, made to sum to 0 for each output."""
+    loss, u = objective.loss, gradient.reshape(z.shape)
+    excess, null = value - loss.least(y), null_objective(loss, y, share)
+    if not objective.fit_intercept:
+        return DualPoint(u, np.zeros(len(y)), excess, null)
+    balance = _balance_joint if loss.joint else _balance
+    return DualPoint(*balance(loss, u, share, excess, z, y), excess, null)
 
 
 def null_objective(loss: Loss, y: np.ndarray, share: np.ndarray) -> float:

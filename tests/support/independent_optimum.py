@@ -30,23 +30,25 @@ def objective(loss, penalty, X, y, w, b):
     return np.mean(values) + penalty_of(penalty, w)
 
 
-def smooth_minimum(loss, penalty, X, y):
+def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0):
     """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
+    share = np.full(len(y), 1 / len(y)) if weight is None else weight / np.sum(weight)
+    n = X.shape[1]
+    l1 = ALPHA * (SHARES[penalty] or 0.0) * factors if penalty else 0.0
+    l2 = ALPHA * (1 - SHARES[penalty]) * factors if penalty else 0.0
 
     def value(x):
-        u, v, b = x[:N_FEATURES], x[N_FEATURES:-1], x[-1]
+        u, v, b = x[:n], x[n:-1], x[-1]
         both = [loss_and_gradient(loss, z, t) for z, t in zip(X @ (u - v) + b, y)]
-        loss_gradients = np.array([s for _, s in both])
-        g = X.T @ loss_gradients / N_ROWS
-        l1 = ALPHA * (SHARES[penalty] or 0.0) if penalty else 0.0
-        l2 = ALPHA * (1 - SHARES[penalty]) if penalty else 0.0
-        f = np.mean([f for f, _ in both]) + l1 * np.sum(u + v) + l2 / 2 * np.sum((u - v) ** 2)
+        loss_gradients = share * np.array([s for _, s in both])
+        g = X.T @ loss_gradients
+        f = share @ [f for f, _ in both] + np.sum(l1 * (u + v)) + np.sum(l2 * (u - v) ** 2) / 2
         g = g + l2 * (u - v)
-        return f, np.concatenate([g + l1, l1 - g, [loss_gradients.mean()]])
+        return f, np.concatenate([g + l1, l1 - g, [loss_gradients.sum()]])
 
-    bounds = [(0, None)] * (2 * N_FEATURES) + [(None, None)]
+    bounds = [(0, None)] * (2 * n) + [(None, None)]
     options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
-    start = np.zeros(2 * N_FEATURES + 1)
+    start = np.zeros(2 * n + 1)
     return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun
 
 

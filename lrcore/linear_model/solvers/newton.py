@@ -62,6 +62,10 @@ POLISH = 1e-6
 ROUNDING = 1e-15
 
 
+#: Weights (n_outputs, n_features) and intercepts.
+Start = tuple[np.ndarray, np.ndarray]
+
+
 class Point(NamedTuple):
     """Weights (n_outputs, n_features) and intercepts, and what they give: raw predictions
     (n_rows, n_outputs), derivatives of the losses by them, the mean loss and the objective."""
@@ -122,7 +126,7 @@ class NewtonDescent:
 
     def __init__(
         self, problem: Problem, y: np.ndarray, n_threads: int | None,
-        start: tuple[np.ndarray, np.ndarray] | None = None,
+        start: Start | None = None,
     ) -> None:  # fmt: skip
         self.X, self.y, self.objective = problem.X, y, problem.objective
         self._n_threads = n_threads
@@ -149,7 +153,7 @@ class NewtonDescent:
             point = self.evaluate(*start)
             self.point = point if point.objective < self.point.objective else self.point
 
-    def _start_on_rows(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    def _start_on_rows(self, problem: Problem) -> Start:
         """The minimum over the rows of the Hessian, about."""
         rows = self._rows
         assert rows is not None
@@ -331,17 +335,27 @@ def hessian_rows(n_rows: int, n_features: int) -> np.ndarray | None:
     return None if n_rows < MANY * n else np.sort(shuffled(n_rows, SEED)[:n])
 
 
+def starts_of(problem: Problem, start: TrainedModel | None) -> list[Start | None]:
+    """Weights and intercepts that each target begins with."""
+    n, each = len(problem.targets), problem.outputs_per_target
+    if start is None:
+        return [None] * n
+    w, b = (part.astype(np.float64) for part in start.weights)
+    if w.shape != (n * each, problem.X.shape[1]):
+        raise ValueError(
+            "warm_start=True needs the outputs and features of the last fit: it had "
+            f"{w.shape[0]} outputs, {w.shape[1]} features, this has {n * each}, "
+            f"{problem.X.shape[1]}; set it to False"
+        )
+    return [(w[k : k + each], b[k : k + each]) for k in range(0, n * each, each)]
+
+
 class NewtonTraining:
     """All targets of a fit in progress."""
 
     def __init__(self, problem: Problem, config: SolverConfig) -> None:
         self._problem = problem
-        n = problem.outputs_per_target
-        starts: list[Any] = [None] * len(problem.targets)
-        if config.start is not None:
-            W, b = config.start.weights
-            W, b = W.astype(np.float64), b.astype(np.float64)
-            starts = [(W[k : k + n], b[k : k + n]) for k in range(0, len(W), n)]
+        starts = starts_of(problem, config.start)
         self.targets = [
             NewtonDescent(problem, y, config.n_threads, start)
             for y, start in zip(problem.targets, starts)
@@ -434,11 +448,6 @@ class Newton:
                 "solver='newton' needs a loss with a second derivative, one of "
                 f"{', '.join(NEWTON_LOSSES)}, got {model._loss!r}; solver='auto' finds one that "
                 "has it"
-            )
-        if model.penalty in ("l1", "elasticnet"):
-            raise ValueError(
-                f"solver='newton' needs penalty='l2' or None, got {model.penalty!r}; "
-                "solver='stochastic' has the others"
             )
         for name, needed, why in (
             ("average", False, "it ends at the minimum; solver='stochastic' has averages"),

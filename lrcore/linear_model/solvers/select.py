@@ -10,13 +10,22 @@ from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.solvers.base import Solver
 from lrcore.linear_model.solvers.dual import Dual
 from lrcore.linear_model.solvers.newton import Newton
-from lrcore.linear_model.solvers.stochastic import Stochastic
+from lrcore.linear_model.solvers.proximal_newton import ProximalNewton
+from lrcore.linear_model.solvers.stochastic import Stochastic, penalises
 from lrcore.rules import Rule
+
+
+def newton_from_parameters(model: Any) -> Solver:
+    """Newton's method for the penalty at hand."""
+    l1_ratio = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(model.penalty, 0.0)
+    kind = ProximalNewton if l1_ratio > 0 and penalises(model) else Newton
+    return kind.from_parameters(model)
+
 
 SOLVERS: dict[str, Callable[[Any], Solver]] = {
     "stochastic": Stochastic.from_parameters,
     "dual": Dual.from_parameters,
-    "newton": Newton.from_parameters,
+    "newton": newton_from_parameters,
 }
 
 #: Weights up to which Newton steps are taken whatever the rows, and at most; and what a Hessian and
@@ -58,6 +67,8 @@ def choose_solver(model: Any, problem: Problem) -> Choice:
         return Choice(make_solver(model), f"{wanted} is about steps of a rule")
     newton, dual = _if_supported("newton", model), _if_supported("dual", model)
     n_features = problem.X.shape[1] * problem.outputs_per_target
+    if isinstance(newton, ProximalNewton):
+        return Choice(newton, "the penalty has l1")
     if newton is not None and few_features(problem):
         return Choice(newton, f"{n_features} weights are few")
     if dual is not None:

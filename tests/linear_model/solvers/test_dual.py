@@ -264,7 +264,7 @@ def test_max_iter_that_ends_first_warns():
 @pytest.mark.parametrize(
     "keywords, message",
     [
-        ({"solver": "newton"}, "solver must be 'stochastic' or 'dual', got 'newton'"),
+        ({"solver": "lbfgs"}, "solver must be 'stochastic', 'dual' or 'newton', got 'lbfgs'"),
         ({"loss": "perceptron"}, "one of log_loss, hinge, .*, got 'perceptron'; solver='stoch"),
         ({"penalty": "l1"}, "needs penalty='l2' and alpha > 0, got penalty='l1'"),
         ({"penalty": None}, "needs penalty='l2' and alpha > 0, got penalty=None"),

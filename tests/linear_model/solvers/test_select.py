@@ -5,16 +5,19 @@ import pytest
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor
 from lrcore.linear_model.solvers.dual import Dual
+from lrcore.linear_model.solvers.proximal_newton import ProximalNewton
 from lrcore.linear_model.solvers.select import SOLVERS, make_solver
 from lrcore.linear_model.solvers.stochastic import Stochastic
 
 
 def test_solvers_have_their_names():
-    assert set(SOLVERS) == {"stochastic", "dual"}
+    assert set(SOLVERS) == {"stochastic", "dual", "newton"}
     for name in SOLVERS:
-        solver = make_solver(LinearClassifier(solver=name, alpha=1e-3))
+        penalty = "l1" if name == "newton" else "l2"
+        solver = make_solver(LinearClassifier(solver=name, penalty=penalty, alpha=1e-3))
         assert solver.name == name
-        assert isinstance(solver, {"stochastic": Stochastic, "dual": Dual}[name])
+        kinds = {"stochastic": Stochastic, "dual": Dual, "newton": ProximalNewton}
+        assert isinstance(solver, kinds[name])
 
 
 @pytest.mark.parametrize("cls", [LinearClassifier, LinearRegressor])
