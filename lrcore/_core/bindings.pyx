@@ -7,7 +7,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from numpy import empty as np_empty
+from numpy import empty as np_empty, zeros as np_zeros
 
 from lrcore._core.losses cimport Evaluate
 from lrcore._core.parallel cimport (

@@ -6,7 +6,8 @@
 #
 # A visit moves one u so that the dual objective rises, and w follows. With h = share |x|**2, a
 # change of u moves the row's own raw prediction by -h times it: the best u is the derivative at the
-# prediction z - h (u - u_before), in other words a proximal step of the loss.
+# prediction z - h (u - u_before), in other words a proximal step of the loss. A joint loss has one
+# u for each output, and the weights of a feature lie side by side.
 #
 # A row needs the weights that all rows before it have left, so one thread does it all.
 
@@ -73,7 +74,7 @@ cdef inline void prefetch_visits(
     if i + 4 * job.ahead < job.n_rows:
         row = job.order[i + 4 * job.ahead]
         prefetch(X.indptr + row)
-        prefetch_write(job.records + RECORD * row)
+        prefetch_write(job.records + job.record * row)
     if i + 2 * job.ahead < job.n_rows:
         row = job.order[i + 2 * job.ahead]
         for k in range(X.indptr[row], X.indptr[row + 1], 16):
@@ -93,7 +94,7 @@ cdef inline void prefetch_dense_visit(
     cdef Py_ssize_t row, k
     if i + 2 < job.n_rows:
         row = job.order[i + 2]
-        prefetch_write(job.records + RECORD * row)
+        prefetch_write(job.records + job.record * row)
         for k in range(0, X.n_columns, 16):
             prefetch_far(values_at(X, row * X.n_columns + k, dtype))
 
@@ -103,7 +104,7 @@ cdef inline double visit_row(
 ) noexcept nogil:
     """Move the dual variable of a row, and the weights with it. Returns the row's prediction before.
     """
-    cdef double* record = job.records + RECORD * row
+    cdef double* record = job.records + job.record * row
     cdef double u, h, d, z, share, gap = 0.0
     cdef Py_ssize_t start, stop
     cdef const index* j = NULL
@@ -111,10 +112,10 @@ cdef inline double visit_row(
     row_span(X, row, &start, &stop)
     x = values_at(X, start, weights)
     if indices is NULL:
-        z = dot_dense(<const real*>weights, x, stop - start) + job.intercept
+        z = dot_dense(<const real*>weights, x, stop - start) + job.intercepts[0]
     else:
         j = indices + start
-        z = dot_entries(<const real*>weights, 1, j, x, stop - start) + job.intercept
+        z = dot_entries(<const real*>weights, 1, j, x, stop - start) + job.intercepts[0]
     share = record[SHARE]
     if record[SQUARES] < 0:
         record[SQUARES] = sum_of_squares(X, weights, row)
@@ -129,7 +130,7 @@ cdef inline double visit_row(
     record[DUAL] = u
     if d != 0:
         add_multiple(j, x, stop - start, <real>d, weights)
-        job.intercept += d * job.constant
+        job.intercepts[0] += d * job.constant
     return z
 
 
@@ -154,18 +155,115 @@ cdef inline void visit_rows(
             row = job.order[first + i]
             # The record comes after the row: the processor waits for both together then.
             raw_prediction[i] = visit_row(X, indices, weights, job, row)
-            target[i] = job.records[RECORD * row + TARGET]
-            share[i] = job.records[RECORD * row + SHARE]
+            target[i] = job.records[job.record * row + TARGET]
+            share[i] = job.records[job.record * row + SHARE]
         job.evaluate(&job.parameter, raw_prediction, target, share, value, gradient, n)
         for i in range(n):
             job.value += value[i]
         first += n
 
 
+cdef inline double softmax_conjugate(
+    const double* u, Py_ssize_t label, double* scratch, Py_ssize_t n
+) noexcept nogil:
+    """The negative entropy of the probabilities that u stands for."""
+    cdef Py_ssize_t k
+    cdef double p, total = 0.0
+    for k in range(n):
+        p = u[k] + (1.0 if k == label else 0.0)
+        scratch[k] = p * logarithm(p if p > 1e-300 else 1e-300)
+    for k in range(n):
+        total += scratch[k]
+    return total
+
+
+cdef inline void visit_outputs(
+    const Rows* X, const index* j, real* weights, Ascent* job, Py_ssize_t row
+) noexcept nogil:
+    """Move the dual variables of a row, one for each output of the softmax, and the weights with
+    them; j are the features of the row.
+
+    The step is as for log loss: by the bound 1/2 of the curvature (Boehning 1992) towards the
+    derivatives, so that u stays between vectors of derivatives. The gap is exact: beside the weights
+    the logarithms cost next to nothing.
+    """
+    cdef double* record = job.records + job.record * row
+    cdef double* u = record + DUAL
+    cdef double* z = job.scratch
+    cdef double* change = job.scratch + job.lanes
+    cdef real* moves = <real*>(job.scratch + 2 * job.lanes)
+    cdef double share = record[SHARE], value, product = 0.0, gap, step
+    cdef Py_ssize_t start, stop, k, i, label = <Py_ssize_t>record[TARGET]
+    cdef const real* x
+    cdef real* w
+    cdef real[8] sums
+    cdef Softmax loss
+    row_span(X, row, &start, &stop)
+    x = values_at(X, start, weights)
+    for k in range(0, job.lanes, 8):
+        dot_eight(<const real*>weights + k, job.lanes, j, x, stop - start, <real*>sums)
+        for i in range(8):
+            z[k + i] = sums[i] + job.intercepts[k + i]
+    if record[SQUARES] < 0:
+        record[SQUARES] = sum_of_squares(X, weights, row)
+    for k in range(job.n_outputs):
+        product += u[k] * z[k]
+    gap = softmax_conjugate(u, label, change, job.n_outputs) - product
+    loss.n_outputs = job.parameter
+    Softmax_evaluate(&loss, z, label, &value, change)
+    gap += value
+    job.value += share * value
+    job.gap += share * (gap if gap > 0 else 0.0)
+    job.norm -= share * product
+    step = 1.0 / (1.0 + 0.5 * (share * (record[SQUARES] + job.constant)))
+    for k in range(job.n_outputs):
+        change[k] = step * (change[k] - u[k])
+        u[k] += change[k]
+        moves[k] = <real>(-share * change[k])
+        job.intercepts[k] -= share * change[k] * job.constant
+    for k in range(stop - start):
+        w = weights + j[k] * job.lanes
+        for i in range(job.lanes):
+            w[i] += x[k] * moves[i]
+
+
+cdef inline void prefetch_outputs(
+    const Rows* X, const real* weights, const index* indices, const Ascent* job, Py_ssize_t i
+) noexcept nogil:
+    cdef Py_ssize_t row, k
+    if i + 2 < job.n_rows:
+        row = job.order[i + 2]
+        prefetch_write(job.records + job.record * row)
+        for k in range(X.indptr[row], X.indptr[row + 1], 16):
+            prefetch(indices + k)
+            prefetch(values_at(X, k, <real*>NULL))
+    if job.far and i + 1 < job.n_rows:
+        row = job.order[i + 1]
+        for k in range(X.indptr[row], X.indptr[row + 1]):
+            prefetch_far(weights + indices[k] * job.lanes)
+            prefetch_far(weights + indices[k] * job.lanes + job.lanes - 1)
+
+
+cdef inline void visit_rows_of_outputs(const Rows* X, real* weights, Ascent* job) noexcept nogil:
+    cdef Py_ssize_t i, row
+    for i in range(job.n_rows):
+        row = job.order[i]
+        if X.indptr is NULL:
+            visit_outputs(X, job.columns, weights, job, row)
+        elif X.indices is not NULL:
+            prefetch_outputs(X, weights, X.indices, job, i)
+            visit_outputs(X, X.indices + X.indptr[row], weights, job, row)
+        else:
+            prefetch_outputs(X, weights, X.long_indices, job, i)
+            visit_outputs(X, X.long_indices + X.indptr[row], weights, job, row)
+
+
 cdef void ascend(
     const Rows* X, real* weights, Ascent* job, void* unused, int part, int parts
 ) noexcept nogil:
-    if X.indptr is NULL:
+    if job.lanes > 1:
+        visit_rows_of_outputs(X, weights, job)
+    elif X.indptr is NULL:
         visit_rows(X, <const int32_t*>NULL, weights, job)
     elif X.indices is not NULL:
         visit_rows(X, X.indices, weights, job)

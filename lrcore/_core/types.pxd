@@ -233,9 +233,8 @@ cdef enum:
     # What a row keeps, side by side, so that it costs one cache miss.
     TARGET = 0
     SHARE = 1
-    DUAL = 2
-    SQUARES = 3                 # |x|**2, negative before the first visit
-    RECORD = 4
+    SQUARES = 2                 # |x|**2, negative before the first visit
+    DUAL = 3                    # its dual variables, one for each output
     DUAL_BLOCK = 256            # rows whose losses are evaluated together
 
 
@@ -243,8 +242,13 @@ cdef struct Ascent:
     const int64_t* order
     Py_ssize_t n_rows
     double* records
-    double intercept
-    double constant             # |x|**2 of the feature that the intercept is the weight of
+    Py_ssize_t record           # numbers in one
+    Py_ssize_t n_outputs        # of a joint loss, 1 of others
+    Py_ssize_t lanes            # weights of a feature: 1, or n_outputs to a multiple of eight
+    double* intercepts
+    double* scratch             # of a joint loss: raw predictions and derivatives of a row
+    const int32_t* columns      # of dense rows and a joint loss: 0, 1, 2, ...
+    double constant             # |x|**2 of the feature that the intercepts are the weights of
     Evaluate evaluate           # the loss
     double parameter            # its number
     bint logistic               # log loss; else piecewise quadratic:

@@ -96,8 +96,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         the perceptron, poisson, gamma and tweedie. `optimizer`, `batch_size`, `block_size` and
         `n_iter_no_change` are not used then; early stopping, ``warm_start`` and ``partial_fit``
         are refused, since it keeps a variable for each row. An output runs on one thread,
-        several on one each. It takes few epochs while ``1 / alpha`` is below about ten times the
-        number of rows, and more of them in proportion beyond.
+        several on one each, and so does a softmax with all its outputs. It takes few epochs while
+        ``1 / alpha`` is below about ten times the number of rows, and more of them in proportion
+        beyond.
     optimizer : Rule or str
         An update rule, such as ``lrcore.AdaGrad(eps=1e-6)``, or its name.
     lr : "auto", float, Schedule, str, or list of floats
@@ -171,8 +172,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
         ``log(sum_k exp(z_k)) - z_y`` of all raw predictions of a row, or ``"ovr"``, each class
         against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other
-        losses and ``solver="dual"``, which have nothing else. Two classes are one output whatever
-        it says: there the softmax is the binary log loss of the difference of two raw predictions.
+        losses, which have nothing else. Two classes are one output whatever it says: there the
+        softmax is the binary log loss of the difference of two raw predictions.
 
     Attributes
     ----------
@@ -264,15 +265,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 f"multi_class='softmax' needs loss='log_loss', got loss={self.loss!r}; "
                 "multi_class='ovr' fits each class against the rest by any loss"
             )
-        if self.multi_class == "softmax" and self.solver == "dual":
-            raise ValueError(
-                "multi_class='softmax' needs solver='stochastic', got 'dual', which fits each "
-                "class against the rest: give multi_class='ovr'"
-            )
 
     def _n_outputs(self, n_classes: int) -> int:
         """Outputs of one target: of the softmax there are as many as classes."""
-        joint = self._loss == "log_loss" and self.multi_class != "ovr" and self.solver != "dual"
+        joint = self._loss == "log_loss" and self.multi_class != "ovr"
         return n_classes if joint and n_classes > 2 else 1
 
     @with_callbacks

@@ -99,9 +99,21 @@ def _balance(
 def _balance_joint(
     loss: Loss, u: np.ndarray, share: np.ndarray, excess: np.ndarray, z: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mixed with those of fixed probabilities q, the same for all rows, so that they sum to 0 for
-    each output: of a mixture of u and q - e_y, of which q has a share of e, the gap of a row is at
-    most e times the divergence of its own probabilities from q."""
+    """The same of a joint loss, see `mixed`: the gap of a row is at most e times the divergence of
+    its own probabilities from q."""
+    u, e, q = mixed(u, share, y)
+    if e == 0.0:
+        return u, np.zeros(len(y))
+    top = np.max(z, axis=1)
+    norm = top + numerics.log(np.sum(numerics.exp(z - top[:, None]), axis=1))
+    entropy = float(np.sum(q * numerics.log(np.where(q > 0, q, 1.0))))
+    divergence = norm - np.sum(q * z, axis=1) + entropy
+    return u, e * np.maximum(divergence, 0.0)
+
+
+def mixed(u: np.ndarray, share: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """The dual variables of a softmax mixed with those of fixed probabilities q, the same for all
+    rows, so that they sum to 0 for each output: ``(1 - e) u + e (q - e_y)``; and e and q."""
     n_outputs = u.shape[1]
     counts = np.bincount(y.astype(np.intp), weights=share, minlength=n_outputs)
     surplus = np.sum(share[:, None] * u, axis=0)
@@ -109,17 +121,12 @@ def _balance_joint(
     e = float(np.max(surplus / np.maximum(counts + surplus, 1e-300)))
     e = min(max(e, 0.0), 1.0)
     if e == 0.0:
-        return u, np.zeros(len(y))
+        return u, e, np.full(n_outputs, 1.0 / n_outputs)
     q = np.maximum(counts - (1.0 - e) / e * surplus, 0.0)
     q = q / np.sum(q)
     other = np.tile(q, (len(y), 1))
     other[np.arange(len(y)), y.astype(np.intp)] -= 1.0
-    mixed = (1.0 - e) * u + e * other
-    top = np.max(z, axis=1)
-    norm = top + numerics.log(np.sum(numerics.exp(z - top[:, None]), axis=1))
-    entropy = float(np.sum(q * numerics.log(np.where(q > 0, q, 1.0))))
-    divergence = norm - np.sum(q * z, axis=1) + entropy
-    return mixed, e * np.maximum(divergence, 0.0)
+    return (1.0 - e) * u + e * other, e, q
 
 
 def _feature_gaps(w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:

@@ -76,8 +76,7 @@ class TrainedModel:
         if self.n_outputs > 1 and X.sparse:
             return X.raw_predictions_of_outputs(*self._by_feature(X.dtype), n_threads)
         weights, intercepts = (part.astype(X.dtype, copy=False) for part in self.weights)
-        columns = [X.raw_predictions(w, float(b), n_threads) for w, b in zip(weights, intercepts)]
-        return np.stack(columns, axis=1)
+        return X.raw_predictions_of_outputs(weights.T, intercepts, n_threads)
 
     def _by_feature(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercepts with the outputs of a feature side by side: those of the state, if

@@ -462,6 +462,21 @@ def dual_ascent(X, y, loss, order, l2, weight, intercept):
     return w, b, dual
 
 
+def softmax_dual_ascent(X, y, n_outputs, order, l2, weight, intercept):
+    """The same for the softmax, by its probabilities: they move towards those of the predictions
+    as far as the bound 1/2 of the curvature allows."""
+    share = weight / (l2 * weight.sum())
+    one_hot = np.eye(n_outputs)[y]
+    W, b, P = np.zeros((n_outputs, X.shape[1])), np.zeros(n_outputs), one_hot.copy()
+    for i in order:
+        z, h = W @ X[i] + b, share[i] * (X[i] @ X[i] + intercept)
+        now = np.exp(z - z.max())
+        P[i] += (now / now.sum() - P[i]) / (1 + h / 2)
+        u = share[:, None] * (P - one_hot)
+        W, b = -u.T @ X, -u.sum(axis=0) * intercept
+    return W, b, P - one_hot
+
+
 def objective(X, y, w, b, l1, l2):
     """Mean log loss plus penalty."""
     m = y * (X @ w + b)

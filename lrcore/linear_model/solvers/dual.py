@@ -15,9 +15,10 @@ sign that has more are scaled down for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,10 +31,11 @@ from lrcore._backend.compiled import LONG_ROW
 from lrcore._backend.shuffle import RUN_LENGTH as REORDERED_RUN
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
+from lrcore.linear_model.duality import mixed
 from lrcore.linear_model.engine import reorder
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.epoch import CHUNK_ROWS, AfterChunk, Chunk, EpochLoss
-from lrcore.linear_model.engine.layout import ModelState
+from lrcore.linear_model.engine.layout import ModelState, aligned_zeros, n_lanes
 from lrcore.linear_model.engine.reorder import ReorderedData
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.diagnostics import warn
@@ -66,8 +68,8 @@ NEEDS = {
     ),
 }
 
-#: Columns of a row's record in the core.
-TARGET, SHARE, DUAL, SQUARES = range(4)
+#: Columns of a row's record in the core; from DUAL on one for each output.
+TARGET, SHARE, SQUARES, DUAL = range(4)
 
 #: Short rows that stay together when they are shuffled.
 RUN_LENGTH = 8
@@ -86,11 +88,12 @@ REORDER_AFTER, REORDER_FOR = 3, 5
 
 
 class DualAscent:
-    """One output in progress: a record for each row, and the weights that follow from them.
+    """One target in progress: a record for each row, and the weights that follow from them.
 
     A row's share is its weight over l2 times the sum of all weights, so that the weights are
     ``-sum(share * dual * x)`` and what is minimised is l2 times
-    ``sum(share * loss) + |weights|**2 / 2``. The intercept's feature is sqrt(constant).
+    ``sum(share * loss) + |weights|**2 / 2``. The intercept's feature is sqrt(constant). A joint
+    loss has a dual variable, a weight of each feature and an intercept for each of its outputs.
     """
 
     def __init__(
@@ -101,26 +104,40 @@ class DualAscent:
         weight = np.ones(n_rows) if weight is None else weight
         self.loss, self.l2 = problem.objective.loss, problem.objective.penalty.curvature
         share = weight / (self.l2 * float(np.sum(weight)))
-        self.records = np.stack([y, share, np.zeros(n_rows), np.full(n_rows, -1.0)], axis=1)
+        self.n_outputs = problem.outputs_per_target
+        self.records = np.zeros((n_rows, DUAL + self.n_outputs))
+        self.records[:, TARGET], self.records[:, SHARE], self.records[:, SQUARES] = y, share, -1.0
         self.constant = constant
         self.n_threads = n_threads
-        self.intercept = 0.0
+        lanes = n_lanes(self.n_outputs)
+        self._intercepts = np.zeros(lanes)
         self.visits = self.rounded = 0
+        self._class_products: tuple[float, np.ndarray] | None = None
         self.features: np.ndarray | None = None
-        self._use(problem.X, np.zeros(n_features + 1, problem.X.dtype))
+        self._use(problem.X, aligned_zeros((n_features + 1, lanes), problem.X.dtype))
+
+    @property
+    def intercepts(self) -> np.ndarray:
+        """(n_outputs,): a view."""
+        return self._intercepts[: self.n_outputs]
+
+    @property
+    def dual(self) -> np.ndarray:
+        """The dual variables, (n_rows,), or (n_rows, n_outputs) for a joint loss: a view."""
+        return self.records[:, DUAL:] if self.loss.joint else self.records[:, DUAL]
 
     def _use(self, X: DesignMatrix, array: np.ndarray) -> None:
         """Take rows, and weights of their features with room for the intercept."""
         self.X = X
         self.array = array
-        self.weights = array[:-1]
+        self.weights = array[:-1, : self.n_outputs]
         self._kernel = _backend.active.DualKernel(self.loss, X, array.nbytes, self.constant)
 
     def reorder(self, reordered: ReorderedData) -> None:
         """Go on with a copy of the rows."""
         array, features = self.array, reordered.features
         if features is not None:
-            array = np.append(array[features], array[-1])
+            array = np.concatenate([array[features], array[-1:]])
         self.features = features
         self.records = self.records[reordered.order]
         self._use(reordered.X, array)
@@ -128,9 +145,7 @@ class DualAscent:
     def visit(self, order: np.ndarray) -> np.ndarray:
         """Visit rows; returns sums over them, as they were found: of share times loss, of share
         times the row's part of the gap, and what amounts to ``|weights|**2`` at the minimum."""
-        *sums, self.intercept = self._kernel.visit(
-            order, self.records, self.weights, self.intercept
-        )
+        sums = self._kernel.visit(order, self.records, self.array[:-1], self._intercepts)
         self.visits += len(order)
         self.rounded += len(order)
         return np.array(sums)
@@ -141,11 +156,12 @@ class DualAscent:
         return 1.0 / self.l2 if whole else float(np.sum(self.records[order, SHARE])) or 1.0
 
     def recentre(self, gap: float) -> None:
-        """Centre the intercept's penalty on where it is, if it holds back more than is left to
+        """Centre the intercepts' penalty on where they are, if it holds back more than is left to
         gain with it: `gap` is the last epoch's."""
-        total = float(np.sum(self.records[:, SHARE] * self.records[:, DUAL]))
-        if gap <= INNER_GAP * self.constant * total * total / 2:
-            self.intercept -= self.constant * total
+        share = self.records[:, SHARE]
+        totals = np.array([np.sum(share * dual) for dual in self.records.T[DUAL:]])
+        if gap <= INNER_GAP * self.constant * float(np.sum(totals * totals)) / 2:
+            self.intercepts[:] -= self.constant * totals
 
     def certify(self) -> float:
         """The duality gap over the objective: how far, at most, this is above the minimum.
@@ -159,19 +175,25 @@ class DualAscent:
                 "the fit left the range of floating point; scale the columns of X, as "
                 "scale='auto' does"
             )
-        y, share, dual = self.records[:, :SQUARES].T
-        apart = 0.0
+        y, share = self.records[:, :SQUARES].T
+        dual, apart, norm = self.dual, 0.0, 0.0
         if self.constant:
-            dual = balanced(dual, share)
-            apart = float(np.sum(np.square(self.weights - self._combined(dual))))
-        losses, gaps, norm = self._sums(y, share, dual)
-        if self.constant:
-            norm = float(np.sum(np.square(self.weights, dtype=np.float64)))
+            norm = self._sum_of_squares()
+            if self.loss.joint:
+                dual, e, q = mixed(dual, share, y)
+                apart = (e * (math.sqrt(norm) + self._norm_of_shared(q))) ** 2
+            else:
+                dual = balanced(dual, share)
+                (v,) = self._combined(dual)
+                apart = float(np.sum(np.square(self.weights[:, 0] - v)))
+        losses, gaps, of_rows = self._sums(y, share, dual)
+        norm = norm if self.constant else of_rows
         primal = losses + norm / 2
         # What weights, each rounded as often as there were visits, may be away from v.
         rounding = float(np.finfo(self.weights.dtype).eps) ** 2 * self.rounded * norm
         if rounding > gaps + apart:
-            self.weights[:] = self._combined(self.records[:, DUAL])
+            for w, v in zip(self.weights.T, self._combined(self.dual)):
+                w[:] = v
             self.rounded = 0
             return self.certify()
         return (gaps + (apart + rounding) / 2) / primal if primal > 0 else 0.0
@@ -180,32 +202,70 @@ class DualAscent:
         self, y: np.ndarray, share: np.ndarray, dual: np.ndarray
     ) -> tuple[float, float, float]:
         """Sums over all rows of share times loss and share times gap, and ``|v|**2``."""
-        z = self.X.raw_predictions(self.weights, self.intercept, self.n_threads)
-        z = z.astype(np.float64)
+        intercepts = self.intercepts.astype(self.X.dtype)
+        z = self.X.raw_predictions_of_outputs(self.weights, intercepts, self.n_threads)
+        z = (z if self.loss.joint else z[:, 0]).astype(np.float64)
         losses = gaps = norm = 0.0
         for start in range(0, len(z), GAP_ROWS):
             part = slice(start, start + GAP_ROWS)
             value = _backend.active.loss_values(self.loss, z[part], y[part])
             product = dual[part] * z[part]
+            if self.loss.joint:
+                product = np.sum(product, axis=1)
             gap = value + self.loss.conjugate(dual[part], y[part]) - product
             losses += float(np.sum(share[part] * value))
             gaps += float(np.sum(share[part] * np.maximum(gap, 0.0)))
             norm -= float(np.sum(share[part] * product))
         return losses, gaps, norm
 
-    def _combined(self, dual: np.ndarray) -> np.ndarray:
-        """The weights that dual variables stand for, summed up in float64 in the order of the
+    def _sum_of_squares(self) -> float:
+        """Of all weights, in float64, so many at a time that they stay in the cache."""
+        array, n = self.array[:-1], len(self.array) if self.n_outputs == 1 else GAP_ROWS
+        parts = (array[start : start + n] for start in range(0, len(array), n))
+        return float(sum(np.sum(np.square(part, dtype=np.float64)) for part in parts))
+
+    def _norm_of_shared(self, q: np.ndarray) -> float:
+        """The norm of the weights that the dual variables ``q - e_y`` stand for, the same q for all
         rows."""
-        return self.X.weighted_sum(-self.records[:, SHARE] * dual)
+        if self._class_products is None:
+            self._class_products = self._products_of_class_sums()
+        squares, products = self._class_products
+        return math.sqrt(max(0.0, squares - 2.0 * q @ products + q @ q * np.sum(products)))
+
+    def _products_of_class_sums(self) -> tuple[float, np.ndarray]:
+        """Of the sums of the rows of each class times their shares: the sum of their squares, and
+        the product of each with the sum of all."""
+        order = np.argsort(self.records[:, TARGET], kind="stable")
+        y, share = np.ascontiguousarray(self.records[order, :SQUARES].T)
+        X, n_threads = self.X.take(order), self.n_threads
+        along = share * X.wide_predictions(X.weighted_sum(share, n_threads), n_threads)
+        products = np.bincount(y.astype(np.intp), weights=along, minlength=self.n_outputs)
+        squares, bounds = 0.0, np.searchsorted(y, np.arange(self.n_outputs + 1))
+        total = np.empty(X.shape[1])
+        for start, stop in pairwise(bounds):
+            total[:] = 0.0
+            X.span(start, stop).weighted_sum(share[start:stop], n_threads, total)
+            squares += float(np.sum(np.square(total, out=total)))
+        return squares, products
+
+    def _combined(self, dual: np.ndarray) -> Iterator[np.ndarray]:
+        """The weights that dual variables stand for, of each output, summed up in float64 in the
+        order of the rows."""
+        for each in dual.reshape(len(dual), -1).T:
+            yield self.X.weighted_sum(-self.records[:, SHARE] * each)
 
     def state(self, n_features: int) -> ModelState:
         """The weights as any other fit has them."""
         array = self.array
         if self.features is not None:
-            array = np.zeros(n_features + 1, array.dtype)
-            array[self.features] = self.weights
-        array[-1] = self.intercept
-        return ModelState(array[None], 1, by_feature=False, base=self.visits)
+            array = aligned_zeros((n_features + 1, array.shape[1]), array.dtype)
+            array[self.features] = self.array[:-1]
+        array[-1] = self._intercepts
+        if self.n_outputs > 1:
+            return ModelState(
+                array, array.shape[1], by_feature=True, n_outputs=self.n_outputs, base=self.visits
+            )
+        return ModelState(array.T, 1, by_feature=False, base=self.visits)
 
 
 def balanced(dual: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -233,6 +293,8 @@ class DualTraining:
         self.outputs = [DualAscent(problem, y, constant, n_threads) for y in problem.targets]
         self._random = check_random_state(config.random_state)
         self._order = np.arange(problem.n_rows, dtype=np.int64)
+        self._joint = problem.objective.loss.joint
+        self._gaps = np.full(len(self.outputs), math.inf)  # of the last epoch
         self._run_length = 1 if X.nnz_per_row >= LONG_ROW else RUN_LENGTH
         self._epoch = 0
         self.gap = self._rate = 1.0  # without dual variables: as large as the objective
@@ -258,6 +320,8 @@ class DualTraining:
 
     def run_epoch(self, order: np.ndarray, after_chunk: AfterChunk) -> EpochLoss:
         """Visit all rows once."""
+        if self._joint:
+            self._recentre()
         n_rows, done = len(order), 0
         sums, going_on, first = np.zeros((len(self.outputs), 3)), True, self.outputs[0]
         while done < n_rows and going_on:
@@ -266,13 +330,24 @@ class DualTraining:
             done += len(chunk)
             mean = float(np.mean(sums[:, 0])) / first.shares(order[:done])
             going_on = after_chunk(Chunk(chunk, first.visits, math.nan, mean, done, n_rows))
-        for output, (_, gap, _) in zip(self.outputs, sums):
-            output.recentre(gap)
+        self._gaps = sums[:, 1]
+        if not self._joint:
+            self._recentre()
         primal = sums[:, 0] + 0.5 * sums[:, 2]
         found = float(np.max(sums[:, 1] / np.where(primal > 0, primal, math.inf)))
         self._rate = min(1.0, found / self.gap) if self.gap > 0 else 0.0
         self.gap = found
         return EpochLoss(mean, 1.0, done)
+
+    def _recentre(self) -> None:
+        """Centre the penalties of the intercepts anew, where that pays.
+
+        The intercepts move by what their penalty held back, and the weights have yet to follow: of
+        a joint loss the gap is up to four times as large after it, so it waits for the next epoch.
+        Of one output the gap hardly changes.
+        """
+        for output, gap in zip(self.outputs, self._gaps):
+            output.recentre(gap)
 
     def _each(self, do: Callable[[DualAscent], np.ndarray]) -> list[np.ndarray]:
         """What comes of each output, one on each thread."""
@@ -286,7 +361,8 @@ class DualTraining:
 
     def _is_long(self) -> bool:
         """Whether so many epochs are left, if the gap goes on shrinking so, that a copy pays."""
-        if self._epoch - 1 + REORDER_FOR >= self._config.max_iter:
+        # Of a joint loss the weights of a feature are whole cache lines: little is gained.
+        if self._joint or self._epoch - 1 + REORDER_FOR >= self._config.max_iter:
             return False
         later = self.expected_gap * float(numerics.power(self._rate, REORDER_FOR))
         enough = later > (self._config.tol or 0.0)
@@ -294,7 +370,7 @@ class DualTraining:
 
     def _reorder(self) -> None:
         X = self._problem.X
-        reordered = reorder.reorder(X, self._order, X.dtype.itemsize)
+        reordered = reorder.reorder(X, self._order, self.outputs[0].array[0].nbytes)
         for output in self.outputs:
             output.reorder(reordered)
         self._order, self._run_length = np.arange(len(self._order)), REORDERED_RUN
