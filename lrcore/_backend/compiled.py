@@ -389,12 +389,17 @@ class DualKernel:
     """Visits of rows by dual coordinate ascent, for one loss and one matrix.
 
     The intercepts are the weights of a feature whose value is sqrt(constant) in every row.
+    shrinkage, (n_features, 2) of X's dtype, or (1, 2) for all features, are thresholds and factors
+    of the weights; None for 0 and 1.
     """
 
-    def __init__(self, loss: Any, X: Any, model_bytes: int, constant: float) -> None:
+    def __init__(
+        self, loss: Any, X: Any, model_bytes: int, constant: float, shrinkage: np.ndarray | None
+    ) -> None:
         self._X = X
         pieces = loss.conjugate_pieces
-        columns = np.arange(X.shape[1], dtype=np.int32) if loss.joint and not X.sparse else None
+        listed = not X.sparse and (loss.joint or shrinkage is not None)
+        columns = np.arange(X.shape[1], dtype=np.int32) if listed else None
         self._job = _kernels().DualAscent(
             loss=type(loss).__name__,
             parameter=loss.parameter,
@@ -404,19 +409,21 @@ class DualKernel:
             ahead=max(1, round(AHEAD / max(1.0, X.nnz_per_row))) if X.sparse else 0,
             far=(loss.joint or X.nnz_per_row < LONG_ROW) and model_bytes > CACHE_BYTES,
             columns=columns,
+            shrinkage=shrinkage,
         )
 
     def visit(
-        self, order: np.ndarray, records: np.ndarray, weights: np.ndarray, intercepts: np.ndarray
+        self, order: np.ndarray, records: np.ndarray, v: np.ndarray, intercepts: np.ndarray
     ) -> tuple[float, float, float]:
         """Visit rows in this order, in place; a record has a row's target, share, sum of squares
-        and dual variables. Returns the sums of losses, gaps and norms.
+        and dual variables, v is the weights before they are shrunk. Returns the sums of losses,
+        gaps and norms.
 
-        The weights of a joint loss are (n_features, lanes), its outputs to a multiple of eight, and
-        it has as many intercepts.
+        For a joint loss v is (n_features, lanes), its outputs to a multiple of eight, and it has as
+        many intercepts.
         """
         found: tuple[float, float, float] = _kernels().ascend(
-            self._job, _matrix(self._X), order, records, weights, intercepts
+            self._job, _matrix(self._X), order, records, v, intercepts
         )
         return found
 

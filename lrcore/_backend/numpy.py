@@ -398,26 +398,34 @@ def sum_of_squares(state: Any) -> float:
 class DualKernel:
     """Visits of rows by dual coordinate ascent, for one loss and one matrix."""
 
-    def __init__(self, loss: Any, X: Any, model_bytes: int, constant: float) -> None:
+    def __init__(
+        self, loss: Any, X: Any, model_bytes: int, constant: float, shrinkage: np.ndarray | None
+    ) -> None:
         self._loss = loss
         self._X = X
         self._constant = constant
+        pairs = np.array([[0, 1]], X.dtype) if shrinkage is None else shrinkage
+        self._pairs = np.broadcast_to(pairs, (X.shape[1], 2))
 
     def visit(
-        self, order: np.ndarray, records: np.ndarray, weights: np.ndarray, intercepts: np.ndarray
+        self, order: np.ndarray, records: np.ndarray, v: np.ndarray, intercepts: np.ndarray
     ) -> tuple[float, float, float]:
         """Visit rows in this order, in place; a record has a row's target, share, sum of squares
-        and dual variables. Returns the sums of losses, gaps and norms."""
+        and dual variables, v is the weights before they are shrunk. Returns the sums of losses,
+        gaps and norms."""
         value = gap = norm = 0.0
         n_outputs = self._loss.n_raw_predictions
-        weights = weights.reshape(len(weights), -1)[:, :n_outputs]
+        v = v.reshape(len(v), -1)[:, :n_outputs]
         for i in order:
             entries, x = self._X.row(i)
             y, share, squares, *_ = records[i]
+            threshold, factor = self._pairs[entries].T[:, :, None]
             if squares < 0:
-                squares = records[i, 2] = float(np.sum(np.square(x.astype(np.float64))))
+                squares = float(np.sum(np.square(x.astype(np.float64)) * factor[:, 0]))
+                records[i, 2] = squares
             dual, y = records[i, 3:], np.array([y])
-            z = np.add.reduce(x[:, None] * weights[entries]) + intercepts[:n_outputs]
+            weights = (v[entries] - np.clip(v[entries], -threshold, threshold)) * factor
+            z = np.add.reduce(x[:, None] * weights) + intercepts[:n_outputs]
             h = np.array([share * (squares + self._constant)])
             both = (z[None], dual[None]) if self._loss.joint else (z, dual)
             new, row_gap = self._loss.dual_step(both[0], y, both[1], h)
@@ -425,7 +433,7 @@ class DualKernel:
             gap += share * float(row_gap[0])
             norm -= share * float(np.sum(dual * z))
             change = share * (dual - new.reshape(-1))
-            weights[entries] += x[:, None] * change.astype(weights.dtype)
+            v[entries] += x[:, None] * change.astype(v.dtype)
             intercepts[:n_outputs] += change * self._constant
             dual[:] = new.reshape(-1)
         return value, gap, norm

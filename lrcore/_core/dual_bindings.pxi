@@ -5,22 +5,27 @@ cdef class DualAscent:
     """What stays the same from call to call of a dual fit; nothing is checked here.
 
     pieces are the numbers of a conjugate that is quadratic in pieces, (smooth, epsilon, low, high,
-    mirrored); None for log loss.
+    mirrored); None for log loss. shrinkage, (n_features, 2), or (1, 2) for all, are thresholds and
+    factors; None where weights are not shrunk.
     """
     cdef Ascent c
     cdef str loss
     cdef double[::1] scratch
     cdef const int32_t[::1] columns
+    cdef object shrinkage
 
     def __init__(
         self, *, str loss, double parameter, Py_ssize_t n_outputs, pieces, double constant,
-        Py_ssize_t ahead, bint far, const int32_t[::1] columns,
+        Py_ssize_t ahead, bint far, const int32_t[::1] columns, shrinkage,
     ):
-        self.loss, self.columns = loss, columns
+        self.loss, self.columns, self.shrinkage = loss, columns, shrinkage
+        if shrinkage is not None:
+            self.c.shrinkage = address(shrinkage, type_of(shrinkage))
+            self.c.shrinkage_step = 2 if shrinkage.shape[0] > 1 else 0
         self.c.n_outputs = self.c.lanes = n_outputs
         if n_outputs > 1:
             self.c.lanes = (n_outputs + 7) // 8 * 8
-        self.scratch = np_zeros(3 * self.c.lanes)
+        self.scratch = np_zeros(4 * self.c.lanes)
         self.c.scratch = &self.scratch[0]
         if columns is not None:
             self.c.columns = &columns[0]

@@ -233,7 +233,7 @@ cdef enum:
     # What a row keeps, side by side, so that it costs one cache miss.
     TARGET = 0
     SHARE = 1
-    SQUARES = 2                 # |x|**2, negative before the first visit
+    SQUARES = 2                 # of its values, over the penalties' factors; negative before a visit
     DUAL = 3                    # its dual variables, one for each output
     DUAL_BLOCK = 256            # rows whose losses are evaluated together
 
@@ -247,7 +247,9 @@ cdef struct Ascent:
     Py_ssize_t lanes            # weights of a feature: 1, or n_outputs to a multiple of eight
     double* intercepts
     double* scratch             # of a joint loss: raw predictions and derivatives of a row
-    const int32_t* columns      # of dense rows and a joint loss: 0, 1, 2, ...
+    const int32_t* columns      # of dense rows, where they go the way of sparse ones: 0, 1, 2, ...
+    const void* shrinkage       # pairs of a threshold and a factor; NULL: 0 and 1
+    Py_ssize_t shrinkage_step   # numbers from a feature's pair to the next: 0 if they share one
     double constant             # |x|**2 of the feature that the intercepts are the weights of
     Evaluate evaluate           # the loss
     double parameter            # its number

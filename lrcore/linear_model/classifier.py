@@ -92,8 +92,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     solver : {"stochastic", "dual"}
         ``"stochastic"``: steps of `optimizer`. ``"dual"``: stochastic dual coordinate ascent
         (Shalev-Shwartz and Zhang 2013), which has no rate to choose and says how far from the
-        minimum it is, at most; for ``penalty="l2"`` with `alpha` above 0, and losses other than
-        the perceptron, poisson, gamma and tweedie. `optimizer`, `batch_size`, `block_size` and
+        minimum it is, at most; for ``penalty="l2"``, or ``"elasticnet"`` with `l1_ratio` below 1,
+        `alpha` and `penalty_factors` above 0, and losses other than the perceptron, poisson, gamma
+        and tweedie. `optimizer`, `batch_size`, `block_size` and
         `n_iter_no_change` are not used then; early stopping, ``warm_start`` and ``partial_fit``
         are refused, since it keeps a variable for each row. An output runs on one thread,
         several on one each, and so does a softmax with all its outputs. It takes few epochs while
@@ -123,7 +124,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Share of l1 in ``"elasticnet"``.
     penalty_factors : array-like of shape (n_features,), optional
         Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
-        penalised. Not for ``solver="dual"``.
+        penalised, which ``solver="dual"`` cannot do.
     scale : "auto" or None
         ``"auto"`` learns from a copy of X whose columns are divided by the largest magnitude seen
         in them, so far in ``partial_fit`` (Ross, Mineiro and Langford 2013), so that units do not

@@ -18,19 +18,19 @@ def problem(loss):
     return X, targets_for(LOSSES[loss], target > 0.1, target)
 
 
-def penalty_of(penalty, w):
+def penalty_of(penalty, w, factors=1.0):
     if penalty is None:
         return 0.0
     share = SHARES[penalty]
-    return ALPHA * (share * np.sum(np.abs(w)) + (1 - share) / 2 * np.sum(w**2))
+    return ALPHA * np.sum(factors * (share * np.abs(w) + (1 - share) / 2 * w**2))
 
 
-def objective(loss, penalty, X, y, w, b):
+def objective(loss, penalty, X, y, w, b, factors=1.0):
     values = [loss_and_gradient(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
-    return np.mean(values) + penalty_of(penalty, w)
+    return np.mean(values) + penalty_of(penalty, w, factors)
 
 
-def smooth_minimum(loss, penalty, X, y):
+def smooth_minimum(loss, penalty, X, y, factors=1.0):
     """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
 
     def value(x):
@@ -38,9 +38,9 @@ def smooth_minimum(loss, penalty, X, y):
         both = [loss_and_gradient(loss, z, t) for z, t in zip(X @ (u - v) + b, y)]
         loss_gradients = np.array([s for _, s in both])
         g = X.T @ loss_gradients / N_ROWS
-        l1 = ALPHA * (SHARES[penalty] or 0.0) if penalty else 0.0
-        l2 = ALPHA * (1 - SHARES[penalty]) if penalty else 0.0
-        f = np.mean([f for f, _ in both]) + l1 * np.sum(u + v) + l2 / 2 * np.sum((u - v) ** 2)
+        l1 = ALPHA * (SHARES[penalty] or 0.0) * factors if penalty else 0.0
+        l2 = ALPHA * (1 - SHARES[penalty]) * factors if penalty else 0.0
+        f = np.mean([f for f, _ in both]) + np.sum(l1 * (u + v)) + np.sum(l2 / 2 * (u - v) ** 2)
         g = g + l2 * (u - v)
         return f, np.concatenate([g + l1, l1 - g, [loss_gradients.mean()]])
 

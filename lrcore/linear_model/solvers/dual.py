@@ -25,7 +25,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from lrcore import _backend
+from lrcore import _backend, penalties
 from lrcore._backend import threads
 from lrcore._backend.compiled import LONG_ROW
 from lrcore._backend.shuffle import RUN_LENGTH as REORDERED_RUN
@@ -40,7 +40,7 @@ from lrcore.linear_model.engine.reorder import ReorderedData
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EpochPrinter
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
 from lrcore.linear_model.solvers.training import scale_to_begin_with
@@ -51,7 +51,6 @@ DUAL_LOSSES = [name for name, loss in LOSSES.items() if loss.has_dual]
 
 #: What parameters have to be, and why.
 NEEDS = {
-    "penalty_factors": (None, "it penalises all features alike; solver='stochastic' has factors"),
     "warm_start": (
         False,
         "it would begin with a variable for each row of the last fit, and rows may be others now; "
@@ -87,13 +86,55 @@ GAP_ROWS = 4096
 REORDER_AFTER, REORDER_FOR = 3, 5
 
 
+class Shrinkage:
+    """How weights follow from the sums v of the dual variables: ``factor * shrink(v, threshold)``.
+
+    `pairs` are the thresholds and factors of the features, (n_features, 2), or (1, 2) where all
+    have the same. What is minimised has, over l2, ``threshold |w| + w**2 / (2 factor)``.
+    """
+
+    def __init__(self, pairs: np.ndarray) -> None:
+        self.pairs = pairs
+        self.thresholds, self.factors = pairs[:, :1], pairs[:, 1:]
+
+    @classmethod
+    def of(cls, objective: Objective, n_features: int, dtype: Any) -> Shrinkage | None:
+        """That of an objective; None where weights are v itself."""
+        l1, l2 = objective.strengths(n_features)
+        alike = objective.penalty_factors is None and objective.column_scale is None
+        if alike and not l1.any():
+            return None
+        whole = objective.penalty.curvature
+        pairs = np.stack([l1 / whole, whole / l2], axis=1)
+        return cls(np.ascontiguousarray(pairs[:1] if alike else pairs, dtype))
+
+    def weights(self, v: np.ndarray) -> tuple[np.ndarray, float]:
+        """What v, (n_features, lanes), stands for, as the core has it; and what that is penalised
+        by, over l2."""
+        weights, penalty = aligned_zeros(v.shape, v.dtype), 0.0
+        for start in range(0, len(v), GAP_ROWS):
+            part = slice(start, start + GAP_ROWS)
+            which = part if len(self.pairs) > 1 else slice(None)
+            threshold, factor = self.thresholds[which], self.factors[which]
+            w = (v[part] - np.clip(v[part], -threshold, threshold)) * factor
+            weights[part] = w
+            w = w.astype(np.float64)
+            penalty += float(np.sum(threshold * np.abs(w) + w * w / (2.0 * factor)))
+        return weights, penalty
+
+    def numbered(self, features: np.ndarray | None) -> Shrinkage:
+        """The same where features are numbered anew."""
+        return self if features is None or len(self.pairs) == 1 else Shrinkage(self.pairs[features])
+
+
 class DualAscent:
     """One target in progress: a record for each row, and the weights that follow from them.
 
-    A row's share is its weight over l2 times the sum of all weights, so that the weights are
-    ``-sum(share * dual * x)`` and what is minimised is l2 times
-    ``sum(share * loss) + |weights|**2 / 2``. The intercept's feature is sqrt(constant). A joint
-    loss has a dual variable, a weight of each feature and an intercept for each of its outputs.
+    A row's share is its weight over l2 times the sum of all weights. With `v` the sums
+    ``-sum(share * dual * x)``, the weights are v, and what is minimised is l2 times ``sum(share *
+    loss) + |v|**2 / 2``, unless a `Shrinkage` stands between them. The intercept's feature is
+    sqrt(constant). A joint loss has a dual variable, a weight of each feature and an intercept for
+    each of its outputs.
     """
 
     def __init__(
@@ -114,7 +155,9 @@ class DualAscent:
         self.visits = self.rounded = 0
         self._class_products: tuple[float, np.ndarray] | None = None
         self.features: np.ndarray | None = None
-        self._use(problem.X, aligned_zeros((n_features + 1, lanes), problem.X.dtype))
+        dtype = problem.X.dtype
+        self._shrinkage = Shrinkage.of(problem.objective, n_features, dtype)
+        self._use(problem.X, aligned_zeros((n_features + 1, lanes), dtype))
 
     @property
     def intercepts(self) -> np.ndarray:
@@ -126,25 +169,36 @@ class DualAscent:
         """The dual variables, (n_rows,), or (n_rows, n_outputs) for a joint loss: a view."""
         return self.records[:, DUAL:] if self.loss.joint else self.records[:, DUAL]
 
+    @property
+    def weights(self) -> np.ndarray:
+        """(n_features, n_outputs)."""
+        if self._shrinkage is None:
+            return self.v
+        return self._shrinkage.weights(self.array[:-1])[0][:, : self.n_outputs]
+
     def _use(self, X: DesignMatrix, array: np.ndarray) -> None:
-        """Take rows, and weights of their features with room for the intercept."""
+        """Take rows, and v of their features with room for the intercept."""
         self.X = X
         self.array = array
-        self.weights = array[:-1, : self.n_outputs]
-        self._kernel = _backend.active.DualKernel(self.loss, X, array.nbytes, self.constant)
+        self.v = array[:-1, : self.n_outputs]
+        pairs = None if self._shrinkage is None else self._shrinkage.pairs
+        kernel = _backend.active.DualKernel
+        self._kernel = kernel(self.loss, X, array.nbytes, self.constant, pairs)
 
     def reorder(self, reordered: ReorderedData) -> None:
         """Go on with a copy of the rows."""
         array, features = self.array, reordered.features
         if features is not None:
             array = np.concatenate([array[features], array[-1:]])
+        if self._shrinkage is not None:
+            self._shrinkage = self._shrinkage.numbered(features)
         self.features = features
         self.records = self.records[reordered.order]
         self._use(reordered.X, array)
 
     def visit(self, order: np.ndarray) -> np.ndarray:
         """Visit rows; returns sums over them, as they were found: of share times loss, of share
-        times the row's part of the gap, and what amounts to ``|weights|**2`` at the minimum."""
+        times the row's part of the gap, and what amounts to ``weights * v`` at the minimum."""
         sums = self._kernel.visit(order, self.records, self.array[:-1], self._intercepts)
         self.visits += len(order)
         self.rounded += len(order)
@@ -166,44 +220,49 @@ class DualAscent:
     def certify(self) -> float:
         """The duality gap over the objective: how far, at most, this is above the minimum.
 
-        With v the weights that the dual variables stand for, it is the rows' own gaps, ``loss +
-        conjugate - dual * prediction``, none of which is negative, and ``|weights - v|**2 / 2``.
-        The last is rounding, unless the dual variables had to be balanced.
+        It is the rows' own gaps, ``loss + conjugate - dual * prediction``, none of which is
+        negative, and ``|v - sums|**2 / 2`` with the sums that the dual variables come to, times the
+        factors of a shrinkage (which is a bound then). The last is rounding, unless the dual
+        variables had to be balanced.
         """
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.records).all()):
+        if not (np.isfinite(self.v).all() and np.isfinite(self.records).all()):
             raise FloatingPointError(
                 "the fit left the range of floating point; scale the columns of X, as "
                 "scale='auto' does"
             )
         y, share = self.records[:, :SQUARES].T
-        dual, apart, norm = self.dual, 0.0, 0.0
-        if self.constant:
+        shrinkage, dual, apart, norm = self._shrinkage, self.dual, 0.0, 0.0
+        if self.constant or shrinkage:
             norm = self._sum_of_squares()
+        if self.constant:
             if self.loss.joint:
                 dual, e, q = mixed(dual, share, y)
                 apart = (e * (math.sqrt(norm) + self._norm_of_shared(q))) ** 2
             else:
                 dual = balanced(dual, share)
-                (v,) = self._combined(dual)
-                apart = float(np.sum(np.square(self.weights[:, 0] - v)))
-        losses, gaps, of_rows = self._sums(y, share, dual)
-        norm = norm if self.constant else of_rows
-        primal = losses + norm / 2
-        # What weights, each rounded as often as there were visits, may be away from v.
-        rounding = float(np.finfo(self.weights.dtype).eps) ** 2 * self.rounded * norm
+                (sums,) = self._combined(dual)
+                apart = float(np.sum(self._squares(self.v - sums[:, None])))
+        weights, penalty = self.array[:-1], 0.0
+        if shrinkage is not None:
+            weights, penalty = shrinkage.weights(weights)
+        losses, gaps, of_rows = self._sums(weights[:, : self.n_outputs], y, share, dual)
+        norm = norm if self.constant or shrinkage else of_rows
+        primal = losses + (norm / 2 if shrinkage is None else penalty)
+        # What v, each number rounded as often as there were visits, may be away from the sums.
+        rounding = float(np.finfo(self.v.dtype).eps) ** 2 * self.rounded * norm
         if rounding > gaps + apart:
-            for w, v in zip(self.weights.T, self._combined(self.dual)):
-                w[:] = v
+            for v, sums in zip(self.v.T, self._combined(self.dual)):
+                v[:] = sums
             self.rounded = 0
             return self.certify()
         return (gaps + (apart + rounding) / 2) / primal if primal > 0 else 0.0
 
     def _sums(
-        self, y: np.ndarray, share: np.ndarray, dual: np.ndarray
+        self, weights: np.ndarray, y: np.ndarray, share: np.ndarray, dual: np.ndarray
     ) -> tuple[float, float, float]:
-        """Sums over all rows of share times loss and share times gap, and ``|v|**2``."""
+        """Sums over all rows of share times loss and share times gap, and ``weights * v``."""
         intercepts = self.intercepts.astype(self.X.dtype)
-        z = self.X.raw_predictions_of_outputs(self.weights, intercepts, self.n_threads)
+        z = self.X.raw_predictions_of_outputs(weights, intercepts, self.n_threads)
         z = (z if self.loss.joint else z[:, 0]).astype(np.float64)
         losses = gaps = norm = 0.0
         for start in range(0, len(z), GAP_ROWS):
@@ -219,14 +278,24 @@ class DualAscent:
         return losses, gaps, norm
 
     def _sum_of_squares(self) -> float:
-        """Of all weights, in float64, so many at a time that they stay in the cache."""
-        array, n = self.array[:-1], len(self.array) if self.n_outputs == 1 else GAP_ROWS
-        parts = (array[start : start + n] for start in range(0, len(array), n))
-        return float(sum(np.sum(np.square(part, dtype=np.float64)) for part in parts))
+        """Of all v, times their factors, in float64, so many at a time that they stay in the
+        cache."""
+        total, n = 0.0, len(self.array) if self.n_outputs == 1 else GAP_ROWS
+        for start in range(0, len(self.array) - 1, n):
+            part = slice(start, min(start + n, len(self.array) - 1))
+            total += float(np.sum(self._squares(self.array[part].astype(np.float64), part)))
+        return total
+
+    def _squares(self, v: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+        """Squares of v, some features' or all, times the factors of the shrinkage."""
+        squares = np.square(v)
+        if self._shrinkage is not None:
+            factors = self._shrinkage.factors
+            squares *= factors if len(factors) == 1 else factors[part]
+        return squares
 
     def _norm_of_shared(self, q: np.ndarray) -> float:
-        """The norm of the weights that the dual variables ``q - e_y`` stand for, the same q for all
-        rows."""
+        """The norm of what the dual variables ``q - e_y`` sum up to, the same q for all rows."""
         if self._class_products is None:
             self._class_products = self._products_of_class_sums()
         squares, products = self._class_products
@@ -238,28 +307,30 @@ class DualAscent:
         order = np.argsort(self.records[:, TARGET], kind="stable")
         y, share = np.ascontiguousarray(self.records[order, :SQUARES].T)
         X, n_threads = self.X.take(order), self.n_threads
-        along = share * X.wide_predictions(X.weighted_sum(share, n_threads), n_threads)
+        total = X.weighted_sum(share, n_threads)
+        if self._shrinkage is not None:
+            total *= self._shrinkage.factors[:, 0]
+        along = share * X.wide_predictions(total, n_threads)
         products = np.bincount(y.astype(np.intp), weights=along, minlength=self.n_outputs)
         squares, bounds = 0.0, np.searchsorted(y, np.arange(self.n_outputs + 1))
-        total = np.empty(X.shape[1])
         for start, stop in pairwise(bounds):
             total[:] = 0.0
             X.span(start, stop).weighted_sum(share[start:stop], n_threads, total)
-            squares += float(np.sum(np.square(total, out=total)))
+            squares += float(np.sum(self._squares(total[:, None])))
         return squares, products
 
     def _combined(self, dual: np.ndarray) -> Iterator[np.ndarray]:
-        """The weights that dual variables stand for, of each output, summed up in float64 in the
-        order of the rows."""
+        """What dual variables sum up to, of each output, in float64 in the order of the rows."""
         for each in dual.reshape(len(dual), -1).T:
             yield self.X.weighted_sum(-self.records[:, SHARE] * each)
 
     def state(self, n_features: int) -> ModelState:
         """The weights as any other fit has them."""
         array = self.array
-        if self.features is not None:
+        if self.features is not None or self._shrinkage is not None:
             array = aligned_zeros((n_features + 1, array.shape[1]), array.dtype)
-            array[self.features] = self.array[:-1]
+            features = slice(n_features) if self.features is None else self.features
+            array[features, : self.n_outputs] = self.weights
         array[-1] = self._intercepts
         if self.n_outputs > 1:
             return ModelState(
@@ -419,7 +490,8 @@ class GapStopping(Monitor):
 
 
 class Dual:
-    """Stochastic dual coordinate ascent, for an L2 penalty and losses that have a dual."""
+    """Stochastic dual coordinate ascent, for penalties with an L2 part and losses that have a
+    dual."""
 
     name: ClassVar[str] = "dual"
 
@@ -431,16 +503,16 @@ class Dual:
                 f"solver='dual' needs a loss with a dual and a gradient that is bounded or linear, "
                 f"one of {', '.join(DUAL_LOSSES)}, got {model._loss!r}; solver='stochastic' has it"
             )
-        if model.penalty != "l2" or model.alpha <= 0:
+        if not penalties.make(model.penalty, float(model.alpha), model.l1_ratio).curvature > 0:
             raise ValueError(
-                "solver='dual' needs penalty='l2' and alpha > 0, got penalty="
-                f"{model.penalty!r}, alpha={model.alpha!r}; solver='stochastic' has the others"
+                "solver='dual' needs penalty='l2', or 'elasticnet' with l1_ratio < 1, and alpha > "
+                f"0, got penalty={model.penalty!r}, alpha={model.alpha!r}, l1_ratio="
+                f"{model.l1_ratio!r}; solver='newton' and 'stochastic' have the others"
             )
         for name, (needed, why) in NEEDS.items():
             value = getattr(model, name)
-            if value is not needed and (needed is None or value != needed):
-                got = "" if needed is None else f", got {value!r}"
-                raise ValueError(f"solver='dual' needs {name}={needed!r}{got}: {why}")
+            if value != needed:
+                raise ValueError(f"solver='dual' needs {name}={needed!r}, got {value!r}: {why}")
         return cls()
 
     def fit(
@@ -452,6 +524,13 @@ class Dual:
             raise ValueError(
                 "solver='dual' takes no eval_set: it stops by its duality gap, see tol; "
                 "solver='stochastic' stops by rows held out"
+            )
+        l2 = problem.objective.strengths(problem.X.shape[1])[1]
+        if not l2.all():
+            raise ValueError(
+                f"solver='dual' needs penalty_factors above 0, got 0 at position {np.argmin(l2)}: "
+                "without a penalty a weight does not follow from dual variables; solver='newton' "
+                "and 'stochastic' take factors of 0"
             )
         training = DualTraining(problem, config)
         stopping = GapStopping(training, config.tol)

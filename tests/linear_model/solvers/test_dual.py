@@ -155,7 +155,7 @@ def test_weights_that_drifted_are_summed_up_anew(monkeypatch):
     output = ascent(X, y, "log_loss", 0.0, intercept=False)
     for _ in range(40):
         output.visit(np.arange(len(y)))
-    output.weights += np.float32(1e-4)
+    output.v += np.float32(1e-4)
     output.rounded = 10**12
     assert output.certify() < 1e-6
     assert output.rounded == 0
@@ -266,9 +266,10 @@ def test_max_iter_that_ends_first_warns():
     [
         ({"solver": "newton"}, "solver must be 'stochastic' or 'dual', got 'newton'"),
         ({"loss": "perceptron"}, "one of log_loss, hinge, .*, got 'perceptron'; solver='stoch"),
-        ({"penalty": "l1"}, "needs penalty='l2' and alpha > 0, got penalty='l1'"),
-        ({"penalty": None}, "needs penalty='l2' and alpha > 0, got penalty=None"),
-        ({"alpha": 0.0}, "needs penalty='l2' and alpha > 0, got .* alpha=0.0"),
+        ({"penalty": "l1"}, "with l1_ratio < 1, and alpha > 0, got penalty='l1', .*='newton' and"),
+        ({"penalty": None}, "needs penalty='l2', or 'elasticnet' .* got penalty=None"),
+        ({"alpha": 0.0}, "needs penalty='l2', or 'elasticnet' .* got .* alpha=0.0"),
+        ({"penalty": "elasticnet", "l1_ratio": 1}, "got penalty='elasticnet', .* l1_ratio=1;"),
         ({"warm_start": True}, "solver='dual' needs warm_start=False"),
         ({"early_stopping": True}, "solver='dual' needs early_stopping=False"),
     ],

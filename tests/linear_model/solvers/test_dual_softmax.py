@@ -137,7 +137,7 @@ def test_weights_that_drifted_are_summed_up_anew():
     output = ascent(X, y, 4, 0.0)
     for _ in range(40):
         output.visit(np.arange(len(y)))
-    output.weights += np.float32(1e-4)
+    output.v += np.float32(1e-4)
     output.rounded = 10**12
     assert output.certify() < 1e-6
     assert output.rounded == 0
