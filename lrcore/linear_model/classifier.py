@@ -94,9 +94,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         (Shalev-Shwartz and Zhang 2013), which has no rate to choose and says how far from the
         minimum it is, at most; for ``penalty="l2"``, or ``"elasticnet"`` with `l1_ratio` below 1,
         `alpha` and `penalty_factors` above 0, and losses other than the perceptron, poisson, gamma
-        and tweedie. `optimizer`, `batch_size`, `block_size` and
-        `n_iter_no_change` are not used then; early stopping, ``warm_start`` and ``partial_fit``
-        are refused, since it keeps a variable for each row. An output runs on one thread,
+        and tweedie. `optimizer`, `batch_size` and `block_size` are not used then; averages,
+        ``on_divergence="recover"`` and ``partial_fit`` are refused. An output runs on one thread,
         several on one each, and so does a softmax with all its outputs. It takes few epochs while
         ``1 / alpha`` is below about ten times the number of rows, and more of them in proportion
         beyond.
@@ -144,7 +143,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Stop once the objective, of the weights after each epoch over all rows, has not fallen by
         more than this for `n_iter_no_change` epochs; it costs about a third of an epoch to look.
         None runs all epochs. A rate that falls does so over ``max_iter`` epochs all the same.
-        With ``solver="dual"``: stop once the duality gap, over the objective, is no larger.
+        With ``solver="dual"``: stop once the duality gap, over the objective, is no larger, unless
+        held-out rows stop it.
     early_stopping : bool
         Stop by the mean loss of rows that are held out, a share of `validation_fraction`; `tol`
         is then of this loss, 0 if None.
@@ -152,7 +152,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     n_iter_no_change : int
     warm_start : bool
         Begin ``fit`` with the weights and the rule's state of the last one; steps, and with them
-        the rate, start anew.
+        the rate, start anew. With ``solver="dual"``: with the weights that any solver has found;
+        where the targets are those of its own last fit, with the variables that it keeps for each
+        row, but not in pickles and files, which saves more epochs.
     average : bool or int
         The model is the mean of the weights after every step (Polyak and Juditsky 1992), from the
         step of row `average` on, from the first if True. A rate given as a number then stays what

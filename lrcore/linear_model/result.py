@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,14 @@ from lrcore.linear_model.engine.replay_buffer import ReplayBuffer
 from lrcore.linear_model.monitor.history import History
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.schedules import Plateau, Schedule
+
+
+class DualVariables(NamedTuple):
+    """The targets of the rows that a dual solver has fitted, and its variables, (n_rows, n_outputs)
+    with those of a joint loss."""
+
+    y: np.ndarray
+    values: np.ndarray
 
 
 class TrainedModel:
@@ -31,17 +39,27 @@ class TrainedModel:
         What the columns of X were divided by.
     replay : ReplayBuffer, optional
         The rows that a stream goes over again.
+    dual : list of DualVariables, optional
+        Of each target, after a dual solver, which can go on from them; not in pickles.
     """
 
     def __init__(
         self, states: list[ModelState], objective: Objective, updates: UpdateConfig | None = None,
         scale: np.ndarray | None = None, replay: ReplayBuffer | None = None,
+        dual: list[DualVariables] | None = None,
     ) -> None:  # fmt: skip
         self.states = states
         self.objective = objective
         self.updates = updates
         self.scale = scale
         self.replay = replay
+        self.dual = dual
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "dual": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {"dual": None, **state}
 
     @property
     def t(self) -> int:
@@ -70,6 +88,12 @@ class TrainedModel:
         both = found[0] if len(found) == 1 else np.concatenate(found)
         of_columns = both[:, :-1] if self.scale is None else both[:, :-1] / self.scale
         return np.ascontiguousarray(of_columns), both[:, -1].copy()
+
+    @property
+    def intercepts(self) -> np.ndarray:
+        """(n_outputs,), without the other weights."""
+        last = np.array([-1])
+        return np.concatenate([state.part(last).averaged_weights[:, 0] for state in self.states])
 
     def raw_predictions(self, X: DesignMatrix, n_threads: int | None) -> np.ndarray:
         """``X @ weights.T + intercepts``, (n_rows, n_outputs), in X's dtype."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -39,9 +40,9 @@ from lrcore.linear_model.engine.layout import ModelState, aligned_zeros, n_lanes
 from lrcore.linear_model.engine.reorder import ReorderedData
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.diagnostics import warn
-from lrcore.linear_model.monitor.stopping import EpochPrinter
+from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Objective, Problem
-from lrcore.linear_model.result import FitResult, TrainedModel
+from lrcore.linear_model.result import DualVariables, FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
 from lrcore.linear_model.solvers.training import scale_to_begin_with
 from lrcore.losses import LOSSES
@@ -51,20 +52,11 @@ DUAL_LOSSES = [name for name, loss in LOSSES.items() if loss.has_dual]
 
 #: What parameters have to be, and why.
 NEEDS = {
-    "warm_start": (
-        False,
-        "it would begin with a variable for each row of the last fit, and rows may be others now; "
-        "solver='stochastic' goes on from weights",
-    ),
     "average": (
         False,
         "its weights follow from dual variables; solver='stochastic' has averages",
     ),
     "on_divergence": ("raise", "it has no rate to cut; solver='stochastic' recovers"),
-    "early_stopping": (
-        False,
-        "it stops by its duality gap, see tol; solver='stochastic' stops by rows held out",
-    ),
 }
 
 #: Columns of a row's record in the core; from DUAL on one for each output.
@@ -77,6 +69,9 @@ RUN_LENGTH = 8
 #: it, undo each other's steps; with less it takes more epochs to find its place. And the gap of an
 #: epoch, over what its penalty holds back, up to which the penalty is centred anew.
 CONSTANT, INNER_GAP = 0.1, 30.0
+
+#: What dual variables to begin with are multiplied by: whichever of these raises the dual most.
+MULTIPLES = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1, 0.05)
 
 #: Rows whose parts of the gap are worked out together: they stay in the cache.
 GAP_ROWS = 4096
@@ -114,16 +109,16 @@ class Shrinkage:
         weights, penalty = aligned_zeros(v.shape, v.dtype), 0.0
         for start in range(0, len(v), GAP_ROWS):
             part = slice(start, start + GAP_ROWS)
-            which = part if len(self.pairs) > 1 else slice(None)
-            threshold, factor = self.thresholds[which], self.factors[which]
+            own = self.part(part)
+            threshold, factor = own.thresholds, own.factors
             w = (v[part] - np.clip(v[part], -threshold, threshold)) * factor
             weights[part] = w
             w = w.astype(np.float64)
             penalty += float(np.sum(threshold * np.abs(w) + w * w / (2.0 * factor)))
         return weights, penalty
 
-    def numbered(self, features: np.ndarray | None) -> Shrinkage:
-        """The same where features are numbered anew."""
+    def part(self, features: np.ndarray | slice | None) -> Shrinkage:
+        """That of some features; None: all."""
         return self if features is None or len(self.pairs) == 1 else Shrinkage(self.pairs[features])
 
 
@@ -155,6 +150,7 @@ class DualAscent:
         self.visits = self.rounded = 0
         self._class_products: tuple[float, np.ndarray] | None = None
         self.features: np.ndarray | None = None
+        self.order: np.ndarray | None = None
         dtype = problem.X.dtype
         self._shrinkage = Shrinkage.of(problem.objective, n_features, dtype)
         self._use(problem.X, aligned_zeros((n_features + 1, lanes), dtype))
@@ -191,10 +187,44 @@ class DualAscent:
         if features is not None:
             array = np.concatenate([array[features], array[-1:]])
         if self._shrinkage is not None:
-            self._shrinkage = self._shrinkage.numbered(features)
-        self.features = features
+            self._shrinkage = self._shrinkage.part(features)
+        self.features, self.order = features, reordered.order
         self.records = self.records[reordered.order]
         self._use(reordered.X, array)
+
+    def derivatives(self, z: np.ndarray) -> np.ndarray:
+        """Those of the losses at raw predictions, (n_rows, n_outputs), as dual variables."""
+        z = (z if self.loss.joint else z[:, 0]).astype(np.float64)
+        return _backend.active.loss_and_gradient(self.loss, z, self.records[:, TARGET])[1]
+
+    def begin(self, dual: np.ndarray, intercepts: np.ndarray) -> None:
+        """Begin with these dual variables, or with less of them.
+
+        They are multiplied by what raises the dual objective most, which is concave: 1 at the
+        minimum, less after a larger alpha, whose weights fit worse.
+        """
+        y, share = self.records[:, :SQUARES].T
+        for v, sums in zip(self.v.T, self._combined(dual)):
+            v[:] = sums
+        best, highest = 0.0, -math.inf
+        for c in MULTIPLES:
+            conjugates = float(np.sum(share * self.loss.conjugate(c * dual, y)))
+            objective = -conjugates - self._sum_of_squares(c) / 2
+            if objective <= highest:
+                break
+            best, highest = c, objective
+        if highest <= 0.0:  # that of no dual variables
+            best = 0.0
+        self.v *= self.v.dtype.type(best)
+        self.dual[:] = best * dual
+        self.intercepts[:] = intercepts
+
+    def variables(self) -> DualVariables:
+        """A copy of the dual variables, in the order of the rows before they were reordered."""
+        y, dual = self.records[:, TARGET].copy(), self.dual.copy()
+        if self.order is not None:
+            y[self.order], dual[self.order] = self.records[:, TARGET], self.dual
+        return DualVariables(y, dual)
 
     def visit(self, order: np.ndarray) -> np.ndarray:
         """Visit rows; returns sums over them, as they were found: of share times loss, of share
@@ -261,9 +291,7 @@ class DualAscent:
         self, weights: np.ndarray, y: np.ndarray, share: np.ndarray, dual: np.ndarray
     ) -> tuple[float, float, float]:
         """Sums over all rows of share times loss and share times gap, and ``weights * v``."""
-        intercepts = self.intercepts.astype(self.X.dtype)
-        z = self.X.raw_predictions_of_outputs(weights, intercepts, self.n_threads)
-        z = (z if self.loss.joint else z[:, 0]).astype(np.float64)
+        z = self._raw_predictions(weights, self.intercepts)
         losses = gaps = norm = 0.0
         for start in range(0, len(z), GAP_ROWS):
             part = slice(start, start + GAP_ROWS)
@@ -277,21 +305,31 @@ class DualAscent:
             norm -= float(np.sum(share[part] * product))
         return losses, gaps, norm
 
-    def _sum_of_squares(self) -> float:
+    def _raw_predictions(self, weights: np.ndarray, intercepts: np.ndarray) -> np.ndarray:
+        """In float64, of the shape that the loss takes."""
+        of_outputs = self.X.raw_predictions_of_outputs
+        z = of_outputs(weights, intercepts.astype(self.X.dtype), self.n_threads)
+        return (z if self.loss.joint else z[:, 0]).astype(np.float64)
+
+    def _sum_of_squares(self, multiple: float | None = None) -> float:
         """Of all v, times their factors, in float64, so many at a time that they stay in the
-        cache."""
+        cache; of a multiple of v after the thresholds of the shrinkage, if one is given."""
         total, n = 0.0, len(self.array) if self.n_outputs == 1 else GAP_ROWS
         for start in range(0, len(self.array) - 1, n):
             part = slice(start, min(start + n, len(self.array) - 1))
-            total += float(np.sum(self._squares(self.array[part].astype(np.float64), part)))
+            v = self.array[part].astype(np.float64)
+            if multiple is not None:
+                v = multiple * v
+                if self._shrinkage is not None:
+                    v = np.maximum(np.abs(v) - self._shrinkage.part(part).thresholds, 0.0)
+            total += float(np.sum(self._squares(v, part)))
         return total
 
     def _squares(self, v: np.ndarray, part: slice = slice(None)) -> np.ndarray:
         """Squares of v, some features' or all, times the factors of the shrinkage."""
         squares = np.square(v)
         if self._shrinkage is not None:
-            factors = self._shrinkage.factors
-            squares *= factors if len(factors) == 1 else factors[part]
+            squares *= self._shrinkage.part(part).factors
         return squares
 
     def _norm_of_shared(self, q: np.ndarray) -> float:
@@ -320,9 +358,12 @@ class DualAscent:
         return squares, products
 
     def _combined(self, dual: np.ndarray) -> Iterator[np.ndarray]:
-        """What dual variables sum up to, of each output, in float64 in the order of the rows."""
+        """What dual variables sum up to, of one output after another, in float64 in the order of
+        the rows; all in the same array."""
+        sums = np.empty(self.X.shape[1])
         for each in dual.reshape(len(dual), -1).T:
-            yield self.X.weighted_sum(-self.records[:, SHARE] * each)
+            sums[:] = 0.0
+            yield self.X.weighted_sum(-self.records[:, SHARE] * each, None, sums)
 
     def state(self, n_features: int) -> ModelState:
         """The weights as any other fit has them."""
@@ -355,7 +396,7 @@ class DualTraining:
 
     def __init__(self, problem: Problem, config: SolverConfig) -> None:
         self.scale = scale_to_begin_with(config, problem.X, None)
-        problem = problem.scaled(self.scale, 0, problem.n_rows)
+        original, problem = problem.X, problem.scaled(self.scale, 0, problem.n_rows)
         self._problem, self._config = problem, config
         X = problem.X
         intercept = problem.objective.fit_intercept
@@ -369,6 +410,36 @@ class DualTraining:
         self._run_length = 1 if X.nnz_per_row >= LONG_ROW else RUN_LENGTH
         self._epoch = 0
         self.gap = self._rate = 1.0  # without dual variables: as large as the objective
+        if config.start is not None:
+            self._begin_at(config.start, original)
+
+    def _begin_at(self, start: TrainedModel, X: DesignMatrix) -> None:
+        """Begin where another fit ended: with its dual variables, if it had the same targets and
+        keeps them, else with the derivatives of the losses at its weights, whatever solver they
+        come from. X is not scaled."""
+        loss, n = self._problem.objective.loss, self.outputs[0].n_outputs
+        n_features = start.states[0].columns.shape[1] - 1
+        before = start.n_outputs, n_features, start.objective.loss.joint
+        now = n * len(self.outputs), X.shape[1], loss.joint
+        if before != now:
+            raise ValueError(
+                "warm_start=True needs the classes, multi_class and features of the last fit: it "
+                f"had {before[0]} outputs, {before[1]} features, this has {now[0]}, {now[1]}; set "
+                "it to False"
+            )
+        kept = start.dual if start.objective.loss == loss else None
+        y = [output.records[:, TARGET] for output in self.outputs]
+        if kept is not None and all(np.array_equal(last.y, own) for last, own in zip(kept, y)):
+            duals = [last.values for last in kept]
+        else:
+            # Good only where weights are close to the minimum: errors of rows add up in the sums.
+            z = start.raw_predictions(X, self._config.n_threads)
+            parts = np.split(z, len(self.outputs), axis=1)
+            duals = [output.derivatives(part) for output, part in zip(self.outputs, parts)]
+        intercepts = np.split(start.intercepts, len(self.outputs))
+        for output, dual, own in zip(self.outputs, duals, intercepts):
+            output.begin(dual, own)
+        self.gap = math.inf  # not known
 
     @property
     def expected_gap(self) -> float:
@@ -406,7 +477,8 @@ class DualTraining:
             self._recentre()
         primal = sums[:, 0] + 0.5 * sums[:, 2]
         found = float(np.max(sums[:, 1] / np.where(primal > 0, primal, math.inf)))
-        self._rate = min(1.0, found / self.gap) if self.gap > 0 else 0.0
+        before = found if math.isinf(self.gap) else self.gap
+        self._rate = min(1.0, found / before) if before > 0 else 0.0
         self.gap = found
         return EpochLoss(mean, 1.0, done)
 
@@ -459,7 +531,8 @@ class DualTraining:
         n_features = self._problem.X.shape[1]
         states = [output.state(n_features) for output in self.outputs]
         states = [state.copy() for state in states] if copies else states
-        return TrainedModel(states, self._problem.objective, scale=self.scale)
+        dual = [output.variables() for output in self.outputs]
+        return TrainedModel(states, self._problem.objective, scale=self.scale, dual=dual)
 
 
 class GapStopping(Monitor):
@@ -489,9 +562,18 @@ class GapStopping(Monitor):
             self.gap = self._training.certify()
 
 
+@dataclass(frozen=True)
 class Dual:
     """Stochastic dual coordinate ascent, for penalties with an L2 part and losses that have a
-    dual."""
+    dual.
+
+    Parameters
+    ----------
+    n_iter_no_change : int
+        Epochs without a fall of the held-out loss, if there is one, after which a fit stops.
+    """
+
+    n_iter_no_change: int = 5
 
     name: ClassVar[str] = "dual"
 
@@ -513,18 +595,14 @@ class Dual:
             value = getattr(model, name)
             if value != needed:
                 raise ValueError(f"solver='dual' needs {name}={needed!r}, got {value!r}: {why}")
-        return cls()
+        return cls(model.n_iter_no_change)
 
     def fit(
         self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
     ) -> FitResult:
-        """Epochs until every output's gap is at most `tol`, over the objective, or `max_iter` of
+        """Epochs until every output's gap is at most `tol`, over the objective, or until the loss
+        of held-out rows, if there are any, has not fallen by more than `tol`, or `max_iter` of
         them; see `lrcore.linear_model.solvers.base.Solver`."""
-        if config.held_out is not None:
-            raise ValueError(
-                "solver='dual' takes no eval_set: it stops by its duality gap, see tol; "
-                "solver='stochastic' stops by rows held out"
-            )
         l2 = problem.objective.strengths(problem.X.shape[1])[1]
         if not l2.all():
             raise ValueError(
@@ -533,8 +611,12 @@ class Dual:
                 "and 'stochastic' take factors of 0"
             )
         training = DualTraining(problem, config)
-        stopping = GapStopping(training, config.tol)
-        own: list[Monitor] = []
+        tol, held_out, own = config.tol, config.held_out, list[Monitor]()
+        if held_out is not None:
+            patience = self.n_iter_no_change
+            own.append(EarlyStopping.by_loss(held_out, tol or 0.0, patience, config.n_threads))
+            tol = None
+        stopping = GapStopping(training, tol)
         if config.verbose:
             gap = ", duality gap about {:.2g} of the objective".format
             own.append(EpochPrinter(lambda: gap(training.gap)))
@@ -547,15 +629,20 @@ class Dual:
                 loop.end_epoch(training.run_epoch(order, after_chunk))
         stopping.certify(loop.progress)
         all_epochs = loop.progress.n_epochs == config.max_iter and not loop.progress.cut_short
-        if config.tol is not None and stopping.gap > config.tol and all_epochs:
+        if tol is not None and stopping.gap > tol and all_epochs:
             warn(
                 f"the duality gap is {stopping.gap:.2g} of the objective after "
-                f"max_iter={config.max_iter} epochs, above tol={config.tol:g}; raise max_iter, tol "
+                f"max_iter={config.max_iter} epochs, above tol={tol:g}; raise max_iter, tol "
                 "or alpha, or scale X",
                 ConvergenceWarning,
             )
         result = FitResult(
-            training.finished(), loop.progress.losses, [], loop.interrupted, stopping.gap, lr=1.0
+            training.finished(),
+            loop.progress.losses,
+            loop.progress.measured,
+            loop.interrupted,
+            stopping.gap,
+            lr=1.0,
         )
         for monitor in monitors:
             monitor.end(result)

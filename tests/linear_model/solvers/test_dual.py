@@ -224,13 +224,19 @@ def test_outputs_are_fitted_by_themselves():
     assert three.predict_proba(X).shape == (300, 3)
 
 
-def test_a_row_of_weight_two_counts_as_two():
-    X, dense, labels, _ = sparse_problem()
-    weight = np.random.default_rng(0).integers(0, 3, len(labels))
-    keywords = {"tol": 1e-12, "max_iter": 1000}
-    a = estimator("log_loss", **keywords).fit(X, labels, weight)
-    b = estimator("log_loss", **keywords).fit(dense.repeat(weight, 0), labels.repeat(weight))
-    np.testing.assert_allclose(a.coef_, b.coef_, atol=1e-5)
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge", "squared_error", "softmax"])
+def test_a_row_of_weight_two_counts_as_two(loss):
+    X, dense, labels, target = sparse_problem()
+    y = labels + (target > 1) if loss == "softmax" else labels_for(loss, labels, target)
+    loss = "log_loss" if loss == "softmax" else loss
+    weight = np.random.default_rng(0).integers(0, 4, len(y))
+    keywords = {"tol": 1e-12, "max_iter": 3000, "alpha": 0.1}
+    a = estimator(loss, **keywords).fit(X, y, weight)
+    b = estimator(loss, **keywords).fit(dense.repeat(weight, 0), y.repeat(weight))
+    equal = estimator(loss, **keywords).fit(X[weight > 0], y[weight > 0])
+    assert not np.allclose(equal.coef_, a.coef_, atol=1e-3)
+    np.testing.assert_allclose(a.coef_, b.coef_, atol=1e-6)
+    assert max(a.dual_gap_, b.dual_gap_) <= 1e-12
 
 
 def test_rows_and_features_without_values():
@@ -270,8 +276,8 @@ def test_max_iter_that_ends_first_warns():
         ({"penalty": None}, "needs penalty='l2', or 'elasticnet' .* got penalty=None"),
         ({"alpha": 0.0}, "needs penalty='l2', or 'elasticnet' .* got .* alpha=0.0"),
         ({"penalty": "elasticnet", "l1_ratio": 1}, "got penalty='elasticnet', .* l1_ratio=1;"),
-        ({"warm_start": True}, "solver='dual' needs warm_start=False"),
-        ({"early_stopping": True}, "solver='dual' needs early_stopping=False"),
+        ({"average": True}, "solver='dual' needs average=False, got True: its weights follow"),
+        ({"on_divergence": "recover"}, "needs on_divergence='raise', got 'recover': it has no"),
     ],
 )
 def test_what_it_cannot_do_is_refused(keywords, message):
@@ -282,8 +288,6 @@ def test_what_it_cannot_do_is_refused(keywords, message):
 
 def test_what_comes_with_rows_is_refused():
     X, _, labels, target = sparse_problem()
-    with pytest.raises(ValueError, match="takes no eval_set"):
-        estimator("log_loss").fit(X, labels, eval_set=(X, labels))
     with pytest.raises(ValueError, match="partial_fit needs solver='stochastic'"):
         estimator("log_loss").partial_fit(X, labels, classes=[0, 1])
     with pytest.raises(ValueError, match="got 'poisson'"):
