@@ -18,7 +18,7 @@ from lrcore._backend import compiled, shuffle
 from lrcore.linear_model.engine import reorder
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Objective, Problem
-from lrcore.linear_model.solvers import dual
+from lrcore.linear_model.solvers import dual, dual_ascent
 from lrcore.penalties import ElasticNet
 
 L2 = 0.02
@@ -49,7 +49,7 @@ def ascent(X, y, loss, constant, weight=None, intercept=True):
     """One output, before its first visit."""
     objective = Objective(LOSSES[loss], ElasticNet(0.0, L2), intercept)
     problem = Problem(as_design_matrix(X), [y], weight, objective)
-    return dual.DualAscent(problem, y, constant, 1)
+    return dual_ascent.DualAscent(problem, y, constant, 1)
 
 
 @pytest.mark.parametrize("intercept", [False, True])
@@ -141,7 +141,7 @@ def test_the_certificate_counts_an_intercept_out_of_place():
     assert 0.05 < (got - best) / got <= output.certify()
     # The same gap from its definition, in units of l2.
     _, share, _, duals = output.records.T
-    duals = dual.balanced(duals, share)
+    duals = dual_ascent.balanced(duals, share)
     assert abs(share @ duals) < 1e-12
     v = -(share * duals) @ dense
     bound = -share @ LOSSES["log_loss"].conjugate(duals, y) - v @ v / 2
@@ -159,7 +159,7 @@ def test_weights_that_drifted_are_summed_up_anew(monkeypatch):
     output.rounded = 10**12
     assert output.certify() < 1e-6
     assert output.rounded == 0
-    exact = -(output.records[:, dual.SHARE] * output.dual) @ dense.astype(float)
+    exact = -(output.records[:, dual_ascent.SHARE] * output.dual) @ dense.astype(float)
     np.testing.assert_allclose(output.weights[:, 0], exact, rtol=1e-6, atol=1e-7)
 
 

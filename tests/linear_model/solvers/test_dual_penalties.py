@@ -13,7 +13,7 @@ from lrcore._backend import compiled, shuffle
 from lrcore.linear_model.engine import reorder
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Objective, Problem
-from lrcore.linear_model.solvers import dual
+from lrcore.linear_model.solvers import dual, dual_ascent
 from lrcore.linear_model.solvers.base import SolverConfig
 from lrcore.losses import Softmax
 from lrcore.penalties import ElasticNet
@@ -56,7 +56,7 @@ def ascent(X, y, loss, kind, constant, weight):
     penalty, keywords, *_ = KINDS[kind]
     objective = Objective(loss, penalty, constant > 0, **keywords)
     problem = Problem(as_design_matrix(X), [y.astype(float)], weight, objective)
-    return dual.DualAscent(problem, problem.targets[0], constant, 1)
+    return dual_ascent.DualAscent(problem, problem.targets[0], constant, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

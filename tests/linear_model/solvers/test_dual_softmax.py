@@ -11,9 +11,10 @@ from strategies import BUILDS, DTYPES, equal_bits, sparse_problem
 import lrcore
 from lrcore import LinearClassifier
 from lrcore._backend import compiled, shuffle
+from lrcore.linear_model import duality
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Objective, Problem
-from lrcore.linear_model.solvers import dual
+from lrcore.linear_model.solvers import dual_ascent
 from lrcore.losses import Softmax
 from lrcore.penalties import ElasticNet
 
@@ -37,7 +38,7 @@ def ascent(X, y, n_classes, constant, weight=None):
     """Before the first visit."""
     objective = Objective(Softmax(n_classes), ElasticNet(0.0, L2), constant > 0)
     problem = Problem(as_design_matrix(X), [y.astype(float)], weight, objective)
-    return dual.DualAscent(problem, problem.targets[0], constant, 1)
+    return dual_ascent.DualAscent(problem, problem.targets[0], constant, 1)
 
 
 @pytest.mark.parametrize("n_classes", [3, 8, 9])
@@ -64,7 +65,7 @@ def test_an_epoch_sums_up_losses_and_gaps(backend):
     sums, label = np.zeros(3), y.astype(float)
     for i in np.concatenate([np.arange(90), np.arange(90)]):
         z = dense[i : i + 1] @ output.weights + output.intercepts
-        u, share = output.dual[i : i + 1], output.records[i, dual.SHARE]
+        u, share = output.dual[i : i + 1], output.records[i, dual_ascent.SHARE]
         value = loss.evaluate(z, label[i : i + 1])[0][0]
         product = float(np.sum(u * z))
         gap = value + loss.conjugate(u, label[i : i + 1])[0] - product
@@ -125,7 +126,7 @@ def test_the_certificate_counts_intercepts_out_of_place():
     assert 0.01 < (got - best) / got <= output.certify()
     # No smaller than the gap by its definition, and no more than a few times as large.
     label, share = output.records[:, :2].T
-    duals = dual.mixed(output.dual, share, label)[0]
+    duals = duality.mixed(output.dual, share, label)[0]
     np.testing.assert_allclose(share @ duals, 0, atol=1e-12)
     v = -(share[:, None] * duals).T @ dense
     bound = -share @ Softmax(4).conjugate(duals, label) - np.sum(v * v) / 2
@@ -141,7 +142,7 @@ def test_weights_that_drifted_are_summed_up_anew():
     output.rounded = 10**12
     assert output.certify() < 1e-6
     assert output.rounded == 0
-    exact = -(output.records[:, dual.SHARE, None] * output.dual).T @ dense.astype(float)
+    exact = -(output.records[:, dual_ascent.SHARE, None] * output.dual).T @ dense.astype(float)
     np.testing.assert_allclose(output.weights.T, exact, rtol=1e-6, atol=1e-7)
 
 

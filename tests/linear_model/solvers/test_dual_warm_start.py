@@ -12,7 +12,7 @@ from lrcore._backend import compiled
 from lrcore.linear_model.engine import reorder
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Problem
-from lrcore.linear_model.solvers import dual
+from lrcore.linear_model.solvers import dual, dual_ascent
 
 #: Keywords of fits by what is special about them.
 KINDS = {
@@ -62,7 +62,7 @@ def test_dual_variables_and_sums_belong_together(kind):
     for output in training.outputs:
         u = output.dual.reshape(300, -1)
         assert 0.1 < np.abs(u).max() <= 2.0
-        sums = -(output.records[:, dual.SHARE, None] * u).T @ rows
+        sums = -(output.records[:, dual_ascent.SHARE, None] * u).T @ rows
         np.testing.assert_allclose(output.v.T, sums, rtol=1e-10, atol=1e-12)
 
 
