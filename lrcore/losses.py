@@ -94,6 +94,11 @@ class Loss:
         own = fields(self)
         return float(getattr(self, own[0].name)) if own else 0.0
 
+    @property
+    def n_raw_predictions(self) -> int:
+        """How many raw predictions of a row one loss is of."""
+        return int(self.parameter) if self.joint else 1
+
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Loss and derivative of each row."""
         raise TypeError("use one of the losses in lrcore.losses.LOSSES")
@@ -492,6 +497,7 @@ class Softmax(Loss):
     probabilistic = True
     smooth = True
     curvature = 0.5
+    has_dual = True
     joint = True
 
     @staticmethod
@@ -519,9 +525,27 @@ class Softmax(Loss):
 
     def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
         """Of each output by itself, (n_rows, n_outputs)."""
-        p = gradient.copy()
-        p[np.arange(len(z)), y.astype(np.intp)] += 1.0
+        p = self._probabilities(gradient, y)
         return np.asarray(p * (1.0 - p))
+
+    @staticmethod
+    def _probabilities(u: Floats, y: Floats) -> Floats:
+        """Those that make derivatives u."""
+        p = u.copy()
+        p[np.arange(len(u)), y.astype(np.intp)] += 1.0
+        return p
+
+    def conjugate(self, u: Floats, y: Floats) -> Floats:
+        # The negative entropy of the probabilities.
+        p = self._probabilities(u, y)
+        return np.cumsum(p * numerics.log(np.maximum(p, TINY)), axis=1)[:, -1]
+
+    def dual_step(self, z: Floats, y: Floats, u: Floats, h: Floats) -> tuple[Floats, Floats]:
+        """As far as the bound 1/2 of the curvature allows."""
+        value, gradient = self.evaluate(z, y)
+        gap = value + self.conjugate(u, y) - np.cumsum(u * z, axis=1)[:, -1]
+        step = 1.0 / (1.0 + 0.5 * h)
+        return u + step[:, None] * (gradient - u), np.maximum(gap, 0.0)
 
 
 def log_of_mean(y: Floats, share: Floats) -> float:

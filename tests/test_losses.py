@@ -4,7 +4,7 @@ import pytest
 from strategies import BUILDS, LOSSES, equal_bits, targets_for
 
 from lrcore import _core
-from lrcore.losses import ALL, LogLoss
+from lrcore.losses import ALL, LogLoss, Softmax
 
 rng = np.random.default_rng(1)
 RAW = np.concatenate(
@@ -120,6 +120,46 @@ def test_a_step_of_the_dual_does_not_lower_it(loss):
         np.testing.assert_allclose(gap, value + loss.conjugate(u, y) - u * z, atol=1e-12)
         for share in (1e-4, 1e-2):  # towards 0, where all variables are allowed
             assert np.all(dual(new) >= dual(new * (1 - share)) - 1e-12)
+
+
+def softmax_rows(n_outputs=4, n_rows=60):
+    """Raw predictions, classes, and derivatives at other raw predictions."""
+    rng, loss = np.random.default_rng(0), Softmax(n_outputs)
+    y = rng.integers(0, n_outputs, n_rows).astype(float)
+    z, other = rng.normal(0, 2, (2, n_rows, n_outputs))
+    return loss, z, y, loss.evaluate(other, y)[1]
+
+
+def test_the_conjugate_of_the_softmax_is_that_of_its_loss():
+    """Fenchel's inequality, which is an equality at the derivative; at its corners, too."""
+    loss, z, y, u = softmax_rows()
+    value, gradient = loss.evaluate(z, y)
+    gap = value + loss.conjugate(u, y) - np.sum(u * z, axis=1)
+    assert gap.min() > 0.01
+    tight = value + loss.conjugate(gradient, y) - np.sum(gradient * z, axis=1)
+    np.testing.assert_allclose(tight, 0, atol=1e-14)
+    assert not loss.conjugate(np.zeros_like(u), y).any()
+
+
+def test_a_step_of_the_softmax_raises_its_dual():
+    loss, z, y, some = softmax_rows()
+    for u in (some, np.zeros_like(some)):
+        h = np.tile([0.1, 1.0, 7.0], 20)
+
+        def dual(new, h=h, u=u):
+            moved = h * np.sum(np.square(new - u), axis=1) / 2
+            return np.sum(new * z, axis=1) - loss.conjugate(new, y) - moved
+
+        new, gap = loss.dual_step(z, y, u, h)
+        assert np.all(dual(new) > dual(u))
+        np.testing.assert_allclose(new.sum(axis=1), 0, atol=1e-14)
+        p = new + np.eye(4)[y.astype(int)]
+        assert p.min() >= 0
+        value, _ = loss.evaluate(z, y)
+        expected = value + loss.conjugate(u, y) - np.sum(u * z, axis=1)
+        np.testing.assert_allclose(gap, expected, atol=1e-13)
+        # It raises the dual by the step's share of the gap, at least (Shalev-Shwartz and Zhang).
+        assert np.all(dual(new) - dual(u) >= gap / (1 + h / 2) - 1e-12)
 
 
 def test_losses_without_a_dual_say_so():

@@ -108,9 +108,12 @@ def raw_predictions_of_outputs(
     return out
 
 
-def weighted_row_sum(X: Any, factors: np.ndarray, n_threads: int | None = None) -> np.ndarray:
-    """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
-    out = np.zeros(X.shape[1])
+def weighted_row_sum(
+    X: Any, factors: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
+    """The rows times their factors, (n_rows,) float64, summed up in float64 in row order, onto
+    `out` if it is given."""
+    out = np.zeros(X.shape[1]) if out is None else out
     used = count(n_threads, X.values.size) if X.indptr is None else 1
     _kernels().combine(factors, _matrix(X), out, used)
     return out
@@ -406,28 +409,42 @@ def sum_of_squares(state: Any) -> float:
 class DualKernel:
     """Visits of rows by dual coordinate ascent, for one loss and one matrix.
 
-    The intercept is the weight of a feature whose value is sqrt(constant) in every row.
+    The intercepts are the weights of a feature whose value is sqrt(constant) in every row.
+    shrinkage, (n_features, 2) of X's dtype, or (1, 2) for all features, are thresholds and factors
+    of the weights; None for 0 and 1.
     """
 
-    def __init__(self, loss: Any, X: Any, model_bytes: int, constant: float) -> None:
+    def __init__(
+        self, loss: Any, X: Any, model_bytes: int, constant: float, shrinkage: np.ndarray | None
+    ) -> None:
         self._X = X
         pieces = loss.conjugate_pieces
+        listed = not X.sparse and (loss.joint or shrinkage is not None)
+        columns = np.arange(X.shape[1], dtype=np.int32) if listed else None
         self._job = _kernels().DualAscent(
             loss=type(loss).__name__,
             parameter=loss.parameter,
+            n_outputs=loss.n_raw_predictions,
             pieces=pieces and tuple(pieces._asdict()[name] for name in PIECES),
             constant=constant,
             ahead=max(1, round(AHEAD / max(1.0, X.nnz_per_row))) if X.sparse else 0,
-            far=X.nnz_per_row < LONG_ROW and model_bytes > CACHE_BYTES,
+            far=(loss.joint or X.nnz_per_row < LONG_ROW) and model_bytes > CACHE_BYTES,
+            columns=columns,
+            shrinkage=shrinkage,
         )
 
     def visit(
-        self, order: np.ndarray, records: np.ndarray, weights: np.ndarray, intercept: float
-    ) -> tuple[float, float, float, float]:
-        """Visit rows in this order, in place; a record has a row's target, share, dual variable
-        and sum of squares. Returns the sums of losses, gaps and norms, and the new intercept."""
-        found: tuple[float, float, float, float] = _kernels().ascend(
-            self._job, _matrix(self._X), order, records, weights, intercept
+        self, order: np.ndarray, records: np.ndarray, v: np.ndarray, intercepts: np.ndarray
+    ) -> tuple[float, float, float]:
+        """Visit rows in this order, in place; a record has a row's target, share, sum of squares
+        and dual variables, v is the weights before they are shrunk. Returns the sums of losses,
+        gaps and norms.
+
+        For a joint loss v is (n_features, lanes), its outputs to a multiple of eight, and it has as
+        many intercepts.
+        """
+        found: tuple[float, float, float] = _kernels().ascend(
+            self._job, _matrix(self._X), order, records, v, intercepts
         )
         return found
 

@@ -78,9 +78,12 @@ def raw_predictions_of_outputs(
     return np.stack(columns, axis=1)
 
 
-def weighted_row_sum(X: Any, factors: np.ndarray, n_threads: int | None = None) -> np.ndarray:
-    """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
-    out = np.zeros(X.shape[1])
+def weighted_row_sum(
+    X: Any, factors: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
+    """The rows times their factors, (n_rows,) float64, summed up in float64 in row order, onto
+    `out` if it is given."""
+    out = np.zeros(X.shape[1]) if out is None else out
     for i, factor in enumerate(factors):
         entries, x = X.row(i)
         out[entries] += factor * x.astype(np.float64)
@@ -426,33 +429,45 @@ def sum_of_squares(state: Any) -> float:
 class DualKernel:
     """Visits of rows by dual coordinate ascent, for one loss and one matrix."""
 
-    def __init__(self, loss: Any, X: Any, model_bytes: int, constant: float) -> None:
+    def __init__(
+        self, loss: Any, X: Any, model_bytes: int, constant: float, shrinkage: np.ndarray | None
+    ) -> None:
         self._loss = loss
         self._X = X
         self._constant = constant
+        pairs = np.array([[0, 1]], X.dtype) if shrinkage is None else shrinkage
+        self._pairs = np.broadcast_to(pairs, (X.shape[1], 2))
 
     def visit(
-        self, order: np.ndarray, records: np.ndarray, weights: np.ndarray, intercept: float
-    ) -> tuple[float, float, float, float]:
-        """Visit rows in this order, in place; a record has a row's target, share, dual variable
-        and sum of squares. Returns the sums of losses, gaps and norms, and the new intercept."""
+        self, order: np.ndarray, records: np.ndarray, v: np.ndarray, intercepts: np.ndarray
+    ) -> tuple[float, float, float]:
+        """Visit rows in this order, in place; a record has a row's target, share, sum of squares
+        and dual variables, v is the weights before they are shrunk. Returns the sums of losses,
+        gaps and norms."""
         value = gap = norm = 0.0
+        n_outputs = self._loss.n_raw_predictions
+        v = v.reshape(len(v), -1)[:, :n_outputs]
         for i in order:
             entries, x = self._X.row(i)
-            y, share, dual, squares = records[i]
+            y, share, squares, *_ = records[i]
+            threshold, factor = self._pairs[entries].T[:, :, None]
             if squares < 0:
-                squares = float(np.sum(np.square(x.astype(np.float64))))
-            z = float(np.add.reduce(x * weights[entries])) + intercept
-            h = share * (squares + self._constant)
-            new, row_gap = self._loss.dual_step(*(np.array(each) for each in (z, y, dual, h)))
-            value += share * float(self._loss.evaluate(np.array(z), np.array(y))[0])
-            gap += share * float(row_gap)
-            norm -= share * dual * z
-            change = share * (dual - float(new))
-            weights[entries] += weights.dtype.type(change) * x
-            intercept += change * self._constant
-            records[i, 2:] = new, squares
-        return value, gap, norm, intercept
+                squares = float(np.sum(np.square(x.astype(np.float64)) * factor[:, 0]))
+                records[i, 2] = squares
+            dual, y = records[i, 3:], np.array([y])
+            weights = (v[entries] - np.clip(v[entries], -threshold, threshold)) * factor
+            z = np.add.reduce(x[:, None] * weights) + intercepts[:n_outputs]
+            h = np.array([share * (squares + self._constant)])
+            both = (z[None], dual[None]) if self._loss.joint else (z, dual)
+            new, row_gap = self._loss.dual_step(both[0], y, both[1], h)
+            value += share * float(self._loss.evaluate(both[0], y)[0][0])
+            gap += share * float(row_gap[0])
+            norm -= share * float(np.sum(dual * z))
+            change = share * (dual - new.reshape(-1))
+            v[entries] += x[:, None] * change.astype(v.dtype)
+            intercepts[:n_outputs] += change * self._constant
+            dual[:] = new.reshape(-1)
+        return value, gap, norm
 
 
 # ---- coordinate descent -----------------------------------------------------------------------

@@ -144,11 +144,11 @@ cdef class Build:
 
     def ascend(
         self, DualAscent job, Matrix X, const int64_t[::1] order, double[:, ::1] records, weights,
-        double intercept,
+        double[::1] intercepts,
     ):
-        """Visit the rows named by `order`; returns sums of losses, gaps and norms, the intercept."""
+        """Visit the rows named by `order`; returns sums of losses, gaps and norms."""
         job.c.evaluate = self.evaluate(job.loss)
-        return visit(job, self.kernels_of(&X.c).ascend, X, order, records, weights, intercept)
+        return visit(job, self.kernels_of(&X.c).ascend, X, order, records, weights, intercepts)
 
     def combine(self, const double[::1] factors, Matrix X, double[::1] out, int n_threads):
         """out += the rows times their factors, in row order."""

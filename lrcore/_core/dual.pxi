@@ -1,12 +1,18 @@
-# Stochastic dual coordinate ascent (Shalev-Shwartz and Zhang 2013), for losses with an L2 penalty.
+# Stochastic dual coordinate ascent (Shalev-Shwartz and Zhang 2013, 2016), for losses with a penalty
+# that has an l2 part.
 #
 # Each row has a dual variable u, at the optimum the derivative of its loss, and at any time
 #
-#   w = - sum_i share_i u_i x_i,   share = weight / (l2 * sum of weights)
+#   v = - sum_i share_i u_i x_i,   share = weight / (l2 * sum of weights)
+#   w = factor * shrink(v, threshold),
 #
-# A visit moves one u so that the dual objective rises, and w follows. With h = share |x|**2, a
-# change of u moves the row's own raw prediction by -h times it: the best u is the derivative at the
-# prediction z - h (u - u_before), in other words a proximal step of the loss.
+# of each feature: the threshold is what its magnitude is penalised by, over l2, and the factor l2
+# over what its square is. Without l1 and without factors of penalties w is v. Only v is kept.
+#
+# A visit moves one u so that the dual objective rises, and v follows. With h = share |x|**2, a
+# change of u moves the row's own raw prediction by at most -h times it: the best u is the derivative at the
+# prediction z - h (u - u_before), in other words a proximal step of the loss. A joint loss has one
+# u for each output, and the weights of a feature lie side by side.
 #
 # A row needs the weights that all rows before it have left, so one thread does it all.
 
@@ -52,6 +58,64 @@ cdef inline double ascend_piecewise(
     return clip(shrink(r + h * u, job.epsilon) / (job.smooth + h + 1e-300), low, high)
 
 
+cdef inline real weight_of(real v, const real* pair) noexcept nogil:
+    """What v stands for, by a threshold and a factor."""
+    cdef real within = pair[0] if v > pair[0] else -pair[0] if v < -pair[0] else v
+    return (v - within) * pair[1]
+
+
+cdef inline real dot_shrunk(
+    const real* v, const Ascent* job, const index* j, const real* x, Py_ssize_t n
+) noexcept nogil:
+    """Product of a row and the weights that v stands for: eight sums and a tree."""
+    cdef const real* pairs = <const real*>job.shrinkage
+    cdef real[8] s
+    cdef Py_ssize_t k
+    for k in range(8):
+        s[k] = 0
+    for k in range(n):
+        s[k % 8] += x[k] * weight_of(v[j[k]], pairs + job.shrinkage_step * j[k])
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+
+
+cdef inline void dot_shrunk_outputs(
+    const real* v, const Ascent* job, const index* j, const real* x, Py_ssize_t n, real* sums
+) noexcept nogil:
+    """The same of all outputs, eight at a time, each summed up in the order of the values."""
+    cdef const real* pair
+    cdef const real* slot
+    cdef real[8] s
+    cdef real high, low, factor, a
+    cdef Py_ssize_t first, k, c
+    for first in range(0, job.lanes, 8):
+        for c in range(8):
+            s[c] = 0
+        for k in range(n):
+            pair = <const real*>job.shrinkage + job.shrinkage_step * j[k]
+            slot = v + j[k] * job.lanes + first
+            high, low, factor = pair[0], -pair[0], x[k] * pair[1]
+            for c in range(8):
+                a = slot[c]
+                a = a - (high if a > high else low if a < low else a)
+                s[c] += factor * a
+        for c in range(8):
+            sums[first + c] = s[c]
+
+
+cdef inline double shrunk_squares(
+    const Ascent* job, const index* j, const real* x, Py_ssize_t n
+) noexcept nogil:
+    """|x|**2 in the metric of the penalty, in float64."""
+    cdef Py_ssize_t k
+    cdef double total = 0.0
+    for k in range(n):
+        total += (
+            <double>x[k] * <double>x[k]
+            * <double>(<const real*>job.shrinkage)[job.shrinkage_step * j[k] + 1]
+        )
+    return total
+
+
 cdef inline void add_multiple(
     const index* j, const real* x, Py_ssize_t n, real d, real* weights
 ) noexcept nogil:
@@ -73,7 +137,7 @@ cdef inline void prefetch_visits(
     if i + 4 * job.ahead < job.n_rows:
         row = job.order[i + 4 * job.ahead]
         prefetch(X.indptr + row)
-        prefetch_write(job.records + RECORD * row)
+        prefetch_write(job.records + job.record * row)
     if i + 2 * job.ahead < job.n_rows:
         row = job.order[i + 2 * job.ahead]
         for k in range(X.indptr[row], X.indptr[row + 1], 16):
@@ -93,7 +157,7 @@ cdef inline void prefetch_dense_visit(
     cdef Py_ssize_t row, k
     if i + 2 < job.n_rows:
         row = job.order[i + 2]
-        prefetch_write(job.records + RECORD * row)
+        prefetch_write(job.records + job.record * row)
         for k in range(0, X.n_columns, 16):
             prefetch_far(values_at(X, row * X.n_columns + k, dtype))
 
@@ -103,18 +167,25 @@ cdef inline double visit_row(
 ) noexcept nogil:
     """Move the dual variable of a row, and the weights with it. Returns the row's prediction before.
     """
-    cdef double* record = job.records + RECORD * row
+    cdef double* record = job.records + job.record * row
     cdef double u, h, d, z, share, gap = 0.0
     cdef Py_ssize_t start, stop
     cdef const index* j = NULL
     cdef const real* x
     row_span(X, row, &start, &stop)
     x = values_at(X, start, weights)
-    if indices is NULL:
-        z = dot_dense(<const real*>weights, x, stop - start) + job.intercept
+    if job.shrinkage is not NULL:
+        # Dense rows have been given a list of their features.
+        j = indices + (0 if X.indptr is NULL else start)
+        z = dot_shrunk(<const real*>weights, job, j, x, stop - start)
+        if record[SQUARES] < 0:
+            record[SQUARES] = shrunk_squares(job, j, x, stop - start)
+    elif indices is NULL:
+        z = dot_dense(<const real*>weights, x, stop - start)
     else:
         j = indices + start
-        z = dot_entries(<const real*>weights, 1, j, x, stop - start) + job.intercept
+        z = dot_entries(<const real*>weights, 1, j, x, stop - start)
+    z = z + job.intercepts[0]
     share = record[SHARE]
     if record[SQUARES] < 0:
         record[SQUARES] = sum_of_squares(X, weights, row)
@@ -129,14 +200,14 @@ cdef inline double visit_row(
     record[DUAL] = u
     if d != 0:
         add_multiple(j, x, stop - start, <real>d, weights)
-        job.intercept += d * job.constant
+        job.intercepts[0] += d * job.constant
     return z
 
 
 cdef inline void visit_rows(
     const Rows* X, const index* indices, real* weights, Ascent* job
 ) noexcept nogil:
-    """Visit the rows in the order given; indices NULL: dense rows."""
+    """Visit the rows in the order given; indices NULL: dense rows, or of these a list of all."""
     cdef double[5 * DUAL_BLOCK] scratch
     cdef double* raw_prediction = scratch
     cdef double* target = scratch + DUAL_BLOCK
@@ -147,26 +218,130 @@ cdef inline void visit_rows(
     while first < job.n_rows:
         n = min(<Py_ssize_t>DUAL_BLOCK, job.n_rows - first)
         for i in range(n):
-            if indices is NULL:
+            if X.indptr is NULL:
                 prefetch_dense_visit(X, weights, job, first + i)
             elif job.ahead:
                 prefetch_visits(X, weights, indices, job, first + i)
             row = job.order[first + i]
             # The record comes after the row: the processor waits for both together then.
             raw_prediction[i] = visit_row(X, indices, weights, job, row)
-            target[i] = job.records[RECORD * row + TARGET]
-            share[i] = job.records[RECORD * row + SHARE]
+            target[i] = job.records[job.record * row + TARGET]
+            share[i] = job.records[job.record * row + SHARE]
         job.evaluate(&job.parameter, raw_prediction, target, share, value, gradient, n)
         for i in range(n):
             job.value += value[i]
         first += n
 
 
+cdef inline double softmax_conjugate(
+    const double* u, Py_ssize_t label, double* scratch, Py_ssize_t n
+) noexcept nogil:
+    """The negative entropy of the probabilities that u stands for."""
+    cdef Py_ssize_t k
+    cdef double p, total = 0.0
+    for k in range(n):
+        p = u[k] + (1.0 if k == label else 0.0)
+        scratch[k] = p * logarithm(p if p > 1e-300 else 1e-300)
+    for k in range(n):
+        total += scratch[k]
+    return total
+
+
+cdef inline void visit_outputs(
+    const Rows* X, const index* j, real* weights, Ascent* job, Py_ssize_t row
+) noexcept nogil:
+    """Move the dual variables of a row, one for each output of the softmax, and the weights with
+    them; j are the features of the row.
+
+    The step is as for log loss: by the bound 1/2 of the curvature (Boehning 1992) towards the
+    derivatives, so that u stays between vectors of derivatives. The gap is exact: beside the weights
+    the logarithms cost next to nothing.
+    """
+    cdef double* record = job.records + job.record * row
+    cdef double* u = record + DUAL
+    cdef double* z = job.scratch
+    cdef double* change = job.scratch + job.lanes
+    cdef real* moves = <real*>(job.scratch + 2 * job.lanes)
+    cdef real* sums = <real*>(job.scratch + 3 * job.lanes)
+    cdef double share = record[SHARE], value, product = 0.0, gap, step
+    cdef Py_ssize_t start, stop, k, i, label = <Py_ssize_t>record[TARGET]
+    cdef const real* x
+    cdef real* w
+    cdef real factor
+    cdef Softmax loss
+    row_span(X, row, &start, &stop)
+    x = values_at(X, start, weights)
+    if job.shrinkage is not NULL:
+        dot_shrunk_outputs(<const real*>weights, job, j, x, stop - start, sums)
+        if record[SQUARES] < 0:
+            record[SQUARES] = shrunk_squares(job, j, x, stop - start)
+    else:
+        for k in range(0, job.lanes, 8):
+            dot_eight(<const real*>weights + k, job.lanes, j, x, stop - start, sums + k)
+    for k in range(job.lanes):
+        z[k] = sums[k] + job.intercepts[k]
+    if record[SQUARES] < 0:
+        record[SQUARES] = sum_of_squares(X, weights, row)
+    for k in range(job.n_outputs):
+        product += u[k] * z[k]
+    gap = softmax_conjugate(u, label, change, job.n_outputs) - product
+    loss.n_outputs = job.parameter
+    Softmax_evaluate(&loss, z, label, &value, change)
+    gap += value
+    job.value += share * value
+    job.gap += share * (gap if gap > 0 else 0.0)
+    job.norm -= share * product
+    step = 1.0 / (1.0 + 0.5 * (share * (record[SQUARES] + job.constant)))
+    for k in range(job.n_outputs):
+        change[k] = step * (change[k] - u[k])
+        u[k] += change[k]
+        moves[k] = <real>(-share * change[k])
+        job.intercepts[k] -= share * change[k] * job.constant
+    for k in range(stop - start):
+        w = weights + j[k] * job.lanes
+        factor = x[k]
+        for i in range(job.lanes):
+            w[i] += factor * moves[i]
+
+
+cdef inline void prefetch_outputs(
+    const Rows* X, const real* weights, const index* indices, const Ascent* job, Py_ssize_t i
+) noexcept nogil:
+    cdef Py_ssize_t row, k
+    if i + 2 < job.n_rows:
+        row = job.order[i + 2]
+        prefetch_write(job.records + job.record * row)
+        for k in range(X.indptr[row], X.indptr[row + 1], 16):
+            prefetch(indices + k)
+            prefetch(values_at(X, k, <real*>NULL))
+    if job.far and i + 1 < job.n_rows:
+        row = job.order[i + 1]
+        for k in range(X.indptr[row], X.indptr[row + 1]):
+            prefetch_far(weights + indices[k] * job.lanes)
+            prefetch_far(weights + indices[k] * job.lanes + job.lanes - 1)
+
+
+cdef inline void visit_rows_of_outputs(const Rows* X, real* weights, Ascent* job) noexcept nogil:
+    cdef Py_ssize_t i, row
+    for i in range(job.n_rows):
+        row = job.order[i]
+        if X.indptr is NULL:
+            visit_outputs(X, job.columns, weights, job, row)
+        elif X.indices is not NULL:
+            prefetch_outputs(X, weights, X.indices, job, i)
+            visit_outputs(X, X.indices + X.indptr[row], weights, job, row)
+        else:
+            prefetch_outputs(X, weights, X.long_indices, job, i)
+            visit_outputs(X, X.long_indices + X.indptr[row], weights, job, row)
+
+
 cdef void ascend(
     const Rows* X, real* weights, Ascent* job, void* unused, int part, int parts
 ) noexcept nogil:
-    if X.indptr is NULL:
-        visit_rows(X, <const int32_t*>NULL, weights, job)
+    if job.lanes > 1:
+        visit_rows_of_outputs(X, weights, job)
+    elif X.indptr is NULL:
+        visit_rows(X, job.columns, weights, job)
     elif X.indices is not NULL:
         visit_rows(X, X.indices, weights, job)
     elif X.long_indices is not NULL:

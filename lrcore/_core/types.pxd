@@ -233,9 +233,8 @@ cdef enum:
     # What a row keeps, side by side, so that it costs one cache miss.
     TARGET = 0
     SHARE = 1
-    DUAL = 2
-    SQUARES = 3                 # |x|**2, negative before the first visit
-    RECORD = 4
+    SQUARES = 2                 # of its values, over the penalties' factors; negative before a visit
+    DUAL = 3                    # its dual variables, one for each output
     DUAL_BLOCK = 256            # rows whose losses are evaluated together
 
 
@@ -243,8 +242,15 @@ cdef struct Ascent:
     const int64_t* order
     Py_ssize_t n_rows
     double* records
-    double intercept
-    double constant             # |x|**2 of the feature that the intercept is the weight of
+    Py_ssize_t record           # numbers in one
+    Py_ssize_t n_outputs        # of a joint loss, 1 of others
+    Py_ssize_t lanes            # weights of a feature: 1, or n_outputs to a multiple of eight
+    double* intercepts
+    double* scratch             # of a joint loss: raw predictions and derivatives of a row
+    const int32_t* columns      # of dense rows, where they go the way of sparse ones: 0, 1, 2, ...
+    const void* shrinkage       # pairs of a threshold and a factor; NULL: 0 and 1
+    Py_ssize_t shrinkage_step   # numbers from a feature's pair to the next: 0 if they share one
+    double constant             # |x|**2 of the feature that the intercepts are the weights of
     Evaluate evaluate           # the loss
     double parameter            # its number
     bint logistic               # log loss; else piecewise quadratic:

@@ -92,12 +92,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     solver : {"stochastic", "dual"}
         ``"stochastic"``: steps of `optimizer`. ``"dual"``: stochastic dual coordinate ascent
         (Shalev-Shwartz and Zhang 2013), which has no rate to choose and says how far from the
-        minimum it is, at most; for ``penalty="l2"`` with `alpha` above 0, and losses other than
-        the perceptron, poisson, gamma and tweedie. `optimizer`, `batch_size`, `block_size` and
-        `n_iter_no_change` are not used then; early stopping, ``warm_start`` and ``partial_fit``
-        are refused, since it keeps a variable for each row. An output runs on one thread,
-        several on one each. It takes few epochs while ``1 / alpha`` is below about ten times the
-        number of rows, and more of them in proportion beyond.
+        minimum it is, at most; for ``penalty="l2"``, or ``"elasticnet"`` with `l1_ratio` below 1,
+        `alpha` and `penalty_factors` above 0, and losses other than the perceptron, poisson, gamma
+        and tweedie. `optimizer`, `batch_size` and `block_size` are not used then; averages,
+        ``on_divergence="recover"`` and ``partial_fit`` are refused. An output runs on one thread,
+        several on one each, and so does a softmax with all its outputs. It takes few epochs while
+        ``1 / alpha`` is below about ten times the number of rows, and more of them in proportion
+        beyond.
     optimizer : Rule or str
         An update rule, such as ``lrcore.AdaGrad(eps=1e-6)``, or its name.
     lr : "auto", float, Schedule, str, or list of floats
@@ -122,7 +123,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Share of l1 in ``"elasticnet"``.
     penalty_factors : array-like of shape (n_features,), optional
         Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
-        penalised. Not for ``solver="dual"``.
+        penalised, which ``solver="dual"`` cannot do.
     scale : "auto" or None
         ``"auto"`` learns from a copy of X whose columns are divided by the largest magnitude seen
         in them, so far in ``partial_fit`` (Ross, Mineiro and Langford 2013), so that units do not
@@ -142,7 +143,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Stop once the objective, of the weights after each epoch over all rows, has not fallen by
         more than this for `n_iter_no_change` epochs; it costs about a third of an epoch to look.
         None runs all epochs. A rate that falls does so over ``max_iter`` epochs all the same.
-        With ``solver="dual"``: stop once the duality gap, over the objective, is no larger.
+        With ``solver="dual"``: stop once the duality gap, over the objective, is no larger, unless
+        held-out rows stop it.
     early_stopping : bool
         Stop by the mean loss of rows that are held out, a share of `validation_fraction`; `tol`
         is then of this loss, 0 if None.
@@ -150,7 +152,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     n_iter_no_change : int
     warm_start : bool
         Begin ``fit`` with the weights and the rule's state of the last one; steps, and with them
-        the rate, start anew.
+        the rate, start anew. With ``solver="dual"``: with the weights that any solver has found;
+        where the targets are those of its own last fit, with the variables that it keeps for each
+        row, but not in pickles and files, which saves more epochs.
     average : bool or int
         The model is the mean of the weights after every step (Polyak and Juditsky 1992), from the
         step of row `average` on, from the first if True. A rate given as a number then stays what
@@ -171,8 +175,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
         ``log(sum_k exp(z_k)) - z_y`` of all raw predictions of a row, or ``"ovr"``, each class
         against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other
-        losses and ``solver="dual"``, which have nothing else. Two classes are one output whatever
-        it says: there the softmax is the binary log loss of the difference of two raw predictions.
+        losses, which have nothing else. Two classes are one output whatever it says: there the
+        softmax is the binary log loss of the difference of two raw predictions.
 
     Attributes
     ----------
@@ -264,15 +268,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 f"multi_class='softmax' needs loss='log_loss', got loss={self.loss!r}; "
                 "multi_class='ovr' fits each class against the rest by any loss"
             )
-        if self.multi_class == "softmax" and self.solver == "dual":
-            raise ValueError(
-                "multi_class='softmax' needs solver='stochastic', got 'dual', which fits each "
-                "class against the rest: give multi_class='ovr'"
-            )
 
     def _n_outputs(self, n_classes: int) -> int:
         """Outputs of one target: of the softmax there are as many as classes."""
-        joint = self._loss == "log_loss" and self.multi_class != "ovr" and self.solver != "dual"
+        joint = self._loss == "log_loss" and self.multi_class != "ovr"
         return n_classes if joint and n_classes > 2 else 1
 
     @with_callbacks

@@ -141,28 +141,40 @@ def _balance(
 def _balance_joint(
     loss: Loss, u: np.ndarray, share: np.ndarray, excess: np.ndarray, z: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mixed with those of fixed probabilities q, the same for all rows, so that they sum to 0 for
-    each output: of a mixture of u and q - e_y, of which q has a share of e, the gap of a row is at
-    most e times the divergence of its own probabilities from q."""
-    n_rows, n_outputs = u.shape
-    label = np.zeros((n_rows, n_outputs))
-    label[np.arange(n_rows), y.astype(np.intp)] = 1.0
+    """The same of a joint loss, see `mixed`: the gap of a row is at most e times the divergence of
+    its own probabilities from q."""
+    label = np.zeros(u.shape)
+    label[np.arange(len(y)), y.astype(np.intp)] = 1.0
     counts = np.sum(share[:, None] * label, axis=0)
     top = np.max(z, axis=1)
     logs = z - (top + numerics.log(np.sum(numerics.exp(z - top[:, None]), axis=1)))[:, None]
     # Classes without a row that counts: the others' probabilities share theirs.
     p = np.where(counts > 0, u + label, 0.0)
     left = np.sum(p, axis=1)
-    p, rows = p / left[:, None], -numerics.log(np.minimum(left, 1.0))
-    surplus = np.sum(share[:, None] * p, axis=0) - counts
-    # The share of q that leaves none of its entries below 0.
-    e = max(float(np.max(surplus / np.maximum(counts + surplus, 1e-300))), 0.0)
+    rows = -numerics.log(np.minimum(left, 1.0))
+    u, e, q = mixed(p / left[:, None] - label, share, y)
     if e == 0.0:
-        return p - label, rows
+        return u, rows
+    divergence = np.sum(q * (numerics.log(np.where(q > 0, q, 1.0)) - logs), axis=1)
+    return u, (1.0 - e) * rows + e * np.maximum(divergence, 0.0)
+
+
+def mixed(u: np.ndarray, share: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """The dual variables of a softmax mixed with those of fixed probabilities q, the same for all
+    rows, so that they sum to 0 for each output: ``(1 - e) u + e (q - e_y)``; and e and q."""
+    n_outputs = u.shape[1]
+    counts = np.bincount(y.astype(np.intp), weights=share, minlength=n_outputs)
+    surplus = np.sum(share[:, None] * u, axis=0)
+    # The share of q that leaves none of its entries below 0.
+    e = float(np.max(surplus / np.maximum(counts + surplus, 1e-300)))
+    e = min(max(e, 0.0), 1.0)
+    if e == 0.0:
+        return u, e, np.full(n_outputs, 1.0 / n_outputs)
     q = np.maximum(counts - (1.0 - e) / e * surplus, 0.0)
     q = q / np.sum(q)
-    divergence = np.sum(q * (numerics.log(np.where(q > 0, q, 1.0)) - logs), axis=1)
-    return (1.0 - e) * p + e * q - label, (1.0 - e) * rows + e * np.maximum(divergence, 0.0)
+    other = np.tile(q, (len(y), 1))
+    other[np.arange(len(y)), y.astype(np.intp)] -= 1.0
+    return (1.0 - e) * u + e * other, e, q
 
 
 def _feature_gaps(w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from lrcore.linear_model.engine.layout import (
     ModelState,
     UpdateConfig,
     WeightAverage,
+    n_lanes,
 )
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
 from lrcore.linear_model.monitor.history import COLUMNS, History
@@ -183,7 +184,8 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     if factors is not None and (factors.shape != (n_features,) or factors.dtype != np.float64):
         raise ValueError(f"factors must be {n_features} of float64, got {factors.shape}")
     places = header["states"], header["averages"]
-    states = _states(*places, ("state", "average"), arrays, updates, n_features + 1)
+    names, n_outputs = ("state", "average"), objective.loss.n_raw_predictions
+    states = _states(*places, names, arrays, updates, n_features + 1, n_outputs)
     for state in states:
         state.lay_out(sparse=False)
     scale = arrays.get("scale")
@@ -224,11 +226,12 @@ def _places(states: list[ModelState]) -> list[list[Any]]:
 
 def _states(
     places: list[list[Any]], since: list[int | None], names: tuple[str, str],
-    arrays: archive.Arrays, updates: UpdateConfig | None, n_columns: int,
+    arrays: archive.Arrays, updates: UpdateConfig | None, n_columns: int, n_outputs: int = 1,
 ) -> list[ModelState]:  # fmt: skip
     """States of so many features, the intercept among them, as `_state_arrays` and `_places` wrote
-    them."""
-    width, lanes, n_outputs, is_dog = 1, 1, 1, False
+    them; without update rule of so many outputs."""
+    width, is_dog = n_lanes(n_outputs), False
+    lanes = width
     if updates is not None:
         width, lanes = updates.layout.width, updates.layout.lanes
         n_outputs, is_dog = updates.n_outputs, updates.rule.uses_distance

@@ -80,8 +80,7 @@ class Problem:
     @property
     def outputs_per_target(self) -> int:
         """Outputs of one target: as many as classes for a joint loss, else 1."""
-        loss = self.objective.loss
-        return int(loss.parameter) if loss.joint else 1
+        return self.objective.loss.n_raw_predictions
 
     @property
     def total_weight(self) -> float:

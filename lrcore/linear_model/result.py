@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,14 @@ from lrcore.schedules import Plateau, Schedule
 
 if TYPE_CHECKING:
     from lrcore.linear_model.auto_alpha import AlphaPath
+
+
+class DualVariables(NamedTuple):
+    """The targets of the rows that a dual solver has fitted, and its variables, (n_rows, n_outputs)
+    with those of a joint loss."""
+
+    y: np.ndarray
+    values: np.ndarray
 
 
 class TrainedModel:
@@ -35,17 +43,27 @@ class TrainedModel:
         What the columns of X were divided by.
     replay : ReplayBuffer, optional
         The rows that a stream goes over again.
+    dual : list of DualVariables, optional
+        Of each target, after a dual solver, which can go on from them; not in pickles.
     """
 
     def __init__(
         self, states: list[ModelState], objective: Objective, updates: UpdateConfig | None = None,
         scale: np.ndarray | None = None, replay: ReplayBuffer | None = None,
+        dual: list[DualVariables] | None = None,
     ) -> None:  # fmt: skip
         self.states = states
         self.objective = objective
         self.updates = updates
         self.scale = scale
         self.replay = replay
+        self.dual = dual
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "dual": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {"dual": None, **state}
 
     @property
     def t(self) -> int:
@@ -75,13 +93,18 @@ class TrainedModel:
         of_columns = both[:, :-1] if self.scale is None else both[:, :-1] / self.scale
         return np.ascontiguousarray(of_columns), both[:, -1].copy()
 
+    @property
+    def intercepts(self) -> np.ndarray:
+        """(n_outputs,), without the other weights."""
+        last = np.array([-1])
+        return np.concatenate([state.part(last).averaged_weights[:, 0] for state in self.states])
+
     def raw_predictions(self, X: DesignMatrix, n_threads: int | None) -> np.ndarray:
         """``X @ weights.T + intercepts``, (n_rows, n_outputs), in X's dtype."""
         if self.n_outputs > 1 and X.sparse:
             return X.raw_predictions_of_outputs(*self._by_feature(X.dtype), n_threads)
         weights, intercepts = (part.astype(X.dtype, copy=False) for part in self.weights)
-        columns = [X.raw_predictions(w, float(b), n_threads) for w, b in zip(weights, intercepts)]
-        return np.stack(columns, axis=1)
+        return X.raw_predictions_of_outputs(weights.T, intercepts, n_threads)
 
     def _by_feature(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercepts with the outputs of a feature side by side: those of the state, if

@@ -241,13 +241,11 @@ def test_other_factors_are_refused_and_nothing_changes(factors, error, message):
     assert equal_bits(clf.coef_, before)
 
 
-def test_factors_are_of_the_rows_dtype_and_not_for_the_dual():
+def test_factors_are_of_the_rows_dtype():
     huge = np.r_[np.ones(100), 1e300]
     LinearRegressor(penalty_factors=huge).fit(X, TARGET)
     with pytest.raises(ValueError, match="penalty_factors must be finite in float32"):
         LinearRegressor(penalty_factors=huge).fit(X.astype(np.float32), TARGET)
-    with pytest.raises(ValueError, match="solver='dual' needs penalty_factors=None"):
-        LinearRegressor(solver="dual", alpha=0.1, penalty_factors=SOME).fit(X, TARGET)
 
 
 def test_a_later_change_of_the_array_changes_nothing():

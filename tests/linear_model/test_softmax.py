@@ -9,9 +9,9 @@ import numpy as np
 import oracles
 import pytest
 from backends import use_backend
+from independent_optimum import softmax_loss, softmax_minimum
 from linear_fits import LinearFit, fit_config, lazy_groups
 from scipy import sparse
-from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from strategies import (
     BUILDS,
@@ -253,34 +253,6 @@ def test_outputs_with_targets_of_their_own_have_the_bits_of_fits_apart(loss, bat
 # ---- the estimator ----------------------------------------------------------------------------
 
 
-def mean_loss(X, y, coef, intercept):
-    z = X @ coef.T.astype(float) + intercept
-    top = z.max(axis=1)
-    return np.mean(np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - z[np.arange(len(y)), y])
-
-
-def minimum(X, y, n_classes, alpha, l1_ratio):
-    """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
-    n, d = X.shape
-    one_hot = np.eye(n_classes)[y]
-
-    def value(x):
-        u, v, b = np.split(x, [n_classes * d, 2 * n_classes * d])
-        w = (u - v).reshape(n_classes, d)
-        z = X @ w.T + b
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        loss_gradient = (e / e.sum(axis=1, keepdims=True) - one_hot) / n
-        g = (loss_gradient.T @ X + alpha * (1 - l1_ratio) * w).ravel()
-        l1 = alpha * l1_ratio
-        f = mean_loss(X, y, w, b) + l1 * np.sum(u + v) + alpha * (1 - l1_ratio) / 2 * np.sum(w**2)
-        return f, np.concatenate([g + l1, l1 - g, loss_gradient.sum(axis=0)])
-
-    bounds = [(0, None)] * (2 * n_classes * d) + [(None, None)] * n_classes
-    options = {"maxiter": 5000, "maxfun": 50000, "ftol": 1e-15, "gtol": 1e-9}
-    start = np.zeros(len(bounds))
-    return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun
-
-
 @pytest.mark.parametrize("batch_size", [1, 16])
 @pytest.mark.parametrize("penalty, l1_ratio", [(None, 0.0), ("l2", 0.0), ("l1", 1.0),
                                                ("elasticnet", 0.4)])  # fmt: skip
@@ -295,8 +267,8 @@ def test_fits_end_at_the_minimum(penalty, l1_ratio, batch_size):
     ).fit(X, y)  # fmt: skip
     w = clf.coef_
     size = l1_ratio * np.abs(w).sum() + (1 - l1_ratio) / 2 * np.sum(w**2)
-    got = mean_loss(X, y, w, clf.intercept_) + alpha * size
-    expected = minimum(X, y, 3, alpha, l1_ratio)
+    got = softmax_loss(X, y, w, clf.intercept_) + alpha * size
+    expected = softmax_minimum(X, y, 3, alpha, l1_ratio)
     assert expected * (1 - 1e-7) <= got <= expected * (1 + 1e-4)
     assert expected < np.log(3) - 0.05
     if l1_ratio == 0:
@@ -464,7 +436,7 @@ def test_tol_goes_by_the_true_objective():
     )
     clf.fit(X, y)
     assert clf.n_iter_ < 200
-    true = mean_loss(dense, y, clf.coef_, clf.intercept_) + 1e-2 / 2 * np.sum(clf.coef_**2)
+    true = softmax_loss(dense, y, clf.coef_, clf.intercept_) + 1e-2 / 2 * np.sum(clf.coef_**2)
     assert clf.stopping_curve_[-1] == pytest.approx(true, rel=1e-9)
 
 
@@ -474,7 +446,7 @@ def test_rows_held_out_stop_a_fit():
     clf = LinearClassifier(max_iter=200, random_state=0).fit(X, y, eval_set=(new, y_new))
     assert clf.n_iter_ < 200
     assert clf.stopping_curve_[-1] == pytest.approx(
-        mean_loss(dense_new, y_new, clf.coef_, clf.intercept_), rel=1e-9
+        softmax_loss(dense_new, y_new, clf.coef_, clf.intercept_), rel=1e-9
     )
     early = LinearClassifier(max_iter=200, early_stopping=True, random_state=0).fit(X, y)
     assert early.n_iter_ < 200

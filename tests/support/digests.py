@@ -216,7 +216,8 @@ def fits():
             add(f"dual {loss}", kind, target, solver="dual", alpha=1e-2, max_iter=12, **own)
     dual = {"solver": "dual", "alpha": 1e-2}
     for kind in KINDS:
-        add("dual, classes", kind, "four", **dual, tol=1e-3, max_iter=50)
+        add("dual, classes", kind, "four", **dual, tol=1e-3, max_iter=50, multi_class="ovr")
+        add("dual, softmax", kind, "four", **dual, tol=1e-3, max_iter=50)
         add("dual, no intercept", kind, **dual, fit_intercept=False, weight=True, max_iter=9)
     add("dual, scaled", KINDS[1], **dual, scale="max", tol=1e-4, max_iter=60)
     add("dual, reordered", KINDS[0], **dual, data=HUGE, max_iter=40)

@@ -18,16 +18,16 @@ def problem(loss):
     return X, targets_for(LOSSES[loss], target > 0.1, target)
 
 
-def penalty_of(penalty, w):
+def penalty_of(penalty, w, factors=1.0):
     if penalty is None:
         return 0.0
     share = SHARES[penalty]
-    return ALPHA * (share * np.sum(np.abs(w)) + (1 - share) / 2 * np.sum(w**2))
+    return ALPHA * np.sum(factors * (share * np.abs(w) + (1 - share) / 2 * w**2))
 
 
-def objective(loss, penalty, X, y, w, b):
+def objective(loss, penalty, X, y, w, b, factors=1.0):
     values = [loss_and_gradient(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
-    return np.mean(values) + penalty_of(penalty, w)
+    return np.mean(values) + penalty_of(penalty, w, factors)
 
 
 def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0):
@@ -91,3 +91,39 @@ def piecewise_minimum(loss, penalty, X, y):
     )  # fmt: skip
     assert found.success
     return found.fun
+
+
+def softmax_loss(X, y, w, b, weight=None):
+    z = X @ w.T.astype(float) + b
+    top = z.max(axis=1)
+    losses = np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - z[np.arange(len(y)), y]
+    return np.average(losses, weights=weight)
+
+
+def softmax_objective(X, y, w, b, alpha, l1_ratio=0.0, weight=None, factors=1.0):
+    of_weights = l1_ratio * np.abs(w) + (1 - l1_ratio) / 2 * np.square(w, dtype=float)
+    return softmax_loss(X, y, w, b, weight) + alpha * np.sum(factors * of_weights)
+
+
+def softmax_minimum(X, y, n_classes, alpha, l1_ratio=0.0, weight=None, factors=1.0, intercept=True):
+    """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
+    n, d = X.shape
+    one_hot = np.eye(n_classes)[y]
+    share = np.full(n, 1 / n) if weight is None else weight / np.sum(weight)
+
+    def value(x):
+        u, v, b = np.split(x, [n_classes * d, 2 * n_classes * d])
+        w = (u - v).reshape(n_classes, d)
+        z = X @ w.T + b
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        loss_gradient = (e / e.sum(axis=1, keepdims=True) - one_hot) * share[:, None]
+        g = (loss_gradient.T @ X + alpha * (1 - l1_ratio) * factors * w).ravel()
+        l1 = np.broadcast_to(alpha * l1_ratio * factors, w.shape).ravel()
+        f = softmax_objective(X, y, w, b, alpha, 0.0, weight, (1 - l1_ratio) * factors)
+        return f + l1 @ (u + v), np.concatenate([g + l1, l1 - g, loss_gradient.sum(axis=0)])
+
+    free = None if intercept else 0
+    bounds = [(0, None)] * (2 * n_classes * d) + [(free, free)] * n_classes
+    options = {"maxiter": 5000, "maxfun": 50000, "ftol": 1e-15, "gtol": 1e-9}
+    start = np.zeros(len(bounds))
+    return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun

@@ -438,16 +438,21 @@ def online_with_penalty(X, y, loss, kind, lrs, order, l1, l2, groups, eps=1e-8, 
     return np.array(w), b
 
 
-def dual_ascent(X, y, loss, order, l2, weight, intercept):
+def shrunk(v, threshold, factor):
+    return factor * np.sign(v) * np.maximum(np.abs(v) - threshold, 0)
+
+
+def dual_ascent(X, y, loss, order, l2, weight, intercept, threshold=0.0, factor=1.0):
     """An epoch of dual coordinate ascent in float64; the best derivative is found by halving.
 
     Log loss takes the step of the curvature 1/4. The intercept is the weight of a constant whose
     square is `intercept`.
     """
     share = weight / (l2 * weight.sum())
-    w, b, dual = np.zeros(X.shape[1]), 0.0, np.zeros(len(y))
+    v, b, dual = np.zeros(X.shape[1]), 0.0, np.zeros(len(y))
     for i in order:
-        z, h = X[i] @ w + b, share[i] * (X[i] @ X[i] + intercept)
+        z = X[i] @ shrunk(v, threshold, factor) + b
+        h = share[i] * (factor * X[i] @ X[i] + intercept)
         if loss == "log_loss":
             new = dual[i] + (loss_and_gradient(loss, z, y[i])[1] - dual[i]) / (1 + h / 4)
         else:
@@ -456,10 +461,25 @@ def dual_ascent(X, y, loss, order, l2, weight, intercept):
                 new = (low + high) / 2
                 loss_gradient = loss_and_gradient(loss, z - h * (new - dual[i]), y[i])[1]
                 low, high = (new, high) if loss_gradient > new else (low, new)
-        w += share[i] * (dual[i] - new) * X[i]
+        v += share[i] * (dual[i] - new) * X[i]
         b += share[i] * (dual[i] - new) * intercept
         dual[i] = new
-    return w, b, dual
+    return shrunk(v, threshold, factor), b, dual
+
+
+def softmax_dual_ascent(X, y, n_outputs, order, l2, weight, intercept, threshold=0.0, factor=1.0):
+    """The same for the softmax, by its probabilities: they move towards those of the predictions
+    as far as the bound 1/2 of the curvature allows."""
+    share = weight / (l2 * weight.sum())
+    one_hot = np.eye(n_outputs)[y]
+    W, b, P = np.zeros((n_outputs, X.shape[1])), np.zeros(n_outputs), one_hot.copy()
+    for i in order:
+        z, h = W @ X[i] + b, share[i] * (factor * X[i] @ X[i] + intercept)
+        now = np.exp(z - z.max())
+        P[i] += (now / now.sum() - P[i]) / (1 + h / 2)
+        u = share[:, None] * (P - one_hot)
+        W, b = shrunk(-u.T @ X, threshold, factor), -u.sum(axis=0) * intercept
+    return W, b, P - one_hot
 
 
 def objective(X, y, w, b, l1, l2):

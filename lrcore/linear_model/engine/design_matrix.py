@@ -171,11 +171,15 @@ class DesignMatrix:
     def raw_predictions_of_outputs(
         self, weights: np.ndarray, intercepts: np.ndarray, n_threads: int | None
     ) -> np.ndarray:
-        """The raw predictions of several outputs over sparse rows in one pass, with the same bits.
+        """The raw predictions of several outputs with the same bits, over sparse rows in one pass.
 
         weights, of X's dtype, is (n_features, n_outputs); each of its rows lies in one piece of
-        memory, with room for n_outputs to a multiple of eight.
+        memory, with room for n_outputs to a multiple of eight unless there is one.
         """
+        if not self.sparse or weights.shape[1] == 1:
+            each = zip(np.ascontiguousarray(weights.T), intercepts)
+            columns = [self.raw_predictions(w, float(b), n_threads) for w, b in each]
+            return np.stack(columns, axis=1)
         of_outputs = _backend.active.raw_predictions_of_outputs
         return of_outputs(self, weights, intercepts, n_threads)
 
@@ -185,9 +189,16 @@ class DesignMatrix:
         moments: np.ndarray = _backend.active.column_moments(self, weight, zero, n_threads)
         return moments[1]
 
-    def weighted_sum(self, factors: np.ndarray, n_threads: int | None = None) -> np.ndarray:
-        """The rows times their factors, (n_rows,) float64, summed up in float64 in row order."""
-        return _backend.active.weighted_row_sum(self, factors, n_threads)
+    def wide_predictions(self, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
+        """``X @ weights`` in float64 whatever X is; weights (n_features,) float64."""
+        return _backend.active.wide_predictions(self, weights, n_threads)
+
+    def weighted_sum(
+        self, factors: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The rows times their factors, (n_rows,) float64, summed up in float64 in row order, onto
+        `out` if it is given."""
+        return _backend.active.weighted_row_sum(self, factors, n_threads, out)
 
 
 def ones(n: int, dtype: np.dtype[Any]) -> np.ndarray:

@@ -34,7 +34,7 @@ class ModelLayout(NamedTuple):
     @classmethod
     def of(cls, formula: type[Formula], n_outputs: int, mini_batch: bool) -> ModelLayout:
         """The layout for an update formula and a number of outputs."""
-        lanes = 1 if n_outputs == 1 else -(-n_outputs // 8) * 8
+        lanes = n_lanes(n_outputs)
         width = lanes * (1 + len(formula.state))
         last_step, gradient = bool(formula.decay), lanes * mini_batch
         if lanes == 1:
@@ -51,6 +51,11 @@ class ModelLayout(NamedTuple):
     def slot(self) -> int:
         """Columns from one feature to the next where they are side by side."""
         return slot_width(self.width)
+
+
+def n_lanes(n_outputs: int) -> int:
+    """The columns of the weights of so many outputs: several are padded to a multiple of eight."""
+    return 1 if n_outputs == 1 else -(-n_outputs // 8) * 8
 
 
 def slot_width(width: int) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 
 if TYPE_CHECKING:
+    from lrcore.linear_model.problem import Problem
     from lrcore.linear_model.result import TrainedModel
 
 
@@ -23,6 +24,17 @@ class EarlyStopping(Monitor):
         self._name = name
         self._tol = tol
         self._patience = patience
+
+    @classmethod
+    def by_loss(
+        cls, held_out: Problem, tol: float, patience: float, n_threads: int | None
+    ) -> EarlyStopping:
+        """By the mean loss of rows that are held out."""
+
+        def loss(model: TrainedModel) -> float:
+            return model.mean_loss(held_out, n_threads)
+
+        return cls(loss, "held_out_loss", tol, patience)
 
     def after_epoch(self, progress: Progress) -> Decision:
         if progress.cut_short:

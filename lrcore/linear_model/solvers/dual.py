@@ -5,11 +5,6 @@ Each row has a dual variable, which ends as the derivative of its loss. Any such
 minimum from below, so the duality gap, what is minimised less this bound, says how far from the
 minimum a fit can be at most. The losses in `lrcore.losses` have the formulas, and
 `lrcore._backend.numpy` the plain loop.
-
-The intercept is not penalised. It is the weight of one more feature, constant, whose penalty is
-centred anew on the intercept after each epoch (the proximal method of multipliers, Rockafellar
-1976), so that none is left in the end. The bound needs variables that sum to 0 then: those of the
-sign that has more are scaled down for it.
 """
 
 from __future__ import annotations
@@ -17,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -24,24 +20,21 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from lrcore import _backend
+from lrcore import penalties
 from lrcore._backend import threads
 from lrcore._backend.compiled import LONG_ROW
 from lrcore._backend.shuffle import RUN_LENGTH as REORDERED_RUN
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
 from lrcore.linear_model.engine import reorder
-from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.epoch import CHUNK_ROWS, AfterChunk, Chunk, EpochLoss
-from lrcore.linear_model.engine.layout import ModelState
-from lrcore.linear_model.engine.reorder import ReorderedData
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.diagnostics import warn
-from lrcore.linear_model.monitor.stopping import EpochPrinter
+from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
-from lrcore.linear_model.solvers.training import scale_to_begin_with
+from lrcore.linear_model.solvers.dual_ascent import TARGET, DualAscent
 from lrcore.losses import LOSSES
 
 #: Losses that can be minimised so.
@@ -49,173 +42,33 @@ DUAL_LOSSES = [name for name, loss in LOSSES.items() if loss.has_dual]
 
 #: What parameters have to be, and why.
 NEEDS = {
-    "penalty_factors": (None, "it penalises all features alike; solver='stochastic' has factors"),
-    "warm_start": (
-        False,
-        "it would begin with a variable for each row of the last fit, and rows may be others now; "
-        "solver='stochastic' goes on from weights",
-    ),
     "average": (
         False,
         "its weights follow from dual variables; solver='stochastic' has averages",
     ),
     "on_divergence": ("raise", "it has no rate to cut; solver='stochastic' recovers"),
-    "early_stopping": (
-        False,
-        "it stops by its duality gap, see tol; solver='stochastic' stops by rows held out",
-    ),
 }
-
-#: Columns of a row's record in the core.
-TARGET, SHARE, DUAL, SQUARES = range(4)
 
 #: Short rows that stay together when they are shuffled.
 RUN_LENGTH = 8
 
 #: The square of the intercept's feature, over the mean of |x|**2: with more, rows, which all share
-#: it, undo each other's steps; with less it takes more epochs to find its place. And the gap of an
-#: epoch, over what its penalty holds back, up to which the penalty is centred anew.
-CONSTANT, INNER_GAP = 0.1, 30.0
-
-#: Rows whose parts of the gap are worked out together: they stay in the cache.
-GAP_ROWS = 4096
+#: it, undo each other's steps; with less it takes more epochs to find its place.
+CONSTANT = 0.1
 
 #: Epochs before sparse rows are reordered, and epochs still to come that it takes: most fits of
 #: text end before.
 REORDER_AFTER, REORDER_FOR = 3, 5
 
 
-class DualAscent:
-    """One output in progress: a record for each row, and the weights that follow from them.
-
-    A row's share is its weight over l2 times the sum of all weights, so that the weights are
-    ``-sum(share * dual * x)`` and what is minimised is l2 times
-    ``sum(share * loss) + |weights|**2 / 2``. The intercept's feature is sqrt(constant).
-    """
-
-    def __init__(
-        self, problem: Problem, y: np.ndarray, constant: float, n_threads: int | None
-    ) -> None:
-        n_rows, n_features = problem.X.shape
-        weight = problem.sample_weight
-        weight = np.ones(n_rows) if weight is None else weight
-        self.loss, self.l2 = problem.objective.loss, problem.objective.penalty.curvature
-        share = weight / (self.l2 * float(np.sum(weight)))
-        self.records = np.stack([y, share, np.zeros(n_rows), np.full(n_rows, -1.0)], axis=1)
-        self.constant = constant
-        self.n_threads = n_threads
-        self.intercept = 0.0
-        self.visits = self.rounded = 0
-        self.features: np.ndarray | None = None
-        self._use(problem.X, np.zeros(n_features + 1, problem.X.dtype))
-
-    def _use(self, X: DesignMatrix, array: np.ndarray) -> None:
-        """Take rows, and weights of their features with room for the intercept."""
-        self.X = X
-        self.array = array
-        self.weights = array[:-1]
-        self._kernel = _backend.active.DualKernel(self.loss, X, array.nbytes, self.constant)
-
-    def reorder(self, reordered: ReorderedData) -> None:
-        """Go on with a copy of the rows."""
-        array, features = self.array, reordered.features
-        if features is not None:
-            array = np.append(array[features], array[-1])
-        self.features = features
-        self.records = self.records[reordered.order]
-        self._use(reordered.X, array)
-
-    def visit(self, order: np.ndarray) -> np.ndarray:
-        """Visit rows; returns sums over them, as they were found: of share times loss, of share
-        times the row's part of the gap, and what amounts to ``|weights|**2`` at the minimum."""
-        *sums, self.intercept = self._kernel.visit(
-            order, self.records, self.weights, self.intercept
-        )
-        self.visits += len(order)
-        self.rounded += len(order)
-        return np.array(sums)
-
-    def shares(self, order: np.ndarray) -> float:
-        """Sum of the shares of rows, at least one of which counts."""
-        whole = len(order) == len(self.records)
-        return 1.0 / self.l2 if whole else float(np.sum(self.records[order, SHARE])) or 1.0
-
-    def recentre(self, gap: float) -> None:
-        """Centre the intercept's penalty on where it is, if it holds back more than is left to
-        gain with it: `gap` is the last epoch's."""
-        total = float(np.sum(self.records[:, SHARE] * self.records[:, DUAL]))
-        if gap <= INNER_GAP * self.constant * total * total / 2:
-            self.intercept -= self.constant * total
-
-    def certify(self) -> float:
-        """The duality gap over the objective: how far, at most, this is above the minimum.
-
-        With v the weights that the dual variables stand for, it is the rows' own gaps, ``loss +
-        conjugate - dual * prediction``, none of which is negative, and ``|weights - v|**2 / 2``.
-        The last is rounding, unless the dual variables had to be balanced.
-        """
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.records).all()):
-            raise FloatingPointError(
-                "the fit left the range of floating point; scale the columns of X, as "
-                "scale='auto' does"
-            )
-        y, share, dual = self.records[:, :SQUARES].T
-        apart = 0.0
-        if self.constant:
-            dual = balanced(dual, share)
-            apart = float(np.sum(np.square(self.weights - self._combined(dual))))
-        losses, gaps, norm = self._sums(y, share, dual)
-        if self.constant:
-            norm = float(np.sum(np.square(self.weights, dtype=np.float64)))
-        primal = losses + norm / 2
-        # What weights, each rounded as often as there were visits, may be away from v.
-        rounding = float(np.finfo(self.weights.dtype).eps) ** 2 * self.rounded * norm
-        if rounding > gaps + apart:
-            self.weights[:] = self._combined(self.records[:, DUAL])
-            self.rounded = 0
-            return self.certify()
-        return (gaps + (apart + rounding) / 2) / primal if primal > 0 else 0.0
-
-    def _sums(
-        self, y: np.ndarray, share: np.ndarray, dual: np.ndarray
-    ) -> tuple[float, float, float]:
-        """Sums over all rows of share times loss and share times gap, and ``|v|**2``."""
-        z = self.X.raw_predictions(self.weights, self.intercept, self.n_threads)
-        z = z.astype(np.float64)
-        losses = gaps = norm = 0.0
-        for start in range(0, len(z), GAP_ROWS):
-            part = slice(start, start + GAP_ROWS)
-            value = _backend.active.loss_values(self.loss, z[part], y[part])
-            product = dual[part] * z[part]
-            gap = value + self.loss.conjugate(dual[part], y[part]) - product
-            losses += float(np.sum(share[part] * value))
-            gaps += float(np.sum(share[part] * np.maximum(gap, 0.0)))
-            norm -= float(np.sum(share[part] * product))
-        return losses, gaps, norm
-
-    def _combined(self, dual: np.ndarray) -> np.ndarray:
-        """The weights that dual variables stand for, summed up in float64 in the order of the
-        rows."""
-        return self.X.weighted_sum(-self.records[:, SHARE] * dual)
-
-    def state(self, n_features: int) -> ModelState:
-        """The weights as any other fit has them."""
-        array = self.array
-        if self.features is not None:
-            array = np.zeros(n_features + 1, array.dtype)
-            array[self.features] = self.weights
-        array[-1] = self.intercept
-        return ModelState(array[None], 1, by_feature=False, base=self.visits)
-
-
-def balanced(dual: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The dual variables with those of one sign scaled down so that they sum to 0 with their
-    shares."""
-    products = share * dual
-    above, below = float(np.sum(products[products > 0])), -float(np.sum(products[products < 0]))
-    if above > below:
-        return np.where(dual > 0, dual * (below / above), dual)
-    return np.where(dual < 0, dual * (above / below), dual) if below > above else dual
+def mean_square(problem: Problem) -> float:
+    """The mean of |x|**2, of columns as they are penalised."""
+    X, objective = problem.X, problem.objective
+    if objective.penalty_factors is None and objective.column_scale is None:
+        return X.statistics().norm2
+    l2 = objective.strengths(X.shape[1])[1] / objective.penalty.curvature
+    squares = X.column_squares(np.ones(X.shape[0]), None)
+    return float(np.sum(squares / l2)) / X.shape[0]
 
 
 class DualTraining:
@@ -223,19 +76,50 @@ class DualTraining:
     `expected_gap` what is left after it."""
 
     def __init__(self, problem: Problem, config: SolverConfig) -> None:
-        self.scale = scale_to_begin_with(config, problem.X, None)
-        problem = problem.scaled(self.scale, 0, problem.n_rows)
         self._problem, self._config = problem, config
         X = problem.X
         intercept = problem.objective.fit_intercept
-        constant = CONSTANT * (X.statistics().norm2 or 1.0) if intercept else 0.0
+        constant = CONSTANT * (mean_square(problem) or 1.0) if intercept else 0.0
         n_threads = config.n_threads
         self.outputs = [DualAscent(problem, y, constant, n_threads) for y in problem.targets]
         self._random = check_random_state(config.random_state)
         self._order = np.arange(problem.n_rows, dtype=np.int64)
+        self._joint = problem.objective.loss.joint
+        self._gaps = np.full(len(self.outputs), math.inf)  # of the last epoch
         self._run_length = 1 if X.nnz_per_row >= LONG_ROW else RUN_LENGTH
         self._epoch = 0
         self.gap = self._rate = 1.0  # without dual variables: as large as the objective
+        if config.start is not None:
+            self._begin_at(config.start)
+
+    def _begin_at(self, start: TrainedModel) -> None:
+        """Begin where another fit ended: with its dual variables, if it had the same targets and
+        keeps them, else with the derivatives of the losses at its weights, whatever solver they
+        come from."""
+        loss, n = self._problem.objective.loss, self.outputs[0].n_outputs
+        X = self._problem.X
+        n_features = start.states[0].columns.shape[1] - 1
+        before = start.n_outputs, n_features, start.objective.loss.joint
+        now = n * len(self.outputs), X.shape[1], loss.joint
+        if before != now:
+            raise ValueError(
+                "warm_start=True needs the classes, multi_class and features of the last fit: it "
+                f"had {before[0]} outputs, {before[1]} features, this has {now[0]}, {now[1]}; set "
+                "it to False"
+            )
+        kept = start.dual if start.objective.loss == loss else None
+        y = [output.records[:, TARGET] for output in self.outputs]
+        if kept is not None and all(np.array_equal(last.y, own) for last, own in zip(kept, y)):
+            duals = [last.values for last in kept]
+        else:
+            # Good only where weights are close to the minimum: errors of rows add up in the sums.
+            z = start.raw_predictions(X, self._config.n_threads)
+            parts = np.split(z, len(self.outputs), axis=1)
+            duals = [output.derivatives(part) for output, part in zip(self.outputs, parts)]
+        intercepts = np.split(start.intercepts, len(self.outputs))
+        for output, dual, own in zip(self.outputs, duals, intercepts):
+            output.begin(dual, own)
+        self.gap = math.inf  # not known
 
     @property
     def expected_gap(self) -> float:
@@ -258,6 +142,8 @@ class DualTraining:
 
     def run_epoch(self, order: np.ndarray, after_chunk: AfterChunk) -> EpochLoss:
         """Visit all rows once."""
+        if self._joint:
+            self._recentre()
         n_rows, done = len(order), 0
         sums, going_on, first = np.zeros((len(self.outputs), 3)), True, self.outputs[0]
         while done < n_rows and going_on:
@@ -266,13 +152,25 @@ class DualTraining:
             done += len(chunk)
             mean = float(np.mean(sums[:, 0])) / first.shares(order[:done])
             going_on = after_chunk(Chunk(chunk, first.visits, math.nan, mean, done, n_rows))
-        for output, (_, gap, _) in zip(self.outputs, sums):
-            output.recentre(gap)
+        self._gaps = sums[:, 1]
+        if not self._joint:
+            self._recentre()
         primal = sums[:, 0] + 0.5 * sums[:, 2]
         found = float(np.max(sums[:, 1] / np.where(primal > 0, primal, math.inf)))
-        self._rate = min(1.0, found / self.gap) if self.gap > 0 else 0.0
+        before = found if math.isinf(self.gap) else self.gap
+        self._rate = min(1.0, found / before) if before > 0 else 0.0
         self.gap = found
         return EpochLoss(mean, 1.0, done)
+
+    def _recentre(self) -> None:
+        """Centre the penalties of the intercepts anew, where that pays.
+
+        The intercepts move by what their penalty held back, and the weights have yet to follow: of
+        a joint loss the gap is up to four times as large after it, so it waits for the next epoch.
+        Of one output the gap hardly changes.
+        """
+        for output, gap in zip(self.outputs, self._gaps):
+            output.recentre(gap)
 
     def _each(self, do: Callable[[DualAscent], np.ndarray]) -> list[np.ndarray]:
         """What comes of each output, one on each thread."""
@@ -286,7 +184,8 @@ class DualTraining:
 
     def _is_long(self) -> bool:
         """Whether so many epochs are left, if the gap goes on shrinking so, that a copy pays."""
-        if self._epoch - 1 + REORDER_FOR >= self._config.max_iter:
+        # Of a joint loss the weights of a feature are whole cache lines: little is gained.
+        if self._joint or self._epoch - 1 + REORDER_FOR >= self._config.max_iter:
             return False
         later = self.expected_gap * float(numerics.power(self._rate, REORDER_FOR))
         enough = later > (self._config.tol or 0.0)
@@ -294,7 +193,7 @@ class DualTraining:
 
     def _reorder(self) -> None:
         X = self._problem.X
-        reordered = reorder.reorder(X, self._order, X.dtype.itemsize)
+        reordered = reorder.reorder(X, self._order, self.outputs[0].array[0].nbytes)
         for output in self.outputs:
             output.reorder(reordered)
         self._order, self._run_length = np.arange(len(self._order)), REORDERED_RUN
@@ -312,7 +211,8 @@ class DualTraining:
         n_features = self._problem.X.shape[1]
         states = [output.state(n_features) for output in self.outputs]
         states = [state.copy() for state in states] if copies else states
-        return TrainedModel(states, self._problem.objective, scale=self.scale)
+        dual = [output.variables() for output in self.outputs]
+        return TrainedModel(states, self._problem.objective, dual=dual)
 
 
 class GapStopping(Monitor):
@@ -342,14 +242,24 @@ class GapStopping(Monitor):
             self.gap = self._training.certify()
 
 
+@dataclass(frozen=True)
 class Dual:
-    """Stochastic dual coordinate ascent, for an L2 penalty and losses that have a dual."""
+    """Stochastic dual coordinate ascent, for penalties with an L2 part and losses that have a
+    dual.
+
+    Parameters
+    ----------
+    n_iter_no_change : int
+        Epochs without a fall of the held-out loss, if there is one, after which a fit stops.
+    """
+
+    n_iter_no_change: int = 5
 
     name: ClassVar[str] = "dual"
     max_iter: ClassVar[int] = 1000
     tol: ClassVar[float | None] = 1e-3
-    copies_scaled_columns: ClassVar[bool] = True
-    warm_starts: ClassVar[bool] = False
+    copies_scaled_columns: ClassVar[bool] = False
+    warm_starts: ClassVar[bool] = True
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""
@@ -363,31 +273,39 @@ class Dual:
                 f"solver='dual' needs a loss with a dual and a gradient that is bounded or linear, "
                 f"one of {', '.join(DUAL_LOSSES)}, got {model._loss!r}; solver='stochastic' has it"
             )
-        if model.penalty != "l2" or not (isinstance(model.alpha, str) or np.all(model.alpha)):
+        curved = penalties.make(model.penalty, 1.0, model.l1_ratio).curvature > 0
+        if not (curved and (isinstance(model.alpha, str) or np.all(np.asarray(model.alpha) > 0))):
             raise ValueError(
-                "solver='dual' needs penalty='l2' and alpha > 0, got penalty="
-                f"{model.penalty!r}, alpha={model.alpha!r}; solver='stochastic' has the others"
+                "solver='dual' needs penalty='l2', or 'elasticnet' with l1_ratio < 1, and alpha > "
+                f"0, got penalty={model.penalty!r}, alpha={model.alpha!r}, l1_ratio="
+                f"{model.l1_ratio!r}; solver='newton' and 'stochastic' have the others"
             )
         for name, (needed, why) in NEEDS.items():
             value = getattr(model, name)
-            if value is not needed and (needed is None or value != needed):
-                got = "" if needed is None else f", got {value!r}"
-                raise ValueError(f"solver='dual' needs {name}={needed!r}{got}: {why}")
-        return cls()
+            if value != needed:
+                raise ValueError(f"solver='dual' needs {name}={needed!r}, got {value!r}: {why}")
+        return cls(model.n_iter_no_change)
 
     def fit(
         self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
     ) -> FitResult:
-        """Epochs until every output's gap is at most `tol`, over the objective, or `max_iter` of
+        """Epochs until every output's gap is at most `tol`, over the objective, or until the loss
+        of held-out rows, if there are any, has not fallen by more than `tol`, or `max_iter` of
         them; see `lrcore.linear_model.solvers.base.Solver`."""
-        if config.held_out is not None:
+        l2 = problem.objective.strengths(problem.X.shape[1])[1]
+        if not l2.all():
             raise ValueError(
-                "solver='dual' takes no eval_set: it stops by its duality gap, see tol; "
-                "solver='stochastic' stops by rows held out"
+                f"solver='dual' needs penalty_factors above 0, got 0 at position {np.argmin(l2)}: "
+                "without a penalty a weight does not follow from dual variables; solver='newton' "
+                "and 'stochastic' take factors of 0"
             )
         training = DualTraining(problem, config)
-        stopping = GapStopping(training, config.tol)
-        own: list[Monitor] = []
+        tol, held_out, own = config.tol, config.held_out, list[Monitor]()
+        if held_out is not None:
+            patience = self.n_iter_no_change
+            own.append(EarlyStopping.by_loss(held_out, tol or 0.0, patience, config.n_threads))
+            tol = None
+        stopping = GapStopping(training, tol)
         if config.verbose:
             gap = ", duality gap about {:.2g} of the objective".format
             own.append(EpochPrinter(lambda: gap(training.gap)))
@@ -400,15 +318,20 @@ class Dual:
                 loop.end_epoch(training.run_epoch(order, after_chunk))
         stopping.certify(loop.progress)
         all_epochs = loop.progress.n_epochs == config.max_iter and not loop.progress.cut_short
-        if config.warns and config.tol is not None and stopping.gap > config.tol and all_epochs:
+        if config.warns and tol is not None and stopping.gap > tol and all_epochs:
             warn(
                 f"the duality gap is {stopping.gap:.2g} of the objective after "
-                f"max_iter={config.max_iter} epochs, above tol={config.tol:g}; raise max_iter, tol "
+                f"max_iter={config.max_iter} epochs, above tol={tol:g}; raise max_iter, tol "
                 "or alpha, or scale X",
                 ConvergenceWarning,
             )
         result = FitResult(
-            training.finished(), loop.progress.losses, [], loop.interrupted, stopping.gap, lr=1.0
+            training.finished(),
+            loop.progress.losses,
+            loop.progress.measured,
+            loop.interrupted,
+            stopping.gap,
+            lr=1.0,
         )
         for monitor in monitors:
             monitor.end(result)

@@ -218,18 +218,16 @@ class Stochastic:
     ) -> EarlyStopping | None:
         """What measures the model after each epoch: by held-out rows, if there are any, else by the
         objective, if `tol` or a Plateau goes by it."""
-        held_out = config.held_out
-        if held_out is None and config.tol is None and not feeds_plateau:
-            return None
-        rows, name, measure = problem, "objective", TrainedModel.objective_value
+        held_out, tol, n_threads = config.held_out, config.tol or 0.0, config.n_threads
         if held_out is not None:
-            rows, name, measure = held_out, "held_out_loss", TrainedModel.mean_loss
-        only_measures = held_out is None and config.tol is None
+            return EarlyStopping.by_loss(held_out, tol, self.n_iter_no_change, n_threads)
+        if config.tol is None and not feeds_plateau:
+            return None
         return EarlyStopping(
-            lambda model: measure(model, rows, config.n_threads),
-            name,
-            config.tol or 0.0,
-            math.inf if only_measures else self.n_iter_no_change,
+            lambda model: model.objective_value(problem, n_threads),
+            "objective",
+            tol,
+            math.inf if config.tol is None else self.n_iter_no_change,
         )
 
     def _found_lr(self, problem: Problem, config: SolverConfig) -> float | None:
