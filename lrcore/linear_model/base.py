@@ -89,6 +89,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         state = dict(state)
         if "_fitted" in state:  # a pickle of 0.1.0
             state["_trained"] = legacy.trained_model(state.pop("_fitted"), state["solver"])
+        if "_trained" in state and "solver_" not in state:  # the same, or a development version
+            state["solver_"], state["alpha_"] = state["solver"], state["alpha"]
+            state["alphas_"] = state["alpha_losses_"] = None
         super().__setstate__(state)
 
     # ---- from parameters to solver and objective ------------------------------------------------
@@ -144,22 +147,27 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _config(
         self, solver: Solver, problem: Problem, held_out: Problem | None = None,
-        start: TrainedModel | None = None,
+        start: TrainedModel | None = None, *, streams: bool = False,
     ) -> SolverConfig:  # fmt: skip
         """What the solver is told: its own number of epochs and tolerance where none is given."""
         max_iter = solver.max_iter if self.max_iter is None else self.max_iter
         tol = solver.tol if isinstance(self.tol, str) else self.tol
         return SolverConfig(
             max_iter, tol, self.shuffle, self.random_state, self.n_threads, self.verbose,
-            solver.copies_scaled_columns and self._scales(problem, start), held_out, start,
+            solver.copies_scaled_columns and self._scales(problem, start, streams=streams),
+            held_out, start,
         )  # fmt: skip
 
-    def _scales(self, problem: Problem, start: TrainedModel | None) -> bool:
+    def _scales(
+        self, problem: Problem, start: TrainedModel | None, *, streams: bool = False
+    ) -> bool:
         """Whether the penalty is of the weights of scaled columns."""
         if self.scale != "auto":
             return self.scale is not None
         if start is not None and start.updates is not None:
             return start.scale is not None  # steps go on as they began
+        if streams:
+            return not problem.X.sparse  # by no rows: a call may have few of them
         return scaling.in_different_units(problem.X, problem.sample_weight)
 
     def _with_column_scale(self, solver: Solver, problem: Problem) -> Problem:
@@ -229,7 +237,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             same = (
                 updates.layout == last.updates.layout
                 and problem.objective.loss.joint == last.objective.loss.joint
-                and self._scales(problem, last) == (last.scale is not None)
+                and self._scales(problem, last, streams=True) == (last.scale is not None)
                 and updates.rule.uses_distance == last.updates.rule.uses_distance
             )
             if not same:
@@ -237,7 +245,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                     "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
                     "changed since the last call; call fit, or set them back"
                 )
-        config = self._config(solver, problem, start=last)
+        config = self._config(solver, problem, start=last, streams=True)
         try:
             result = fit_stream(problem.without_weightless_rows(), updates, config, last)
         except ModelLostError:
@@ -284,8 +292,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """Raise KeyboardInterrupt if the fit was stopped, now that the estimator is complete."""
         if result.interrupted:
             raise KeyboardInterrupt(
-                f"the fit was stopped in epoch {self.n_iter_}; the estimator has what it learnt "
-                "until then, and can be used"
+                f"the fit was stopped in epoch {self.n_iter_}"
+                + (f" of {self.max_iter}" if self.max_iter else "")
+                + "; the estimator has what it learnt until then, and can be used"
                 + (" or go on by partial_fit" if self.solver_ == "stochastic" else "")
             )
 

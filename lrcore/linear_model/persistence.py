@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,9 @@ def _arrays(model: Model) -> archive.Arrays:
     for name, factors in (
         ("penalty_factors", model.penalty_factors),
         ("factors", trained.objective.penalty_factors),
+        ("column_scale", trained.objective.column_scale),
+        ("alphas", model.alphas_),
+        ("alpha_losses", model.alpha_losses_),
     ):
         if factors is not None:
             arrays[name] = np.asarray(factors, np.float64)
@@ -108,6 +112,7 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
         "method": _method_to_dict(trained),
         "dual_gap": model.dual_gap_,
         "solver": model.solver_,
+        "alpha": model.alpha_,
         "lr": model.lr_ if isinstance(model.lr_, float) else None,
         "plateau": model.plateau_ and model.plateau_.to_dict(),
         "extra": extra or {},
@@ -143,6 +148,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     model._finish(
         FitResult(trained, losses_of_epochs, dual_gap=gap, lr=lr, history=history, solver=solver)
     )
+    model.alpha_ = header.get("alpha", model.alpha_)
+    model.alphas_, model.alpha_losses_ = arrays.get("alphas"), arrays.get("alpha_losses")
     if header.get("plateau"):
         plateau = schedules.from_dict(header["plateau"])
         if not isinstance(plateau, Plateau):
@@ -184,7 +191,14 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     if factors is not None and (factors.shape != (n_features,) or factors.dtype != np.float64):
         raise ValueError(f"factors must be {n_features} of float64, got {factors.shape}")
     places = header["states"], header["averages"]
-    names, n_outputs = ("state", "average"), objective.loss.n_raw_predictions
+    names, n_outputs = ("state", "average"), 1
+    if len(header["states"]) == 1:
+        n_outputs = objective.loss.n_raw_predictions
+    scale_in_penalty = arrays.get("column_scale")
+    if scale_in_penalty is not None:
+        if scale_in_penalty.shape != (n_features,) or scale_in_penalty.dtype != np.float64:
+            raise ValueError(f"column_scale must be {n_features} of float64")
+        objective = replace(objective, column_scale=scale_in_penalty)
     states = _states(*places, names, arrays, updates, n_features + 1, n_outputs)
     for state in states:
         state.lay_out(sparse=False)

@@ -47,7 +47,7 @@ def in_different_units(X: DesignMatrix, weight: np.ndarray | None) -> bool:
     weight = np.ones(X.shape[0]) if weight is None else weight
     zero = np.zeros(X.shape[1])
     _, squares, touched = _backend.active.column_moments(part, weight[rows], zero, 1)
-    counts = touched >= min(FEWEST_ROWS, len(rows) / 4) * np.mean(weight[rows])
+    counts = touched >= FEWEST_ROWS * np.mean(weight[rows])
     found = np.sort(squares[counts] / touched[counts])
     found = found[np.isfinite(found) & (found > 0)]
     if not found.size:

@@ -30,6 +30,7 @@ BOUNDS = {"hinge": 1.0, "modified_huber": 4.0, "huber": 0.7, "absolute_error": 1
 def estimator(loss, **keywords):
     """The estimator for a loss, with the number that tests give it."""
     keywords = {"loss": loss, "solver": "dual", "alpha": L2, "random_state": 0, **keywords}
+    keywords = {"max_iter": 5, "tol": None, "scale": None, **keywords}
     if LOSSES[loss].classifies:
         return LinearClassifier(**keywords)
     own = {k: v for k, v in vars(LOSSES[loss]).items() if k in ("epsilon", "quantile")}
@@ -270,7 +271,10 @@ def test_max_iter_that_ends_first_warns():
 @pytest.mark.parametrize(
     "keywords, message",
     [
-        ({"solver": "lbfgs"}, "solver must be 'stochastic', 'dual' or 'newton', got 'lbfgs'"),
+        (
+            {"solver": "lbfgs"},
+            "solver must be 'auto', 'stochastic', 'dual' or 'newton', got 'lbfgs'",
+        ),
         ({"loss": "perceptron"}, "one of log_loss, hinge, .*, got 'perceptron'; solver='stoch"),
         ({"penalty": "l1"}, "with l1_ratio < 1, and alpha > 0, got penalty='l1', .*='newton' and"),
         ({"penalty": None}, "needs penalty='l2', or 'elasticnet' .* got penalty=None"),

@@ -40,6 +40,7 @@ KINDS = {
 
 def estimator(loss="log_loss", **keywords):
     keywords = {"solver": "dual", "alpha": optimum.ALPHA, "random_state": 0, **keywords}
+    keywords = {"max_iter": 5, "tol": None, "scale": None, **keywords}
     keywords |= {"l1_ratio": optimum.L1_RATIO}
     if LOSSES[loss].classifies:
         return LinearClassifier(loss, **keywords)
@@ -93,7 +94,7 @@ def test_fits_end_at_the_minimum(loss, penalty, factors):
     f = 1.0 if factors is None else factors
     w, b = np.ravel(model.coef_), float(model.intercept_[0])
     got = optimum.objective(loss, penalty, X, y, w, b, f)
-    expected = optimum.smooth_minimum(loss, penalty, X, y, f)
+    expected = optimum.smooth_minimum(loss, penalty, X, y, factors=f)
     assert expected * (1 - 1e-9) <= got <= expected * (1 + 1e-6)
     assert 0 <= model.dual_gap_ <= 1e-7
 

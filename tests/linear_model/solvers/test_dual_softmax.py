@@ -31,7 +31,8 @@ def problem(n_classes=3, dtype=np.float64, **keywords):
 
 
 def estimator(**keywords):
-    return LinearClassifier(**{"solver": "dual", "alpha": L2, "random_state": 0, **keywords})
+    usual = {"solver": "dual", "alpha": L2, "random_state": 0, "max_iter": 5, "tol": None}
+    return LinearClassifier(**{**usual, "scale": None, **keywords})
 
 
 def ascent(X, y, n_classes, constant, weight=None):

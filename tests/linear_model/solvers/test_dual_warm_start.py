@@ -31,7 +31,8 @@ def problem(kind, dtype=np.float64):
     keywords = dict(KINDS[kind])
     n_classes = keywords.pop("n_classes", 2)
     y = np.searchsorted(np.quantile(target, np.arange(1, n_classes) / n_classes), target)
-    keywords = {"solver": "dual", "alpha": 0.005, "random_state": 0, "max_iter": 3000, **keywords}
+    usual = {"solver": "dual", "alpha": 0.005, "random_state": 0, "max_iter": 3000, "tol": None}
+    keywords = {**usual, "scale": None, **keywords}
     return X, dense, y, LinearClassifier(**keywords)
 
 
@@ -91,7 +92,9 @@ def test_any_start_ends_at_the_minimum(kind):
     rng = np.random.default_rng(0)
     for how in ("stochastic", "other rows", "far"):
         if how == "stochastic":
-            other = LinearClassifier(clf.loss, random_state=0, multi_class=clf.multi_class)
+            other = LinearClassifier(
+                clf.loss, solver="stochastic", random_state=0, multi_class=clf.multi_class
+            )
             clf._trained = other.fit(X, y)._trained
         else:
             rows = rng.permutation(300)[:150]

@@ -272,7 +272,7 @@ def test_a_signal_stops_a_wide_fit_of_many_classes_between_short_calls(monkeypat
         if len(seen) == 1:
             timer.start()
 
-    clf = LinearClassifier(max_iter=100_000, random_state=0)
+    clf = LinearClassifier(solver="stochastic", max_iter=100_000, random_state=0)
     with pytest.raises(KeyboardInterrupt, match="the fit was stopped in epoch"):
         clf.fit(wide, labels, callback=start)
     assert clf.n_iter_ < 100_000

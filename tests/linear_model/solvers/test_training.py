@@ -30,7 +30,9 @@ def test_a_warm_start_goes_on():
 @pytest.mark.parametrize("max_iter", [2, 50])  # as the rows are, and reordered without a warm start
 def test_a_warm_start_keeps_features_that_do_not_come_up(max_iter, monkeypatch):
     monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
-    clf = LinearClassifier(penalty=None, max_iter=max_iter, warm_start=True, random_state=0)
+    clf = LinearClassifier(
+        solver="stochastic", penalty=None, max_iter=max_iter, warm_start=True, random_state=0
+    )
     before = clf.fit(X, LABELS).coef_
     some = X.multiply(~np.isin(np.arange(60), range(10, 20))).tocsr()
     some.eliminate_zeros()
@@ -58,7 +60,7 @@ def test_a_warm_start_keeps_the_rules_state():
     ],
 )
 def test_a_warm_start_that_cannot_be_is_refused(change, message):
-    clf = LinearClassifier(warm_start=True, random_state=0).fit(X, LABELS)
+    clf = LinearClassifier(solver="stochastic", warm_start=True, random_state=0).fit(X, LABELS)
     coef = clf.coef_
     clf.set_params(**change)
     with pytest.raises(ValueError, match=message):
