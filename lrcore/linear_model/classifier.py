@@ -37,8 +37,7 @@ is::
 
 All weights of a feature are updated together, also those whose gradient is next to nothing.
 
-``solver="dual"`` does not step by a rule but by dual coordinate ascent; see
-`lrcore.linear_model.solvers.dual`.
+``solver="dual"`` and ``"newton"`` do not step by a rule, see `lrcore.linear_model.solvers`.
 """
 
 from __future__ import annotations
@@ -89,18 +88,25 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     ----------
     loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}, optional
         ``"log_loss"`` by default. ``"log_loss"`` and ``"modified_huber"`` have probabilities.
-    solver : {"stochastic", "dual"}
-        ``"stochastic"``: steps of `optimizer`. ``"dual"``: stochastic dual coordinate ascent
-        (Shalev-Shwartz and Zhang 2013), which has no rate to choose and says how far from the
-        minimum it is, at most; for ``penalty="l2"``, or ``"elasticnet"`` with `l1_ratio` below 1,
-        `alpha` and `penalty_factors` above 0, and losses other than the perceptron, poisson, gamma
-        and tweedie. `optimizer`, `batch_size` and `block_size` are not used then; averages,
-        ``on_divergence="recover"`` and ``partial_fit`` are refused. An output runs on one thread,
-        several on one each, and so does a softmax with all its outputs. It takes few epochs while
-        ``1 / alpha`` is below about ten times the number of rows, and more of them in proportion
-        beyond.
+    solver : {"auto", "newton", "dual", "stochastic"}
+        ``"auto"`` chooses by the loss, the penalty and counts of rows, features and values, never
+        by the clock, so that the choice is the same everywhere: ``"newton"`` where features are few
+        or the penalty has l1, else ``"dual"`` where the objective has a dual, else
+        ``"stochastic"``. An `optimizer`, an `lr`, an average, batches or ``max_iter=1`` ask for
+        ``"stochastic"``, and so does ``partial_fit``. `solver_` says which, ``verbose=1`` why.
+
+        - ``"newton"``: Newton's method; for l1 and elasticnet proximal Newton steps with working
+          sets. For the log loss, the squared hinge and the modified huber loss.
+        - ``"dual"``: stochastic dual coordinate ascent (Shalev-Shwartz and Zhang 2013), for
+          ``penalty="l2"`` or ``"elasticnet"`` and losses other than the perceptron. It keeps a
+          variable for each row, and takes few epochs while ``1 / alpha`` is below about ten times
+          the number of rows, and more of them in proportion beyond.
+        - ``"stochastic"``: steps of `optimizer`, for any loss and for streams.
+
+        The first two have no rate to choose, end by `tol`, and say how far from the minimum they
+        are, at most: `dual_gap_`.
     optimizer : Rule or str
-        An update rule, such as ``lrcore.AdaGrad(eps=1e-6)``, or its name.
+        An update rule, such as ``lrcore.AdaGrad(eps=1e-6)``, or its name; ``"auto"`` is AdaGrad.
     lr : "auto", float, Schedule, str, or list of floats
         The learning rate. ``"auto"`` keeps the rate of a rule that was given as an object; of one
         that was named ``fit`` looks for the best, on some of the rows, in a tenth of its time or
@@ -117,20 +123,34 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         ``lrcore.schedules.Plateau``, as the `lr` of a rule, is fed after each epoch of ``fit`` with
         the held-out loss, or with the objective, which takes a third of an epoch.
     penalty : {"l2", "l1", "elasticnet"} or None
-    alpha : float >= 0
-        Weight of the penalty; ``1 / (C * n_rows)`` for LogisticRegression's C.
+    alpha : "auto", float >= 0, or list of floats
+        Weight of the penalty. The objective is a mean over rows, so that LogisticRegression's C is
+        ``alpha = 1 / (C * n_rows)``. ``"auto"`` looks for the best one, down and up from ``alpha =
+        mean of |x|**2 / n_rows``, each fit beginning where the last one ended, by the mean loss of
+        rows that are held out: those of ``eval_set``, if there are any; up to 5,000 rows each in
+        turn, of which one Newton step tells what it would lose if it were left out (Rad and Maleki
+        2020), or five folds where there is no such step; a fifth of more rows. Then all rows are
+        fitted. With ``solver="stochastic"`` it is 1e-6, and below 50 rows a hundredth of the mean
+        of ``|x|**2``. Of several the best is kept in the same way. See `alpha_`, `alphas_` and
+        `alpha_losses_`.
     l1_ratio : float in [0, 1]
         Share of l1 in ``"elasticnet"``.
     penalty_factors : array-like of shape (n_features,), optional
         Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
-        penalised, which ``solver="dual"`` cannot do.
-    scale : "auto" or None
-        ``"auto"`` learns from a copy of X whose columns are divided by the largest magnitude seen
-        in them, so far in ``partial_fit`` (Ross, Mineiro and Langford 2013), so that units do not
-        matter; zeros stay. The penalty is of the weights of these columns; `coef_` is of X's.
+        penalised. ``solver="dual"`` needs them above 0.
+    scale : {"auto", "std", "max"} or None
+        Penalise the weights of columns divided by their spread, so that units do not matter;
+        `coef_` is of X's columns. ``"std"``: by the standard deviation, of columns that less than
+        half of the rows touch by the root mean square of what is not 0. ``"max"``: by the largest
+        magnitude. ``"auto"``: ``"std"`` where columns are in different units, which is where the
+        magnitudes of what is not 0 differ by more than a factor of 100, or 10 without the outermost
+        tenth; words are not. ``solver="stochastic"`` learns from a copy of X whose columns are
+        divided by the largest magnitude so far (Ross, Mineiro and Langford 2013), for ``"auto"`` in
+        the same cases; ``partial_fit``, which does not know the rows to come, if they are dense.
     fit_intercept : bool
-    max_iter : int
-        Epochs.
+    max_iter : int, optional
+        Epochs, at most; of ``"newton"`` steps. By default 5 of ``"stochastic"``, 1000 of
+        ``"dual"``, 100 of ``"newton"``.
     shuffle : bool
         Take the rows in a new order in each epoch of ``fit``.
     batch_size : int
@@ -139,22 +159,21 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Rows that may share raw predictions in the online order; 1 is the textbook. Fewer do while
         the rate is large: the number is bounded by what the rule keeps stable.
     random_state : int, RandomState or None
-    tol : float >= 0, optional
-        Stop once the objective, of the weights after each epoch over all rows, has not fallen by
-        more than this for `n_iter_no_change` epochs; it costs about a third of an epoch to look.
-        None runs all epochs. A rate that falls does so over ``max_iter`` epochs all the same.
-        With ``solver="dual"``: stop once the duality gap, over the objective, is no larger, unless
-        held-out rows stop it.
+    tol : "auto", float >= 0, or None
+        With ``solver="newton"`` and ``"dual"``: stop once the duality gap, over the objective, is
+        no larger; ``"auto"`` is 1e-3. With ``"stochastic"``: stop once the objective, of the
+        weights after each epoch over all rows, has not fallen by more than this for
+        `n_iter_no_change` epochs; it costs about a third of an epoch to look, and ``"auto"`` does
+        not. A rate that falls does so over ``max_iter`` epochs all the same. None runs all epochs.
     early_stopping : bool
         Stop by the mean loss of rows that are held out, a share of `validation_fraction`; `tol`
         is then of this loss, 0 if None.
     validation_fraction : float in (0, 1)
     n_iter_no_change : int
     warm_start : bool
-        Begin ``fit`` with the weights and the rule's state of the last one; steps, and with them
-        the rate, start anew. With ``solver="dual"``: with the weights that any solver has found;
-        where the targets are those of its own last fit, with the variables that it keeps for each
-        row, but not in pickles and files, which saves more epochs.
+        Begin ``fit`` with the weights of the last one. With ``solver="stochastic"`` also with the
+        rule's state; steps, and with them the rate, start anew. With ``"dual"`` also with its
+        variables, if the rows have the same targets.
     average : bool or int
         The model is the mean of the weights after every step (Polyak and Juditsky 1992), from the
         step of row `average` on, from the first if True. A rate given as a number then stays what
@@ -162,8 +181,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     on_divergence : {"raise", "recover"}
         What ``fit`` does when it diverges. ``"raise"``: a FloatingPointError, and the estimator is
         as it was. ``"recover"``: go back to the states after the last epoch that was good, of
-        which it keeps a copy, cut all rates to a tenth, warn, and go on, up to five times. Not for
-        ``solver="dual"``, which has no rate; ``partial_fit`` always raises.
+        which it keeps a copy, cut all rates to a tenth, warn, and go on, up to five times. For
+        ``solver="stochastic"`` alone; ``partial_fit`` always raises.
     n_threads : int, optional
         By default what the machine grants and the data is worth. The bits do not depend on it.
     verbose : int
@@ -175,8 +194,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
         ``log(sum_k exp(z_k)) - z_y`` of all raw predictions of a row, or ``"ovr"``, each class
         against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other
-        losses, which have nothing else. Two classes are one output whatever it says: there the
-        softmax is the binary log loss of the difference of two raw predictions.
+        losses. Two classes are one output whatever it says: there the softmax is the binary log
+        loss of the difference of two raw predictions.
 
     Attributes
     ----------
@@ -193,11 +212,19 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         measured. Has a method ``plot``.
     plateau_ : Plateau or None
         The copy of the optimizer's Plateau that ``fit`` has fed, with its state.
+    solver_ : str
+        The solver that fitted it.
     dual_gap_ : float or None
-        With ``solver="dual"``: how far above the minimum the objective is at most, over the
-        objective; of several outputs, the largest.
-    lr_ : float or Schedule
-        The rate that the fit began with.
+        How far above the minimum the objective is at most, over the objective; of several outputs,
+        the largest. None after ``solver="stochastic"``, and where a feature without a penalty
+        allows no bound.
+    alpha_ : float
+        The weight of the penalty.
+    alphas_, alpha_losses_ : ndarray or None
+        The alphas that were tried, from the largest on, and what rows lost that were held out;
+        infinite where ``"auto"`` did not go on, since a fit would take too many epochs.
+    lr_ : float, Schedule or None
+        The rate that the fit began with; of no meaning after a solver without one.
     lr_losses_ : ndarray or None
         What the model lost at each of several `lr`; infinite where it diverged.
     n_iter_ : int
@@ -315,7 +342,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             million times that of weights of 0, and twice what it was the epoch before. The
             estimator is as it was.
         ConvergenceWarning
-            A warning: ``solver="dual"`` has not come to `tol` within ``max_iter`` epochs, or, as a
+            A warning: a solver has not come to `tol` within ``max_iter`` epochs, or, as a
             `RateWarning`, the rate is unsuitable: the loss goes up and down, hardly falls though it
             could, or ends above that of weights of 0, or the fit has diverged and was recovered.
         KeyboardInterrupt

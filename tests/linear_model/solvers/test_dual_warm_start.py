@@ -20,7 +20,7 @@ KINDS = {
     "softmax": {"n_classes": 4},
     "against the rest": {"n_classes": 4, "multi_class": "ovr"},
     "elastic net": {"penalty": "elasticnet", "penalty_factors": np.linspace(0.5, 2, 60)},
-    "scaled": {"scale": "auto"},
+    "scaled": {"scale": "max"},
     "hinge": {"loss": "squared_hinge"},
 }
 
@@ -58,12 +58,13 @@ def test_dual_variables_and_sums_belong_together(kind):
     matrix = as_design_matrix(X)
     objective = clf.set_params(alpha=0.001)._objective(matrix, clf._n_outputs(len(clf.classes_)))
     problem_now = Problem(matrix, clf._targets(y, clf.classes_), None, objective)
-    training = dual.DualTraining(problem_now, clf._config(start=clf._trained))
-    rows = dense if kind != "scaled" else dense / np.maximum(np.abs(dense).max(axis=0), 1e-300)
+    training = dual.DualTraining(
+        problem_now, clf._config(dual.Dual(), problem_now, start=clf._trained)
+    )
     for output in training.outputs:
         u = output.dual.reshape(300, -1)
         assert 0.1 < np.abs(u).max() <= 2.0
-        sums = -(output.records[:, dual_ascent.SHARE, None] * u).T @ rows
+        sums = -(output.records[:, dual_ascent.SHARE, None] * u).T @ dense
         np.testing.assert_allclose(output.v.T, sums, rtol=1e-10, atol=1e-12)
 
 
