@@ -167,7 +167,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         if start is not None and start.updates is not None:
             return start.scale is not None  # steps go on as they began
         if streams:
-            return not problem.X.sparse  # by no rows: a call may have few of them
+            return False  # the rows of a call, which may be few, say nothing of those to come
         return scaling.in_different_units(problem.X, problem.sample_weight)
 
     def _with_column_scale(self, solver: Solver, problem: Problem) -> Problem:

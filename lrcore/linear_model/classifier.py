@@ -146,7 +146,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         magnitudes of what is not 0 differ by more than a factor of 100, or 10 without the outermost
         tenth; words are not. ``solver="stochastic"`` learns from a copy of X whose columns are
         divided by the largest magnitude so far (Ross, Mineiro and Langford 2013), for ``"auto"`` in
-        the same cases; ``partial_fit``, which does not know the rows to come, if they are dense.
+        the same cases. ``partial_fit``, which does not know the rows to come, does so for ``"max"``
+        alone.
     fit_intercept : bool
     max_iter : int, optional
         Epochs, at most; of ``"newton"`` steps. By default 5 of ``"stochastic"``, 1000 of

@@ -159,7 +159,7 @@ def test_bits_do_not_depend_on_builds_or_threads(rows, y, keywords, monkeypatch)
     for build in BUILDS:
         use_backend(monkeypatch, build)
         for n_threads in (1, 2, 3, 7):
-            clf = LinearClassifier(
+            clf = LinearClassifier(solver="stochastic",
                 penalty="elasticnet", alpha=0.01, penalty_factors=SOME, random_state=0,
                 n_threads=n_threads, **{"max_iter": 2, **keywords},
             )  # fmt: skip
@@ -209,7 +209,7 @@ def test_streams_warm_starts_files_and_copies_keep_the_factors(tmp_path):
 def test_the_measured_objective_is_the_stated_one():
     y = np.stack([TARGET, -2 * TARGET], axis=1)
     for rows in (X, DENSE):
-        reg = LinearRegressor(
+        reg = LinearRegressor(solver="stochastic",
             penalty="elasticnet", alpha=0.3, l1_ratio=0.4, penalty_factors=SOME, tol=0.0,
             random_state=0,
         ).fit(rows, y)  # fmt: skip

@@ -469,7 +469,7 @@ def test_ctrl_c_leaves_what_was_learnt():
 
     X, _, y = problem(4)
     clf = LinearClassifier(solver="stochastic", max_iter=20, random_state=0)
-    with pytest.raises(KeyboardInterrupt, match="in epoch 2; the estimator has"):
+    with pytest.raises(KeyboardInterrupt, match="in epoch 2 of 20; the estimator has"):
         clf.fit(X, y, callback=interrupt)
     assert clf.score(X, y) > 0.7
     clf.partial_fit(X, y)

@@ -210,6 +210,7 @@ def test_equals_a_plain_loop_of_partial_fit(name):
     random = np.random.RandomState(7)
     order = np.concatenate([random.permutation(400) for _ in range(-(-20 * n_rows // 400))])
     rule = model.optimizer
+    rule = "adagrad" if rule == "auto" else rule
     rule = lrcore.rules.rule_class(rule)(lr=1.0) if isinstance(rule, str) else rule
     copy = pickle.loads(pickle.dumps(model))
     keywords = {"classes": np.unique(y)} if hasattr(model, "class_weight") else {}

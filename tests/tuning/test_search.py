@@ -134,7 +134,7 @@ def test_scoring_by_default_and_by_choice():
     hinge = score(lrcore.LinearClassifier("hinge"), LABELS)
     accuracy = score(lrcore.LinearClassifier("hinge"), LABELS, scoring="accuracy")
     assert hinge.best_score_ == accuracy.best_score_
-    own = score(lrcore.LinearClassifier(), LABELS, scoring=lambda model, X, y: -model.alpha)
+    own = score(lrcore.LinearClassifier(), LABELS, scoring=lambda model, X, y: -model.alpha_)
     assert own.best_score_ == pytest.approx(-1e-6)
 
 

@@ -350,6 +350,11 @@ def starts_of(problem: Problem, start: TrainedModel | None) -> list[Start | None
     return [(w[k : k + each], b[k : k + each]) for k in range(0, n * each, each)]
 
 
+def rounding_gap(dtype: np.dtype[Any]) -> float:
+    """What rounded weights leave of a gap, about: it goes by the square of their errors."""
+    return 0.01 * math.sqrt(np.finfo(dtype).eps)
+
+
 class NewtonTraining:
     """All targets of a fit in progress."""
 
@@ -501,8 +506,7 @@ class Newton:
     ) -> None:
         """Warn if the fit went on to its end and is further from the minimum than `tol`."""
         to_the_end = training.done or loop.progress.n_epochs == config.max_iter
-        # What rounded weights leave of a gap: it goes by the square of their errors.
-        rounding = 0.01 * math.sqrt(np.finfo(training.model().dtype).eps)
+        rounding = rounding_gap(training.model().dtype)
         near = config.tol is None or left <= max(config.tol, rounding)
         if near or not (config.warns and to_the_end):
             return

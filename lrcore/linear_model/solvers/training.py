@@ -120,6 +120,10 @@ def as_steps(model: TrainedModel, updates: UpdateConfig, X: DesignMatrix) -> Tra
     if model.updates is not None:
         return model
     weights, intercepts = model.weights
+    scale = model.objective.column_scale
+    if scale is not None:
+        scale = scale.astype(X.dtype)
+        weights = weights * scale
     lazy = LazyPenalty.new([X.shape[1]], [X.touched_per_row()])
     lazy_penalty = None if model.objective.penalty.is_zero else lazy
     states, first = [], 0
@@ -129,4 +133,4 @@ def as_steps(model: TrainedModel, updates: UpdateConfig, X: DesignMatrix) -> Tra
         state.weights[:, :-1], state.weights[:, -1] = weights[some], intercepts[some]
         states.append(state)
         first += state.n_outputs
-    return TrainedModel(states, model.objective, updates)
+    return TrainedModel(states, model.objective, updates, scale)

@@ -155,7 +155,8 @@ def test_raw_predictions_of_several_outputs_have_the_bits_of_each_alone(build, i
     arrays = X.indices.astype(index), X.indptr.astype(index)
     for keywords in ({}, {"average": True}, {"scale": "auto"}, {"solver": "dual", "alpha": 1e-2}):
         for n_threads in (1, 2, 3):
-            clf = LinearClassifier(random_state=0, max_iter=2, n_threads=n_threads, **keywords)
+            usual = {"solver": "stochastic", "random_state": 0, "max_iter": 2, "tol": None}
+            clf = LinearClassifier(n_threads=n_threads, **{**usual, **keywords})
             clf.fit(X.astype(np.float32), y)
             for dtype in DTYPES:
                 rows = raw_csr(X.data.astype(dtype), *arrays, X.shape)

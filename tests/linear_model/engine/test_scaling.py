@@ -1,4 +1,4 @@
-"""scale="auto": fits of columns in any units, and what stays as it was."""
+"""scale="max": fits of columns in any units, and what stays as it was."""
 
 import pickle
 
@@ -92,7 +92,7 @@ def test_a_fit_is_that_of_columns_divided_beforehand(name, form, monkeypatch):
     as_form = sparse.csr_matrix if form == "csr" else np.array
     for y in (LABELS, THREE):
         keywords = {"random_state": 0, "alpha": 1e-3, "tol": 0.0, "lr": 0.3, **KEYWORDS[name]}
-        raw = LinearClassifier(scale="auto", **keywords).fit(as_form(dense), y)
+        raw = LinearClassifier(scale="max", **keywords).fit(as_form(dense), y)
         by_hand = LinearClassifier(**keywords).fit(as_form(divided), y)
         assert equal_bits(raw.coef_, by_hand.coef_ / np.where(largest > 0, largest, 1))
         assert equal_bits(raw.intercept_, by_hand.intercept_)
@@ -112,7 +112,7 @@ def test_units_that_are_powers_of_two_change_no_bit_of_the_raw_predictions(rows,
     if rows is X:
         other.sort_indices()  # sums add values up in the order in which they are stored
     for keywords in ({"max_iter": 2}, {"batch_size": 16, "penalty": "l1", "alpha": 1e-3}):
-        one, two = (LinearClassifier(scale="auto", random_state=0, **keywords) for _ in range(2))
+        one, two = (LinearClassifier(scale="max", random_state=0, **keywords) for _ in range(2))
         expected = (one.fit(rows, LABELS).coef_ / units).astype(rows.dtype)
         assert equal_bits(two.fit(other, LABELS).coef_, expected)
         for _ in range(2):
@@ -135,16 +135,17 @@ def test_raw_columns_train_as_well_as_standardised_ones():
 
     keywords = {"random_state": 0, "penalty": None, "lr": 0.5}
     good = loss(LinearClassifier(**keywords).fit(standard, labels), standard)
-    assert loss(LinearClassifier(scale="auto", **keywords).fit(raw, labels), raw) < 1.01 * good
+    assert loss(LinearClassifier(scale="max", **keywords).fit(raw, labels), raw) < 1.01 * good
     with pytest.warns(RateWarning, match=r"ends worse than weights of 0: .* scale='auto'"):
-        assert loss(LinearClassifier(**keywords).fit(raw, labels), raw) > 1.5 * good
-    stream = LinearClassifier(scale="auto", penalty=None)
+        assert loss(LinearClassifier(scale=None, **keywords).fit(raw, labels), raw) > 1.5 * good
+    assert loss(LinearClassifier(**keywords).fit(raw, labels), raw) < 1.01 * good
+    stream = LinearClassifier(scale="max", penalty=None)
     for _ in range(10):
         stream.partial_fit(raw, labels, [False, True])
     assert loss(stream, raw) < 1.01 * good
     with pytest.raises(FloatingPointError, match="scale='auto'"):
-        LinearRegressor(optimizer="sgd", random_state=0).fit(raw, target)
-    reg = LinearRegressor(optimizer="sgd", scale="auto", max_iter=20, random_state=0)
+        LinearRegressor(optimizer="sgd", scale=None, random_state=0).fit(raw, target)
+    reg = LinearRegressor(optimizer="sgd", scale="max", max_iter=20, random_state=0)
     best = LinearRegression().fit(standard, target).score(standard, target)
     assert reg.fit(raw, target).score(raw, target) > best - 0.01 > 0.5
 
@@ -152,8 +153,9 @@ def test_raw_columns_train_as_well_as_standardised_ones():
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 def test_the_objective_penalises_the_weights_of_the_scaled_columns(penalty):
     reg = LinearRegressor(
-        scale="auto", penalty=penalty, alpha=0.02, tol=0.0, max_iter=3, random_state=0
-    ).fit(X, TARGET)
+        solver="stochastic", scale="max", penalty=penalty, alpha=0.02, tol=0.0, max_iter=3,
+        random_state=0,
+    ).fit(X, TARGET)  # fmt: skip
     w = reg.coef_ * np.abs(RAW).max(axis=0)
     size = np.abs(w).sum() if penalty == "l1" else np.square(w).sum() / 2
     loss = np.mean((RAW @ reg.coef_ + reg.intercept_ - TARGET) ** 2) / 2
@@ -171,7 +173,7 @@ def test_bits_are_those_of_any_build_thread_count_and_form(keywords, monkeypatch
                     use_backend(monkeypatch, build)
                     for n_threads in (1, 3):
                         clf = LinearClassifier(
-                            scale="auto", random_state=0, max_iter=1, n_threads=n_threads,
+                            scale="max", random_state=0, max_iter=1, n_threads=n_threads,
                             multi_class=how, **keywords,
                         )  # fmt: skip
                         fits.append(clf.fit(rows, y[:120]).partial_fit(rows, y[:120]).coef_)
@@ -190,7 +192,7 @@ def test_the_numpy_backend_agrees(y, monkeypatch):
         fits = []
         for name in (BUILDS[0], "numpy"):
             use_backend(monkeypatch, name)
-            clf = LinearClassifier(scale="auto", lr=0.5, random_state=0, max_iter=1, average=20)
+            clf = LinearClassifier(scale="max", lr=0.5, random_state=0, max_iter=1, average=20)
             fits.append(clf.fit(rows, y).partial_fit(3 * rows[:100], y[:100]).coef_)
         np.testing.assert_allclose(fits[0] * UNITS, fits[1] * UNITS, rtol=1e-9, atol=1e-11)
 
@@ -203,8 +205,8 @@ def test_the_numpy_backend_agrees(y, monkeypatch):
 def test_calls_that_end_anywhere_are_one_long_stream(y, keywords, tmp_path):
     grown = DENSE * np.geomspace(1e-2, 1e2, 300)[:, None] * UNITS
     for rows in (sparse.csr_matrix(grown), grown.astype(np.float32)):
-        whole = LinearClassifier(scale="auto", **keywords).partial_fit(rows, y, np.unique(y))
-        parts = LinearClassifier(scale="auto", **keywords)
+        whole = LinearClassifier(scale="max", **keywords).partial_fit(rows, y, np.unique(y))
+        parts = LinearClassifier(scale="max", **keywords)
         for start, stop in ((0, 7), (7, 64), (64, 99), (99, 101), (101, 288), (288, 300)):
             parts.partial_fit(rows[start:stop], y[start:stop], np.unique(y))
             lrcore.save(parts, tmp_path / "m")
@@ -214,12 +216,12 @@ def test_calls_that_end_anywhere_are_one_long_stream(y, keywords, tmp_path):
         assert equal_bits(parts._trained.scale, whole._trained.scale)
         assert equal_bits(parts.coef_, whole.coef_)
         # Rows ahead of a block have no say in its scale.
-        fit = LinearClassifier(scale="auto", **keywords, shuffle=False, max_iter=1).fit(rows, y)
+        fit = LinearClassifier(scale="max", **keywords, shuffle=False, max_iter=1).fit(rows, y)
         assert not np.allclose(fit.coef_, whole.coef_, rtol=1e-2)
 
 
 def test_weights_of_scaled_columns_stay_when_the_scale_grows():
-    reg = LinearRegressor(scale="auto", random_state=0).fit(RAW, TARGET)
+    reg = LinearRegressor(solver="stochastic", scale="max", random_state=0).fit(RAW, TARGET)
     before, inner = reg.coef_, reg._trained.states[0].weights.copy()
     j = int(np.abs(before * UNITS).argmax())
     largest, row = np.abs(RAW[:, j]).max(), np.zeros((1, 30))
@@ -235,7 +237,7 @@ def test_weights_of_scaled_columns_stay_when_the_scale_grows():
 
 
 def test_a_call_that_fails_leaves_the_scale(monkeypatch):
-    reg = LinearRegressor(scale="auto", optimizer=lrcore.SGD(lr=0.1)).partial_fit(RAW, TARGET)
+    reg = LinearRegressor(scale="max", optimizer=lrcore.SGD(lr=0.1)).partial_fit(RAW, TARGET)
     before, scale = reg.coef_, reg._trained.scale.copy()
     with pytest.raises(FloatingPointError, match="diverged"):
         reg.partial_fit(1e3 * RAW, np.full(300, 1e308))
@@ -246,12 +248,12 @@ def test_a_call_that_fails_leaves_the_scale(monkeypatch):
 @pytest.mark.parametrize("rows", [X, RAW], ids=["csr", "dense"])
 @pytest.mark.parametrize("y", [TARGET, np.stack([TARGET, -TARGET], axis=1)], ids=["one", "two"])
 def test_warm_starts_files_copies_and_sparse_coefficients(rows, y, tmp_path):
-    keywords = {"scale": "auto", "random_state": 0, "tol": 0.0, "average": 50}
+    keywords = {"scale": "max", "random_state": 0, "tol": 0.0, "average": 50}
     reg = LinearRegressor(**keywords, warm_start=True).fit(rows, y)
     first = reg.stopping_curve_[-1]
     lrcore.save(reg, tmp_path / "m")
     for again in (lrcore.load(tmp_path / "m"), pickle.loads(pickle.dumps(reg))):
-        assert again.get_params()["scale"] == "auto"
+        assert again.get_params()["scale"] == "max"
         assert equal_bits(again.coef_, reg.coef_)
         assert equal_bits(again.predict(rows), reg.predict(rows))
         assert equal_bits(again.sparsify().coef_.toarray(), np.atleast_2d(reg.coef_) + 0.0)
@@ -264,21 +266,21 @@ def test_warm_starts_files_copies_and_sparse_coefficients(rows, y, tmp_path):
 
 
 def test_the_dual_solver_scales_too():
-    keywords = {"solver": "dual", "alpha": 1e-3, "tol": 1e-6, "max_iter": 500, "random_state": 0}
+    keywords = {"solver": "dual", "alpha": 1e-2, "tol": 1e-11, "max_iter": 900, "random_state": 0}
     for rows, y in ((X, LABELS), (RAW, THREE)):
-        clf = LinearClassifier(scale="auto", **keywords).fit(rows, y)
-        assert clf.dual_gap_ <= 1e-6
+        clf = LinearClassifier(scale="max", **keywords).fit(rows, y)
+        assert clf.dual_gap_ <= 1e-11
         largest = np.abs(RAW).max(axis=0)
         divided = RAW / np.where(largest > 0, largest, 1)
         form = sparse.csr_matrix(divided) if rows is X else divided
-        by_hand = LinearClassifier(**keywords).fit(form, y)
+        by_hand = LinearClassifier(scale=None, **keywords).fit(form, y)
         assert equal_bits(clf.coef_ * np.where(largest > 0, 1, 0), clf.coef_)
-        np.testing.assert_allclose(clf.coef_ * largest, by_hand.coef_, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(clf.coef_ * largest, by_hand.coef_, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", ["max", True, 1.0, np.ones(30)])
+@pytest.mark.parametrize("scale", ["mean", True, 1.0, np.ones(30)])
 def test_other_scales_are_refused(scale):
-    with pytest.raises(ValueError, match="scale must be None or 'auto'"):
+    with pytest.raises(ValueError, match="scale must be 'auto', 'std', 'max' or None"):
         LinearClassifier(scale=scale).fit(RAW, LABELS)
 
 
@@ -287,7 +289,7 @@ def test_magnitudes_at_the_ends_of_the_range_give_finite_weights(dtype):
     tiny, most = np.finfo(dtype).tiny, np.finfo(dtype).max
     rows = (DENSE[:, :3] / np.abs(DENSE[:, :3]).max(axis=0)).astype(dtype)
     for unit in (tiny / 1e3, tiny, most):
-        reg = LinearRegressor(scale="auto", penalty=None, lr=0.5, max_iter=20, random_state=0)
+        reg = LinearRegressor(scale="max", penalty=None, lr=0.5, max_iter=20, random_state=0)
         reg.fit(rows * dtype(unit), 100 * TARGET)
         assert np.abs(reg._trained.states[0].weights).max() > 8
         assert np.isfinite(reg.coef_).all()

@@ -39,7 +39,7 @@ def test_history_has_a_record_for_each_epoch(tmp_path):
 
 def test_history_is_a_table_to_pandas():
     pandas = pytest.importorskip("pandas")
-    clf = LinearClassifier(max_iter=3, random_state=0).fit(X, LABELS)
+    clf = LinearClassifier(solver="stochastic", max_iter=3, random_state=0).fit(X, LABELS)
     table = pandas.DataFrame(clf.history_)
     assert table.shape == (3, 5)
     assert table["loss"].tolist() == clf.loss_curve_.tolist()
