@@ -46,7 +46,8 @@ class History(dict[str, np.ndarray]):
     --------
     >>> import numpy as np, lrcore
     >>> X = np.random.RandomState(0).randn(200, 3)
-    >>> reg = lrcore.LinearRegressor(tol=1e-3, max_iter=3, random_state=0).fit(X, X[:, 0])
+    >>> reg = lrcore.LinearRegressor(
+    ...     optimizer="adagrad", tol=1e-3, max_iter=3, random_state=0).fit(X, X[:, 0])
     >>> list(reg.history_)
     ['step', 'epoch', 'rate', 'loss', 'objective', 'seconds']
     >>> reg.history_["step"]

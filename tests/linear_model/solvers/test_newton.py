@@ -1,0 +1,225 @@
+"""Newton's method: its minimum, its certificate, its bits, and how it ends."""
+
+import independent_optimum as optimum
+import numpy as np
+import pytest
+from backends import use_backend
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
+
+from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model.solvers import newton
+
+#: Ways to the same minimum: by the exact Hessian, and by that of some rows.
+ROUTES = {"exact": {}, "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "MANY": 2}}
+
+
+def take(route, monkeypatch):
+    for name, value in ROUTES[route].items():
+        monkeypatch.setattr(newton, name, value)
+
+
+@pytest.fixture(params=ROUTES)
+def route(request, monkeypatch):
+    take(request.param, monkeypatch)
+    return request.param
+
+
+def estimator(loss="log_loss", **keywords):
+    keywords = {"loss": loss, "solver": "newton", "alpha": 0.02, "scale": None, **keywords}
+    keywords = {"tol": 1e-8, "max_iter": 300, **keywords}
+    if LOSSES[loss].classifies:
+        return LinearClassifier(**keywords)
+    own = {k: v for k, v in vars(LOSSES[loss]).items() if k in ("epsilon", "power")}
+    return LinearRegressor(**keywords, **own)
+
+
+@pytest.mark.parametrize("penalty", ["l2", None])
+@pytest.mark.parametrize("loss", newton.NEWTON_LOSSES)
+def test_fits_end_at_the_minimum(loss, penalty, route):
+    X, y = optimum.problem(loss)
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
+    model = estimator(loss, penalty=penalty, alpha=optimum.ALPHA).fit(X, y, weight)
+    w, b = np.ravel(model.coef_), float(model.intercept_[0])
+    values = [optimum.loss_and_gradient(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
+    got = np.average(values, weights=weight) + optimum.penalty_of(penalty, w)
+    expected = optimum.smooth_minimum(loss, penalty, X, y, weight)
+    assert abs(got - expected) <= 1e-7 * abs(expected)
+    assert (model.dual_gap_ is None) == (penalty is None)
+    assert np.ptp(w) > 0.1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    loss=st.sampled_from([name for name in newton.NEWTON_LOSSES if name != "tweedie"]),
+    seed=st.integers(0, 1000),
+    max_iter=st.integers(1, 6),
+    alpha=st.sampled_from([1e-3, 0.1, 2.0]),
+    intercept=st.booleans(),
+    route=st.sampled_from(list(ROUTES)),
+)
+def test_the_certificate_bounds_the_distance_to_the_minimum(
+    loss, seed, max_iter, alpha, intercept, route
+):
+    rng = np.random.default_rng(seed)
+    n_rows, n_features = rng.integers(3, 60), rng.integers(1, 12)
+    X = rng.normal(size=(n_rows, n_features)) * (rng.random((n_rows, n_features)) < 0.7)
+    labels = rng.random(n_rows) < 0.4
+    labels[:2] = True, False
+    y = targets_for(LOSSES[loss], labels, rng.normal(size=n_rows))
+    weight = rng.uniform(0.1, 2.0, n_rows)
+    keywords = {"alpha": alpha, "fit_intercept": intercept}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        take(route, monkeypatch)
+        model = estimator(loss, tol=None, max_iter=max_iter, **keywords).fit(X, y, weight)
+    exact = estimator(loss, tol=1e-12, **keywords).fit(X, y, weight)
+    least = np.average(LOSSES[loss].least(y), weights=weight)
+    found = []
+    for each in (model, exact):
+        z = X @ np.ravel(each.coef_) + each.intercept_[0]
+        mean = np.average(LOSSES[loss].evaluate(z, y)[0], weights=weight)
+        found.append(mean - least + alpha / 2 * np.sum(each.coef_**2))
+    assert -1e-9 <= found[0] - found[1] <= model.dual_gap_ * found[0] + 1e-9
+
+
+@pytest.mark.parametrize("rows", ["sparse", "dense"])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_bits_do_not_depend_on_build_or_threads(n_classes, rows, route, monkeypatch):
+    for dtype in DTYPES:
+        X, dense, _, target = sparse_problem(dtype=dtype)
+        y = np.searchsorted(np.quantile(target, np.arange(1, n_classes) / n_classes), target)
+        results = []
+        for build in BUILDS:
+            use_backend(monkeypatch, build)
+            for n_threads in (1, 2, 3, 7):
+                model = estimator(tol=None, max_iter=4, n_threads=n_threads)
+                model.fit(X if rows == "sparse" else dense, y)
+                results.append((model.coef_, model.intercept_, np.array(model.dual_gap_)))
+        assert np.ptp(results[0][0]) > 0.1
+        for other in results[1:]:
+            assert all(map(equal_bits, results[0], other))
+
+
+def test_the_numpy_backend_agrees(monkeypatch):
+    X, _, _, target = sparse_problem()
+    y = np.searchsorted(np.quantile(target, [0.3, 0.7]), target)
+    found = []
+    for backend in (BUILDS[0], "numpy"):
+        use_backend(monkeypatch, backend)
+        found.append(estimator(tol=1e-10).fit(X, y))
+    np.testing.assert_allclose(found[0].coef_, found[1].coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_a_softmax_by_blocks_ends_at_the_minimum_of_the_whole_hessian(monkeypatch):
+    X, _, _, target = sparse_problem()
+    y = np.searchsorted(np.quantile(target, [0.3, 0.7]), target)
+    whole = estimator().fit(X, y)
+    monkeypatch.setattr(newton, "WHOLE_HESSIAN", 1)
+    blocks = estimator().fit(X, y)
+    assert blocks.n_iter_ > whole.n_iter_
+    np.testing.assert_allclose(blocks.coef_, whole.coef_, atol=1e-5)
+
+
+def test_the_solutions_are_those_of_scikit_learn():
+    X, dense, labels, target = sparse_problem()
+    n = len(target)
+    three = np.searchsorted(np.quantile(target, [0.3, 0.7]), target)
+    for y in (labels, three):
+        theirs = LogisticRegression(tol=1e-10, max_iter=10_000).fit(dense, y)
+        ours = LinearClassifier(alpha=1 / n, scale=None).fit(X, y)
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4)
+    ridge = Ridge(alpha=0.5).fit(dense, target)
+    ours = LinearRegressor(alpha=0.5 / n, scale=None).fit(X, target)
+    np.testing.assert_allclose(ours.coef_, ridge.coef_, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge", "squared_error", "poisson"])
+def test_weights_are_repeated_rows(loss):
+    _, X, labels, target = sparse_problem()
+    y = targets_for(LOSSES[loss], labels, target)
+    weight = np.random.default_rng(0).integers(0, 4, len(y))
+    weighed = estimator(loss, tol=1e-10).fit(X, y, weight)
+    repeated = estimator(loss, tol=1e-10).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    np.testing.assert_allclose(weighed.coef_, repeated.coef_, atol=1e-6)
+    scaled = estimator(loss, tol=1e-10).fit(X, y, 1e-6 * weight)
+    np.testing.assert_allclose(weighed.coef_, scaled.coef_, atol=1e-6)
+
+
+def test_a_warm_start_begins_at_the_minimum():
+    X, _, labels, _ = sparse_problem()
+    clf = estimator(warm_start=True).fit(X, labels)
+    first, coef = clf.n_iter_, clf.coef_
+    assert clf.fit(X, labels).n_iter_ < first
+    np.testing.assert_allclose(clf.coef_, coef, atol=1e-6)
+    with pytest.raises(ValueError, match="warm_start=True needs the outputs and features"):
+        clf.fit(X[:, :20], labels)
+
+
+def test_steps_go_on_from_its_weights():
+    X, _, labels, _ = sparse_problem()
+    clf = LinearClassifier(alpha=1e-3).fit(X, labels)
+    before = clf.score(X, labels)
+    assert clf.solver_ == "newton"
+    clf.partial_fit(X, labels)
+    assert clf.solver_ == "stochastic"
+    assert clf.score(X, labels) > before - 0.1
+
+
+@pytest.mark.parametrize("columns", ["constant", "twice", "wide", "one row each"])
+def test_columns_that_others_span(columns):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 5))
+    labels = X[:, 0] + rng.normal(size=40) > 0
+    X = {
+        "constant": np.column_stack([X, np.full(40, 1e6), np.zeros(40)]),
+        "twice": np.column_stack([X, X, 2 * X]),
+        "wide": rng.normal(size=(40, 90)),
+        "one row each": np.eye(40),
+    }[columns]
+    for penalty in ("l2", None) if columns in ("constant", "twice") else ("l2",):
+        model = estimator(penalty=penalty).fit(X, labels)
+        assert np.isfinite(model.coef_).all()
+        assert model.score(X, labels) > 0.6
+    assert model.dual_gap_ is None or model.dual_gap_ <= 1e-8
+
+
+def test_classes_apart_without_a_penalty_end_with_a_warning():
+    X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    with pytest.warns(ConvergenceWarning, match="what is left is about .* of the objective"):
+        model = estimator(penalty=None, max_iter=3).fit(X, [0, 0, 1, 1])
+    assert model.score(X, [0, 0, 1, 1]) == 1.0
+
+
+def test_it_warns_where_steps_end_early():
+    X, _, labels, _ = sparse_problem()
+    with pytest.warns(ConvergenceWarning, match="the duality gap is .* after 1 steps, above tol"):
+        estimator(max_iter=1).fit(X, labels)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_any_units(unit):
+    X, dense, labels, target = sparse_problem()
+    for y, cls in ((labels, LinearClassifier), (target, LinearRegressor)):
+        plain, scaled = cls().fit(X, y), cls().fit(sparse.csr_matrix(X * unit), y)
+        np.testing.assert_allclose(scaled.coef_ * unit, plain.coef_, rtol=1e-3, atol=1e-4)
+    moved = LinearRegressor().fit(X, 1e9 * target)
+    np.testing.assert_allclose(moved.coef_ / 1e9, LinearRegressor().fit(X, target).coef_, rtol=1e-3)
+    assert dense.any()
+
+
+@pytest.mark.parametrize(
+    "keywords, message",
+    [
+        ({"loss": "hinge"}, "a loss with a second derivative, one of log_loss, .*, got 'hinge'"),
+        ({"average": True}, "solver='newton' needs average=False, got True: it ends at"),
+        ({"on_divergence": "recover"}, "needs on_divergence='raise', got 'recover'"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(keywords, message):
+    X, _, labels, _ = sparse_problem()
+    with pytest.raises(ValueError, match=message):
+        LinearClassifier(**{"solver": "newton", "alpha": 0.1, **keywords}).fit(X, labels)

@@ -1,0 +1,131 @@
+"""alpha="auto" and several alphas: found by rows held out, the same way every time."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import log_loss
+from strategies import equal_bits, sparse_problem
+
+import lrcore
+from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model import auto_alpha
+
+X, DENSE, LABELS, TARGET = sparse_problem()
+
+
+def noisy(n_rows=400, n_features=30, noise=2.0, seed=0):
+    """More noise than signal, so that alpha matters."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n_rows, n_features))
+    signal = rows @ rng.normal(size=n_features) / np.sqrt(n_features)
+    return rows, signal + noise * rng.normal(size=n_rows)
+
+
+@pytest.mark.parametrize("noise", [0.05, 1.0, 8.0])
+def test_it_is_near_the_best_of_a_grid(noise):
+    rows, y = noisy(2000, noise=noise)
+    train, test = slice(0, 300), slice(300, None)
+
+    def loss(**keywords):
+        model = LinearClassifier(**keywords).fit(rows[train], y[train] > 0)
+        return log_loss(y[test] > 0, model.predict_proba(rows[test]))
+
+    best = min(loss(alpha=10.0**k) for k in np.arange(-5, 2.5, 0.5))
+    assert loss() <= 1.04 * best
+    assert loss(alpha=1e-6) > 1.01 * best
+
+
+def test_leaving_rows_out_is_exact_for_squared_error():
+    rows, y = noisy(60, 8)
+    alphas = [1.0, 0.1, 0.01]
+    model = LinearRegressor(alpha=alphas, scale=None).fit(rows, y)
+    for alpha, found in zip(model.alphas_, model.alpha_losses_):
+        lost = []
+        for i in range(60):
+            rest = np.arange(60) != i
+            # The same C: the sum over rows, without one of them.
+            one = LinearRegressor(alpha=alpha * 60 / 59, scale=None).fit(rows[rest], y[rest])
+            lost.append((one.predict(rows[i : i + 1])[0] - y[i]) ** 2 / 2)
+        assert found == pytest.approx(np.mean(lost), rel=1e-6)
+    theirs = RidgeCV(alphas=[60 * a for a in alphas]).fit(rows, y)
+    assert model.alpha_ == pytest.approx(theirs.alpha_ / 60)
+
+
+def test_several_alphas_are_tried_from_the_largest_on():
+    model = LinearClassifier(alpha=[1e-4, 10.0, 1e-2]).fit(DENSE, LABELS)
+    assert model.alphas_.tolist() == [10.0, 1e-2, 1e-4]
+    assert model.alpha_ == model.alphas_[np.argmin(model.alpha_losses_)]
+    again = LinearClassifier(alpha=model.alpha_).fit(DENSE, LABELS)
+    np.testing.assert_allclose(model.coef_, again.coef_, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"penalty": "l1"},
+        {"solver": "dual"},
+        {"loss": "hinge"},
+        {"multi_class": "ovr"},
+    ],
+)
+def test_it_is_found_anew_not_drawn(keywords):
+    labels = np.digitize(TARGET, [-1.0, 1.0])
+    first, second = (
+        LinearClassifier(random_state=0, n_threads=n, **keywords).fit(X, labels) for n in (1, 3)
+    )
+    assert first.alpha_ == second.alpha_ > 0
+    assert equal_bits(first.coef_, second.coef_)
+    assert equal_bits(first.alpha_losses_, second.alpha_losses_)
+
+
+def test_rows_to_stop_by_are_rows_to_judge_by():
+    rows, y = noisy()
+    model = LinearClassifier(random_state=0)
+    model.fit(rows[:200], y[:200] > 0, eval_set=(rows[200:], y[200:] > 0))
+    one = LinearClassifier(alpha=float(model.alphas_[0])).fit(rows[:200], y[:200] > 0)
+    held_out = log_loss(y[200:] > 0, one.predict_proba(rows[200:]))
+    assert model.alpha_losses_[0] == pytest.approx(held_out, rel=1e-2)
+
+
+def test_few_rows_and_steps_have_an_alpha_of_their_own():
+    few = LinearRegressor().fit(DENSE[:40], TARGET[:40])
+    square = np.sum(DENSE[:40] ** 2) / 40
+    assert few.alpha_ == pytest.approx(auto_alpha.OF_FEW * square, rel=0.5)
+    assert LinearClassifier(lr=0.5).fit(X, LABELS).alpha_ == 1e-6
+    assert LinearClassifier().partial_fit(X, LABELS, [0, 1]).alpha_ == 1e-6
+
+
+def test_without_signal_it_predicts_the_base_rate():
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(4000, 20)), rng.random(4000) < 0.3
+    model = LinearClassifier().fit(rows[:300], labels[:300])
+    base = np.full(3700, labels[:300].mean())
+    lost = log_loss(labels[300:], model.predict_proba(rows[300:]))
+    assert lost <= 1.02 * log_loss(labels[300:], np.column_stack([1 - base, base]))
+
+
+def test_files_and_copies_keep_it(tmp_path):
+    model = LinearClassifier().fit(DENSE, LABELS)
+    lrcore.save(model, tmp_path / "m")
+    again = lrcore.load(tmp_path / "m")
+    assert again.alpha_ == model.alpha_
+    assert again.solver_ == model.solver_ == "newton"
+    assert equal_bits(again.alphas_, model.alphas_)
+    assert equal_bits(again.alpha_losses_, model.alpha_losses_)
+    assert equal_bits(again.coef_, model.coef_)
+
+
+@pytest.mark.parametrize(
+    "alpha, error, message",
+    [
+        ("best", TypeError, "alpha must be 'auto', a number or a list of numbers, got 'best'"),
+        ([], ValueError, r"alpha must be one number or a list of several, got \[\]"),
+        ([0.1, -1.0], ValueError, "each of several alpha must be"),
+        ([0.1, 0.1], ValueError, "alpha must not have a number twice"),
+        (-1.0, ValueError, "alpha must be"),
+    ],
+)
+def test_others_are_refused(alpha, error, message):
+    with pytest.raises(error, match=message):
+        LinearClassifier(alpha=alpha).fit(X, LABELS)
