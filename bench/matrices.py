@@ -110,11 +110,14 @@ def drawn(n_rows=1_000_000, bits=24, **keywords):
     return Matrix.split(f"power law 2^{bits}", X, y, np.arange(len(y)) >= n_rows)
 
 
-def bundled(name, standardized=False):
-    """Return a set of scikit-learn's, none of it held out."""
+def bundled(name, words="", transform=None):
+    """Return a set of scikit-learn's, none of it held out; words say how X is transformed."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    name = name.replace("_", " ")
-    return Matrix(f"{name}, standardised", scale(X), y) if standardized else Matrix(name, X, y)
+    return Matrix(f"{name.replace('_', ' ')}{words}", transform(X) if transform else X, y)
+
+
+def standardized_cancer():
+    return bundled("breast_cancer", ", standardised", scale)
 
 
 def houses(n_rows=20_640, seed=0):
