@@ -45,6 +45,8 @@ def test_calls_take_turns():
         (0.0000123, SECONDS, "12.3 µs"),
         (12.3456, RATIO, "12.3"),
         (1234.0, RATIO, "1,234"),
+        (0.0, RATIO, "0"),
+        (7.3e30, VALUE, "7.3e+30"),
         (0.362149, VALUE, "0.36215"),
         (0.5, "speed", "0.500"),
         (Measured([1.0, 2.0, 3.0]), RATIO, "2.00 (1.50\N{EN DASH}2.50)"),
