@@ -163,13 +163,14 @@ class Problem:
 
 
 def ours(problem, solver=None):
-    """Return lrcore's fits, by the tolerance."""
+    """Return lrcore's fits, by the tolerance; columns are penalised as they are."""
     task = problem.task
     cls = LinearRegressor if task.loss == "squared_error" else LinearClassifier
     penalty = {0.0: "l2", 1.0: "l1"}.get(task.l1_ratio, "elasticnet")
     model = partial(
         cls, task.loss, penalty=penalty, alpha=problem.alpha, l1_ratio=task.l1_ratio,
-        fit_intercept=task.fit_intercept, max_iter=1000, **({"solver": solver} if solver else {}),
+        fit_intercept=task.fit_intercept, scale=None, max_iter=1000,
+        **({"solver": solver} if solver else {}),
     )  # fmt: skip
     return problem.fits(lambda tol: model(tol=tol))
 
