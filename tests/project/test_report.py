@@ -161,7 +161,7 @@ def test_others_minimise_the_same_objective(little, task, classes):
     for name, fit, settings in time_to_gap.peers(problem):
         if name != "SGDClassifier" and (classes == 2 or not name.startswith("liblinear")):
             apart = problem.value(*fit(settings[-1])) / best - 1
-            assert -1e-7 < apart < 1e-4, name
+            assert -1e-6 < apart < 1e-4, name
 
 
 def test_the_time_is_that_of_the_fastest_setting_that_is_there():
