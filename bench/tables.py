@@ -35,8 +35,8 @@ def plain(value):
 
 
 def digits(number, count):
-    """Format a number with so many significant digits, without an exponent unless it is small."""
-    if number == 0 or abs(number) < 1e-3:
+    """Format a number with so many significant digits, with an exponent if it is small or huge."""
+    if not 1e-3 <= abs(number) < 1e9:
         return f"{number:.2g}"
     return f"{number:,.{max(0, count - 1 - math.floor(math.log10(abs(number))))}f}"
 

@@ -2,11 +2,17 @@
 
 import json
 import re
+import time
+from concurrent import futures
 
+import default_quality
+import matrices
+import numpy as np
 import page
 import pytest
 import report
-from measure import Measured, side_by_side
+import time_to_gap
+from measure import Measured, in_child, side_by_side
 from tables import LABEL, RATIO, SECONDS, VALUE, Section, plain, shown
 
 
@@ -39,6 +45,8 @@ def test_calls_take_turns():
         (0.0000123, SECONDS, "12.3 µs"),
         (12.3456, RATIO, "12.3"),
         (1234.0, RATIO, "1,234"),
+        (0.0, RATIO, "0"),
+        (7.3e30, VALUE, "7.3e+30"),
         (0.362149, VALUE, "0.36215"),
         (0.5, "speed", "0.500"),
         (Measured([1.0, 2.0, 3.0]), RATIO, "2.00 (1.50\N{EN DASH}2.50)"),
@@ -127,3 +135,66 @@ def test_pictures_are_drawn_from_what_is_kept(sections, tmp_path):
     text = path.read_text()
     assert text.count("data:image/png;base64,") == 2
     assert not re.search(r'(src|srcset|href)="(?!data:|#)', text)
+
+
+def test_a_child_that_takes_too_long_is_ended():
+    start = time.perf_counter()
+    with pytest.raises(futures.TimeoutError):
+        in_child(time.sleep, 60, limit=0.1)
+    assert time.perf_counter() - start < 30
+
+
+@pytest.fixture
+def little():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((90, 4))
+    return lambda classes: matrices.Matrix("little", X, (X[:, 0] * classes).astype(int) % classes)
+
+
+@pytest.mark.filterwarnings("ignore")  # fits that have not converged
+@pytest.mark.parametrize("task", time_to_gap.TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_others_minimise_the_same_objective(little, task, classes):
+    matrix = little(classes)
+    problem = time_to_gap.Problem(task, matrix.X, matrix.y)
+    best = problem.optimum()
+    for name, fit, settings in time_to_gap.peers(problem):
+        if name != "SGDClassifier" and (classes == 2 or not name.startswith("liblinear")):
+            apart = problem.value(*fit(settings[-1])) / best - 1
+            assert -1e-6 < apart < 1e-4, name
+
+
+def test_the_time_is_that_of_the_fastest_setting_that_is_there():
+    apart = {1: 0.5, 2: 0.009, 3: 0.02, 4: 0.001, 5: 0.0}
+    points = time_to_gap.series(lambda k: (k,), list(apart), apart.get, 0.001, 60)
+    assert [point.setting for point in points] == [1, 2, 3, 4]
+    assert time_to_gap.fastest(points, 0.001).setting == 4
+    assert time_to_gap.fastest(points, 0.01).setting in (2, 4)
+    assert time_to_gap.fastest(points, 0.0001) is None
+    slow = time_to_gap.series(lambda k: (time.sleep(0.02), k)[1:], [1, 2], apart.get, 0, 0.01)
+    assert len(slow) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_gap_has_a_row_for_each_goal(little, monkeypatch):
+    monkeypatch.setattr(time_to_gap, "makers", lambda *_: {"little": lambda: little(2)})
+    section = Section("s")
+    time_to_gap.report_gap(section, None, True, 1, limit=1.0, tasks="^(L2 logistic|ridge)$")
+    table, small = section.tables
+    assert [row[:2] for row in table.rows] == [
+        [task, to] for task in ("L2 logistic", "ridge") for to in ("1%", "0.1%", "0.01%")
+    ]
+    assert all(row[4]["median"] > 0 for row in table.rows)
+    assert [row[0] for row in small.rows] == ["little"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quality_has_a_row_for_each_estimator(little, monkeypatch):
+    monkeypatch.setattr(default_quality, "of_classes", lambda *_: {"little": lambda: little(3)})
+    monkeypatch.setattr(default_quality, "of_numbers", lambda *_: {})
+    section = Section("s")
+    default_quality.report_quality(section, None, True)
+    log_loss, hinge = section.tables[:2]
+    assert [row[1] for row in log_loss.rows] == list(default_quality.CLASSES[0].models)
+    assert min(row[2] for row in log_loss.rows[1:]) == 0.0
+    assert [row[3] for row in hinge.rows if row[1] == "LinearSVC"] == [1.0]
