@@ -34,7 +34,7 @@ from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
-from lrcore.linear_model.solvers.newton import NEWTON_LOSSES, Start, rounding_gap, starts_of
+from lrcore.linear_model.solvers.newton import NEWTON_LOSSES, Start, starts_of
 from lrcore.linear_model.solvers.proximal_steps import (
     DAMPING,
     HALVINGS,
@@ -340,7 +340,7 @@ class ProximalNewton:
                 loop.end_epoch(loss)
         progress, gap = loop.progress, training.gap
         all_epochs = progress.n_epochs == config.max_iter and not progress.cut_short
-        far = training.tol is not None and gap > max(training.tol, rounding_gap(problem.X.dtype))
+        far = training.tol is not None and gap > training.tol
         if config.warns and far and (all_epochs or training.stalled):
             warn_of_gap(gap, training, config)
         result = FitResult(
