@@ -440,14 +440,12 @@ def test_clone_and_pickle():
 
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
-    [LinearClassifier(max_iter=20), LinearRegressor(max_iter=20)],
-    expected_failed_checks=lambda estimator: dict.fromkeys(
-        (
-            "check_sample_weight_equivalence_on_dense_data",
-            "check_sample_weight_equivalence_on_sparse_data",
-        ),
-        "a row twice is two steps, a weight of 2 is one: they agree at the optimum alone",
-    ),
+    [
+        LinearClassifier(),
+        LinearRegressor(),
+        LinearClassifier(loss="squared_hinge", penalty="elasticnet", alpha=0.1, tol=1e-10),
+        LinearRegressor(loss="huber", penalty="l1", alpha=0.1, tol=1e-10),
+    ]
 )
 def test_scikit_learn(estimator, check):
     check(estimator)
