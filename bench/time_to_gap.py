@@ -144,7 +144,7 @@ class Problem:
         if l1:
             least[:n_weights] = 0
         bounds = Bounds(least, np.inf) if l1 else None
-        options = {"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-9, "gtol": 1e-9}
+        options = {"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-13, "gtol": 1e-9}
         with threadpool_limits(1):
             return minimize(
                 objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
