@@ -54,7 +54,8 @@ n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
     coef_ : ndarray of shape (n_features,), or (n_targets, n_features) where y had two dimensions
         A CSR matrix of two dimensions after `sparsify`.
     intercept_ : ndarray of shape (1,) or (n_targets,)
-    loss_curve_, stopping_curve_, history_, plateau_, dual_gap_, n_iter_, n_features_in_, t_
+    loss_curve_, stopping_curve_, history_, plateau_, solver_, alpha_, alphas_, alpha_losses_, \
+dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         As in `LinearClassifier`.
 
     Examples
