@@ -87,7 +87,7 @@ def find_alpha(
     """The best of the alphas given, else of those that the search comes to, by the mean loss of
     rows held out from the fit: those of `config`; of few rows each in turn, if the solver knows
     what it would lose, else folds; and one part of many; always the same."""
-    square = mean_square(problem)
+    square = mean_square(problem) * slope(problem)
     if given is None and problem.n_rows < FEWEST_ROWS and config.held_out is None:
         alpha = OF_FEW * square
         return AlphaPath(np.array([alpha]), np.array([np.nan]), alpha, None)
@@ -185,6 +185,21 @@ def mean_square(problem: Problem) -> float:
     scale = problem.objective.column_scale
     squares = squares if scale is None else squares / np.square(scale)
     return float(np.sum(squares)) / problem.total_weight or 1.0
+
+
+def slope(problem: Problem) -> float:
+    """The mean size of the losses' derivatives over that of the errors, both of constant
+    predictions: 1 for squared error, and for losses whose derivative is bounded less the larger
+    the targets are. So alpha follows the unit of y as the weights do."""
+    loss, y = problem.objective.loss, problem.targets[0]
+    if loss.classifies or loss.log_link:
+        return 1.0
+    share = np.ones(len(y)) if problem.sample_weight is None else problem.sample_weight
+    share = share / problem.total_weight
+    z = np.full(len(y), loss.constant(y, share))
+    error = float(np.sum(share * np.abs(y - z)))
+    size = float(np.sum(share * np.abs(loss.evaluate(z, y)[1])))
+    return size / error if error > 0 and size > 0 else 1.0
 
 
 def _splits(

@@ -105,6 +105,16 @@ def test_without_signal_it_predicts_the_base_rate():
     assert lost <= 1.02 * log_loss(labels[300:], np.column_stack([1 - base, base]))
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "squared_epsilon_insensitive"])
+def test_it_follows_the_unit_of_the_targets(loss):
+    rows, y = noisy()
+    epsilon = 0.0 if loss.startswith("squared_e") else 1e-3
+    small, large = (
+        LinearRegressor(loss, epsilon=epsilon * unit).fit(rows, unit * y) for unit in (1.0, 1e6)
+    )
+    np.testing.assert_allclose(large.coef_ / 1e6, small.coef_, rtol=0.05, atol=0.01)
+
+
 def test_files_and_copies_keep_it(tmp_path):
     model = LinearClassifier().fit(DENSE, LABELS)
     lrcore.save(model, tmp_path / "m")

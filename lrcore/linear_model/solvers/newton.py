@@ -58,6 +58,9 @@ ARMIJO, HALVINGS = 1e-4, 40
 #: With an exact Hessian one more step or two gives a million times less of a gap.
 POLISH = 1e-6
 
+#: The share of the loss without weights below which classes are taken to be told apart.
+DIVERGED = 1e-6
+
 #: What is next to nothing beside the objective: rounding.
 ROUNDING = 1e-15
 
@@ -299,6 +302,12 @@ class NewtonDescent:
         """Whether there is a dual bound: all features are penalised, and the loss is convex."""
         return bool((self._l2 > 0).all()) and self.objective.loss.convex
 
+    @property
+    def diverges(self) -> bool:
+        """Whether classes are told apart ever better by weights that nothing holds back."""
+        free = self.objective.loss.probabilistic and not self.certifiable
+        return free and self.point.objective < DIVERGED * self._null
+
     def certify(self) -> float:
         """The duality gap over the objective; where there is none, what is left by the Hessian."""
         point = self.point
@@ -387,6 +396,11 @@ class NewtonTraining:
     def done(self) -> bool:
         """Whether no target moves any more."""
         return all(target.done for target in self.targets)
+
+    @property
+    def diverges(self) -> bool:
+        """Whether the loss of a classifier without a penalty goes to 0."""
+        return any(target.diverges for target in self.targets)
 
     @property
     def certifiable(self) -> bool:
@@ -506,6 +520,14 @@ class Newton:
     ) -> None:
         """Warn if the fit went on to its end and is further from the minimum than `tol`."""
         to_the_end = training.done or loop.progress.n_epochs == config.max_iter
+        if config.warns and training.diverges:
+            warn(
+                "the classes can be told apart without an error, so that the objective without a "
+                "penalty has no minimum, and weights grow until it is 0 but for rounding; give "
+                "penalty='l2' and alpha > 0",
+                ConvergenceWarning,
+            )
+            return
         rounding = rounding_gap(training.model().dtype)
         near = config.tol is None or left <= max(config.tol, rounding)
         if near or not (config.warns and to_the_end):
