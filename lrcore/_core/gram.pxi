@@ -174,7 +174,7 @@ cdef inline void gram_entries(
     int64_t high
 ) noexcept nogil:
     """H += factor x x', for a sparse row and the rows low to high of H."""
-    cdef Py_ssize_t k, l
+    cdef Py_ssize_t k, m
     cdef double value
     cdef double* row
     for k in range(lower_bound(j, n, low), n):
@@ -182,8 +182,8 @@ cdef inline void gram_entries(
             break
         value = factor * x[k]
         row = g.out + j[k] * g.width
-        for l in range(k, n):
-            row[j[l]] += value * x[l]
+        for m in range(k, n):
+            row[j[m]] += value * x[m]
         if g.intercept:
             row[g.n_features] += value
 
