@@ -31,7 +31,7 @@ from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
-from lrcore.losses import LOSSES, Loss
+from lrcore.losses import LOSSES, Loss, SquaredError
 
 #: Losses that can be minimised so.
 NEWTON_LOSSES = [
@@ -55,8 +55,8 @@ MEMORY, SEED = 20, 0
 #: Share of the fall that a step has to keep of what its slope promises (Armijo), and halvings.
 ARMIJO, HALVINGS = 1e-4, 40
 
-#: With an exact Hessian one more step or two gives a million times less of a gap.
-POLISH = 1e-6
+#: Of so few values one more step or two costs nothing, and gives a million times less of a gap.
+FEW_VALUES, POLISH = 4096, 1e-6
 
 #: The share of the loss without weights below which classes are taken to be told apart.
 DIVERGED = 1e-6
@@ -129,7 +129,7 @@ class NewtonDescent:
 
     def __init__(
         self, problem: Problem, y: np.ndarray, n_threads: int | None,
-        start: Start | None = None,
+        start: Start | None = None, curvature: Curvature | None = None,
     ) -> None:  # fmt: skip
         self.X, self.y, self.objective = problem.X, y, problem.objective
         self._n_threads = n_threads
@@ -138,7 +138,8 @@ class NewtonDescent:
         self.share = (np.ones(n_rows) if weight is None else weight) / problem.total_weight
         self._l2 = self.objective.strengths(n_features)[1]
         self._rows = hessian_rows(n_rows, n_features)
-        self._curvature, self._left = Curvature(), math.inf
+        self._curvature, self._left = curvature or Curvature(), math.inf
+        self._constant = isinstance(problem.objective.loss, SquaredError)
         #: The point whose gradient is known, and the gradient.
         self._known: tuple[Any, np.ndarray] = (None, np.zeros(0))
         self._least = float(np.sum(self.share * self.objective.loss.least(y)))
@@ -265,10 +266,10 @@ class NewtonDescent:
     def _measure(self) -> np.ndarray:
         """The step from the point, and what the gradient there says of the gap."""
         G = self.gradient
-        if self._rows is None:
-            self._curvature.renew(self.curvature(self.point), keeps_pairs=not self.exact)
-        elif not self._curvature.known:
+        if not self._curvature.known:
             self._curvature.renew(self.curvature(self.point))
+        elif self._rows is None and not self._constant:
+            self._curvature.renew(self.curvature(self.point), keeps_pairs=not self.exact)
         direction = -self._curvature.solve(G)
         # Without a penalty there is no bound: half of the slope is what the step may gain.
         self._left = -total(G, direction) / 2
@@ -344,6 +345,11 @@ def hessian_rows(n_rows: int, n_features: int) -> np.ndarray | None:
     return None if n_rows < MANY * n else np.sort(shuffled(n_rows, SEED)[:n])
 
 
+def many_rows(problem: Problem) -> bool:
+    """Whether the Hessian is that of some of the rows."""
+    return hessian_rows(problem.n_rows, problem.X.shape[1]) is not None
+
+
 def starts_of(problem: Problem, start: TrainedModel | None) -> list[Start | None]:
     """Weights and intercepts that each target begins with."""
     n, each = len(problem.targets), problem.outputs_per_target
@@ -370,8 +376,11 @@ class NewtonTraining:
     def __init__(self, problem: Problem, config: SolverConfig) -> None:
         self._problem = problem
         starts = starts_of(problem, config.start)
+        # All targets of squared errors have the same Hessian.
+        same = isinstance(problem.objective.loss, SquaredError) and not many_rows(problem)
+        shared = Curvature() if same and problem.X.shape[1] < WHOLE_HESSIAN else None
         self.targets = [
-            NewtonDescent(problem, y, config.n_threads, start)
+            NewtonDescent(problem, y, config.n_threads, start, shared)
             for y, start in zip(problem.targets, starts)
         ]
         self._steps = 0
@@ -396,6 +405,11 @@ class NewtonTraining:
     def done(self) -> bool:
         """Whether no target moves any more."""
         return all(target.done for target in self.targets)
+
+    @property
+    def polish(self) -> float:
+        """What the tolerance is multiplied by."""
+        return POLISH if self._problem.X.values.size <= FEW_VALUES else 1.0
 
     @property
     def diverges(self) -> bool:
@@ -435,8 +449,7 @@ class GapStopping(Monitor):
         training = self._training
         if training.done:
             return STOP
-        wanted = self._tol * (POLISH if training.targets[0].exact else 1.0)
-        if training.expected_gap > wanted:
+        if training.expected_gap > self._tol * training.polish:
             return CONTINUE
         self.gap, self.certified_after = training.certify(), progress.n_epochs
         return STOP if self.gap <= self._tol else CONTINUE
@@ -456,8 +469,7 @@ class Newton:
 
     def leaves_out(self, problem: Problem) -> bool:
         """Whether its result tells what rows would lose that are left out."""
-        few = hessian_rows(problem.n_rows, problem.X.shape[1]) is None
-        return few and not problem.objective.loss.joint
+        return not many_rows(problem) and not problem.objective.loss.joint
 
     @classmethod
     def from_parameters(cls, model: Any) -> Newton:
