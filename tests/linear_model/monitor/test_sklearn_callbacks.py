@@ -98,7 +98,8 @@ def test_scikit_learns_own_work():
     from sklearn.callback import ScoringMonitor
 
     monitor = ScoringMonitor(scoring="neg_log_loss")
-    clf = LinearClassifier(max_iter=4, random_state=0).set_callbacks(monitor).fit(DENSE, LABELS)
+    clf = LinearClassifier(optimizer="adagrad", max_iter=4, random_state=0)
+    clf.set_callbacks(monitor).fit(DENSE, LABELS)
     (log,) = (
         [monitor.get_logs()] if not isinstance(monitor.get_logs(), list) else monitor.get_logs()
     )
