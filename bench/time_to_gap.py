@@ -50,6 +50,8 @@ OURS = "lrcore"
 #: Settings, each a third more than the one before; tolerances from 1 to 1e-8.
 ITERATIONS = sorted({round((4 / 3) ** k) for k in range(30)})
 TOLERANCES = [10 ** (-k / 3) for k in range(25)]
+#: What the optimum's search gains in its last run, relative to the optimum, at most.
+PRECISION = 1e-7
 #: The most weights for which a Hessian is made.
 FEW = 1000
 #: Seconds below which a fit is never too slow to be tried further.
@@ -144,11 +146,16 @@ class Problem:
         if l1:
             least[:n_weights] = 0
         bounds = Bounds(least, np.inf) if l1 else None
-        options = {"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-13, "gtol": 1e-9}
+        options = {"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-10, "gtol": 1e-9}
+        best = np.inf
         with threadpool_limits(1):
-            return minimize(
-                objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
-            ).fun
+            while True:  # it may stop early, at a short step
+                found = minimize(
+                    objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+                )
+                if best - found.fun <= PRECISION * found.fun:
+                    return found.fun
+                start, best = found.x, found.fun
 
     def fits(self, make, X=None):
         """Return a function that fits an estimator, made for a setting; it returns weights and
