@@ -49,7 +49,7 @@ MakePenalty = Callable[[float], Penalty]
 @dataclass(frozen=True)
 class AlphaPath:
     """The alphas that were tried, from the largest on, what held-out rows lost at each, and the
-    best; `start` is a model at about that one."""
+    best; `start` is the model of the last fit that was tried, to go on from."""
 
     alphas: np.ndarray
     losses: np.ndarray
@@ -154,7 +154,8 @@ class Fold:
         self.problem, self._searches = problem, searches
         self.last: TrainedModel | None = None
         self._solver, self._held_out, self._make_penalty = solver, held_out, make_penalty
-        tol = None if config.tol is None else max(config.tol, GAP)
+        # For a solver that does not end by its gap a tolerance is something else.
+        tol = config.tol if solver.tol is None else max(config.tol or 0.0, GAP)
         self._config = replace(
             config, tol=tol, max_iter=min(config.max_iter, EPOCHS), held_out=None, verbose=0,
             warns=False,

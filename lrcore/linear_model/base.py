@@ -149,9 +149,11 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         self, solver: Solver, problem: Problem, held_out: Problem | None = None,
         start: TrainedModel | None = None, *, streams: bool = False,
     ) -> SolverConfig:  # fmt: skip
-        """What the solver is told: its own number of epochs and tolerance where none is given."""
+        """What the solver is told: its own number of epochs and tolerance where none is given. By
+        rows held out `tol` is of their loss, for which there is no tolerance that suits all."""
         max_iter = solver.max_iter if self.max_iter is None else self.max_iter
-        tol = solver.tol if isinstance(self.tol, str) else self.tol
+        own_tol = solver.tol if held_out is None else None
+        tol = own_tol if isinstance(self.tol, str) else self.tol
         return SolverConfig(
             max_iter, tol, self.shuffle, self.random_state, self.n_threads, self.verbose,
             solver.copies_scaled_columns and self._scales(problem, start, streams=streams),

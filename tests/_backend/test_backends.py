@@ -207,3 +207,98 @@ def test_the_sum_of_squares_is_of_all_weights(form, n_outputs, backend):
     expected = np.sum(np.square(state.weights))
     assert 20 < expected < np.sum(np.square(state.columns))
     assert _backend.active.sum_of_squares(state) == pytest.approx(expected, rel=1e-13)
+
+
+# ---- Newton steps -----------------------------------------------------------------------------
+
+
+def both_triangles(matrix, n):
+    """The symmetric matrix whose part on and above the diagonal counts."""
+    upper = np.triu(matrix[:n, :n])
+    return upper + np.triu(upper, 1).T
+
+
+@pytest.mark.parametrize("n_features", [8, 15, 16, 30, 131])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weighted_sums_of_outer_products(dtype, kind, n_features, backend):
+    X, dense = matrix(kind, dtype, n_features=n_features)
+    one = np.column_stack([dense, np.ones(200)])
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(2, 200)) * (rng.random((2, 200)) < 0.8)
+    for rows in (None, np.arange(3, 200, 7)):
+        chosen = slice(None) if rows is None else rows
+        first = _backend.active.weighted_grams(X, factors, rows, 1)
+        for sums, f in zip(first, factors):
+            expected = (one[chosen] * f[chosen, None]).T @ one[chosen]
+            np.testing.assert_allclose(
+                both_triangles(sums, n_features + 1), expected, rtol=1e-12, atol=1e-12
+            )
+        for n_threads in (2, 3, 7):
+            again = _backend.active.weighted_grams(X, factors, rows, n_threads)
+            assert equal_bits(np.triu(first), np.triu(again))
+
+
+@pytest.mark.parametrize("n", [1, 8, 63, 64, 65, 200])
+def test_cholesky_factors_solve(n, backend):
+    rng = np.random.default_rng(n)
+    A = rng.normal(size=(n, n + 3))
+    width = -(-n // 8) * 8
+    padded = np.zeros((width, width))
+    padded[:n, :n] = A @ A.T + 0.1 * np.eye(n)
+    U = _backend.active.cholesky(padded.copy(), n)
+    np.testing.assert_allclose(
+        np.triu(U[:n, :n]).T @ np.triu(U[:n, :n]), padded[:n, :n], rtol=1e-9, atol=1e-9
+    )
+    b = rng.normal(size=n)
+    x = _backend.active.cholesky_solve(U, b)
+    np.testing.assert_allclose(padded[:n, :n] @ x, b, rtol=1e-6, atol=1e-7)
+
+
+def test_directions_that_others_span_get_no_step(backend):
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(30, 4))
+    A = np.column_stack([A, A[:, 1], np.zeros(30), 2 * A[:, 0] - A[:, 2], rng.normal(size=30)])
+    H = A.T @ A
+    U = _backend.active.cholesky(H.copy(), 8)
+    b = A.T @ rng.normal(size=30)
+    x = _backend.active.cholesky_solve(U, b)
+    assert x[[4, 5, 6]].tolist() == [0.0, 0.0, 0.0]
+    np.testing.assert_allclose(H @ x, b, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_leverages_and_wide_predictions(dtype, kind, backend):
+    X, dense = matrix(kind, dtype)
+    one = np.column_stack([dense, np.ones(200)])
+    H = one.T @ one + 0.5 * np.eye(31)
+    padded = np.zeros((32, 32))
+    padded[:31, :31] = H
+    U = _backend.active.cholesky(padded, 31)
+    expected = np.einsum("ij,jk,ik->i", one, np.linalg.inv(H), one)
+    w = np.random.default_rng(0).normal(size=30)
+    found = []
+    for n_threads in (1, 2, 3):
+        levers = _backend.active.leverages(X, U, n_threads)
+        wide = _backend.active.wide_predictions(X, w, n_threads)
+        found.append((levers, wide))
+        np.testing.assert_allclose(levers, expected, rtol=1e-9)
+        np.testing.assert_allclose(wide, dense @ w, rtol=1e-12, atol=1e-12)
+    assert all(map(equal_bits, found[0], found[1]))
+    assert all(map(equal_bits, found[0], found[2]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_moments_of_columns(dtype, kind, backend):
+    X, dense = matrix(kind, dtype)
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0.5, 2.0, 200)
+    center = rng.normal(size=30) if kind == "dense" else np.zeros(30)
+    apart = dense - center
+    expected = [weight @ apart, weight @ apart**2, weight @ (dense != 0)]
+    found = [_backend.active.column_moments(X, weight, center, n) for n in (1, 2, 3)]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12, atol=1e-11)
+    assert equal_bits(found[0], found[1])
+    assert equal_bits(found[0], found[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -66,6 +66,15 @@ class Solver(Protocol):
         self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
     ) -> FitResult:
         """Minimise, telling the monitors, and others of the solver's own, of chunks and epochs."""
+
+
+def check_needs(solver: str, model: Any, needs: Mapping[str, tuple[Any, str]]) -> None:
+    """Raise ValueError unless parameters of an estimator are what a solver needs: for each its
+    value, and why."""
+    for name, (needed, why) in needs.items():
+        value = getattr(model, name)
+        if value != needed:
+            raise ValueError(f"solver={solver!r} needs {name}={needed!r}, got {value!r}: {why}")
 
 
 class EpochLoop:

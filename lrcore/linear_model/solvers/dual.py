@@ -33,7 +33,7 @@ from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
+from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
 from lrcore.linear_model.solvers.dual_ascent import TARGET, DualAscent
 from lrcore.losses import LOSSES
 
@@ -280,10 +280,7 @@ class Dual:
                 f"0, got penalty={model.penalty!r}, alpha={model.alpha!r}, l1_ratio="
                 f"{model.l1_ratio!r}; solver='newton' and 'stochastic' have the others"
             )
-        for name, (needed, why) in NEEDS.items():
-            value = getattr(model, name)
-            if value != needed:
-                raise ValueError(f"solver='dual' needs {name}={needed!r}, got {value!r}: {why}")
+        check_needs(cls.name, model, NEEDS)
         return cls(model.n_iter_no_change)
 
     def fit(

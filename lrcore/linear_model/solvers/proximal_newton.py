@@ -33,8 +33,9 @@ from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
-from lrcore.linear_model.solvers.newton import NEWTON_LOSSES, Start, starts_of
+from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
+from lrcore.linear_model.solvers.newton import NEEDS, NEWTON_LOSSES, starts_of
+from lrcore.linear_model.solvers.newton_descent import Start
 from lrcore.linear_model.solvers.proximal_steps import (
     DAMPING,
     HALVINGS,
@@ -279,13 +280,6 @@ class GapStopping(Monitor):
         return STOP if enough or self._training.stalled else CONTINUE
 
 
-#: What parameters have to be, and why.
-NEEDS = {
-    "average": (False, "its weights go straight to the minimum; solver='stochastic' has averages"),
-    "on_divergence": ("raise", "it has no rate to cut; solver='stochastic' recovers"),
-}
-
-
 @dataclass(frozen=True)
 class ProximalNewton:
     """Proximal Newton steps, for penalties with l1 and losses with a second derivative."""
@@ -315,10 +309,7 @@ class ProximalNewton:
                 f"solver='newton' needs a convex loss, got 'tweedie' with power={model.power!r}, "
                 "which is convex from 1 to 2; solver='stochastic' has it"
             )
-        for name, (needed, why) in NEEDS.items():
-            value = getattr(model, name)
-            if value != needed:
-                raise ValueError(f"solver='newton' needs {name}={needed!r}, got {value!r}: {why}")
+        check_needs(cls.name, model, NEEDS)
         return cls(model.n_iter_no_change)
 
     def fit(
@@ -357,14 +348,8 @@ class ProximalNewton:
             found.append(EpochPrinter(lambda: gap(training.gap)))
         held_out = config.held_out
         if held_out is not None:
-            found.append(
-                EarlyStopping(
-                    lambda model: model.mean_loss(held_out, config.n_threads),
-                    "held_out_loss",
-                    config.tol or 0.0,
-                    self.n_iter_no_change,
-                )
-            )
+            tol, patience = config.tol or 0.0, self.n_iter_no_change
+            found.append(EarlyStopping.by_loss(held_out, tol, patience, config.n_threads))
         return [*found, GapStopping(training)]
 
 

@@ -294,3 +294,56 @@ def test_magnitudes_at_the_ends_of_the_range_give_finite_weights(dtype):
         assert np.abs(reg._trained.states[0].weights).max() > 8
         assert np.isfinite(reg.coef_).all()
         assert np.isfinite(reg.predict(rows * dtype(unit))).all()
+
+
+# ---- units, and the scale of a penalty -----------------------------------------------------------
+
+
+def table(n_rows=300):
+    rng = np.random.default_rng(3)
+    rows = np.column_stack([rng.normal(size=(n_rows, 5)), rng.random((n_rows, 2)) < 0.4])
+    return rows.astype(float), rows @ rng.normal(size=7) + rng.normal(size=n_rows) > 0
+
+
+UNITS_OF_A_TABLE = np.array([1e-9, 1.0, 1e3, 1e6, 1e9, 1.0, 1e4])
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize("solver", ["auto", "dual"])
+def test_units_do_not_matter_by_default(solver, penalty):
+    if (solver, penalty) == ("dual", "l1"):
+        pytest.skip("it needs a part of l2")
+    rows, labels = table()
+    keywords = {"solver": solver, "penalty": penalty, "alpha": 0.02, "tol": 1e-9, "random_state": 0}
+    keywords["max_iter"] = 5000
+    raw = LinearClassifier(**keywords).fit(rows * UNITS_OF_A_TABLE, labels)
+    same = LinearClassifier(scale="std", **keywords).fit(rows, labels)
+    np.testing.assert_allclose(raw.coef_ * UNITS_OF_A_TABLE, same.coef_, rtol=1e-3, atol=1e-4)
+    spread = np.where(np.count_nonzero(rows, axis=0) > 150, rows.std(axis=0), 1.0)
+    by_hand = LinearClassifier(scale=None, **keywords).fit(rows / spread, labels)
+    np.testing.assert_allclose(same.coef_ * spread, by_hand.coef_, rtol=1e-3, atol=1e-4)
+
+
+def test_columns_far_from_zero_keep_their_spread():
+    rng = np.random.default_rng(0)
+    years = 2000.0 + 3.0 * rng.normal(size=5000)
+    stamps = 1.7e9 + 1e5 * rng.normal(size=5000)
+    found = scaling.spreads(as_design_matrix(np.column_stack([years, stamps])), None, 1)
+    np.testing.assert_allclose(found, [years.std(), stamps.std()], rtol=1e-9)
+
+
+def test_words_are_in_one_unit_and_columns_of_a_table_are_not():
+    rng = np.random.default_rng(0)
+    words = sparse.random(2000, 500, density=0.05, format="csr", random_state=0)
+    words.data = rng.gamma(2.0, size=words.nnz)  # within a factor of a hundred or so
+    words = words.multiply(np.geomspace(1.0, 8.0, 500)).tocsr()
+    assert not scaling.in_different_units(as_design_matrix(words), None)
+    rare = words.copy()
+    rare.data[rare.indices == 3] *= 1e-6
+    rare = rare.tolil()
+    rare[4:, 3] = 0  # four rows touch it
+    assert not scaling.in_different_units(as_design_matrix(rare.tocsr()), None)
+    rows, _ = table()
+    assert not scaling.in_different_units(as_design_matrix(rows), None)
+    for form in (rows * UNITS_OF_A_TABLE, sparse.csr_matrix(rows * UNITS_OF_A_TABLE)):
+        assert scaling.in_different_units(as_design_matrix(form), None)

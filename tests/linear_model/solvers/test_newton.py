@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
 
 from lrcore import LinearClassifier, LinearRegressor
-from lrcore.linear_model.solvers import newton
+from lrcore.linear_model.solvers import newton, newton_descent
 
 #: Ways to the same minimum: by the exact Hessian, and by that of some rows.
 ROUTES = {"exact": {}, "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "MANY": 2}}
@@ -20,7 +20,7 @@ ROUTES = {"exact": {}, "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "MANY"
 
 def take(route, monkeypatch):
     for name, value in ROUTES[route].items():
-        monkeypatch.setattr(newton, name, value)
+        monkeypatch.setattr(newton_descent, name, value)
 
 
 @pytest.fixture(params=ROUTES)
@@ -119,7 +119,7 @@ def test_a_softmax_by_blocks_ends_at_the_minimum_of_the_whole_hessian(monkeypatc
     X, _, _, target = sparse_problem()
     y = np.searchsorted(np.quantile(target, [0.3, 0.7]), target)
     whole = estimator().fit(X, y)
-    monkeypatch.setattr(newton, "WHOLE_HESSIAN", 1)
+    monkeypatch.setattr(newton_descent, "WHOLE_HESSIAN", 1)
     blocks = estimator().fit(X, y)
     assert blocks.n_iter_ > whole.n_iter_
     np.testing.assert_allclose(blocks.coef_, whole.coef_, atol=1e-5)

@@ -1,12 +1,16 @@
-"""The solver that an estimator's parameters describe."""
+"""The solver that an estimator's parameters describe, and the one that is chosen."""
 
+import numpy as np
 import pytest
+from scipy import sparse
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.solvers.dual import Dual
 from lrcore.linear_model.solvers.proximal_newton import ProximalNewton
-from lrcore.linear_model.solvers.select import SOLVERS, make_solver
+from lrcore.linear_model.solvers.select import SOLVERS, choose_solver, make_solver
 from lrcore.linear_model.solvers.stochastic import Stochastic
 
 
@@ -41,3 +45,66 @@ def test_a_warm_start_keeps_the_rate_that_was_found():
     assert make_solver(model).previous_lr == 0.3
     model.warm_start = False
     assert make_solver(model).previous_lr is None
+
+
+# ---- solver="auto" ------------------------------------------------------------------------------
+
+
+def chosen(cls=LinearClassifier, shape=(500, 10), density=1.0, **keywords):
+    """The name of the solver of a fit, and why; nothing is fitted."""
+    X = sparse.random(*shape, density=density, format="csr", random_state=0)
+    X = X.toarray() if density == 1.0 else X
+    model = cls(**keywords)
+    y = [np.where(np.arange(shape[0]) % 2, 1.0, -1.0)]
+    matrix = as_design_matrix(X)
+    problem = Problem(matrix, y, None, model._objective(matrix, 1))
+    solver, reason = choose_solver(model, problem)
+    return solver.name, reason
+
+
+@pytest.mark.parametrize(
+    "keywords, expected",
+    [
+        ({}, "newton"),
+        ({"shape": (500, 5000), "density": 0.01}, "dual"),
+        ({"shape": (500, 5000), "density": 0.01, "penalty": "l1"}, "newton"),
+        ({"shape": (500, 5000), "density": 0.01, "penalty": None}, "stochastic"),
+        ({"shape": (500, 5000), "density": 0.01, "alpha": 0.0}, "stochastic"),
+        ({"loss": "hinge"}, "dual"),
+        ({"loss": "hinge", "penalty": "l1"}, "stochastic"),
+        ({"loss": "perceptron"}, "stochastic"),
+        ({"cls": LinearRegressor, "loss": "poisson"}, "newton"),
+        ({"cls": LinearRegressor, "loss": "absolute_error"}, "dual"),
+        ({"penalty": "elasticnet", "l1_ratio": 0.0}, "newton"),
+    ],
+)
+def test_auto_chooses_by_loss_penalty_and_counts(keywords, expected):
+    assert chosen(**keywords)[0] == expected
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"optimizer": "adagrad"},
+        {"optimizer": lrcore.SGD(0.1)},
+        {"lr": 0.5},
+        {"lr": [0.1, 0.2]},
+        {"average": True},
+        {"batch_size": 16},
+        {"on_divergence": "recover"},
+        {"max_iter": 1},
+    ],
+)
+def test_auto_takes_steps_where_a_parameter_is_about_steps(keywords):
+    name, reason = chosen(**keywords)
+    assert name == "stochastic"
+    assert next(iter(keywords)) in reason
+
+
+def test_a_fit_says_which_solver_and_why(capsys):
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    model = LinearClassifier(verbose=1).fit(X, X[:, 0] > 0)
+    assert model.solver_ == "newton"
+    printed = capsys.readouterr().out
+    assert "solver newton: 3 weights are few" in printed
+    assert "by held-out rows" in printed
