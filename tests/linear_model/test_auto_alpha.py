@@ -105,14 +105,32 @@ def test_without_signal_it_predicts_the_base_rate():
     assert lost <= 1.02 * log_loss(labels[300:], np.column_stack([1 - base, base]))
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "huber", "squared_epsilon_insensitive"])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error", "quantile"])
 def test_it_follows_the_unit_of_the_targets(loss):
-    rows, y = noisy()
-    epsilon = 0.0 if loss.startswith("squared_e") else 1e-3
+    """Derivatives of the last three are bounded: alpha has to fall as targets grow."""
+    rows, y = noisy(200, 5)
+    epsilon = 1e-3
     small, large = (
-        LinearRegressor(loss, epsilon=epsilon * unit).fit(rows, unit * y) for unit in (1.0, 1e6)
+        LinearRegressor(loss, epsilon=epsilon, random_state=0).fit(rows, unit * y)
+        for unit in (1.0, 1e4)
     )
-    np.testing.assert_allclose(large.coef_ / 1e6, small.coef_, rtol=0.05, atol=0.01)
+    np.testing.assert_allclose(large.coef_ / 1e4, small.coef_, rtol=0.05, atol=0.02)
+    assert np.ptp(small.coef_) > 0.1
+
+
+@pytest.mark.parametrize("least", [-7.3, 0.2, 4.4])
+def test_the_search_ends_at_the_vertex_of_a_parabola(least):
+    calls = []
+
+    def loss_at(k):
+        calls.append(k)
+        return (k - least) ** 2 + 3.0
+
+    k, tried = auto_alpha._downhill(loss_at)
+    assert k == round(least)
+    assert {k - 1, k + 1} <= tried
+    assert set(calls) == tried
+    assert k + auto_alpha._vertex(loss_at, k, tried) == pytest.approx(least)
 
 
 def test_files_and_copies_keep_it(tmp_path):

@@ -208,7 +208,7 @@ class Newton:
         if stopping.certified_after != loop.progress.n_epochs:
             stopping.gap = training.certify()
         to_the_end = training.done or loop.progress.n_epochs == config.max_iter
-        if config.warns and to_the_end and tol is not None:
+        if config.warns and tol is not None and (to_the_end or training.diverges):
             warn_if_far(stopping.gap, tol, training, loop.progress.n_epochs)
         result = FitResult(
             training.model(), loop.progress.losses, loop.progress.measured, loop.interrupted,

@@ -12,7 +12,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
 
 from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.solvers import newton, newton_descent
+from lrcore.penalties import ElasticNet
 
 #: Ways to the same minimum: by the exact Hessian, and by that of some rows.
 ROUTES = {"exact": {}, "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "MANY": 2}}
@@ -85,6 +88,20 @@ def test_the_certificate_bounds_the_distance_to_the_minimum(
         found.append(mean - least + alpha / 2 * np.sum(each.coef_**2))
     rounding = 1e-9 + 1e-8 * found[1]
     assert -rounding <= found[0] - found[1] <= model.dual_gap_ * found[0] + rounding
+
+
+def test_the_hessian_of_some_rows_stands_for_that_of_all(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(3000, 4))
+    objective = Objective(LOSSES["log_loss"], ElasticNet(l2=0.01))
+    problem = Problem(as_design_matrix(X), [np.sign(X[:, 0] + X[:, 1])], None, objective)
+    exact = newton_descent.NewtonDescent(problem, problem.targets[0], 1)
+    monkeypatch.setattr(newton_descent, "LEAST_ROWS", 500)
+    some = newton_descent.NewtonDescent(problem, problem.targets[0], 1)
+    at = exact.point
+    (of_all,), (of_some,) = exact.curvature(at), some.curvature(at)
+    of_all, of_some = (np.triu(U[:5, :5]) for U in (of_all, of_some))
+    assert not np.allclose(of_all, of_some, rtol=1e-6)
+    np.testing.assert_allclose(of_some.T @ of_some, of_all.T @ of_all, atol=0.05)
 
 
 @pytest.mark.parametrize("rows", ["sparse", "dense"])

@@ -430,7 +430,7 @@ def test_it_says_how_it_goes(capsys):
     "keywords, message",
     [
         ({"loss": "hinge"}, "a loss with a second derivative, one of log_loss, .*, got 'hinge'"),
-        ({"average": True}, "solver='newton' needs average=False, got True: its weights"),
+        ({"average": True}, "solver='newton' needs average=False, got True: it ends"),
         ({"on_divergence": "recover"}, "needs on_divergence='raise', got 'recover'"),
     ],
 )
