@@ -38,6 +38,11 @@ class Pieces(NamedTuple):
     #: The bounds are those of a target of -1; of 1, they are mirrored.
     mirrored: bool = False
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the derivative is: the loss has straight pieces on both sides."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
     def bounds(self, y: Floats) -> tuple[Floats, Floats]:
         """Bounds of u for each target."""
         flip = np.logical_and(self.mirrored, y > 0)

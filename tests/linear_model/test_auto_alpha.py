@@ -88,6 +88,29 @@ def test_rows_to_stop_by_are_rows_to_judge_by():
     assert model.alpha_losses_[0] == pytest.approx(held_out, rel=1e-2)
 
 
+def test_steps_of_a_rule_at_several_alphas():
+    keywords = {"solver": "stochastic", "lr": 0.5, "max_iter": 3, "random_state": 0}
+    model = LinearClassifier(alpha=[1.0, 1e-4], **keywords).fit(DENSE, LABELS)
+    again = LinearClassifier(alpha=1e-4, **keywords).fit(DENSE, LABELS)
+    assert model.alpha_ == 1e-4
+    assert model.n_iter_ == 3
+    assert equal_bits(model.coef_, again.coef_)
+
+
+@pytest.mark.parametrize("solver", ["dual", "newton"])
+def test_rows_to_stop_by_have_no_tolerance_of_their_own(solver):
+    """A loss in units of y has none that suits; and trial fits end by their gap all the same."""
+    rows, y = noisy(600)
+    fits = [
+        LinearRegressor(solver=solver, early_stopping=True, max_iter=60, random_state=0).fit(
+            rows, unit * y
+        )
+        for unit in (1.0, 1e-6)
+    ]
+    assert fits[0].n_iter_ == fits[1].n_iter_
+    np.testing.assert_allclose(fits[1].coef_ * 1e6, fits[0].coef_, rtol=1e-3, atol=1e-5)
+
+
 def test_few_rows_and_steps_have_an_alpha_of_their_own():
     few = LinearRegressor().fit(DENSE[:40], TARGET[:40])
     square = np.sum(DENSE[:40] ** 2) / 40

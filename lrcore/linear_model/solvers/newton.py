@@ -169,7 +169,11 @@ class Newton:
 
     def leaves_out(self, problem: Problem) -> bool:
         """Whether its result tells what rows would lose that are left out."""
-        return not many_rows(problem) and not problem.objective.loss.joint
+        loss, pieces = problem.objective.loss, problem.objective.loss.conjugate_pieces
+        # Rows on straight pieces have no curvature, so that next to nothing would tell where the
+        # minimum goes without them.
+        straight = pieces is not None and pieces.bounded
+        return not (many_rows(problem) or loss.joint or straight)
 
     @classmethod
     def from_parameters(cls, model: Any) -> Newton:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.solvers.base import Solver
 from lrcore.linear_model.solvers.dual import Dual
@@ -27,6 +29,9 @@ SOLVERS: dict[str, Callable[[Any], Solver]] = {
     "dual": Dual.from_parameters,
     "newton": newton_from_parameters,
 }
+
+#: The share of the rows that need a second derivative.
+CURVED = 0.1
 
 #: Weights up to which Newton steps are taken whatever the rows, and at most; and what a Hessian and
 #: its factor may cost beside a pass over the rows, in multiplications for each value of X.
@@ -69,6 +74,8 @@ def choose_solver(model: Any, problem: Problem) -> Choice:
     n_features = problem.X.shape[1] * problem.outputs_per_target
     if isinstance(newton, ProximalNewton):
         return Choice(newton, "the penalty has l1")
+    if newton is not None and dual is not None and not is_curved(problem):
+        return Choice(dual, "the loss of most rows is a straight line, which has no Hessian")
     if newton is not None and few_features(problem):
         return Choice(newton, f"{n_features} weights are few")
     if dual is not None:
@@ -92,6 +99,19 @@ def few_features(problem: Problem) -> bool:
     if n_weights > MOST_FEATURES:
         return False
     return n <= FEW_FEATURES or 8 * n**3 <= PER_VALUE * problem.X.values.size
+
+
+def is_curved(problem: Problem) -> bool:
+    """Whether enough rows have a second derivative at constant predictions, so that Newton steps
+    know where to go: of a Huber loss whose epsilon is far below the errors hardly any has."""
+    loss, y = problem.objective.loss, problem.targets[0]
+    if loss.conjugate_pieces is None or not loss.conjugate_pieces.bounded:
+        return True
+    weight = np.ones(len(y)) if problem.sample_weight is None else problem.sample_weight
+    share = weight / problem.total_weight
+    z = np.full(len(y), loss.constant(y, share))
+    second = loss.second_derivative(z, y, loss.evaluate(z, y)[1])
+    return float(np.sum(share[second > 0])) >= CURVED
 
 
 def steps_wanted(model: Any) -> str | None:

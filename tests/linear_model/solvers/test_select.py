@@ -75,6 +75,9 @@ def chosen(cls=LinearClassifier, shape=(500, 10), density=1.0, **keywords):
         ({"loss": "perceptron"}, "stochastic"),
         ({"cls": LinearRegressor, "loss": "poisson"}, "newton"),
         ({"cls": LinearRegressor, "loss": "absolute_error"}, "dual"),
+        ({"cls": LinearRegressor, "loss": "huber", "epsilon": 2.0}, "newton"),
+        ({"cls": LinearRegressor, "loss": "huber", "epsilon": 1e-3}, "dual"),
+        ({"loss": "modified_huber"}, "newton"),
         ({"penalty": "elasticnet", "l1_ratio": 0.0}, "newton"),
     ],
 )
