@@ -114,6 +114,10 @@ class Loss:
         negative (Fisher scoring)."""
         raise TypeError(f"{type(self).__name__} has no second derivative")
 
+    def hessian_product(self, z: Floats, y: Floats, gradient: Floats, direction: Floats) -> Floats:
+        """The second derivatives of each row's loss times a direction of its raw predictions."""
+        return self.second_derivative(z, y, gradient) * direction
+
     def least(self, y: Floats) -> Floats:
         """The least that the loss can be for each target."""
         return np.zeros(len(y))
@@ -143,6 +147,13 @@ class Loss:
         if pieces is None:
             raise TypeError(f"{type(self).__name__} has no dual")
         return pieces.conjugate(u, y)
+
+    def within_bounds(self, u: Floats, y: Floats) -> Floats:
+        """Numbers near derivatives, made such that there is a conjugate at them."""
+        pieces = self.conjugate_pieces
+        if pieces is None:
+            raise TypeError(f"{type(self).__name__} has no dual")
+        return np.clip(u, *pieces.bounds(y))
 
     def dual_step(self, z: Floats, y: Floats, u: Floats, h: Floats) -> tuple[Floats, Floats]:
         """The new dual variables u of rows whose raw predictions move by ``-h (new - u)``, and
@@ -187,6 +198,9 @@ class LogLoss(Loss):
         """The logistic function."""
         e = numerics.exp(-np.abs(z))
         return np.asarray(np.where(z > 0, 1.0, e) / (1.0 + e))
+
+    def within_bounds(self, u: Floats, y: Floats) -> Floats:
+        return np.asarray(-y * np.clip(-y * u, 0.0, 1.0))
 
     def conjugate(self, u: Floats, y: Floats) -> Floats:
         # a log a + (1 - a) log(1 - a) with a = |u|, by the smaller of the two.
@@ -533,12 +547,23 @@ class Softmax(Loss):
         p = self._probabilities(gradient, y)
         return np.asarray(p * (1.0 - p))
 
+    def hessian_product(self, z: Floats, y: Floats, gradient: Floats, direction: Floats) -> Floats:
+        p = self._probabilities(gradient, y)
+        moved = p * direction
+        return np.asarray(moved - p * np.sum(moved, axis=1)[:, None])
+
     @staticmethod
     def _probabilities(u: Floats, y: Floats) -> Floats:
         """Those that make derivatives u."""
         p = u.copy()
         p[np.arange(len(u)), y.astype(np.intp)] += 1.0
         return p
+
+    def within_bounds(self, u: Floats, y: Floats) -> Floats:
+        p = np.maximum(self._probabilities(u, y), 0.0)
+        p = p / np.cumsum(p, axis=1)[:, -1:]
+        p[np.arange(len(u)), y.astype(np.intp)] -= 1.0
+        return np.asarray(p)
 
     def conjugate(self, u: Floats, y: Floats) -> Floats:
         # The negative entropy of the probabilities.

@@ -111,18 +111,24 @@ def raw_predictions_of_outputs(
 def weighted_row_sum(
     X: Any, factors: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """The rows times their factors, (n_rows,) float64, summed up in float64 in row order, onto
-    `out` if it is given."""
-    out = np.zeros(X.shape[1]) if out is None else out
-    used = count(n_threads, X.values.size) if X.indptr is None else 1
-    _kernels().combine(factors, _matrix(X), out, used)
+    """The rows times their factors, (n_rows,) or (n_outputs, n_rows) float64, summed up in float64
+    in row order, onto `out` if it is given."""
+    out = np.zeros((*factors.shape[:-1], X.shape[1])) if out is None else out
+    each = np.atleast_2d(factors)
+    used = count(n_threads, len(each) * X.values.size)
+    if X.sparse:
+        used = min(used, len(each))
+    _kernels().combine(each, _matrix(X), np.atleast_2d(out), used)
     return out
 
 
 def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
-    """``X @ weights`` in float64 whatever X is; weights (n_features,) float64."""
-    out = np.empty(X.shape[0])
-    _kernels().wide_predict(_matrix(X), weights, out, count(n_threads, X.values.size))
+    """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs, n_features)
+    float64."""
+    out = np.empty((*weights.shape[:-1], X.shape[0]))
+    each = np.atleast_2d(weights)
+    used = count(n_threads, len(each) * X.values.size)
+    _kernels().wide_predict(_matrix(X), each, np.atleast_2d(out), used)
     return out
 
 

@@ -83,19 +83,20 @@ def weighted_row_sum(
 ) -> np.ndarray:
     """The rows times their factors, (n_rows,) float64, summed up in float64 in row order, onto
     `out` if it is given."""
-    out = np.zeros(X.shape[1]) if out is None else out
-    for i, factor in enumerate(factors):
+    out = np.zeros((*factors.shape[:-1], X.shape[1])) if out is None else out
+    for i in range(X.shape[0]):
         entries, x = X.row(i)
-        out[entries] += factor * x.astype(np.float64)
+        out[..., entries] += factors[..., i, None] * x.astype(np.float64)
     return out
 
 
 def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
-    """``X @ weights`` in float64 whatever X is; weights (n_features,) float64."""
-    out = np.empty(X.shape[0])
+    """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs, n_features)
+    float64."""
+    out = np.empty((*weights.shape[:-1], X.shape[0]))
     for i in range(X.shape[0]):
         entries, x = X.row(i)
-        out[i] = np.add.reduce(x.astype(np.float64) * weights[entries])
+        out[..., i] = np.add.reduce(x.astype(np.float64) * weights[..., entries], axis=-1)
     return out
 
 

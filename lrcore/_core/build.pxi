@@ -150,19 +150,25 @@ cdef class Build:
         job.c.evaluate = self.evaluate(job.loss)
         return visit(job, self.kernels_of(&X.c).ascend, X, order, records, weights, intercepts)
 
-    def combine(self, const double[::1] factors, Matrix X, double[::1] out, int n_threads):
-        """out += the rows times their factors, in row order."""
+    def combine(self, const double[:, ::1] factors, Matrix X, double[:, ::1] out, int n_threads):
+        """out[k] += the rows times their factors[k], in row order."""
+        cdef OutputProducts job
         cdef Worker worker = self.kernels_of(&X.c).combine
-        if factors.shape[0]:
+        if factors.size:
+            job = OutputProducts(&factors[0, 0], &out[0, 0], out.shape[0], out.shape[1])
             with nogil:
-                run(worker, &X.c, NULL, <void*>&factors[0], &out[0], n_threads)
+                run(worker, &X.c, NULL, NULL, &job, n_threads)
 
-    def wide_predict(self, Matrix X, const double[::1] weights, double[::1] out, int n_threads):
-        """X @ weights into out, in float64."""
+    def wide_predict(
+        self, Matrix X, const double[:, ::1] weights, double[:, ::1] out, int n_threads
+    ):
+        """X @ weights[k] into out[k], in float64."""
+        cdef OutputProducts job
         cdef Worker worker = self.kernels_of(&X.c).wide_predict
-        if X.c.n_rows:
+        if out.size:
+            job = OutputProducts(&weights[0, 0], &out[0, 0], out.shape[0], weights.shape[1])
             with nogil:
-                run(worker, &X.c, NULL, <void*>&weights[0], &out[0], n_threads)
+                run(worker, &X.c, NULL, NULL, &job, n_threads)
 
     def sum_moments(
         self, Matrix X, const double[::1] weight, const double[::1] center, double[:, ::1] out,

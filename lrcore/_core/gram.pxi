@@ -32,19 +32,23 @@ cdef inline double wide_dot_dense(const double* w, const real* x, Py_ssize_t n) 
 
 
 cdef void wide_predict(
-    const Rows* X, real* dtype, const double* w, double* out, int part, int parts
+    const Rows* X, real* dtype, void* unused, OutputProducts* job, int part, int parts
 ) noexcept nogil:
-    """out = X w, in float64 whatever X is."""
-    cdef Py_ssize_t i, start, n
+    """out = X w of each output's weights, in float64 whatever X is."""
+    cdef Py_ssize_t i, k, start, n
+    cdef const double* w
+    cdef double* out
     for i in range(cut(X.n_rows, part, parts), cut(X.n_rows, part + 1, parts)):
         row_span(X, i, &start, &n)
         n -= start
-        if X.indices is not NULL:
-            out[i] = wide_dot_entries(w, X.indices + start, values_at(X, start, dtype), n)
-        elif X.long_indices is not NULL:
-            out[i] = wide_dot_entries(w, X.long_indices + start, values_at(X, start, dtype), n)
-        else:
-            out[i] = wide_dot_dense(w, values_at(X, start, dtype), n)
+        for k in range(job.n_outputs):
+            w, out = job.factors + k * job.n_features, job.out + k * X.n_rows + i
+            if X.indices is not NULL:
+                out[0] = wide_dot_entries(w, X.indices + start, values_at(X, start, dtype), n)
+            elif X.long_indices is not NULL:
+                out[0] = wide_dot_entries(w, X.long_indices + start, values_at(X, start, dtype), n)
+            else:
+                out[0] = wide_dot_dense(w, values_at(X, start, dtype), n)
 
 
 cdef inline void add_to_sums(
@@ -56,45 +60,52 @@ cdef inline void add_to_sums(
 
 
 cdef inline void combine_dense(
-    const Rows* X, real* dtype, const double* factors, double* out, Py_ssize_t low, Py_ssize_t high
+    const Rows* X, real* dtype, const OutputProducts* job, Py_ssize_t low, Py_ssize_t high
 ) noexcept nogil:
-    """The columns low to high, a few rows at a time, which the cache keeps from one column to the
-    next."""
-    cdef Py_ssize_t first = 0, n, columns = X.n_columns
+    """The columns low to high, a few rows at a time, which the cache keeps from one column, and one
+    output, to the next."""
+    cdef Py_ssize_t first = 0, k, n, columns = X.n_columns
     cdef const real* x
+    cdef const double* factors
+    cdef double* out
     while first < X.n_rows:
         n = min(max(8, <Py_ssize_t>CACHED_VALUES // columns), X.n_rows - first)
         x = values_at(X, first * columns + low, dtype)
-        if real is float:
-            wide_sum_f(x, columns, factors + first, n, high - low, out + low)
-        else:
-            wide_sum_d(x, columns, factors + first, n, high - low, out + low)
+        for k in range(job.n_outputs):
+            factors, out = job.factors + k * X.n_rows + first, job.out + k * columns + low
+            if real is float:
+                wide_sum_f(x, columns, factors, n, high - low, out)
+            else:
+                wide_sum_d(x, columns, factors, n, high - low, out)
         first += n
 
 
 cdef void combine(
-    const Rows* X, real* dtype, const double* factors, double* out, int part, int parts
+    const Rows* X, real* dtype, void* unused, OutputProducts* job, int part, int parts
 ) noexcept nogil:
-    """out += the rows times their factors. Sparse rows are the first thread's: to find the values of
-    a range of features in each row takes as long as to add them."""
-    cdef Py_ssize_t row, start, stop
+    """out += the rows times their factors, of each output. Of sparse rows a thread has all features
+    of some outputs: to find the values of a range of features in each row takes as long as to add
+    them."""
+    cdef Py_ssize_t row, k, start, stop
+    cdef double factor
+    cdef double* out
     if X.indptr is NULL:
         combine_dense(
-            X, dtype, factors, out, X.n_columns * part // parts, X.n_columns * (part + 1) // parts
+            X, dtype, job, X.n_columns * part // parts, X.n_columns * (part + 1) // parts
         )
-        return
-    if part > 0:
         return
     for row in range(X.n_rows):
         row_span(X, row, &start, &stop)
-        if X.indices is not NULL:
-            add_to_sums(
-                factors[row], X.indices + start, values_at(X, start, dtype), stop - start, out
-            )
-        else:
-            add_to_sums(
-                factors[row], X.long_indices + start, values_at(X, start, dtype), stop - start, out
-            )
+        for k in range(cut(job.n_outputs, part, parts), cut(job.n_outputs, part + 1, parts)):
+            factor, out = job.factors[k * X.n_rows + row], job.out + k * job.n_features
+            if X.indices is not NULL:
+                add_to_sums(
+                    factor, X.indices + start, values_at(X, start, dtype), stop - start, out
+                )
+            else:
+                add_to_sums(
+                    factor, X.long_indices + start, values_at(X, start, dtype), stop - start, out
+                )
 
 
 # ---- the Hessian ---------------------------------------------------------------------------------

@@ -312,6 +312,14 @@ cdef struct Descent:
     int n_epochs
 
 
+# Products of rows with the weights of outputs, or sums of rows times factors of outputs.
+cdef struct OutputProducts:
+    const double* factors       # (n_outputs, n_features), or (n_outputs, n_rows)
+    double* out                 # (n_outputs, n_rows), or (n_outputs, n_features)
+    Py_ssize_t n_outputs
+    Py_ssize_t n_features
+
+
 cdef struct Scaling:
     Py_ssize_t offset           # rows before these
     Py_ssize_t block

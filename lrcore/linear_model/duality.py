@@ -9,7 +9,9 @@ over its column is larger than that. With share_i a row's weight over the sum of
 
 where gap_i is 0 for a row whose u_i is its derivative. Of one that was scaled by c it is at most
 (1 - c) times what its loss is above the least it can be: the conjugate is convex. So no loss has to
-have a formula for its conjugate.
+have a formula for its conjugate. One that has can do with other variables as well, whose gap_i is
+``loss + conjugate - u z``: a Newton step ends where derivatives to first order make the second sum
+0, while derivatives themselves need a gradient that is small beside the square root of alpha.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Gap(NamedTuple):
 
 def duality_gap(
     objective: Objective, X: DesignMatrix, y: np.ndarray, share: np.ndarray, W: np.ndarray,
-    z: np.ndarray, n_threads: int | None,
+    z: np.ndarray, n_threads: int | None, dual: np.ndarray | None = None,
 ) -> Gap:  # fmt: skip
     """The duality gap of one target's weights.
 
@@ -66,11 +68,13 @@ def duality_gap(
     z : ndarray of shape (n_rows, n_outputs), float64
         The raw predictions, intercepts included.
     n_threads : int or None
+    dual : ndarray of shape (n_rows, n_outputs), optional
+        Dual variables within their bounds; by default the derivatives of the losses.
     """
     loss = objective.loss
     value, u = _backend.active.loss_and_gradient(loss, z if loss.joint else z[:, 0], y, n_threads)
-    point = dual_point(objective, y, share, z, value, u)
-    v = np.stack([X.weighted_sum(share * column, n_threads) for column in point.u.T])
+    point = dual_point(objective, y, share, z, value, u, dual)
+    v = X.weighted_sum(np.ascontiguousarray(share * point.u.T), n_threads)
     l1, l2 = objective.strengths(X.shape[1])
     return point.gap(share, W, v, l1, l2)
 
@@ -106,15 +110,28 @@ class DualPoint(NamedTuple):
 
 def dual_point(
     objective: Objective, y: np.ndarray, share: np.ndarray, z: np.ndarray, value: np.ndarray,
-    gradient: np.ndarray,
+    gradient: np.ndarray, dual: np.ndarray | None = None,
 ) -> DualPoint:  # fmt: skip
-    """The derivatives of the losses at raw predictions, made to sum to 0 for each output."""
-    loss, u = objective.loss, gradient.reshape(z.shape)
+    """The derivatives of the losses at raw predictions, or other dual variables, made to sum to 0
+    for each output."""
+    loss, u, rows = objective.loss, gradient.reshape(z.shape), np.zeros(len(y))
+    if dual is not None:
+        u, rows = dual, row_gaps(loss, dual, z, y, value)
     excess, null = value - loss.least(y), null_objective(loss, y, share)
     if not objective.fit_intercept:
-        return DualPoint(u, np.zeros(len(y)), excess, null)
-    balance = _balance_joint if loss.joint else _balance
-    return DualPoint(*balance(loss, u, share, excess, z, y), excess, null)
+        return DualPoint(u, rows, excess, null)
+    if loss.joint:
+        return DualPoint(*_balance_joint(loss, u, rows, share, z, y, value), excess, null)
+    return DualPoint(*_balance(u, rows, share, excess), excess, null)
+
+
+def row_gaps(
+    loss: Loss, dual: np.ndarray, z: np.ndarray, y: np.ndarray, value: np.ndarray
+) -> np.ndarray:
+    """By how much the losses of rows and their conjugates at dual variables miss equality."""
+    u = dual if loss.joint else dual[:, 0]
+    product = np.sum(dual * z, axis=1)
+    return np.maximum(value + loss.conjugate(u, y) - product, 0.0)
 
 
 def null_objective(loss: Loss, y: np.ndarray, share: np.ndarray) -> float:
@@ -126,7 +143,7 @@ def null_objective(loss: Loss, y: np.ndarray, share: np.ndarray) -> float:
 
 
 def _balance(
-    loss: Loss, u: np.ndarray, share: np.ndarray, excess: np.ndarray, z: np.ndarray, y: np.ndarray
+    u: np.ndarray, rows: np.ndarray, share: np.ndarray, excess: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Those of the sign that has more are scaled down, so that all sum to 0 with their shares;
     and the gaps of the rows."""
@@ -135,26 +152,27 @@ def _balance(
     larger = u[:, 0] > 0 if above > below else u[:, 0] < 0
     c = min(above, below) / max(above, below) if above != below else 1.0
     factor = np.where(larger, c, 1.0)
-    return u * factor[:, None], (1.0 - factor) * excess
+    return u * factor[:, None], factor * rows + (1.0 - factor) * excess
 
 
 def _balance_joint(
-    loss: Loss, u: np.ndarray, share: np.ndarray, excess: np.ndarray, z: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a joint loss, see `mixed`: the gap of a row is at most e times the divergence of
-    its own probabilities from q."""
+    loss: Loss, u: np.ndarray, rows: np.ndarray, share: np.ndarray, z: np.ndarray, y: np.ndarray,
+    value: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The same of a joint loss, see `mixed`: the gap of a row grows by at most e times the
+    divergence of its own probabilities from q."""
     label = np.zeros(u.shape)
     label[np.arange(len(y)), y.astype(np.intp)] = 1.0
     counts = np.sum(share[:, None] * label, axis=0)
-    top = np.max(z, axis=1)
-    logs = z - (top + numerics.log(np.sum(numerics.exp(z - top[:, None]), axis=1)))[:, None]
     # Classes without a row that counts: the others' probabilities share theirs.
-    p = np.where(counts > 0, u + label, 0.0)
-    left = np.sum(p, axis=1)
-    rows = -numerics.log(np.minimum(left, 1.0))
-    u, e, q = mixed(p / left[:, None] - label, share, y)
+    if not (counts > 0).all():
+        p = np.where(counts > 0, u + label, 0.0)
+        u = p / np.sum(p, axis=1)[:, None] - label
+        rows = row_gaps(loss, u, z, y, value)
+    u, e, q = mixed(u, share, y)
     if e == 0.0:
         return u, rows
+    logs = z - (value + np.sum(label * z, axis=1))[:, None]
     divergence = np.sum(q * (numerics.log(np.where(q > 0, q, 1.0)) - logs), axis=1)
     return u, (1.0 - e) * rows + e * np.maximum(divergence, 0.0)
 

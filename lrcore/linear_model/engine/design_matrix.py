@@ -190,14 +190,15 @@ class DesignMatrix:
         return moments[1]
 
     def wide_predictions(self, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
-        """``X @ weights`` in float64 whatever X is; weights (n_features,) float64."""
+        """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs,
+        n_features) float64."""
         return _backend.active.wide_predictions(self, weights, n_threads)
 
     def weighted_sum(
         self, factors: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The rows times their factors, (n_rows,) float64, summed up in float64 in row order, onto
-        `out` if it is given."""
+        """The rows times their factors, (n_rows,) or (n_outputs, n_rows) float64, summed up in
+        float64 in row order, onto `out` if it is given."""
         return _backend.active.weighted_row_sum(self, factors, n_threads, out)
 
 

@@ -4,8 +4,8 @@ Each step solves with the Hessian, so that units of the columns and correlations
 nothing, and a step is taken as far as the objective falls. With few rows the Hessian is exact, and
 the error squares from step to step. With many it is that of some of the rows, always the same ones:
 the fit begins at their own minimum, and pairs of steps and changes of the gradient make up for what
-their Hessian lacks (L-BFGS, Nocedal and Wright 2006, algorithm 7.4). A loss of several outputs has
-a Hessian block for each output, and the pairs make up for those between them.
+their Hessian lacks (L-BFGS, Nocedal and Wright 2006, algorithm 7.4). Of a softmax the Hessian has
+a block for each output, with which conjugate gradients solve for the step.
 
 The second derivative of a loss that is quadratic in pieces is that of the piece.
 """
@@ -26,13 +26,8 @@ from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
-from lrcore.linear_model.solvers.newton_descent import (
-    WHOLE_HESSIAN,
-    Curvature,
-    NewtonDescent,
-    Start,
-    many_rows,
-)
+from lrcore.linear_model.solvers.derivatives import Start
+from lrcore.linear_model.solvers.newton_descent import Factors, NewtonDescent
 from lrcore.losses import LOSSES, Loss, SquaredError
 
 #: Losses that can be minimised so.
@@ -48,6 +43,10 @@ NEEDS = {
 
 #: Of so few values one more step or two costs nothing, and gives a million times less of a gap.
 FEW_VALUES, POLISH = 4096, 1e-6
+
+#: Rows, and rows for each feature, from which on each is not left out of a fit by itself: some of
+#: them say as much.
+LEAVE_OUT_ROWS, LEAVE_OUT_PER_FEATURE = 16384, 256
 
 
 def starts_of(problem: Problem, start: TrainedModel | None) -> list[Start | None]:
@@ -77,10 +76,9 @@ class NewtonTraining:
         self._problem = problem
         starts = starts_of(problem, config.start)
         # All targets of squared errors have the same Hessian.
-        same = isinstance(problem.objective.loss, SquaredError) and not many_rows(problem)
-        shared = Curvature() if same and problem.X.shape[1] < WHOLE_HESSIAN else None
+        shared = Factors() if isinstance(problem.objective.loss, SquaredError) else None
         self.targets = [
-            NewtonDescent(problem, y, config.n_threads, start, shared)
+            NewtonDescent(problem, y, config.n_threads, start, shared, config.tol or 0.0)
             for y, start in zip(problem.targets, starts)
         ]
         self._steps = 0
@@ -98,7 +96,7 @@ class NewtonTraining:
 
     @property
     def expected_gap(self) -> float:
-        """The largest gap of a target before its last step, over its objective."""
+        """The largest gap of a target, over its objective, about."""
         return max(target.estimated_gap for target in self.targets)
 
     @property
@@ -173,7 +171,9 @@ class Newton:
         # Rows on straight pieces have no curvature, so that next to nothing would tell where the
         # minimum goes without them.
         straight = pieces is not None and pieces.bounded
-        return not (many_rows(problem) or loss.joint or straight)
+        n_rows, n_features = problem.X.shape
+        many = n_rows >= max(LEAVE_OUT_ROWS, LEAVE_OUT_PER_FEATURE * (n_features + 1))
+        return not (many or loss.joint or straight)
 
     @classmethod
     def from_parameters(cls, model: Any) -> Newton:

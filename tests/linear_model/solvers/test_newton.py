@@ -15,10 +15,17 @@ from lrcore import LinearClassifier, LinearRegressor
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.solvers import newton, newton_descent
+from lrcore.linear_model.solvers.derivatives import SmoothObjective
+from lrcore.losses import Softmax
 from lrcore.penalties import ElasticNet
 
-#: Ways to the same minimum: by the exact Hessian, and by that of some rows.
-ROUTES = {"exact": {}, "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "MANY": 2}}
+#: Ways to the same minimum: by a new Hessian for each step, by one that serves several, and by
+#: that of some rows.
+ROUTES = {
+    "new": {},
+    "old": {"FEW_MULTIPLICATIONS": 0},
+    "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "MANY": 2, "ONCE_FEATURES": 0},
+}
 
 
 def take(route, monkeypatch):
@@ -91,14 +98,14 @@ def test_the_certificate_bounds_the_distance_to_the_minimum(
 
 
 def test_the_hessian_of_some_rows_stands_for_that_of_all(monkeypatch):
+    monkeypatch.setattr(newton_descent, "LEAST_ROWS", 500)
     X = np.random.default_rng(0).normal(size=(3000, 4))
     objective = Objective(LOSSES["log_loss"], ElasticNet(l2=0.01))
     problem = Problem(as_design_matrix(X), [np.sign(X[:, 0] + X[:, 1])], None, objective)
-    exact = newton_descent.NewtonDescent(problem, problem.targets[0], 1)
-    monkeypatch.setattr(newton_descent, "LEAST_ROWS", 500)
-    some = newton_descent.NewtonDescent(problem, problem.targets[0], 1)
-    at = exact.point
-    (of_all,), (of_some,) = exact.curvature(at), some.curvature(at)
+    function = SmoothObjective(problem, problem.targets[0], 1)
+    at = function.evaluate(np.full((1, 4), 0.2), np.zeros(1))
+    rows = newton_descent.hessian_rows(3000, 4)
+    (of_all,), (of_some,) = (function.hessian_factors(at, some) for some in (None, rows))
     of_all, of_some = (np.triu(U[:5, :5]) for U in (of_all, of_some))
     assert not np.allclose(of_all, of_some, rtol=1e-6)
     np.testing.assert_allclose(of_some.T @ of_some, of_all.T @ of_all, atol=0.05)
@@ -132,14 +139,40 @@ def test_the_numpy_backend_agrees(monkeypatch):
     np.testing.assert_allclose(found[0].coef_, found[1].coef_, rtol=1e-6, atol=1e-9)
 
 
-def test_a_softmax_by_blocks_ends_at_the_minimum_of_the_whole_hessian(monkeypatch):
-    X, _, _, target = sparse_problem()
-    y = np.searchsorted(np.quantile(target, [0.3, 0.7]), target)
-    whole = estimator().fit(X, y)
-    monkeypatch.setattr(newton_descent, "WHOLE_HESSIAN", 1)
-    blocks = estimator().fit(X, y)
-    assert blocks.n_iter_ > whole.n_iter_
-    np.testing.assert_allclose(blocks.coef_, whole.coef_, atol=1e-5)
+def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
+    take("some rows", monkeypatch)
+    rng = np.random.default_rng(0)
+    X, n = rng.normal(size=(200, 3)), 200
+    left_out = np.setdiff1d(np.arange(n), newton_descent.hessian_rows(n, 3))
+    X[:, 2] = 0.0
+    X[left_out[:20], 2] = 1.0
+    y = (X[:, 0] + rng.logistic(size=n) > 0).astype(int)
+    y[left_out[:15]], y[left_out[15:20]] = 1, 0
+    model = estimator(penalty=None).fit(X, y)
+    theirs = LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-4)
+    assert model.coef_[0, 2] > 0.3
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_products_are_differences_of_gradients(n_classes):
+    X, _, _, target = sparse_problem(dtype=np.float64)
+    y = np.searchsorted(np.quantile(target, np.arange(1, n_classes) / n_classes), target)
+    loss = Softmax(n_outputs=n_classes) if n_classes > 2 else LOSSES["log_loss"]
+    y = y.astype(float) if n_classes > 2 else 2.0 * y - 1.0
+    problem = Problem(as_design_matrix(X), [y], None, Objective(loss, ElasticNet(l2=0.01)))
+    function = SmoothObjective(problem, y, 1)
+    rng, n_outputs = np.random.default_rng(0), problem.outputs_per_target
+    W, b = rng.normal(size=(n_outputs, X.shape[1])), np.zeros(n_outputs)
+    direction = rng.normal(size=(n_outputs, X.shape[1] + 1))
+    direction[:, -1] -= direction[:, -1].mean() * (n_classes > 2)
+    step = 1e-4 * direction
+    ahead = function.evaluate(W + step[:, :-1], b + step[:, -1])
+    behind = function.evaluate(W - step[:, :-1], b - step[:, -1])
+    expected = (function.gradient(ahead) - function.gradient(behind)) / 2e-4
+    got = function.hessian_product(function.evaluate(W, b), direction)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-7)
+    assert np.ptp(expected) > 1e-2
 
 
 def test_the_solutions_are_those_of_scikit_learn():

@@ -1,0 +1,155 @@
+"""The objective of one target with its gradient and Hessian, all in float64."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lrcore import _backend
+from lrcore.linear_model.problem import Problem
+
+#: A curvature that is next to nothing.
+LEAST_CURVATURE = 1e-6
+
+#: Weights (n_outputs, n_features) and intercepts.
+Start = tuple[np.ndarray, np.ndarray]
+
+
+class Point(NamedTuple):
+    """Weights (n_outputs, n_features) and intercepts, and what they give: raw predictions
+    (n_rows, n_outputs), derivatives of the losses by them, the mean loss and the objective."""
+
+    W: np.ndarray
+    b: np.ndarray
+    z: np.ndarray
+    gradient: np.ndarray
+    mean_loss: float
+    objective: float
+
+
+class SmoothObjective:
+    """The objective of one target and its derivatives by weights and intercepts, which are
+    (n_outputs, n_features + 1), the intercepts last."""
+
+    def __init__(self, problem: Problem, y: np.ndarray, n_threads: int | None) -> None:
+        self.X, self.y, self.objective = problem.X, y, problem.objective
+        self.n_threads = n_threads
+        n_rows, n_features = problem.X.shape
+        weight = problem.sample_weight
+        self.share = (np.ones(n_rows) if weight is None else weight) / problem.total_weight
+        self.l2 = self.objective.strengths(n_features)[1]
+
+    def evaluate(self, W: np.ndarray, b: np.ndarray) -> Point:
+        """The point of weights that are rounded to the precision of X, which the model has."""
+        dtype = self.X.dtype
+        if self.objective.loss.joint:
+            b = b - np.mean(b)  # nothing depends on what they have in common
+        W, b = W.astype(dtype).astype(np.float64), b.astype(dtype).astype(np.float64)
+        return self.evaluate_at(W, b, self.X.wide_predictions(W, self.n_threads).T + b)
+
+    def evaluate_at(self, W: np.ndarray, b: np.ndarray, z: np.ndarray) -> Point:
+        """The point of weights whose raw predictions are known."""
+        loss = self.objective.loss
+        raw = z if loss.joint else z[:, 0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, gradient = _backend.active.loss_and_gradient(loss, raw, self.y, self.n_threads)
+            mean = float(np.sum(self.share * value))
+            objective = mean + self.objective.penalty_value(W)
+        return Point(W, b, z, gradient.reshape(z.shape), mean, objective)
+
+    def gradient(self, point: Point) -> np.ndarray:
+        """The gradient of the objective."""
+        G = self._sums(point.gradient.T)
+        G[:, :-1] += self.l2 * point.W
+        return G
+
+    def hessian_product(self, point: Point, direction: np.ndarray) -> np.ndarray:
+        """The Hessian times a direction."""
+        W, b = np.ascontiguousarray(direction[:, :-1]), direction[:, -1]
+        moved = self.X.wide_predictions(W, self.n_threads).T + b
+        product = self._sums(self._changes(point, moved).T)
+        product[:, :-1] += self.l2 * W
+        return product
+
+    def linearised(self, before: Point, point: Point) -> np.ndarray:
+        """Derivatives of the losses at a point, to first order from the one before, within their
+        bounds, (n_rows, n_outputs)."""
+        loss = self.objective.loss
+        u = before.gradient + self._changes(before, point.z - before.z)
+        if not loss.joint:
+            return loss.within_bounds(u[:, 0], self.y)[:, None]
+        return loss.within_bounds(u, self.y)
+
+    def curved_gap(self, before: Point, point: Point) -> float:
+        """About the duality gap of rows with these variables: by how much they miss derivatives,
+        squared, over twice the curvature."""
+        missed = before.gradient + self._changes(before, point.z - before.z) - point.gradient
+        second = np.maximum(self._second_derivatives(point).T, LEAST_CURVATURE)
+        return float(np.sum(self.share * np.sum(np.square(missed) / (2 * second), axis=1)))
+
+    def _changes(self, point: Point, moved: np.ndarray) -> np.ndarray:
+        """By how much derivatives change as raw predictions move, to first order."""
+        loss, z, gradient = self.objective.loss, point.z, point.gradient
+        if loss.joint:
+            return loss.hessian_product(z, self.y, gradient, moved)
+        return loss.hessian_product(z[:, 0], self.y, gradient[:, 0], moved[:, 0])[:, None]
+
+    def hessian_factors(self, point: Point, rows: np.ndarray | None) -> list[np.ndarray]:
+        """Cholesky factors of the Hessian's blocks, one for each output, of the rows that `rows`
+        names, which stand for all."""
+        n, second = self.X.shape[1], self._second_derivatives(point)
+        if self.objective.loss.joint and not point.W.any():
+            # All rows are alike: the blocks are multiples of each other.
+            one = self._blocks(second[:1], rows)
+            blocks = second[:, :1, None] / second[0, 0] * one
+        else:
+            blocks = self._blocks(second, rows)
+        for H in blocks:
+            H[np.arange(n), np.arange(n)] += self.l2
+            if not self.objective.fit_intercept:
+                H[:, n] = 0.0  # no pivot, and so no step
+        return [_backend.active.cholesky(H, n + 1) for H in blocks]
+
+    def _blocks(self, second: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """The Hessian of the loss for each row of second derivatives."""
+        weighed = np.ascontiguousarray(self.share * second)
+        if rows is None:
+            return _backend.active.weighted_grams(self.X, weighed, None, self.n_threads)
+        scaled, n = weighed / float(np.sum(self.share[rows])), np.arange(self.X.shape[1])
+        blocks = _backend.active.weighted_grams(self.X, scaled, rows, self.n_threads)
+        for H, each in zip(blocks, weighed):
+            if (H[n, n] <= 0.0).any():
+                # Of a rare feature, of which these rows know nothing.
+                H[n, n] = np.maximum(H[n, n], self.X.column_squares(each, self.n_threads))
+        return blocks
+
+    def _second_derivatives(self, point: Point) -> np.ndarray:
+        """Of each row's loss by each output, (n_outputs, n_rows)."""
+        loss, z, gradient = self.objective.loss, point.z, point.gradient
+        raw, gradient = (z, gradient) if loss.joint else (z[:, 0], gradient[:, 0])
+        return loss.second_derivative(raw, self.y, gradient).reshape(z.shape).T
+
+    def _sums(self, of_rows: np.ndarray) -> np.ndarray:
+        """Derivatives by weights and intercepts, from those by raw predictions, (n_outputs,
+        n_rows)."""
+        weighed = np.ascontiguousarray(self.share * of_rows)
+        sums = np.zeros((len(weighed), self.X.shape[1] + 1))
+        sums[:, :-1] = self.X.weighted_sum(weighed, self.n_threads)
+        if self.objective.fit_intercept:
+            sums[:, -1] = [np.sum(row) for row in weighed]
+        return sums
+
+    def left_out(self, point: Point) -> float:
+        """The mean loss of rows each of which is left out of the fit, by one Newton step from its
+        minimum (approximate leave-one-out, Rad and Maleki 2020; for squared error it is exact); of
+        a loss of one output."""
+        loss, y, z, gradient = self.objective.loss, self.y, point.z[:, 0], point.gradient[:, 0]
+        second = self.share * loss.second_derivative(z, y, gradient)
+        (factor,) = self.hessian_factors(point, None)
+        lever = _backend.active.leverages(self.X, factor, self.n_threads)
+        # A row that alone decides of a direction says nothing of it.
+        moved = self.share * gradient * lever / np.maximum(1.0 - second * lever, 1e-3)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = _backend.active.loss_values(loss, z + moved, y)
+        return float(np.sum(self.share * value))
