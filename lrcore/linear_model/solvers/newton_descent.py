@@ -150,8 +150,9 @@ class NewtonDescent:
             self._left = -slope / 2
 
     def _of_residual(self, residual: np.ndarray) -> float:
-        """The gap of features where dual variables leave such a gradient."""
-        return float(np.sum(np.square(residual[:, :-1]) / (2 * self.function.l2)))
+        """About the gap of features and intercepts where dual variables leave such a gradient."""
+        of_features = float(np.sum(np.square(residual[:, :-1]) / (2 * self.function.l2)))
+        return of_features + self._null * float(np.sum(np.abs(residual[:, -1])))
 
     def _inexact_step(self) -> InexactStep:
         """About the inverse Hessian times the gradient, downhill: by the factors at hand, or those
