@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -114,9 +115,10 @@ class Loss:
         negative (Fisher scoring)."""
         raise TypeError(f"{type(self).__name__} has no second derivative")
 
-    def hessian_product(self, z: Floats, y: Floats, gradient: Floats, direction: Floats) -> Floats:
-        """The second derivatives of each row's loss times a direction of its raw predictions."""
-        return self.second_derivative(z, y, gradient) * direction
+    def hessian(self, y: Floats, gradient: Floats) -> Callable[[Floats], Floats]:
+        """Of a joint loss the function that multiplies directions of raw predictions by the second
+        derivatives."""
+        raise TypeError(f"{type(self).__name__} has one second derivative for each row")
 
     def least(self, y: Floats) -> Floats:
         """The least that the loss can be for each target."""
@@ -547,10 +549,15 @@ class Softmax(Loss):
         p = self._probabilities(gradient, y)
         return np.asarray(p * (1.0 - p))
 
-    def hessian_product(self, z: Floats, y: Floats, gradient: Floats, direction: Floats) -> Floats:
+    def hessian(self, y: Floats, gradient: Floats) -> Callable[[Floats], Floats]:
         p = self._probabilities(gradient, y)
-        moved = p * direction
-        return np.asarray(moved - p * np.sum(moved, axis=1)[:, None])
+
+        def product(direction: Floats) -> Floats:
+            moved = p * direction
+            moved -= p * np.sum(moved, axis=1)[:, None]
+            return moved
+
+        return product
 
     @staticmethod
     def _probabilities(u: Floats, y: Floats) -> Floats:

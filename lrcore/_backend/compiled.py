@@ -38,6 +38,10 @@ EPOCH_AHEAD, EPOCH_AHEAD_DENSE = 2 * BLOCK_VALUES, 1 << 16
 #: stay in the second-level cache; and the same rows of a Cholesky factor.
 PANEL, PANEL_VALUES, CHOLESKY_PANEL = 128, 1 << 15, 64
 
+#: Parts of the rows that are summed up by themselves where rows are divided among threads: it does
+#: not depend on these, so that the bits do not.
+SHARDS = 16
+
 #: Values behind the end of a list that a kernel may read.
 LIST_MARGIN = 64
 
@@ -128,8 +132,47 @@ def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.n
     out = np.empty((*weights.shape[:-1], X.shape[0]))
     each = np.atleast_2d(weights)
     used = count(n_threads, len(each) * X.values.size)
+    if len(each) > 1 and not X.sparse:
+        n_rows, n_outputs = X.shape[0], len(each)
+        padded = np.zeros((-(-n_outputs // 8) * 8, X.shape[1]))
+        padded[:n_outputs] = each
+        panels = np.ascontiguousarray(padded.reshape(-1, 8, X.shape[1]).transpose(0, 2, 1))
+        by_row = np.zeros((-(-n_rows // 4) * 4, len(padded)))
+        _kernels().wide_predict_outputs(_matrix(X), panels, by_row, used)
+        return by_row[:n_rows, :n_outputs].T
     _kernels().wide_predict(_matrix(X), each, np.atleast_2d(out), used)
     return out
+
+
+def loss_pass(
+    loss: Any, X: Any, weights: np.ndarray, intercept: float, y: np.ndarray, share: np.ndarray,
+    n_threads: int | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Raw predictions of one output over dense rows, losses and their derivatives, (n_rows,)
+    float64; and the sum of rows, with one more feature that is 1, times their derivatives and
+    shares. Rows are read once."""
+    of_rows, out = np.empty((3, X.shape[0])), np.zeros((SHARDS, X.shape[1] + 1))
+    target = np.ascontiguousarray(y, np.float64)
+    used = count(n_threads, 2 * X.values.size)
+    _kernels().pass_rows(
+        _matrix(X), weights, intercept, share, type(loss).__name__, loss.parameter, target, of_rows,
+        out, used,
+    )  # fmt: skip
+    return (*of_rows, np.sum(out, axis=0))
+
+
+def product_pass(
+    X: Any, direction: np.ndarray, factors: np.ndarray, n_threads: int | None
+) -> np.ndarray:
+    """``X.T @ (factors * (X @ direction))`` in float64, of dense rows with one more feature that is
+    1, which are read once; factors (n_rows,)."""
+    out = np.zeros((SHARDS, X.shape[1] + 1))
+    used = count(n_threads, 2 * X.values.size)
+    _kernels().pass_rows(
+        _matrix(X), direction, float(direction[-1]), factors, None, 0.0, None,
+        np.empty((1, X.shape[0])), out, used,
+    )  # fmt: skip
+    return np.asarray(np.sum(out, axis=0))
 
 
 def column_moments(

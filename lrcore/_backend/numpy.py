@@ -100,6 +100,26 @@ def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.n
     return out
 
 
+def loss_pass(
+    loss: Any, X: Any, weights: np.ndarray, intercept: float, y: np.ndarray, share: np.ndarray,
+    n_threads: int | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Raw predictions, losses, their derivatives, and the sum of rows, with one more feature that
+    is 1, times these and their shares."""
+    z = wide_predictions(X, weights, n_threads) + intercept
+    value, gradient = loss_and_gradient(loss, z, y, n_threads)
+    factors = share * gradient
+    return z, value, gradient, np.append(weighted_row_sum(X, factors), np.sum(factors))
+
+
+def product_pass(
+    X: Any, direction: np.ndarray, factors: np.ndarray, n_threads: int | None
+) -> np.ndarray:
+    """``X.T @ (factors * (X @ direction))`` of rows with one more feature that is 1."""
+    z = factors * (wide_predictions(X, direction[:-1], n_threads) + direction[-1])
+    return np.append(weighted_row_sum(X, z), np.sum(z))
+
+
 def column_moments(
     X: Any, weight: np.ndarray, center: np.ndarray, n_threads: int | None
 ) -> np.ndarray:

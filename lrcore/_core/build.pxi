@@ -170,6 +170,39 @@ cdef class Build:
             with nogil:
                 run(worker, &X.c, NULL, NULL, &job, n_threads)
 
+    def wide_predict_outputs(
+        self, Matrix X, const double[:, :, ::1] weights, double[:, ::1] out, int n_threads
+    ):
+        """out += X @ weights of dense rows; the weights are (n_outputs / 8, n_features, 8), and out
+        is (n_rows to a multiple of four, n_outputs)."""
+        cdef OutputProducts job
+        cdef Worker worker = self.kernels_of(&X.c).wide_predict_outputs
+        if out.size:
+            job = OutputProducts(&weights[0, 0, 0], &out[0, 0], out.shape[1], weights.shape[1])
+            with nogil:
+                run(worker, &X.c, NULL, NULL, &job, n_threads)
+
+    def pass_rows(
+        self, Matrix X, const double[::1] weights, double intercept, const double[::1] share, loss,
+        double parameter, const double[::1] y, double[:, ::1] of_rows, double[:, ::1] out,
+        int n_threads,
+    ):
+        """One pass over dense rows: of_rows becomes raw predictions, losses and their derivatives,
+        (3, n_rows); out += rows times shares times these, of each shard.
+
+        Without a loss, of_rows has raw predictions alone, which stand for the derivatives.
+        """
+        cdef RowPass job
+        cdef Worker worker = self.kernels_of(&X.c).pass_rows
+        job.weights, job.intercept, job.share = &weights[0], intercept, &share[0]
+        job.evaluate, job.z = NULL, &of_rows[0, 0]
+        if loss is not None:
+            job.evaluate, job.parameter, job.y = self.evaluate(loss), parameter, &y[0]
+            job.value, job.gradient = &of_rows[1, 0], &of_rows[2, 0]
+        job.out, job.n_shards = &out[0, 0], out.shape[0]
+        with nogil:
+            run(worker, &X.c, NULL, NULL, &job, n_threads)
+
     def sum_moments(
         self, Matrix X, const double[::1] weight, const double[::1] center, double[:, ::1] out,
         int n_threads,

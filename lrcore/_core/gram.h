@@ -9,9 +9,21 @@
 /* h += a' b for a tile of 4 by 8 numbers of h; a has n rows of 4, b has n rows of 8. The lanes of a
    vector are numbers of h, each of which is summed up in the order of the rows, so that the bits
    depend neither on the width of vectors nor on which thread has which tile. The tile stays in
-   registers over all rows: eight of 256 bits. */
+   registers over all rows. */
 #ifdef LR_MIX
 typedef double lr_tile_row __attribute__((vector_size(32), aligned(8), may_alias));
+#ifdef __AVX512F__
+typedef double lr_tile_pair __attribute__((vector_size(64), aligned(8), may_alias));
+LR_INLINE void lr_gram_tile(const double *a, const double *b, ptrdiff_t n, double *h,
+                            ptrdiff_t stride) {
+    lr_tile_pair sum[4] = {{0}};
+    for (ptrdiff_t p = 0; p < n; p++) {
+        const lr_tile_pair row = *(const lr_tile_pair *)(b + 8 * p);
+        _Pragma("GCC unroll 4") for (int r = 0; r < 4; r++) sum[r] += a[4 * p + r] * row;
+    }
+    _Pragma("GCC unroll 4") for (int r = 0; r < 4; r++) *(lr_tile_pair *)(h + r * stride) += sum[r];
+}
+#else
 LR_INLINE void lr_gram_tile(const double *a, const double *b, ptrdiff_t n, double *h,
                             ptrdiff_t stride) {
     lr_tile_row sum[4][2] = {{{0}}};
@@ -28,6 +40,7 @@ LR_INLINE void lr_gram_tile(const double *a, const double *b, ptrdiff_t n, doubl
         *(lr_tile_row *)(h + r * stride + 4) += sum[r][1];
     }
 }
+#endif
 #else
 LR_INLINE void lr_gram_tile(const double *a, const double *b, ptrdiff_t n, double *h,
                             ptrdiff_t stride) {

@@ -12,7 +12,7 @@ from lrcore._core.multi_output cimport (
     SLOTS_AHEAD, dot_outputs_d32, dot_outputs_d64, dot_outputs_f32, dot_outputs_f64, fetch_slot,
 )
 from lrcore._core.parallel cimport (
-    Worker, prefetch, prefetch_far, prefetch_write, raise_flag, wait, widen,
+    Worker, keep_subnormals, prefetch, prefetch_far, prefetch_write, raise_flag, wait, widen,
 )
 from lrcore._core.penalties cimport *
 from lrcore._core.random cimport mix
@@ -35,6 +35,7 @@ include "dog.pxi"
 include "epoch.pxi"
 include "predict.pxi"
 include "dual.pxi"
+include "wide.pxi"
 include "gram.pxi"
 include "coordinate.pxi"
 include "columns.pxi"

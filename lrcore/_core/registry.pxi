@@ -31,6 +31,8 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.ascend = <Worker>&ascend[real]
     kernels.combine = <Worker>&combine[real]
     kernels.wide_predict = <Worker>&wide_predict[real]
+    kernels.wide_predict_outputs = <Worker>&wide_predict_outputs[real]
+    kernels.pass_rows = <Worker>&pass_rows[real]
     kernels.gram = <Worker>&gram[real]
     kernels.sum_moments = <Worker>&sum_moments[real]
     kernels.leverages = <Worker>&leverages[real]

@@ -320,6 +320,21 @@ cdef struct OutputProducts:
     Py_ssize_t n_features
 
 
+# One pass over dense rows for one output: see pass_rows.
+cdef struct RowPass:
+    const double* weights
+    double intercept
+    const double* share         # of the rows
+    Evaluate evaluate           # NULL: derivatives are the raw predictions themselves
+    double parameter            # of the loss
+    const double* y
+    double* z
+    double* value
+    double* gradient
+    double* out                 # (n_shards, n_columns + 1), the sum of the factors last
+    Py_ssize_t n_shards
+
+
 cdef struct Scaling:
     Py_ssize_t offset           # rows before these
     Py_ssize_t block
@@ -341,6 +356,8 @@ cdef struct DtypeKernels:
     Worker ascend
     Worker combine
     Worker wide_predict
+    Worker wide_predict_outputs
+    Worker pass_rows
     Worker gram
     Worker sum_moments
     Worker leverages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ Start = tuple[np.ndarray, np.ndarray]
 
 class Point(NamedTuple):
     """Weights (n_outputs, n_features) and intercepts, and what they give: raw predictions
-    (n_rows, n_outputs), derivatives of the losses by them, the mean loss and the objective."""
+    (n_rows, n_outputs), derivatives of the losses by them, the mean loss and the objective; and the
+    derivatives of the mean loss, (n_outputs, n_features + 1), if they are known."""
 
     W: np.ndarray
     b: np.ndarray
@@ -26,6 +28,7 @@ class Point(NamedTuple):
     gradient: np.ndarray
     mean_loss: float
     objective: float
+    slopes: np.ndarray | None = None
 
 
 class SmoothObjective:
@@ -39,6 +42,7 @@ class SmoothObjective:
         weight = problem.sample_weight
         self.share = (np.ones(n_rows) if weight is None else weight) / problem.total_weight
         self.l2 = self.objective.strengths(n_features)[1]
+        self._in_one_pass = not (problem.X.sparse or problem.objective.loss.joint)
 
     def evaluate(self, W: np.ndarray, b: np.ndarray) -> Point:
         """The point of weights that are rounded to the precision of X, which the model has."""
@@ -46,7 +50,15 @@ class SmoothObjective:
         if self.objective.loss.joint:
             b = b - np.mean(b)  # nothing depends on what they have in common
         W, b = W.astype(dtype).astype(np.float64), b.astype(dtype).astype(np.float64)
-        return self.evaluate_at(W, b, self.X.wide_predictions(W, self.n_threads).T + b)
+        if not W.any():
+            return self.evaluate_at(W, b, np.tile(b, (self.X.shape[0], 1)))
+        if not self._in_one_pass:
+            return self.evaluate_at(W, b, self.X.wide_predictions(W, self.n_threads).T + b)
+        z, value, gradient, slopes = _backend.active.loss_pass(
+            self.objective.loss, self.X, W[0], float(b[0]), self.y, self.share, self.n_threads
+        )
+        mean, objective = self._objective(W, value)
+        return Point(W, b, z[:, None], gradient[:, None], mean, objective, slopes[None])
 
     def evaluate_at(self, W: np.ndarray, b: np.ndarray, z: np.ndarray) -> Point:
         """The point of weights whose raw predictions are known."""
@@ -54,29 +66,47 @@ class SmoothObjective:
         raw = z if loss.joint else z[:, 0]
         with np.errstate(over="ignore", invalid="ignore"):
             value, gradient = _backend.active.loss_and_gradient(loss, raw, self.y, self.n_threads)
+        return Point(W, b, z, gradient.reshape(z.shape), *self._objective(W, value))
+
+    def _objective(self, W: np.ndarray, value: np.ndarray) -> tuple[float, float]:
+        """The mean of the losses, and the objective."""
+        with np.errstate(over="ignore", invalid="ignore"):
             mean = float(np.sum(self.share * value))
-            objective = mean + self.objective.penalty_value(W)
-        return Point(W, b, z, gradient.reshape(z.shape), mean, objective)
+            return mean, mean + self.objective.penalty_value(W)
 
     def gradient(self, point: Point) -> np.ndarray:
         """The gradient of the objective."""
-        G = self._sums(point.gradient.T)
-        G[:, :-1] += self.l2 * point.W
+        slopes = self._sums(point.gradient.T) if point.slopes is None else point.slopes
+        return self._of_free_weights(slopes, point.W)
+
+    def _of_free_weights(self, slopes: np.ndarray, W: np.ndarray) -> np.ndarray:
+        """Derivatives of the loss, with those of the penalty at W, and none of fixed intercepts."""
+        G = slopes.copy()
+        G[:, :-1] += self.l2 * W
+        if not self.objective.fit_intercept:
+            G[:, -1] = 0.0
         return G
 
-    def hessian_product(self, point: Point, direction: np.ndarray) -> np.ndarray:
-        """The Hessian times a direction."""
-        W, b = np.ascontiguousarray(direction[:, :-1]), direction[:, -1]
-        moved = self.X.wide_predictions(W, self.n_threads).T + b
-        product = self._sums(self._changes(point, moved).T)
-        product[:, :-1] += self.l2 * W
+    def hessian(self, point: Point) -> Callable[[np.ndarray], np.ndarray]:
+        """The function that multiplies a direction by the Hessian at a point."""
+        factors = self.share * self._second_derivatives(point)[0]
+        changes = self._changes(point)
+
+        def product(direction: np.ndarray) -> np.ndarray:
+            W = np.ascontiguousarray(direction[:, :-1])
+            if self._in_one_pass:
+                one = _backend.active.product_pass(self.X, direction[0], factors, self.n_threads)
+                return self._of_free_weights(one[None], W)
+            moved = self.X.wide_predictions(W, self.n_threads).T + direction[:, -1]
+            return self._of_free_weights(self._sums(changes(moved).T), W)
+
         return product
 
     def linearised(self, before: Point, point: Point) -> np.ndarray:
         """Derivatives of the losses at a point, to first order from the one before, within their
         bounds, (n_rows, n_outputs)."""
         loss = self.objective.loss
-        u = before.gradient + self._changes(before, point.z - before.z)
+        u = before.gradient + self._changes(before)(point.z - before.z)
         if not loss.joint:
             return loss.within_bounds(u[:, 0], self.y)[:, None]
         return loss.within_bounds(u, self.y)
@@ -84,16 +114,16 @@ class SmoothObjective:
     def curved_gap(self, before: Point, point: Point) -> float:
         """About the duality gap of rows with these variables: by how much they miss derivatives,
         squared, over twice the curvature."""
-        missed = before.gradient + self._changes(before, point.z - before.z) - point.gradient
+        missed = before.gradient + self._changes(before)(point.z - before.z) - point.gradient
         second = np.maximum(self._second_derivatives(point).T, LEAST_CURVATURE)
         return float(np.sum(self.share * np.sum(np.square(missed) / (2 * second), axis=1)))
 
-    def _changes(self, point: Point, moved: np.ndarray) -> np.ndarray:
-        """By how much derivatives change as raw predictions move, to first order."""
-        loss, z, gradient = self.objective.loss, point.z, point.gradient
+    def _changes(self, point: Point) -> Callable[[np.ndarray], np.ndarray]:
+        """The function of how much derivatives change as raw predictions move, to first order."""
+        loss, second = self.objective.loss, self._second_derivatives(point).T
         if loss.joint:
-            return loss.hessian_product(z, self.y, gradient, moved)
-        return loss.hessian_product(z[:, 0], self.y, gradient[:, 0], moved[:, 0])[:, None]
+            return loss.hessian(self.y, point.gradient)
+        return lambda moved: second * moved
 
     def hessian_factors(self, point: Point, rows: np.ndarray | None) -> list[np.ndarray]:
         """Cholesky factors of the Hessian's blocks, one for each output, of the rows that `rows`
@@ -136,8 +166,7 @@ class SmoothObjective:
         weighed = np.ascontiguousarray(self.share * of_rows)
         sums = np.zeros((len(weighed), self.X.shape[1] + 1))
         sums[:, :-1] = self.X.weighted_sum(weighed, self.n_threads)
-        if self.objective.fit_intercept:
-            sums[:, -1] = [np.sum(row) for row in weighed]
+        sums[:, -1] = np.sum(weighed, axis=1)
         return sums
 
     def left_out(self, point: Point) -> float:

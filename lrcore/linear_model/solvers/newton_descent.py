@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -165,8 +164,8 @@ class NewtonDescent:
         if exact:
             self._n_products = 0
             return InexactStep(-self._factors.solve(G), np.zeros_like(G), 0)
-        product = partial(self.function.hessian_product, self.point)
-        found = conjugate_gradients(product, self._factors.solve, G, self._good_enough)
+        hessian = self.function.hessian(self.point)
+        found = conjugate_gradients(hessian, self._factors.solve, G, self._good_enough)
         self._n_products = found.n_products
         return found
 

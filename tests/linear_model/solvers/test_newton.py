@@ -170,7 +170,7 @@ def test_products_are_differences_of_gradients(n_classes):
     ahead = function.evaluate(W + step[:, :-1], b + step[:, -1])
     behind = function.evaluate(W - step[:, :-1], b - step[:, -1])
     expected = (function.gradient(ahead) - function.gradient(behind)) / 2e-4
-    got = function.hessian_product(function.evaluate(W, b), direction)
+    got = function.hessian(function.evaluate(W, b))(direction)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-7)
     assert np.ptp(expected) > 1e-2
 
