@@ -150,6 +150,11 @@ class Loss:
             raise TypeError(f"{type(self).__name__} has no dual")
         return pieces.conjugate(u, y)
 
+    def row_gap_bound(self, y: Floats, gradient: Floats, u: Floats) -> Floats:
+        """What ``loss(z) + conjugate(u) - u z`` is at most at the z where the derivative is
+        `gradient`, (n_rows,); both are (n_rows, n_outputs)."""
+        return np.full(len(y), np.inf)
+
     def within_bounds(self, u: Floats, y: Floats) -> Floats:
         """Numbers near derivatives, made such that there is a conjugate at them."""
         pieces = self.conjugate_pieces
@@ -200,6 +205,11 @@ class LogLoss(Loss):
         """The logistic function."""
         e = numerics.exp(-np.abs(z))
         return np.asarray(np.where(z > 0, 1.0, e) / (1.0 + e))
+
+    def row_gap_bound(self, y: Floats, gradient: Floats, u: Floats) -> Floats:
+        # A relative entropy is at most the chi-square distance.
+        missed, p = (u - gradient)[:, 0], np.abs(gradient[:, 0])
+        return np.asarray(missed * missed / np.maximum(p * (1.0 - p), TINY))
 
     def within_bounds(self, u: Floats, y: Floats) -> Floats:
         return np.asarray(-y * np.clip(-y * u, 0.0, 1.0))
@@ -565,6 +575,11 @@ class Softmax(Loss):
         p = u.copy()
         p[np.arange(len(u)), y.astype(np.intp)] += 1.0
         return p
+
+    def row_gap_bound(self, y: Floats, gradient: Floats, u: Floats) -> Floats:
+        # As of two classes.
+        missed, p = u - gradient, self._probabilities(gradient, y)
+        return np.asarray(np.sum(missed * missed / np.maximum(p, TINY), axis=1))
 
     def within_bounds(self, u: Floats, y: Floats) -> Floats:
         p = np.maximum(self._probabilities(u, y), 0.0)

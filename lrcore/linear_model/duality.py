@@ -31,6 +31,9 @@ from lrcore.losses import Loss
 #: beside an objective that is 0 but for rounding.
 NOTHING = 1e-9
 
+#: The share of the objective below which a simple bound of the gaps of rows is close enough.
+CLOSE = 1e-4
+
 
 class Gap(NamedTuple):
     """`objective` is that of some weights, measured from the least that the losses can be, and no
@@ -115,9 +118,12 @@ def dual_point(
     """The derivatives of the losses at raw predictions, or other dual variables, made to sum to 0
     for each output."""
     loss, u, rows = objective.loss, gradient.reshape(z.shape), np.zeros(len(y))
-    if dual is not None:
-        u, rows = dual, row_gaps(loss, dual, z, y, value)
     excess, null = value - loss.least(y), null_objective(loss, y, share)
+    if dual is not None:
+        rows = loss.row_gap_bound(y, u, dual)
+        if not float(np.sum(share * rows)) <= CLOSE * float(np.sum(share * excess)):
+            rows = row_gaps(loss, dual, z, y, value)
+        u = dual
     if not objective.fit_intercept:
         return DualPoint(u, rows, excess, null)
     if loss.joint:
@@ -148,11 +154,15 @@ def _balance(
     """Those of the sign that has more are scaled down, so that all sum to 0 with their shares;
     and the gaps of the rows."""
     products = share * u[:, 0]
-    above, below = float(np.sum(products[products > 0])), -float(np.sum(products[products < 0]))
+    above, below = float(np.sum(np.maximum(products, 0))), -float(np.sum(np.minimum(products, 0)))
+    if above == below:
+        return u, rows
     larger = u[:, 0] > 0 if above > below else u[:, 0] < 0
-    c = min(above, below) / max(above, below) if above != below else 1.0
-    factor = np.where(larger, c, 1.0)
-    return u * factor[:, None], factor * rows + (1.0 - factor) * excess
+    c = min(above, below) / max(above, below)
+    return (
+        np.where(larger[:, None], c * u, u),
+        np.where(larger, c * rows + (1.0 - c) * excess, rows),
+    )
 
 
 def _balance_joint(

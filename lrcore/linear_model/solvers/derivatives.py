@@ -114,9 +114,12 @@ class SmoothObjective:
     def curved_gap(self, before: Point, point: Point) -> float:
         """About the duality gap of rows with these variables: by how much they miss derivatives,
         squared, over twice the curvature."""
-        missed = before.gradient + self._changes(before)(point.z - before.z) - point.gradient
-        second = np.maximum(self._second_derivatives(point).T, LEAST_CURVATURE)
-        return float(np.sum(self.share * np.sum(np.square(missed) / (2 * second), axis=1)))
+        missed = self._changes(before)(point.z - before.z)
+        missed += before.gradient
+        missed -= point.gradient
+        missed *= missed
+        missed /= np.maximum(self._second_derivatives(point).T, LEAST_CURVATURE)
+        return float(np.sum(self.share * np.sum(missed, axis=1))) / 2
 
     def _changes(self, point: Point) -> Callable[[np.ndarray], np.ndarray]:
         """The function of how much derivatives change as raw predictions move, to first order."""

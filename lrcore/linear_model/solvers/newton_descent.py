@@ -21,9 +21,10 @@ from lrcore.linear_model.solvers.conjugate_gradients import (
 from lrcore.linear_model.solvers.derivatives import Point, SmoothObjective, Start
 from lrcore.losses import SquaredError
 
-#: Rows for each feature whose Hessian stands for that of all, and at least so many; and how many
-#: times more there have to be before it does.
-HESSIAN_ROWS, LEAST_ROWS, MANY = 16, 2048, 2
+#: Rows for each feature whose Hessian stands for that of all, at least so many, and such a share of
+#: all: a tenth of what a product with the Hessian of all takes. And how many times more there have
+#: to be before it does.
+HESSIAN_ROWS, LEAST_ROWS, HESSIAN_SHARE, MANY = 16, 2048, 1 / 32, 2
 
 #: Features for each product with the Hessian that takes as long as to make its factors anew; and
 #: multiplications for these that take no longer than the calls of a step.
@@ -240,5 +241,5 @@ class NewtonDescent:
 
 def hessian_rows(n_rows: int, n_features: int) -> np.ndarray | None:
     """The rows whose Hessian stands for that of all, in their order; None: all."""
-    n = max(LEAST_ROWS, HESSIAN_ROWS * (n_features + 1))
+    n = max(LEAST_ROWS, HESSIAN_ROWS * (n_features + 1), int(HESSIAN_SHARE * n_rows))
     return None if n_rows < MANY * n else np.sort(shuffled(n_rows, SEED)[:n])
