@@ -63,11 +63,14 @@ class Pieces(NamedTuple):
         with np.errstate(over="ignore"):
             gradient = np.clip(self.shrink(r) / (self.smooth + TINY), low, high)
             new = np.clip(self.shrink(r + h * u) / (self.smooth + h + TINY), low, high)
-        gap = (
+        return new, self.gap(r, gradient, u)
+
+    def gap(self, r: Floats, gradient: Floats, u: Floats) -> Floats:
+        """The duality gaps of rows whose raw predictions less their targets are r."""
+        return np.asarray(
             (gradient - u) * r - self.epsilon * (np.abs(gradient) - np.abs(u))
             - 0.5 * self.smooth * (gradient * gradient - u * u)
         )  # fmt: skip
-        return new, gap
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,14 @@ class Loss:
             raise TypeError(f"{type(self).__name__} has no dual")
         return pieces.conjugate(u, y)
 
-    def row_gap_bound(self, y: Floats, gradient: Floats, u: Floats) -> Floats:
-        """What ``loss(z) + conjugate(u) - u z`` is at most at the z where the derivative is
-        `gradient`, (n_rows,); both are (n_rows, n_outputs)."""
-        return np.full(len(y), np.inf)
+    def row_gap_bound(self, z: Floats, y: Floats, gradient: Floats, u: Floats) -> Floats:
+        """What ``loss(z) + conjugate(u) - u z`` is at most, (n_rows,); the rest but for y is
+        (n_rows, n_outputs), and `gradient` the derivative at z. Of a conjugate that is quadratic in
+        pieces it is the sum itself."""
+        pieces = self.conjugate_pieces
+        if pieces is None:
+            return np.full(len(y), np.inf)
+        return np.maximum(pieces.gap(z[:, 0] - y, gradient[:, 0], u[:, 0]), 0.0)
 
     def within_bounds(self, u: Floats, y: Floats) -> Floats:
         """Numbers near derivatives, made such that there is a conjugate at them."""
@@ -206,7 +213,7 @@ class LogLoss(Loss):
         e = numerics.exp(-np.abs(z))
         return np.asarray(np.where(z > 0, 1.0, e) / (1.0 + e))
 
-    def row_gap_bound(self, y: Floats, gradient: Floats, u: Floats) -> Floats:
+    def row_gap_bound(self, z: Floats, y: Floats, gradient: Floats, u: Floats) -> Floats:
         # A relative entropy is at most the chi-square distance.
         missed, p = (u - gradient)[:, 0], np.abs(gradient[:, 0])
         return np.asarray(missed * missed / np.maximum(p * (1.0 - p), TINY))
@@ -576,7 +583,7 @@ class Softmax(Loss):
         p[np.arange(len(u)), y.astype(np.intp)] += 1.0
         return p
 
-    def row_gap_bound(self, y: Floats, gradient: Floats, u: Floats) -> Floats:
+    def row_gap_bound(self, z: Floats, y: Floats, gradient: Floats, u: Floats) -> Floats:
         # As of two classes.
         missed, p = u - gradient, self._probabilities(gradient, y)
         return np.asarray(np.sum(missed * missed / np.maximum(p, TINY), axis=1))

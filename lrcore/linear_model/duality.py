@@ -120,8 +120,9 @@ def dual_point(
     loss, u, rows = objective.loss, gradient.reshape(z.shape), np.zeros(len(y))
     excess, null = value - loss.least(y), null_objective(loss, y, share)
     if dual is not None:
-        rows = loss.row_gap_bound(y, u, dual)
-        if not float(np.sum(share * rows)) <= CLOSE * float(np.sum(share * excess)):
+        rows = loss.row_gap_bound(z, y, u, dual)
+        close = float(np.sum(share * rows)) <= CLOSE * float(np.sum(share * excess))
+        if loss.conjugate_pieces is None and not close:
             rows = row_gaps(loss, dual, z, y, value)
         u = dual
     if not objective.fit_intercept:

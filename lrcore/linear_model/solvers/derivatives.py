@@ -111,15 +111,16 @@ class SmoothObjective:
             return loss.within_bounds(u[:, 0], self.y)[:, None]
         return loss.within_bounds(u, self.y)
 
-    def curved_gap(self, before: Point, point: Point) -> float:
-        """About the duality gap of rows with these variables: by how much they miss derivatives,
-        squared, over twice the curvature."""
+    def row_gap(self, before: Point, point: Point) -> float:
+        """About the duality gap of rows with these variables, rather more: by how much they miss
+        derivatives, squared, over the curvature. Bounds that they do not keep count as well, since
+        to keep them costs more."""
         missed = self._changes(before)(point.z - before.z)
         missed += before.gradient
         missed -= point.gradient
         missed *= missed
         missed /= np.maximum(self._second_derivatives(point).T, LEAST_CURVATURE)
-        return float(np.sum(self.share * np.sum(missed, axis=1))) / 2
+        return float(np.sum(self.share * np.sum(missed, axis=1)))
 
     def _changes(self, point: Point) -> Callable[[np.ndarray], np.ndarray]:
         """The function of how much derivatives change as raw predictions move, to first order."""

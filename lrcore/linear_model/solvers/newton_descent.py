@@ -11,6 +11,7 @@ import numpy as np
 from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.duality import Gap, duality_gap, null_objective
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import ModelState
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.solvers.conjugate_gradients import (
@@ -22,13 +23,13 @@ from lrcore.linear_model.solvers.derivatives import Point, SmoothObjective, Star
 from lrcore.losses import SquaredError
 
 #: Rows for each feature whose Hessian stands for that of all, at least so many, and such a share of
-#: all: a tenth of what a product with the Hessian of all takes. And how many times more there have
-#: to be before it does.
+#: all; and how many times more there have to be before it does.
 HESSIAN_ROWS, LEAST_ROWS, HESSIAN_SHARE, MANY = 16, 2048, 1 / 32, 2
 
-#: Features for each product with the Hessian that takes as long as to make its factors anew; and
-#: multiplications for these that take no longer than the calls of a step.
-FEATURES_PER_PRODUCT, FEW_MULTIPLICATIONS = 16, 1e7
+#: Values of a sparse row, and of a dense one, for each product with the Hessian that takes as long
+#: as to make it; and products and multiplications for which it is made anew for each step.
+SPARSE_VALUES, DENSE_VALUES = 4, 8
+FEW_PRODUCTS, FEW_MULTIPLICATIONS = 4, 1e7
 
 #: Features up to which the Hessian is of all rows if it is made only once.
 ONCE_FEATURES = 256
@@ -87,9 +88,10 @@ class NewtonDescent:
         (n_rows, n_features), n_outputs = problem.X.shape, problem.outputs_per_target
         self._constant = isinstance(loss, SquaredError)
         once = self._constant and n_features <= ONCE_FEATURES
-        self._rows = None if once else hessian_rows(n_rows, n_features)
-        cheap = n_outputs * problem.X.values.size * n_features <= FEW_MULTIPLICATIONS
-        self._most_products = 0 if cheap else 1 + n_features // FEATURES_PER_PRODUCT
+        self._rows = None if once else hessian_rows(problem.X)
+        cost = hessian_cost(problem.X) * (1.0 if self._rows is None else len(self._rows) / n_rows)
+        few = n_outputs * problem.X.values.size * problem.X.nnz_per_row <= FEW_MULTIPLICATIONS
+        self._most_products = 0 if few or cost <= FEW_PRODUCTS else int(cost)
         self._n_products, self._tol = 0, tol
         #: The gap at the point, about; and the point before, and the gradient that its Hessian
         #: tells of this one, where a whole step led from one to the other.
@@ -142,7 +144,7 @@ class NewtonDescent:
         self.done = point.objective - new.objective <= ROUNDING * abs(point.objective)
         self.point, self._before = new, point if whole else None
         if whole and self.certifiable:
-            self._left = self._of_residual(residual) + self.function.curved_gap(point, new)
+            self._left = self._of_residual(residual) + self.function.row_gap(point, new)
         elif self.certifiable:
             self._left = self._of_residual(self.gradient)
         else:
@@ -239,7 +241,15 @@ class NewtonDescent:
         return [ModelState(row[None].copy(), 1, by_feature=False) for row in array]
 
 
-def hessian_rows(n_rows: int, n_features: int) -> np.ndarray | None:
+def hessian_cost(X: DesignMatrix) -> float:
+    """How many products with the Hessian take as long as to make it."""
+    return X.nnz_per_row / (SPARSE_VALUES if X.sparse else DENSE_VALUES)
+
+
+def hessian_rows(X: DesignMatrix) -> np.ndarray | None:
     """The rows whose Hessian stands for that of all, in their order; None: all."""
+    n_rows, n_features = X.shape
     n = max(LEAST_ROWS, HESSIAN_ROWS * (n_features + 1), int(HESSIAN_SHARE * n_rows))
-    return None if n_rows < MANY * n else np.sort(shuffled(n_rows, SEED)[:n])
+    if n_rows < MANY * n or hessian_cost(X) <= FEW_PRODUCTS:
+        return None
+    return np.sort(shuffled(n_rows, SEED)[:n])

@@ -23,8 +23,8 @@ from lrcore.penalties import ElasticNet
 #: that of some rows.
 ROUTES = {
     "new": {},
-    "old": {"FEW_MULTIPLICATIONS": 0},
-    "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "MANY": 2, "ONCE_FEATURES": 0},
+    "old": {"FEW_MULTIPLICATIONS": 0, "FEW_PRODUCTS": 0},
+    "some rows": {"LEAST_ROWS": 16, "HESSIAN_ROWS": 1, "ONCE_FEATURES": 0, "FEW_PRODUCTS": 0},
 }
 
 
@@ -99,12 +99,13 @@ def test_the_certificate_bounds_the_distance_to_the_minimum(
 
 def test_the_hessian_of_some_rows_stands_for_that_of_all(monkeypatch):
     monkeypatch.setattr(newton_descent, "LEAST_ROWS", 500)
+    monkeypatch.setattr(newton_descent, "FEW_PRODUCTS", 0)
     X = np.random.default_rng(0).normal(size=(3000, 4))
     objective = Objective(LOSSES["log_loss"], ElasticNet(l2=0.01))
     problem = Problem(as_design_matrix(X), [np.sign(X[:, 0] + X[:, 1])], None, objective)
     function = SmoothObjective(problem, problem.targets[0], 1)
     at = function.evaluate(np.full((1, 4), 0.2), np.zeros(1))
-    rows = newton_descent.hessian_rows(3000, 4)
+    rows = newton_descent.hessian_rows(problem.X)
     (of_all,), (of_some,) = (function.hessian_factors(at, some) for some in (None, rows))
     of_all, of_some = (np.triu(U[:5, :5]) for U in (of_all, of_some))
     assert not np.allclose(of_all, of_some, rtol=1e-6)
@@ -143,7 +144,7 @@ def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
     take("some rows", monkeypatch)
     rng = np.random.default_rng(0)
     X, n = rng.normal(size=(200, 3)), 200
-    left_out = np.setdiff1d(np.arange(n), newton_descent.hessian_rows(n, 3))
+    left_out = np.setdiff1d(np.arange(n), newton_descent.hessian_rows(as_design_matrix(X)))
     X[:, 2] = 0.0
     X[left_out[:20], 2] = 1.0
     y = (X[:, 0] + rng.logistic(size=n) > 0).astype(int)
