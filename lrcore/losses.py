@@ -16,8 +16,8 @@ so that one formula serves them all (a hinge: epsilon = smooth = 0, and u in [-1
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np

@@ -25,6 +25,7 @@ from lrcore._backend import isa, threads
 from lrcore.cli.metrics import measure
 from lrcore.cli.options import add_json_option, count
 from lrcore.linear_model import LinearClassifier
+from lrcore.linear_model.solvers.stochastic import falling
 from lrcore.losses import LogLoss
 from lrcore.rules import AdaGrad
 from lrcore.rules.adaptive import AdaGradFormula
@@ -318,7 +319,7 @@ def compare_mini_batches(data: FlightData, say: Callable[[str], None]) -> dict[s
 def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
     """One epoch of mini-batches of AdaGrad as one would write it in NumPy.
 
-    Each step updates the whole vector of weights; the rate falls linearly to 0.
+    Each step updates the whole vector of weights; the rate falls to 0 at the end of the epoch.
 
     Returns
     -------
@@ -329,14 +330,14 @@ def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
     sum_w, sum_b = np.zeros_like(w), np.zeros_like(b)
     batches = range(0, X.shape[0], BATCH_SIZE)
     sign = np.where(y, 1.0, -1.0)
-    for t, start in enumerate(batches):
+    rates = falling(lr, len(batches), len(batches))(np.arange(len(batches)))
+    for rate, start in zip(rates, batches):
         rows = X[start : start + BATCH_SIZE]
         raw_prediction = rows @ w + b
         _, gradient = LogLoss().evaluate(
             raw_prediction.astype(float), sign[start : start + BATCH_SIZE]
         )
         gradient = (gradient / rows.shape[0]).astype(np.float32)
-        rate = lr * (1 - t / len(batches))
         c = AdaGradFormula.row(np.array([rate, 1e-10]), np.float32)
         AdaGradFormula.update(c, w, rows.T @ gradient, sum_w)
         AdaGradFormula.update(c, b, gradient.sum(keepdims=True), sum_b)

@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
         type=learning_rate,
         default="auto",
         metavar="RATE|SPEC",
-        help="first rate, which falls linearly to 0; several with commas, of which the best "
+        help="first rate, which falls to 0; several with commas, of which the best "
         "is taken; a schedule such as 'cosine(0.5, 95%%).warmup(5%%)'; or auto, which looks "
         "for one (default: auto)",
     )

@@ -112,9 +112,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         that was named ``fit`` looks for the best, on some of the rows, in a tenth of its time or
         that of 2,000 rows: the rate that loses least on half of them after a fit on the
         others. ``partial_fit`` then goes on with what ``fit`` found, else with the rule's default.
-        A number falls linearly to 0 over ``fit`` (worst-case optimal for the last iterate, Defazio
-        et al. 2023) and stays as it is in ``partial_fit``; give a schedule, such as
-        ``lrcore.schedules.Constant(0.5)``, for anything else, or its spec string. Lengths may be in
+        A number falls linearly to 0 over a ``fit`` of five epochs or more (worst-case optimal for
+        the last iterate, Defazio et al. 2023), of fewer at the end alone, over the last tenth of
+        one and the last quarter of two, so that features that come up late learn as well; it stays
+        as it is in ``partial_fit``. Give a schedule, such as ``lrcore.schedules.Constant(0.5)``,
+        for anything else, or its spec string. Lengths may be in
         epochs or in fractions of the run, ``"cosine(0.5, steps=95%).warmup(5%)"``, which ``fit``
         resolves and ``partial_fit`` cannot. At each of several rates a model is fitted, in one
         pass over the rows for all where there is one output, and the one that loses least is

@@ -222,6 +222,12 @@ def fits():
     add("dual, scaled", KINDS[1], **dual, scale="max", tol=1e-4, max_iter=60)
     add("dual, reordered", KINDS[0], **dual, data=HUGE, max_iter=40)
     add("dual, long indices", KINDS[0], **dual, how=long_indices)
+    newton = {"solver": "newton", "alpha": 1e-3, "max_iter": 5}
+    for kind in KINDS:
+        for target in ("two", "four", "squared_error"):
+            add("newton", kind, target, **newton)
+        add("newton, l1", kind, **newton, penalty="l1", weight=True)
+    add("newton, scaled", KINDS[1], **newton, scale="std")
     return found
 
 

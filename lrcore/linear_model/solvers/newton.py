@@ -1,11 +1,11 @@
 """Newton's method, for few features and losses with a second derivative, under an L2 penalty.
 
 Each step solves with the Hessian, so that units of the columns and correlations between them cost
-nothing, and a step is taken as far as the objective falls. With few rows the Hessian is exact, and
-the error squares from step to step. With many it is that of some of the rows, always the same ones:
-the fit begins at their own minimum, and pairs of steps and changes of the gradient make up for what
-their Hessian lacks (L-BFGS, Nocedal and Wright 2006, algorithm 7.4). Of a softmax the Hessian has
-a block for each output, with which conjugate gradients solve for the step.
+nothing, and a step is taken as far as the objective falls. A Hessian that costs little is made for
+each step, and the error squares from step to step. One that costs much serves several steps, and
+with many rows it is that of some of them, always the same ones, at whose own minimum the fit
+begins: conjugate gradients then solve for the step, and its Cholesky factors are what preconditions
+them. So they do for a softmax, of whose Hessian there is a block for each output.
 
 The second derivative of a loss that is quadratic in pieces is that of the piece.
 """

@@ -197,7 +197,9 @@ class NewtonDescent:
                 whole = t == 1.0
                 return trial if whole else self.function.evaluate(trial.W, trial.b), whole
             t /= 2
-            trial = self.function.evaluate_at(point.W + t * W, point.b + t * b, point.z + t * change)
+            trial = self.function.evaluate_at(
+                point.W + t * W, point.b + t * b, point.z + t * change
+            )
         return None, False
 
     # ---- gaps ------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
-from lrcore.linear_model.solvers.newton import NEEDS, NEWTON_LOSSES, starts_of
 from lrcore.linear_model.solvers.derivatives import Start
+from lrcore.linear_model.solvers.newton import NEEDS, NEWTON_LOSSES, starts_of
 from lrcore.linear_model.solvers.proximal_steps import (
     DAMPING,
     HALVINGS,

@@ -24,7 +24,10 @@ from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
 from lrcore.linear_model.solvers.training import StochasticTraining, as_steps
 from lrcore.linear_model.sweep import sweep
 from lrcore.rules import LINEAR_RULES, Rule, rule_class
-from lrcore.schedules import Plateau, Polynomial, Schedule
+from lrcore.schedules import Plateau, Polynomial, Schedule, WarmupStableDecay
+
+#: Epochs from which on a rate falls over all of the run.
+WHOLLY = 5
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,14 @@ class Stochastic:
 
     def rule_at(self, lr: float | Schedule | None, steps_per_epoch: int, total_steps: int) -> Rule:
         """The rule at the rate lr, else its own, with its schedule in steps; a rate given as a
-        number falls to 0 over the run, unless weights are averaged, which has the same effect
+        number falls to 0 as `falling` says, unless weights are averaged, which has the same effect
         (Polyak and Juditsky 1992)."""
         rule = self.rule if lr is None else self.rule.with_lr(lr)
         if isinstance(rule.lr, (Schedule, Plateau)):
             return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         if not rule.anneals or self.average:
             return rule
-        return rule.with_lr(Polynomial(rule.lr, steps=total_steps))
+        return rule.with_lr(falling(rule.lr, steps_per_epoch, total_steps))
 
     def updates(self, rule: Rule, problem: Problem, last: TrainedModel | None) -> UpdateConfig:
         """How weights are updated by this rule; `last` is the model that the fit goes on from.
@@ -247,6 +250,18 @@ class Stochastic:
         found = sweep(self, problem, config, rates, monitors)
         result = found.result_at(found.best)
         return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
+
+
+def falling(lr: float, steps_per_epoch: int, total_steps: int) -> Schedule:
+    """A rate that falls linearly to 0: over all of a run of five epochs or more, the last quarter
+    of two, the last eleventh of one."""
+    n_epochs = total_steps / max(steps_per_epoch, 1)
+    if n_epochs >= WHOLLY:
+        return Polynomial(lr, steps=total_steps)
+    # Features that first come up late in a short run would learn next to nothing.
+    share = n_epochs / WHOLLY
+    fall = max(1, round(share * math.sqrt(share) * total_steps))
+    return WarmupStableDecay(lr, total_steps, 0, fall)
 
 
 class LaneLosses(Monitor):

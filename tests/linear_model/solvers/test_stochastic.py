@@ -58,10 +58,19 @@ def test_a_rate_given_as_a_number_falls_unless_weights_are_averaged():
     assert adagrad.rule_at(None, 10, 100).lr == falls
 
 
-@pytest.mark.parametrize("batch_size, steps", [(1, 300 * 4), (16, 19 * 4), (300, 4), (999, 4)])
+@pytest.mark.parametrize("n_epochs, share", [(1, 0.09), (2, 0.25), (4, 0.72)])
+def test_the_rate_falls_at_the_end_of_a_short_run(n_epochs, share):
+    solver = Stochastic(SGD(0.3), "auto", False)
+    rates = solver.rule_at(None, 1000, 1000 * n_epochs).lr(np.arange(1000 * n_epochs + 1))
+    assert np.mean(rates < 0.3) == pytest.approx(share, abs=0.01)
+    assert rates[0] == 0.3
+    assert rates[-1] == 0.0
+
+
+@pytest.mark.parametrize("batch_size, steps", [(1, 300 * 6), (16, 19 * 6), (300, 6), (999, 6)])
 def test_the_rate_falls_over_all_steps(batch_size, steps):
     solver = Stochastic(SGD(0.3), "auto", False, batch_size=batch_size)
-    updates = solver.updates_at(None, problem(X), SolverConfig(4))
+    updates = solver.updates_at(None, problem(X), SolverConfig(6))
     assert updates.rule.lr == Polynomial(0.3, steps=steps)
     assert updates.batch_size == batch_size
 
