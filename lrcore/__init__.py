@@ -23,7 +23,12 @@ Rule.minimize = _minimize.minimize
 Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
-    from lrcore.linear_model import LinearClassifier, LinearRegressor
+    from lrcore.linear_model import (
+        LinearClassifier,
+        LinearClassifierCV,
+        LinearRegressor,
+        LinearRegressorCV,
+    )
     from lrcore.linear_model.monitor.diagnostics import DivergenceError, RateWarning
     from lrcore.linear_model.persistence import load, save
     from lrcore.tuning.range_test import lr_range_test
@@ -33,7 +38,9 @@ if TYPE_CHECKING:
 __all__ = [
     "DivergenceError",
     "LinearClassifier",
+    "LinearClassifierCV",
     "LinearRegressor",
+    "LinearRegressorCV",
     "Optimizer",
     "RateWarning",
     "check_stable",
@@ -54,7 +61,9 @@ __all__ += rules.__all__
 _LATER = {
     "DivergenceError": "lrcore.linear_model.monitor.diagnostics",
     "LinearClassifier": "lrcore.linear_model",
+    "LinearClassifierCV": "lrcore.linear_model",
     "LinearRegressor": "lrcore.linear_model",
+    "LinearRegressorCV": "lrcore.linear_model",
     "RateWarning": "lrcore.linear_model.monitor.diagnostics",
     "check_stable": "lrcore.tuning.stability",
     "estimate_lipschitz": "lrcore.tuning.stability",

@@ -94,6 +94,50 @@ class ScheduleDisplay:
         return self
 
 
+class AlphaPathDisplay:
+    """Held-out losses or scores against the weight of the penalty.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+    values : ndarray of shape (n_folds, n_alphas)
+    best : float
+        The alpha that was chosen, which need not be one of them.
+    label : str
+        What the values are.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib axes and figure
+    """
+
+    def __init__(self, alphas: np.ndarray, values: np.ndarray, best: float, label: str) -> None:
+        self.alphas, self.values, self.best, self.label = alphas, np.atleast_2d(values), best, label
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the mean of the folds and each of them, on new axes by default."""
+        plt = pyplot()
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+        values = np.where(np.isfinite(self.values), self.values, np.nan)
+        if len(values) > 1:
+            for fold in values:
+                ax.plot(self.alphas, fold, color="C0", alpha=0.25, linewidth=1)
+            ax.plot([], [], color="C0", alpha=0.25, linewidth=1, label="each fold")
+        ax.plot(
+            self.alphas, np.mean(values, axis=0), "o-", color="C0", markersize=4,
+            label="mean of the folds" if len(values) > 1 else None,
+        )  # fmt: skip
+        ax.axvline(self.best, color="C3", linestyle="--", label=f"alpha_ = {self.best:.3g}")
+        ax.set_xscale("log")
+        ax.set_xlabel("alpha")
+        ax.set_ylabel(self.label)
+        ax.grid(alpha=0.3)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
 #: Columns of a history that are losses, with their names in the legend.
 LOSSES = {
     "loss": "mean loss before each update",

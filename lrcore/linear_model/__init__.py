@@ -1,6 +1,7 @@
 """Large linear models with scikit-learn's interface."""
 
 from lrcore.linear_model.classifier import LinearClassifier
+from lrcore.linear_model.cross_validation import LinearClassifierCV, LinearRegressorCV
 from lrcore.linear_model.regressor import LinearRegressor
 
-__all__ = ["LinearClassifier", "LinearRegressor"]
+__all__ = ["LinearClassifier", "LinearClassifierCV", "LinearRegressor", "LinearRegressorCV"]

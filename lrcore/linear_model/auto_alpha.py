@@ -89,7 +89,7 @@ def find_alpha(
     what it would lose, else folds; and one part of many; always the same."""
     square = mean_square(problem) * slope(problem)
     if given is None and problem.n_rows < FEWEST_ROWS and config.held_out is None:
-        alpha = OF_FEW * square
+        alpha = of_few(problem)
         return AlphaPath(np.array([alpha]), np.array([np.nan]), alpha, None)
     splits = _splits(solver, problem, config)
     searches = given is None
@@ -105,12 +105,17 @@ def find_alpha(
         alpha = strength_at(k) * square / n_learnt
         return float(np.mean([fold.loss_at(alpha) for fold in folds]))
 
-    k, tried = _downhill(loss_at)
+    k, tried = downhill(loss_at)
     order = sorted(tried, reverse=True)
     alphas = np.array([strength_at(j) * square / problem.n_rows for j in order])
     losses = np.array([loss_at(j) for j in order])
     best_alpha = strength_at(k + _vertex(loss_at, k, tried)) * square / problem.n_rows
     return AlphaPath(alphas, losses, best_alpha, folds[0].last)
+
+
+def of_few(problem: Problem) -> float:
+    """The alpha of few rows, which does not change if rows are repeated."""
+    return OF_FEW * mean_square(problem) * slope(problem)
 
 
 def strength_at(k: float) -> float:
@@ -130,7 +135,7 @@ def _vertex(loss_at: Callable[[int], float], k: int, tried: set[int]) -> float:
     return min(max(0.5 * (below - above) / curvature, -0.5), 0.5)
 
 
-def _downhill(loss_at: Callable[[int], float]) -> tuple[int, set[int]]:
+def downhill(loss_at: Callable[[int], float]) -> tuple[int, set[int]]:
     """The power at which the loss is least, and all that were tried."""
     k, tried = 0, {0}
     for step in (2, 1):

@@ -13,8 +13,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import losses, penalties
+from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model import auto_alpha, legacy, parameters
-from lrcore.linear_model.arguments import check_count, check_factors, check_lengths
+from lrcore.linear_model.arguments import (
+    check_count,
+    check_factors,
+    check_lengths,
+    check_weight,
+)
 from lrcore.linear_model.auto_alpha import AlphaPath
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import (
@@ -398,6 +404,42 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             found.append([(names[int(j)], float(w[j])) for j in largest if w[j] != 0])
         return found
 
+    def plot_alphas(self, ax: Any = None) -> AlphaPathDisplay:
+        """Draw what held-out rows lost at each of the alphas that `fit` tried, and the one taken.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            New ones by default.
+
+        Returns
+        -------
+        lrcore._utils.plotting.AlphaPathDisplay
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If `fit` had nothing to choose from.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> clf = lrcore.LinearClassifier().fit(*load_breast_cancer(return_X_y=True))
+        >>> display = clf.plot_alphas()  # doctest: +SKIP
+        """
+        check_is_fitted(self, "n_iter_")
+        if self.alphas_ is None or self.alpha_losses_ is None:
+            raise ValueError(
+                f"alpha={self.alpha!r} and solver {self.solver_!r} tried no others; alpha='auto' "
+                "and alpha=[...] do, with solver='newton' and 'dual'"
+            )
+        label = "mean held-out loss"
+        return AlphaPathDisplay(self.alphas_, self.alpha_losses_, self.alpha_, label).plot(ax)
+
     def _raw_predictions(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")
@@ -423,6 +465,21 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         targets = targets_of(eval_set[1])
         check_lengths(X, targets[0])
         return Problem(X, targets, None, problem.objective)
+
+    def _alpha_of_few(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The alpha that these rows would have if they were few; where a search may begin."""
+        self._check_params()
+        problem = self._problem(X, y, sample_weight)[0]
+        solver = choose_solver(self, problem).solver
+        return auto_alpha.of_few(self._with_column_scale(solver, problem.without_weightless_rows()))
+
+    def _mean_loss_of(
+        self, X: DesignMatrix, targets: list[np.ndarray], sample_weight: Any
+    ) -> float:
+        check_lengths(X, targets[0])
+        weight = check_weight(sample_weight, X.shape[0])
+        problem = Problem(X, targets, weight, self._trained.objective)
+        return self._trained.mean_loss(problem, self.n_threads)
 
     def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:
         """X of a partial_fit checked, and its number of features compared with the first call's."""

@@ -70,8 +70,10 @@ from lrcore.losses import LOSSES
 from lrcore.rules import Rule
 
 
-def _has_probabilities(model: Any) -> bool:
-    if model._loss not in LOSSES or not LOSSES[model._loss].probabilistic:
+def has_probabilities(model: Any) -> bool:
+    """Whether an estimator's loss has them; what `available_if` asks."""
+    loss = "log_loss" if model.loss is None else model.loss
+    if loss not in LOSSES or not LOSSES[loss].probabilistic:
         raise AttributeError(
             f"probabilities need loss='log_loss' or 'modified_huber', not {model.loss!r}"
         )
@@ -353,6 +355,19 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             longer; the estimator has what it learnt until then.
         """
         self._check_params()
+        problem, classes = self._problem(X, y, sample_weight)
+        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, classes))
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
+        result = self._fit(problem, callback, held_out, hooks)
+        hooks.end(result.model)
+        self._finish(result)
+        validate_data(self, X, reset=True, skip_check_array=True)
+        self.classes_ = classes
+        self._raise_if_interrupted(result)
+        return self
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, np.ndarray]:
+        """What `fit` minimises, checked, and the classes."""
         matrix = as_design_matrix(X)
         labels = check_labels(y)
         check_lengths(matrix, labels)
@@ -365,16 +380,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         weight = weigh_classes(weight, self.class_weight, classes, codes)
         n_outputs = self._n_outputs(len(classes))
         targets = class_targets(codes, len(classes), n_outputs)
-        problem = Problem(matrix, targets, weight, self._objective(matrix, n_outputs))
-        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, classes))
-        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
-        result = self._fit(problem, callback, held_out, hooks)
-        hooks.end(result.model)
-        self._finish(result)
-        validate_data(self, X, reset=True, skip_check_array=True)
-        self.classes_ = classes
-        self._raise_if_interrupted(result)
-        return self
+        return Problem(matrix, targets, weight, self._objective(matrix, n_outputs)), classes
 
     def _targets(self, y: Any, classes: np.ndarray) -> list[np.ndarray]:
         """Targets of labels, all of which must be known."""
@@ -388,6 +394,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 f"{classes.tolist()!r}"
             )
         return class_targets(codes, len(classes), self._n_outputs(len(classes)))
+
+    def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The mean loss of other rows."""
+        matrix, targets = as_design_matrix(X, self._trained.dtype), self._targets(y, self.classes_)
+        return self._mean_loss_of(matrix, targets, sample_weight)
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -457,7 +468,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         predicted: np.ndarray = self.classes_[codes]
         return predicted
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_rows, n_classes).
 
@@ -476,7 +487,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             p = np.where(total > 0, p / np.where(total > 0, total, 1.0), 1.0 / p.shape[1])
         return p.astype(raw.dtype)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`."""
         return np.asarray(np.log(self.predict_proba(X)))

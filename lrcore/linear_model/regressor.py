@@ -135,12 +135,9 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         Of y, (n_rows, n_targets), each column is fitted by itself, in the same passes.
         """
         self._check_params()
-        matrix = as_design_matrix(X)
-        targets, single = self._targets(y)
-        check_lengths(matrix, targets[0])
-        weight = check_weight(sample_weight, matrix.shape[0])
-        problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
-        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, len(targets))[0])
+        problem, single = self._problem(X, y, sample_weight)
+        n_targets = len(problem.targets)
+        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, n_targets)[0])
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
         result = self._fit(problem, callback, held_out, hooks)
         hooks.end(result.model)
@@ -150,6 +147,14 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         self._raise_if_interrupted(result)
         return self
 
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, bool]:
+        """What `fit` minimises, checked, and whether y was one target."""
+        matrix = as_design_matrix(X)
+        targets, single = self._targets(y)
+        check_lengths(matrix, targets[0])
+        weight = check_weight(sample_weight, matrix.shape[0])
+        return Problem(matrix, targets, weight, self._objective(matrix, 1)), single
+
     def _targets(self, y: Any, n_targets: int | None = None) -> tuple[list[np.ndarray], bool]:
         """Targets that the loss is defined for, a vector for each, and whether y was one."""
         target = check_targets(y)
@@ -158,6 +163,11 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
             raise ValueError(f"y must have {n_targets} targets, got {len(columns)}")
         check_domain(self._loss, self._make_loss(), columns)
         return columns, target.ndim == 1
+
+    def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The mean loss of other rows, over targets."""
+        targets, _ = self._targets(y, self._trained.n_outputs)
+        return self._mean_loss_of(as_design_matrix(X, self._trained.dtype), targets, sample_weight)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""

@@ -77,8 +77,11 @@ class NewtonTraining:
         starts = starts_of(problem, config.start)
         # All targets of squared errors have the same Hessian.
         shared = Factors() if isinstance(problem.objective.loss, SquaredError) else None
+        #: What the tolerance is multiplied by.
+        self.polish = POLISH if problem.X.values.size <= FEW_VALUES else 1.0
+        tol = self.polish * (config.tol or 0.0)
         self.targets = [
-            NewtonDescent(problem, y, config.n_threads, start, shared, config.tol or 0.0)
+            NewtonDescent(problem, y, config.n_threads, start, shared, tol)
             for y, start in zip(problem.targets, starts)
         ]
         self._steps = 0
@@ -103,11 +106,6 @@ class NewtonTraining:
     def done(self) -> bool:
         """Whether no target moves any more."""
         return all(target.done for target in self.targets)
-
-    @property
-    def polish(self) -> float:
-        """What the tolerance is multiplied by."""
-        return POLISH if self._problem.X.values.size <= FEW_VALUES else 1.0
 
     @property
     def diverges(self) -> bool:

@@ -41,6 +41,9 @@ FIRST_STEPS, FIRST_GAP = 20, 1e-2
 #: What a step gains, over the objective, from which on it should make for a certificate.
 NEAR = 0.03
 
+#: The gap that the derivative by an intercept makes, over itself and the loss of weights of 0.
+INTERCEPTS = 10.0
+
 #: The seed of the rows.
 SEED = 0
 
@@ -154,7 +157,9 @@ class NewtonDescent:
     def _of_residual(self, residual: np.ndarray) -> float:
         """About the gap of features and intercepts where dual variables leave such a gradient."""
         of_features = float(np.sum(np.square(residual[:, :-1]) / (2 * self.function.l2)))
-        return of_features + self._null * float(np.sum(np.abs(residual[:, -1])))
+        # Rows of other classes have to make up for an intercept's.
+        of_intercepts = INTERCEPTS * self._null * float(np.sum(np.abs(residual[:, -1])))
+        return of_features + of_intercepts
 
     def _inexact_step(self) -> InexactStep:
         """About the inverse Hessian times the gradient, downhill: by the factors at hand, or those
