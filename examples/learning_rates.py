@@ -453,9 +453,9 @@ print(f"{excess[uncut][-10:].mean():.1e} without the cut")
 # Each text has 20 words, drawn from 2,000 by a power law; a word is present or absent. True
 # weights are normal, in proportion to :math:`p^{-1/2}` for a word of frequency :math:`p`, so that
 # each word carries the same amount of the signal. A rule sees 20,000 texts once, at the best of
-# 15 rates by 20,000 other texts. The gain of AdaGrad depends on that signal: it is small where
-# all words have weights of the same size, and where all words are equally frequent SGD is better,
-# as the last lines of the output show.
+# 15 rates by 20,000 other texts. The gain of AdaGrad depends on that signal: it is smaller where
+# all words have weights of the same size, and a tenth where all words are equally frequent, as the
+# last lines of the output show.
 
 GRID = np.logspace(-2, 1.5, 15)
 

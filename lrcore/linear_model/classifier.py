@@ -115,17 +115,17 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         that of 2,000 rows: the rate that loses least on half of them after a fit on the
         others. ``partial_fit`` then goes on with what ``fit`` found, else with the rule's default.
         A number falls linearly to 0 over a ``fit`` of five epochs or more (worst-case optimal for
-        the last iterate, Defazio et al. 2023), of fewer at the end alone, over the last tenth of
-        one and the last quarter of two, so that features that come up late learn as well; it stays
-        as it is in ``partial_fit``. Give a schedule, such as ``lrcore.schedules.Constant(0.5)``,
-        for anything else, or its spec string. Lengths may be in
-        epochs or in fractions of the run, ``"cosine(0.5, steps=95%).warmup(5%)"``, which ``fit``
-        resolves and ``partial_fit`` cannot. At each of several rates a model is fitted, in one
-        pass over the rows for all where there is one output, and the one that loses least is
-        kept: on held-out rows, if there are any, else in its last epoch. Blocks of rows that share
-        raw predictions are then as short as the largest rate demands. A
-        ``lrcore.schedules.Plateau``, as the `lr` of a rule, is fed after each epoch of ``fit`` with
-        the held-out loss, or with the objective, which takes a third of an epoch.
+        the last iterate, Defazio et al. 2023). Of fewer, adaptive rules, which are all but SGD, let
+        it fall at the end alone, over the last eleventh of one and the last quarter of two, so that
+        features that come up late learn as well. It stays as it is in ``partial_fit``. Give a
+        schedule, such as ``lrcore.schedules.Constant(0.5)``, for anything else, or its spec string.
+        Lengths may be in epochs or in fractions of the run, ``"cosine(0.5,
+        steps=95%).warmup(5%)"``, which ``fit`` resolves and ``partial_fit`` cannot. At each of
+        several rates a model is fitted, in one pass over the rows for all where there is one
+        output, and the one that loses least is kept: on held-out rows, if there are any, else in
+        its last epoch. Blocks of rows that share raw predictions are then as short as the largest
+        rate demands. A ``lrcore.schedules.Plateau``, as the `lr` of a rule, is fed after each epoch
+        of ``fit`` with the held-out loss, or with the objective, which takes a third of an epoch.
     penalty : {"l2", "l1", "elasticnet"} or None
     alpha : "auto", float >= 0, or list of floats
         Weight of the penalty. The objective is a mean over rows, so that LogisticRegression's C is

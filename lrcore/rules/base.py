@@ -95,6 +95,8 @@ class Rule:
     linear_lr: ClassVar[float] = 0.01
     #: Whether linear models let a rate given as a number fall to 0.
     anneals: ClassVar[bool] = True
+    #: Whether each weight has a step size of its own, by the gradients that it has seen.
+    adaptive: ClassVar[bool] = True
     #: Whether rates are multiplied by `dog_lr_factor`, which follows from a `DoGState`.
     uses_distance: ClassVar[bool] = False
     #: Hyperparameters that take the place of a linear model's penalty, which the rule cannot apply.

@@ -82,6 +82,7 @@ class SGD(Rule):
     dampening: float = 0.0
 
     linear_lr: ClassVar[float] = 0.05
+    adaptive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -149,7 +149,7 @@ def test_the_search_ends_at_the_vertex_of_a_parabola(least):
         calls.append(k)
         return (k - least) ** 2 + 3.0
 
-    k, tried = auto_alpha._downhill(loss_at)
+    k, tried = auto_alpha.downhill(loss_at)
     assert k == round(least)
     assert {k - 1, k + 1} <= tried
     assert set(calls) == tried

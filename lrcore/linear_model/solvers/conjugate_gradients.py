@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 #: The length of the residual beside the first one, as the preconditioner measures it, at which a
-#: step is good enough; it makes the gap about ten times smaller. And products at most.
-RESIDUAL, MOST_PRODUCTS = 0.3, 200
+#: step is good enough; it makes the gap about ten times smaller. That beyond which there is nothing
+#: but rounding; and products at most.
+RESIDUAL, ROUNDING, MOST_PRODUCTS = 0.3, 1e-8, 200
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -53,7 +54,7 @@ def conjugate_gradients(
     step, residual = np.zeros_like(gradient), -gradient
     along = precondition(residual)
     direction, left = along, total(residual, along)
-    enough = RESIDUAL * RESIDUAL * left
+    enough, least = RESIDUAL * RESIDUAL * left, ROUNDING * ROUNDING * left
     for n_products in range(1, MOST_PRODUCTS + 1):
         changed = product(direction)
         curvature = total(direction, changed)
@@ -65,7 +66,7 @@ def conjugate_gradients(
         step, residual = step + length * direction, residual - length * changed
         along = precondition(residual)
         before, left = left, total(residual, along)
-        if left <= enough and good_enough(step, -residual):
+        if left <= least or (left <= enough and good_enough(step, -residual)):
             break
         direction = along + (left / before) * direction
     return InexactStep(step, -residual, n_products)

@@ -42,7 +42,8 @@ NEEDS = {
 }
 
 #: Of so few values one more step or two costs nothing, and gives a million times less of a gap.
-FEW_VALUES, POLISH = 4096, 1e-6
+#: But nothing below rounding.
+FEW_VALUES, POLISH, LEAST_GAP = 4096, 1e-6, 1e-13
 
 #: Rows, and rows for each feature, from which on each is not left out of a fit by itself: some of
 #: them say as much.
@@ -77,11 +78,12 @@ class NewtonTraining:
         starts = starts_of(problem, config.start)
         # All targets of squared errors have the same Hessian.
         shared = Factors() if isinstance(problem.objective.loss, SquaredError) else None
-        #: What the tolerance is multiplied by.
-        self.polish = POLISH if problem.X.values.size <= FEW_VALUES else 1.0
-        tol = self.polish * (config.tol or 0.0)
+        #: The gap that is looked for.
+        self.goal = goal = config.tol or 0.0
+        if problem.X.values.size <= FEW_VALUES:
+            self.goal = min(goal, max(POLISH * goal, LEAST_GAP))
         self.targets = [
-            NewtonDescent(problem, y, config.n_threads, start, shared, tol)
+            NewtonDescent(problem, y, config.n_threads, start, shared, self.goal)
             for y, start in zip(problem.targets, starts)
         ]
         self._steps = 0
@@ -145,7 +147,7 @@ class GapStopping(Monitor):
         training = self._training
         if training.done:
             return STOP
-        if training.expected_gap > self._tol * training.polish:
+        if training.expected_gap > (training.goal if self._tol > 0 else 0.0):
             return CONTINUE
         self.gap, self.certified_after = training.certify(), progress.n_epochs
         return STOP if self.gap <= self._tol else CONTINUE

@@ -114,7 +114,7 @@ class Stochastic:
             return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         if not rule.anneals or self.average:
             return rule
-        return rule.with_lr(falling(rule.lr, steps_per_epoch, total_steps))
+        return rule.with_lr(falling(rule, steps_per_epoch, total_steps))
 
     def updates(self, rule: Rule, problem: Problem, last: TrainedModel | None) -> UpdateConfig:
         """How weights are updated by this rule; `last` is the model that the fit goes on from.
@@ -252,13 +252,15 @@ class Stochastic:
         return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
 
 
-def falling(lr: float, steps_per_epoch: int, total_steps: int) -> Schedule:
-    """A rate that falls linearly to 0: over all of a run of five epochs or more, the last quarter
-    of two, the last eleventh of one."""
-    n_epochs = total_steps / max(steps_per_epoch, 1)
-    if n_epochs >= WHOLLY:
+def falling(rule: Rule, steps_per_epoch: int, total_steps: int) -> Schedule:
+    """The rule's rate, which falls linearly to 0: over all of a run of five epochs or more; of an
+    adaptive rule over the last quarter of two, the last eleventh of one."""
+    assert isinstance(rule.lr, float)
+    lr, n_epochs = rule.lr, total_steps / max(steps_per_epoch, 1)
+    if n_epochs >= WHOLLY or not rule.adaptive:
         return Polynomial(lr, steps=total_steps)
-    # Features that first come up late in a short run would learn next to nothing.
+    # Features that first come up late in a short run would learn next to nothing. Without step
+    # sizes of their own, the fall is what averages the noise of the frequent ones.
     share = n_epochs / WHOLLY
     fall = max(1, round(share * math.sqrt(share) * total_steps))
     return WarmupStableDecay(lr, total_steps, 0, fall)

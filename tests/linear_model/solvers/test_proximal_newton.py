@@ -167,6 +167,8 @@ def test_targets_far_from_zero(loss, route):
 # ---- the certificate ------------------------------------------------------------------------
 
 
+# Of an objective next to 0 the reference cannot come to its tolerance; its gap is checked below.
+@pytest.mark.filterwarnings("ignore:.*no step leads further down as weights are rounded")
 @given(
     st.sampled_from(NEWTON_LOSSES), st.sampled_from(["l1", "elasticnet"]), st.integers(0, 10**6),
     st.integers(1, 4), st.floats(1e-3, 0.3), st.booleans(), st.booleans(), st.sampled_from(ROUTES),

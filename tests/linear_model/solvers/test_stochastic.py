@@ -60,8 +60,10 @@ def test_a_rate_given_as_a_number_falls_unless_weights_are_averaged():
 
 @pytest.mark.parametrize("n_epochs, share", [(1, 0.09), (2, 0.25), (4, 0.72)])
 def test_the_rate_falls_at_the_end_of_a_short_run(n_epochs, share):
-    solver = Stochastic(SGD(0.3), "auto", False)
+    solver = Stochastic(AdaGrad(0.3), "auto", False)
     rates = solver.rule_at(None, 1000, 1000 * n_epochs).lr(np.arange(1000 * n_epochs + 1))
+    plain = Stochastic(SGD(0.3), "auto", False).rule_at(None, 1000, 1000 * n_epochs)
+    assert plain.lr == Polynomial(0.3, steps=1000 * n_epochs)
     assert np.mean(rates < 0.3) == pytest.approx(share, abs=0.01)
     assert rates[0] == 0.3
     assert rates[-1] == 0.0
