@@ -133,10 +133,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         mean of |x|**2 / n_rows``, each fit beginning where the last one ended, by the mean loss of
         rows that are held out: those of ``eval_set``, if there are any; up to 5,000 rows each in
         turn, of which one Newton step tells what it would lose if it were left out (Rad and Maleki
-        2020), or five folds where there is no such step; a fifth of more rows. Then all rows are
-        fitted. With ``solver="stochastic"`` it is 1e-6, and below 50 rows a hundredth of the mean
-        of ``|x|**2``. Of several the best is kept in the same way. See `alpha_`, `alphas_` and
-        `alpha_losses_`.
+        2020), or five folds where there is no such step; a fifth of more rows, up to 50,000, after
+        fits to as many of the others at the same C. Then all rows are fitted. With
+        ``solver="stochastic"`` it is 1e-6, and below 50 rows a hundredth of the mean of ``|x|**2``.
+        Of several the best is kept in the same way. See `alpha_`, `alphas_` and `alpha_losses_`.
     l1_ratio : float in [0, 1]
         Share of l1 in ``"elasticnet"``.
     penalty_factors : array-like of shape (n_features,), optional
