@@ -4,6 +4,7 @@ import pytest
 from strategies import BUILDS, LOSSES, equal_bits, targets_for
 
 from lrcore import _core
+from lrcore.linear_model.solvers.newton import NEWTON_LOSSES
 from lrcore.losses import ALL, LogLoss, Softmax
 
 rng = np.random.default_rng(1)
@@ -168,3 +169,33 @@ def test_losses_without_a_dual_say_so():
     for call in (lambda loss: loss.conjugate(one, one), lambda loss: loss.dual_step(*[one] * 4)):
         with pytest.raises(TypeError, match="Poisson has no dual"):
             call(LOSSES["poisson"])
+
+
+@pytest.mark.parametrize("loss", sorted(set(DUAL) & set(NEWTON_LOSSES)))
+def test_row_gap_bounds_hold_for_variables_within_bounds(loss):
+    rng = np.random.default_rng(0)
+    loss, z = LOSSES[loss], rng.normal(size=500) * 3
+    y = targets_for(loss, rng.random(500) < 0.5, rng.normal(size=500))
+    value, gradient = loss.evaluate(z, y)
+    for spread in (0.01, 0.3, 3.0):
+        u = loss.within_bounds(gradient + spread * rng.normal(size=500), y)
+        gap = value + loss.conjugate(u, y) - u * z
+        bound = loss.row_gap_bound(z[:, None], y, gradient[:, None], u[:, None])
+        assert (gap >= -1e-12).all()
+        assert (bound >= gap - 1e-9).all()
+        assert np.sum(gap) > 1e-6
+    np.testing.assert_array_equal(loss.within_bounds(gradient, y), gradient)
+
+
+def test_row_gap_bounds_hold_for_the_softmax():
+    rng = np.random.default_rng(0)
+    loss, z, y = Softmax(4), rng.normal(size=(500, 4)) * 2, rng.integers(0, 4, 500).astype(float)
+    value, gradient = loss.evaluate(z, y)
+    for spread in (0.01, 0.3):
+        u = loss.within_bounds(gradient + spread * rng.normal(size=(500, 4)), y)
+        gap = value + loss.conjugate(u, y) - np.sum(u * z, axis=1)
+        bound = loss.row_gap_bound(z, y, gradient, u)
+        assert (gap >= -1e-12).all()
+        assert (bound >= gap - 1e-9).all()
+        assert np.sum(gap) > 1e-6
+    np.testing.assert_allclose(loss.within_bounds(gradient, y), gradient, atol=1e-15)

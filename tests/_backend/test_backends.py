@@ -10,30 +10,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 from backends import use_backend
+from design_matrices import KINDS, matrix
 from linear_fits import LinearFit, fit_config, lazy_groups
 from scipy import sparse
-from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
+from strategies import BUILDS, DTYPES, LOSSES, equal_bits, targets_for
 
 import lrcore
 from lrcore import _backend
 from lrcore._backend import compiled, numpy
-from lrcore.linear_model.engine.design_matrix import as_design_matrix, ones
+from lrcore.linear_model.engine.design_matrix import ones
 from lrcore.penalties import ElasticNet
-
-KINDS = ("csr32", "csr64", "ones", "dense")
-
-
-def matrix(kind, dtype, n_rows=200, n_features=30):
-    """The rows of one kind, and the same as a dense array of float64."""
-    X, dense, _, _ = sparse_problem(n_rows, n_features, dtype=dtype)
-    if kind == "dense":
-        return as_design_matrix(dense), dense.astype(float)
-    if kind == "ones":
-        X = X.astype(bool).astype(dtype)
-    X = sparse.csr_matrix(X)
-    X.indices = X.indices.astype(np.int64 if kind == "csr64" else np.int32)
-    X.indptr = X.indptr.astype(X.indices.dtype)
-    return as_design_matrix(X), X.toarray().astype(float)
 
 
 def close(got, expected, dtype):
