@@ -41,9 +41,9 @@ NEEDS = {
     "on_divergence": ("raise", "it has no rate to cut; solver='stochastic' recovers"),
 }
 
-#: Of so few values one more step or two costs nothing, and gives a million times less of a gap.
-#: But nothing below rounding.
-FEW_VALUES, POLISH, LEAST_GAP = 4096, 1e-6, 1e-13
+#: Of so few values one more step or two costs nothing, and gives a million times less of a gap,
+#: down to rounding. Where a larger one will do, as in trials, it is left at that.
+FEW_VALUES, POLISH, LEAST_GAP, COARSE = 4096, 1e-6, 1e-13, 1e-2
 
 #: Rows, and rows for each feature, from which on each is not left out of a fit by itself: some of
 #: them say as much.
@@ -80,7 +80,7 @@ class NewtonTraining:
         shared = Factors() if isinstance(problem.objective.loss, SquaredError) else None
         #: The gap that is looked for.
         self.goal = goal = config.tol or 0.0
-        if problem.X.values.size <= FEW_VALUES:
+        if problem.X.values.size <= FEW_VALUES and goal <= COARSE:
             self.goal = min(goal, max(POLISH * goal, LEAST_GAP))
         self.targets = [
             NewtonDescent(problem, y, config.n_threads, start, shared, self.goal)
