@@ -10,6 +10,9 @@ import numpy as np
 from lrcore import _backend
 from lrcore.linear_model.problem import Problem
 
+#: Rows of a feature below which it is rare.
+RARE = 16
+
 #: A curvature that is next to nothing.
 LEAST_CURVATURE = 1e-6
 
@@ -42,6 +45,7 @@ class SmoothObjective:
         weight = problem.sample_weight
         self.share = (np.ones(n_rows) if weight is None else weight) / problem.total_weight
         self.l2 = self.objective.strengths(n_features)[1]
+        self._has_rare: bool | None = None
         self._in_one_pass = not (problem.X.sparse or problem.objective.loss.joint)
 
     def evaluate(self, W: np.ndarray, b: np.ndarray) -> Point:
@@ -129,9 +133,12 @@ class SmoothObjective:
             return loss.hessian(self.y, point.gradient)
         return lambda moved: second * moved
 
-    def hessian_factors(self, point: Point, rows: np.ndarray | None) -> list[np.ndarray]:
+    def hessian_factors(
+        self, point: Point, rows: np.ndarray | None, *, bounded: bool = False
+    ) -> list[np.ndarray]:
         """Cholesky factors of the Hessian's blocks, one for each output, of the rows that `rows`
-        names, which stand for all."""
+        names, which stand for all; `bounded` if each weight's own curvature is to be at least what
+        the loss has where it is most curved."""
         n, second = self.X.shape[1], self._second_derivatives(point)
         if self.objective.loss.joint and not point.W.any():
             # All rows are alike: the blocks are multiples of each other.
@@ -139,8 +146,13 @@ class SmoothObjective:
             blocks = second[:, :1, None] / second[0, 0] * one
         else:
             blocks = self._blocks(second, rows)
+        diagonal = np.arange(n)
+        if bounded:
+            most = self.objective.loss.curvature * self.X.column_squares(self.share, self.n_threads)
         for H in blocks:
-            H[np.arange(n), np.arange(n)] += self.l2
+            if bounded:
+                H[diagonal, diagonal] = np.maximum(H[diagonal, diagonal], most)
+            H[diagonal, diagonal] += self.l2
             if not self.objective.fit_intercept:
                 H[:, n] = 0.0  # no pivot, and so no step
         return [_backend.active.cholesky(H, n + 1) for H in blocks]
@@ -152,11 +164,19 @@ class SmoothObjective:
             return _backend.active.weighted_grams(self.X, weighed, None, self.n_threads)
         scaled, n = weighed / float(np.sum(self.share[rows])), np.arange(self.X.shape[1])
         blocks = _backend.active.weighted_grams(self.X, scaled, rows, self.n_threads)
-        for H, each in zip(blocks, weighed):
-            if (H[n, n] <= 0.0).any():
-                # Of a rare feature, of which these rows know nothing.
+        if self._rare(rows):
+            # Of their features these rows may know nothing, or what they have learnt by heart.
+            for H, each in zip(blocks, weighed):
                 H[n, n] = np.maximum(H[n, n], self.X.column_squares(each, self.n_threads))
         return blocks
+
+    def _rare(self, rows: np.ndarray) -> bool:
+        """Whether hardly any of these rows has some feature."""
+        if self._has_rare is None:
+            part, zero = self.X.take(rows), np.zeros(self.X.shape[1])
+            counts = _backend.active.column_moments(part, np.ones(len(rows)), zero, self.n_threads)
+            self._has_rare = bool((counts[2] < RARE).any())
+        return self._has_rare
 
     def _second_derivatives(self, point: Point) -> np.ndarray:
         """Of each row's loss by each output, (n_outputs, n_rows)."""

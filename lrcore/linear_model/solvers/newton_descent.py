@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,8 +61,8 @@ ROUNDING = 1e-15
 class Factors:
     """Cholesky factors of the Hessian at some point, a block for each output."""
 
-    def __init__(self) -> None:
-        self._blocks: list[np.ndarray] = []
+    def __init__(self, blocks: Sequence[np.ndarray] = ()) -> None:
+        self._blocks = list(blocks)
 
     @property
     def known(self) -> bool:
@@ -88,13 +89,12 @@ class NewtonDescent:
         self.function = SmoothObjective(problem, y, n_threads)
         self._factors = factors or Factors()
         loss = problem.objective.loss
-        (n_rows, n_features), n_outputs = problem.X.shape, problem.outputs_per_target
+        n_features, n_outputs = problem.X.shape[1], problem.outputs_per_target
         self._constant = isinstance(loss, SquaredError)
         once = self._constant and n_features <= ONCE_FEATURES
         self._rows = None if once else hessian_rows(problem.X)
-        cost = hessian_cost(problem.X) * (1.0 if self._rows is None else len(self._rows) / n_rows)
         few = n_outputs * problem.X.values.size * problem.X.nnz_per_row <= FEW_MULTIPLICATIONS
-        self._most_products = 0 if few or cost <= FEW_PRODUCTS else int(cost)
+        self._always = few or hessian_cost(problem.X) <= FEW_PRODUCTS
         self._n_products, self._tol = 0, tol
         #: The gap at the point, about; and the point before, and the gradient that its Hessian
         #: tells of this one, where a whole step led from one to the other.
@@ -140,7 +140,13 @@ class NewtonDescent:
         """One step; `done` once the objective does not fall any more."""
         point, (direction, residual, _) = self.point, self._inexact_step()
         slope = total(self.gradient, direction)
-        new, whole = self._line_search(direction, slope) if slope < 0 else (None, False)
+        new, whole = self._line_search(direction, slope)
+        if new is None:
+            # Where all rows of a feature are on a flat part of the loss, nothing bounds a step.
+            blocks = self.function.hessian_factors(self.point, self._rows, bounded=True)
+            direction = -Factors(blocks).solve(self.gradient)
+            slope = total(self.gradient, direction)
+            new, whole = self._line_search(direction, slope)[0], False
         if new is None:
             self.done = True
             return
@@ -165,17 +171,32 @@ class NewtonDescent:
         """About the inverse Hessian times the gradient, downhill: by the factors at hand, or those
         made anew where the last step took so many products that it costs less."""
         G, exact = self.gradient, self._constant and self._rows is None
-        late = self._n_products >= self._most_products and not self._constant
-        if late or not self._factors.known:
+        whole_cost = hessian_cost(self.function.X)
+        share = 1.0 if self._rows is None else len(self._rows) / len(self.function.y)
+        most = int(share * whole_cost) if share * whole_cost > FEW_PRODUCTS else 0
+        renews = (self._always or self._n_products >= most) and not self._constant
+        renews = renews or not self._factors.known
+        if renews:
             self._factors.renew(self.function.hessian_factors(self.point, self._rows))
             exact = self._rows is None and len(G) == 1
         if exact:
             self._n_products = 0
             return InexactStep(-self._factors.solve(G), np.zeros_like(G), 0)
         hessian = self.function.hessian(self.point)
-        found = conjugate_gradients(hessian, self._factors.solve, G, self._good_enough)
+        found = conjugate_gradients(hessian, self._precondition, G, self._good_enough)
         self._n_products = found.n_products
+        if renews and self._rows is not None and found.n_products > max(whole_cost, FEW_PRODUCTS):
+            # Too few of these rows are where the loss is curved.
+            self._rows = None
         return found
+
+    def _precondition(self, gradient: np.ndarray) -> np.ndarray:
+        """About the inverse Hessian times a gradient. What the outputs of a softmax have in common
+        changes no loss: without a penalty its curvature is 0."""
+        if len(gradient) == 1:
+            return self._factors.solve(gradient)
+        along = self._factors.solve(gradient - np.mean(gradient, axis=0))
+        return along - np.mean(along, axis=0)
 
     def _good_enough(self, step: np.ndarray, residual: np.ndarray) -> bool:
         """Whether a residual does not stand between the next point and its certificate."""
@@ -192,6 +213,8 @@ class NewtonDescent:
         does, and whether it is the whole one. Raw predictions are linear along them, so that rows
         are read for the first alone."""
         point = self.point
+        if not slope < 0:
+            return None, False
         W, b = direction[:, :-1], direction[:, -1]
         trial, t = self.function.evaluate(point.W + W, point.b + b), 1.0
         change = trial.z - point.z

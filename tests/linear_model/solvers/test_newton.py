@@ -155,6 +155,28 @@ def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
     assert model.coef_[0, 2] > 0.3
 
 
+def test_classes_nearly_apart_end_in_few_steps():
+    """Of many rows, few of which the loss bends at: the Hessian of some rows does not do."""
+    X = np.random.default_rng(0).normal(size=(6000, 40))
+    model = estimator(alpha=1e-9, tol=1e-3).fit(X, np.digitize(X[:, 0], [-1.0, 0.0, 1.0]))
+    assert newton_descent.hessian_rows(as_design_matrix(X)) is not None
+    assert model.dual_gap_ <= 1e-3
+    assert model.n_iter_ <= 30
+
+
+def test_rare_features_without_a_penalty_do_not_stop_the_others():
+    rng = np.random.default_rng(4)  # without bounds the second step ends the fit
+    X = np.zeros((6000, 40))
+    X[:, :20] = rng.normal(size=(6000, 20))
+    for j in range(20, 40):
+        X[rng.integers(0, 6000, 3), j] = 1.0
+    y = np.digitize(X[:, 0] + rng.logistic(size=6000), [-3.0, 0.0, 3.0])
+    model = estimator(penalty=None, tol=1e-3, max_iter=100).fit(X, y)
+    common = LogisticRegression(C=np.inf, tol=1e-8).fit(X[:, :20], y)
+    np.testing.assert_allclose(model.coef_[:, :20], common.coef_, atol=0.1)
+    assert np.ptp(common.coef_) > 0.5
+
+
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_products_are_differences_of_gradients(n_classes):
     X, _, _, target = sparse_problem(dtype=np.float64)
