@@ -109,6 +109,14 @@ class AlphaPathDisplay:
     Attributes
     ----------
     ax_, figure_ : matplotlib axes and figure
+
+    Examples
+    --------
+    >>> import lrcore
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> search = lrcore.LinearClassifierCV().fit(*load_breast_cancer(return_X_y=True))
+    >>> display = search.plot()  # doctest: +SKIP
+    >>> display.figure_.savefig("alphas.png")  # doctest: +SKIP
     """
 
     def __init__(self, alphas: np.ndarray, values: np.ndarray, best: float, label: str) -> None:

@@ -414,7 +414,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        lrcore._utils.plotting.AlphaPathDisplay
+        AlphaPathDisplay
 
         Raises
         ------

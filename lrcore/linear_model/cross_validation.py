@@ -189,7 +189,7 @@ class CrossValidatedModel(BaseEstimator):
 
         Returns
         -------
-        lrcore._utils.plotting.AlphaPathDisplay
+        AlphaPathDisplay
 
         Raises
         ------
