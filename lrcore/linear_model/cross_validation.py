@@ -7,6 +7,7 @@ all rows at the same C: alpha is ``1 / (C * n_rows)``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ class Folds:
         self, model: Any, scorer: Callable[..., float], X: Any, y: Any, weight: Any, splits: Any
     ) -> None:
         self._scorer, self._folds = scorer, []
+        self._takes_weight = "sample_weight" in inspect.signature(scorer).parameters
         of_rows = np.ones(_num_samples(y)) if weight is None else np.asarray(weight, np.float64)
         for train, test in splits:
             parts = [
@@ -51,7 +53,8 @@ class Folds:
         found = []
         for model, ratio, (X, y, weight), (X_test, y_test, test_weight) in self._folds:
             model.set_params(alpha=alpha * ratio).fit(X, y, weight)
-            weighed = {} if test_weight is None else {"sample_weight": test_weight}
+            weighs = self._takes_weight and test_weight is not None
+            weighed = {"sample_weight": test_weight} if weighs else {}
             found.append(float(self._scorer(model, X_test, y_test, **weighed)))
         return found
 
@@ -282,7 +285,7 @@ multi_class, random_state, n_threads, verbose
         Parameters
         ----------
         X, y, sample_weight
-            As in `LinearClassifier.fit`. Scores have the weights as well.
+            As in `LinearClassifier.fit`. Scores have the weights as well, if `scoring` takes them.
         groups : array of shape (n_rows,), optional
             For a splitter that needs them.
 

@@ -95,6 +95,18 @@ def test_groups_stay_together():
         LinearClassifierCV(cv=GroupKFold(7), alphas=[1e-2]).fit(X, y)
 
 
+def test_a_score_may_be_a_function_without_weights():
+    X, y = CANCER
+    keywords = {"alphas": [1e-2, 1e-3], "cv": 3}
+
+    def accuracy(model, rows, labels):
+        return np.mean(model.predict(rows) == labels)
+
+    ours = LinearClassifierCV(scoring=accuracy, **keywords).fit(X, y, np.ones(len(y)))
+    theirs = LinearClassifierCV(scoring="accuracy", **keywords).fit(X, y, np.ones(len(y)))
+    np.testing.assert_allclose(ours.scores_, theirs.scores_)
+
+
 def test_sparse_rows_and_several_targets():
     X, y = DIABETES
     two = np.column_stack([y, -2.0 * y])
