@@ -80,12 +80,6 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     n_threads: int | None
     verbose: int
 
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Take the arguments of ``__init__``, its local names, as they are."""
-        for name, value in arguments.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

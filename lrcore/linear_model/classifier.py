@@ -64,7 +64,7 @@ from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
 from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
-from lrcore.linear_model.parameters import SHARED, LossName, OneOf
+from lrcore.linear_model.parameters import SHARED, LossName, OneOf, set_parameters
 from lrcore.linear_model.problem import Problem
 from lrcore.losses import LOSSES
 from lrcore.rules import Rule
@@ -291,7 +291,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         class_weight: dict[Any, float] | str | None = None,
         multi_class: str = "auto",
     ) -> None:
-        self._set_parameters(locals())
+        set_parameters(self, locals())
 
     def _check_params(self) -> None:
         super()._check_params()

@@ -23,6 +23,7 @@ from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.auto_alpha import as_alpha, downhill, strength_at
 from lrcore.linear_model.classifier import LinearClassifier, has_probabilities
+from lrcore.linear_model.parameters import set_parameters
 from lrcore.linear_model.regressor import LinearRegressor
 
 #: The tolerance of fits to folds where it is "auto": scores do not change any more.
@@ -93,12 +94,6 @@ class CrossValidatedModel(BaseEstimator):
     scoring: Any
     penalty: str | None
     tol: Any
-
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Take the arguments of ``__init__``, its local names, as they are."""
-        for name, value in arguments.items():
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -277,7 +272,7 @@ multi_class, random_state, n_threads, verbose
         n_threads: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self._set_parameters(locals())
+        set_parameters(self, locals())
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Any:
         """Choose alpha, and fit all rows.
@@ -371,7 +366,7 @@ n_threads, verbose, epsilon, quantile, power
         quantile: float = 0.5,
         power: float = 1.5,
     ) -> None:
-        self._set_parameters(locals())
+        set_parameters(self, locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -138,3 +138,10 @@ def check(constraints: Mapping[str, Constraint], values: Any) -> None:
     """Raise unless the attributes of `values` are what the constraints allow."""
     for name, constraint in constraints.items():
         constraint.check(name, getattr(values, name))
+
+
+def set_parameters(model: Any, arguments: dict[str, Any]) -> None:
+    """Take the arguments of an estimator's ``__init__``, its local names, as they are."""
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(model, name, value)

@@ -23,7 +23,7 @@ from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
 from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
-from lrcore.linear_model.parameters import SHARED, LossName
+from lrcore.linear_model.parameters import SHARED, LossName, set_parameters
 from lrcore.linear_model.problem import Problem
 from lrcore.losses import Loss
 from lrcore.rules import Rule
@@ -107,7 +107,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         quantile: float = 0.5,
         power: float = 1.5,
     ) -> None:
-        self._set_parameters(locals())
+        set_parameters(self, locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
