@@ -378,7 +378,7 @@ def numpy_epoch(X: Any, y: np.ndarray, lr: float) -> tuple[np.ndarray, float]:
     sum_w, sum_b = np.zeros_like(w), np.zeros_like(b)
     batches = range(0, X.shape[0], BATCH_SIZE)
     sign = np.where(y, 1.0, -1.0)
-    rates = falling(AdaGrad(lr=lr), len(batches), len(batches))(np.arange(len(batches)))
+    rates = falling(lr, len(batches), len(batches), wholly=False)(np.arange(len(batches)))
     for rate, start in zip(rates, batches):
         rows = X[start : start + BATCH_SIZE]
         raw_prediction = rows @ w + b

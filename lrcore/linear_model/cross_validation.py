@@ -123,30 +123,31 @@ class CrossValidatedModel(BaseEstimator):
         if self.penalty is None:
             raise ValueError("penalty=None has no alpha to choose; set it, or do without CV")
         given = None if isinstance(alphas, str) else np.atleast_1d(alphas)
-        start = self._estimator()._alpha_of_few(X, y, sample_weight)
-        # This one checks all arguments.
-        first = self._estimator(alpha=start if given is None else float(given[0]))
-        first.fit(X, y, sample_weight)
+        whole = self._estimator()
+        start = whole._alpha_of_few(X, y, sample_weight)  # checks all arguments
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
-        scorer = negative_loss if self.scoring is None else check_scoring(first, self.scoring)
+        scorer = negative_loss if self.scoring is None else check_scoring(whole, self.scoring)
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y, groups))
         tol = FOLD_TOL if self.tol == "auto" else self.tol
         paths = []
         for own in ratios:
-            model = self._estimator(warm_start=True, tol=tol, **own)
+            model = self._estimator(warm_start=True, tol=tol, verbose=0, **own)
             folds = Folds(model, scorer, X, y, sample_weight, splits)
             paths.append(path(folds, given, start))
         means = [np.nan_to_num(np.mean(scores, axis=0), nan=-np.inf) for _, scores in paths]
         best = int(np.argmax([np.max(mean) for mean in means]))
-        own, (self.alphas_, self.scores_) = ratios[best], paths[best]
-        self.alpha_ = float(self.alphas_[np.argmax(means[best])])
-        self.l1_ratio_ = own.get("l1_ratio")
-        self.estimator_ = self._estimator(alpha=self.alpha_, **own).fit(X, y, sample_weight)
-        self.n_features_in_ = self.estimator_.n_features_in_
-        if hasattr(self.estimator_, "feature_names_in_"):
-            self.feature_names_in_ = self.estimator_.feature_names_in_
+        own, (tried, scores) = ratios[best], paths[best]
+        alpha = float(tried[np.argmax(means[best])])
+        estimator = self._estimator(alpha=alpha, **own).fit(X, y, sample_weight)
         n_rows = _num_samples(y) if sample_weight is None else np.sum(sample_weight)
-        self.C_ = 1.0 / (self.alpha_ * float(n_rows)) if self.alpha_ > 0 else np.inf
+        self.estimator_, self.alphas_, self.scores_ = estimator, tried, scores
+        self.alpha_, self.l1_ratio_ = alpha, own.get("l1_ratio")
+        self.C_ = 1.0 / (alpha * float(n_rows)) if alpha > 0 else np.inf
+        self.n_features_in_ = estimator.n_features_in_
+        if hasattr(estimator, "feature_names_in_"):
+            self.feature_names_in_ = estimator.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_  # of an earlier fit
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "estimator_")

@@ -131,6 +131,12 @@ def test_what_cannot_be_is_refused():
         LinearClassifierCV(alphas=[1.0, 1.0]).fit(X, y)
     with pytest.raises(ValueError, match="solver must be"):
         LinearClassifierCV(solver="lbfgs").fit(X, y)
+    fitted = LinearClassifierCV(alphas=[1e-2]).fit(X, y)
+    before = fitted.coef_.copy(), fitted.alphas_, fitted.C_
+    with pytest.raises(ValueError, match="y must have one entry for each"):
+        fitted.set_params(alphas=[1e-3]).fit(X, y[:-1])
+    assert np.array_equal(fitted.coef_, before[0])
+    assert (fitted.alphas_, fitted.C_) == before[1:]
 
 
 def test_paths_are_drawn():

@@ -429,6 +429,17 @@ def test_unfitted_models_say_so():
     assert not hasattr(LinearClassifier(), "coef_")
 
 
+@pytest.mark.parametrize("max_iter", [1, 5])
+@pytest.mark.parametrize("rate", [1, np.float32(1), np.int64(1)])
+def test_a_rate_may_be_any_kind_of_number(rate, max_iter):
+    keywords = {"max_iter": max_iter, "random_state": 0}
+    got, expected = (
+        LinearClassifier(optimizer=lrcore.AdaGrad(lr=lr), **keywords).fit(X, LABELS)
+        for lr in (rate, 1.0)
+    )
+    assert equal_bits(got.coef_, expected.coef_)
+
+
 def test_a_rate_given_as_a_number_falls_to_zero():
     as_number = LinearClassifier(optimizer=lrcore.SGD(lr=0.1), random_state=0).fit(X, LABELS)
     falling = lrcore.SGD(lr=schedules.Polynomial(0.1, steps=600 * 5))

@@ -255,11 +255,12 @@ class NewtonDescent:
             step = self._inexact_step().step
             self._left = -total(self.gradient, step) / 2
             return self.estimated_gap
-        dual = None
+        at = f.objective, f.X, f.y, f.share, point.W, point.z, f.n_threads
+        found = math.inf
         if self._before is not None and f.objective.loss.has_dual:
-            dual = f.linearised(self._before, point)
-        gap = duality_gap(f.objective, f.X, f.y, f.share, point.W, point.z, f.n_threads, dual)
-        return gap.relative
+            found = duality_gap(*at, f.linearised(self._before, point)).relative
+        # Derivatives at the point itself are better where they have changed by much.
+        return found if found <= self._tol else min(found, duality_gap(*at).relative)
 
     def left_out(self) -> float:
         """The mean loss of rows that are left out of the fit one by one."""

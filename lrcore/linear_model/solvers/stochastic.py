@@ -114,7 +114,8 @@ class Stochastic:
             return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
         if not rule.anneals or self.average:
             return rule
-        return rule.with_lr(falling(rule, steps_per_epoch, total_steps))
+        schedule = falling(float(rule.lr), steps_per_epoch, total_steps, wholly=not rule.adaptive)
+        return rule.with_lr(schedule)
 
     def updates(self, rule: Rule, problem: Problem, last: TrainedModel | None) -> UpdateConfig:
         """How weights are updated by this rule; `last` is the model that the fit goes on from.
@@ -252,12 +253,12 @@ class Stochastic:
         return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
 
 
-def falling(rule: Rule, steps_per_epoch: int, total_steps: int) -> Schedule:
-    """The rule's rate, which falls linearly to 0: over all of a run of five epochs or more; of an
-    adaptive rule over the last quarter of two, the last eleventh of one."""
-    assert isinstance(rule.lr, float)
-    lr, n_epochs = rule.lr, total_steps / max(steps_per_epoch, 1)
-    if n_epochs >= WHOLLY or not rule.adaptive:
+def falling(lr: float, steps_per_epoch: int, total_steps: int, *, wholly: bool) -> Schedule:
+    """A rate that falls linearly to 0: over all of a run of five epochs or more, or if it falls
+    `wholly`, as that of a rule which is not adaptive does; else over the last quarter of two, the
+    last eleventh of one."""
+    n_epochs = total_steps / max(steps_per_epoch, 1)
+    if wholly or n_epochs >= WHOLLY:
         return Polynomial(lr, steps=total_steps)
     # Features that first come up late in a short run would learn next to nothing. Without step
     # sizes of their own, the fall is what averages the noise of the frequent ones.
