@@ -180,3 +180,24 @@ def test_files_and_copies_keep_it(tmp_path):
 def test_others_are_refused(alpha, error, message):
     with pytest.raises(error, match=message):
         LinearClassifier(alpha=alpha).fit(X, LABELS)
+
+
+@pytest.mark.parametrize("solver", ["newton", "dual", "stochastic"])
+def test_of_many_rows_some_are_learnt_from(solver, monkeypatch):
+    monkeypatch.setattr(auto_alpha, "MOST_LEARNT", 1000)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 5))
+    y = (X[:, 0] + rng.logistic(size=6000) > 3.0).astype(int)
+    seen = []
+
+    class Spy(auto_alpha.Fold):
+        def __init__(self, solver, problem, held_out, *args, **keywords):
+            seen.append((problem.n_rows, held_out.n_rows, problem.targets[0], held_out.targets[0]))
+            super().__init__(solver, problem, held_out, *args, **keywords)
+
+    monkeypatch.setattr(auto_alpha, "Fold", Spy)
+    LinearClassifier(solver=solver, alpha=[1e-2, 1e-3], random_state=0).fit(X, y)
+    ((n_learnt, n_held_out, learnt, held_out),) = seen
+    assert (n_learnt, n_held_out) == (4800 if solver == "stochastic" else 1000, 1200)
+    for part in (learnt, held_out):
+        assert abs(np.mean(part > 0) - y.mean()) < 2e-3

@@ -153,6 +153,12 @@ def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
     theirs = LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
     np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-4)
     assert model.coef_[0, 2] > 0.3
+    # And it has the curvature of all rows.
+    problem = Problem(as_design_matrix(X), [2.0 * y - 1.0], None, model._trained.objective)
+    function = SmoothObjective(problem, problem.targets[0], 1)
+    at = function.evaluate(np.zeros((1, 3)), np.zeros(1))
+    (U,) = function.hessian_factors(at, newton_descent.hessian_rows(problem.X))
+    np.testing.assert_allclose(np.sum(np.triu(U)[:, 2] ** 2), 0.25 * 20 / n)
 
 
 def test_classes_nearly_apart_end_in_few_steps():
