@@ -25,6 +25,9 @@ import numpy as np
 from lrcore._utils import numerics
 from lrcore._utils.numerics import Floats
 
+#: Targets that are sorted for a quantile, at most.
+MOST_SORTED = 1 << 16
+
 #: Stands for a divisor of 0, which no step has: beyond it is a straight piece.
 TINY = 1e-300
 
@@ -128,8 +131,9 @@ class Loss:
         return np.zeros(len(y))
 
     def constant(self, y: Floats, share: Floats) -> Any:
-        """A raw prediction for all rows alike to begin with, whose shares sum to 1; where there is
-        a formula, the one with the least mean loss. Of a joint loss one for each output."""
+        """A raw prediction for all rows alike to begin with, whose shares sum to 1: the one with
+        the least mean loss, or near it where there is no formula. Of a joint loss one for each
+        output."""
         return 0.0 if self.classifies else float(np.sum(share * y))
 
     @property
@@ -249,6 +253,9 @@ class Hinge(Loss):
         m = 1.0 - y * z
         return np.where(m > 0, m, 0.0), np.where(m > 0, -y, 0.0)
 
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return float(np.sign(np.sum(share * y)))
+
     @property
     def conjugate_pieces(self) -> Pieces:
         return Pieces(0.0, 0.0, 0.0, 1.0, mirrored=True)
@@ -270,6 +277,9 @@ class SquaredHinge(Loss):
 
     def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
         return np.where(gradient != 0, 2.0, 0.0)
+
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return float(np.sum(share * y))
 
     @property
     def conjugate_pieces(self) -> Pieces:
@@ -297,6 +307,9 @@ class ModifiedHuber(Loss):
 
     def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
         return np.where((gradient != 0) & (np.abs(gradient) < 4.0), 2.0, 0.0)
+
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return float(np.sum(share * y))
 
     def probability(self, z: Floats) -> Floats:
         """The probability of the second class."""
@@ -354,6 +367,9 @@ class Huber(Loss):
     def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
         return np.where(np.abs(gradient) < self.epsilon, 1.0, 0.0)
 
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return weighted_quantile(y, share, 0.5)
+
     @property
     def conjugate_pieces(self) -> Pieces:
         return Pieces(1.0, 0.0, -self.epsilon, self.epsilon)
@@ -368,6 +384,9 @@ class AbsoluteError(Loss):
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         m = z - y
         return np.where(m > 0, m, -m), np.where(m > 0, 1.0, 0.0) - np.where(m < 0, 1.0, 0.0)
+
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return weighted_quantile(y, share, 0.5)
 
     @property
     def conjugate_pieces(self) -> Pieces:
@@ -387,6 +406,9 @@ class Quantile(Loss):
         value = np.where(m > 0, (1.0 - q) * m, -q * m)
         return value, np.where(m > 0, 1.0 - q, 0.0) - np.where(m < 0, q, 0.0)
 
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return weighted_quantile(y, share, self.quantile)
+
     @property
     def conjugate_pieces(self) -> Pieces:
         return Pieces(0.0, 0.0, -self.quantile, 1.0 - self.quantile)
@@ -404,6 +426,9 @@ class EpsilonInsensitive(Loss):
         e = np.where(m > 0, m, -m) - self.epsilon
         gradient = np.where(m > self.epsilon, 1.0, 0.0) - np.where(-m > self.epsilon, 1.0, 0.0)
         return np.where(e > 0, e, 0.0), gradient
+
+    def constant(self, y: Floats, share: Floats) -> Any:
+        return weighted_quantile(y, share, 0.5)
 
     @property
     def conjugate_pieces(self) -> Pieces:
@@ -605,6 +630,16 @@ class Softmax(Loss):
         gap = value + self.conjugate(u, y) - np.cumsum(u * z, axis=1)[:, -1]
         step = 1.0 / (1.0 + 0.5 * h)
         return u + step[:, None] * (gradient - u), np.maximum(gap, 0.0)
+
+
+def weighted_quantile(y: Floats, share: Floats, q: float) -> float:
+    """The least number that at least a share q of the targets does not exceed; of very many targets
+    that of some."""
+    every = -(-len(y) // MOST_SORTED)
+    y, share = y[::every], share[::every]
+    order = np.argsort(y, kind="stable")
+    reached = np.cumsum(share[order])
+    return float(y[order[min(np.searchsorted(reached, q * reached[-1]), len(y) - 1)]])
 
 
 def log_of_mean(y: Floats, share: Floats) -> float:

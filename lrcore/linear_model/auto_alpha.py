@@ -18,6 +18,7 @@ import numpy as np
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
 from lrcore.linear_model.arguments import check_number
+from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
@@ -120,6 +121,13 @@ def of_few(problem: Problem) -> float:
     return OF_FEW * mean_square(problem) * slope(problem)
 
 
+def of_steps(problem: Problem, *, scaled: bool) -> float:
+    """The alpha of solvers that take steps, in the units of these rows where they are extreme;
+    columns may be `scaled`."""
+    size = 1.0 if scaled else scaling.beyond(problem.X.typical_magnitude())
+    return OF_STEPS * scaling.beyond(slope(problem)) * size * size
+
+
 def strength_at(k: float) -> float:
     """The square root of 10 to the k, the same on every machine."""
     return float(numerics.exp(np.array(k * 1.151292546497023)))
@@ -196,15 +204,15 @@ def mean_square(problem: Problem) -> float:
 
 
 def slope(problem: Problem) -> float:
-    """The mean size of the losses' derivatives over that of the errors, both of constant
-    predictions: 1 for squared error, and for losses whose derivative is bounded less the larger
+    """The mean size of the losses' derivatives over that of the errors, both where all predictions
+    are the mean: 1 for squared error, and for losses whose derivative is bounded less the larger
     the targets are. So alpha follows the unit of y as the weights do."""
     loss, y = problem.objective.loss, problem.targets[0]
     if loss.classifies or loss.log_link:
         return 1.0
     share = np.ones(len(y)) if problem.sample_weight is None else problem.sample_weight
     share = share / problem.total_weight
-    z = np.full(len(y), loss.constant(y, share))
+    z = np.full(len(y), float(np.sum(share * y)))
     error = float(np.sum(share * np.abs(y - z)))
     size = float(np.sum(share * np.abs(loss.evaluate(z, y)[1])))
     return size / error if error > 0 and size > 0 else 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,12 @@ import numpy as np
 from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.arguments import check_number
+from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.sampling import in_halves, n_classes, sample
 from lrcore.linear_model.solvers.base import SolverConfig
-from lrcore.linear_model.sweep import Sweep, side_by_side, sweep
+from lrcore.linear_model.sweep import side_by_side, sweep
+from lrcore.rules import Rule
 from lrcore.schedules import Schedule, spec
 
 if TYPE_CHECKING:
@@ -31,14 +36,19 @@ COST = 12.0
 #: How many rates are tried in one pass; the first ones are so far apart, the second ones so close.
 TRIED, COARSE, FINE = 8, 8.0, 2.0
 
+#: Where the best is at an end of what was tried, the search goes on there, so many times at most.
+PASSES_ON = 6
+
 #: Share of the rows that the first ones are tried on.
 COARSE_SHARE = 0.2
 
-#: Steps of those tried one by one, downhill, and how far they may go.
-STEPS, FARTHEST = (4.0, 2.0), 1e5
+#: Steps of those tried one by one, downhill, and of looking for one that does not diverge; and how
+#: far they may go.
+STEPS, LEAP, FARTHEST = (4.0, 2.0), 64.0, 1e15
 
-#: A loss so many times the best one counts as diverging.
-DIVERGED = 10.0
+#: A loss so many times the best one counts as diverging; and one so many times that of a constant
+#: as worse than it.
+DIVERGED, WORSE = 10.0, 1.1
 
 #: How many standard errors a rate far from the guess has to be ahead.
 CAUTION = 1.0
@@ -84,31 +94,70 @@ def _above_zero(rate: Any) -> float:
     return float(rate)
 
 
+def natural_lr(rule: Rule, problem: Problem, *, scaled: bool = False) -> float:
+    """The rule's own rate for linear models, in the units of these rows.
+
+    Steps of an adaptive rule are as long as its rate, whatever the gradients: it is a distance in
+    the unit of the weights, which is that of the targets over that of X, 1 if columns are `scaled`.
+    Steps of others are in proportion to the gradient: their rate is the inverse of a second
+    derivative.
+    """
+    loss, factor = problem.objective.loss, 1.0
+    if not loss.classifies:
+        constants, share = problem.constants(), problem.share
+        errors, sizes, means = 0.0, 0.0, 0.0
+        for y, constant in zip(problem.targets, constants):
+            z = np.full(problem.n_rows, constant[0])
+            errors += float(np.sum(share * np.abs(y - z)))
+            sizes += float(np.sum(share * np.abs(loss.evaluate(z, y.astype(np.float64))[1])))
+            means += float(np.sum(share * np.abs(y)))
+        if loss.log_link:
+            factor = 1.0 if rule.adaptive else _over(errors, sizes) / _over(means, 1.0)
+        else:
+            factor = errors if rule.adaptive else _over(errors, sizes)
+    size = 1.0 if scaled else scaling.beyond(problem.X.typical_magnitude())
+    return rule.linear_lr * _power_of_two(factor / (size if rule.adaptive else size * size))
+
+
+def _over(a: float, b: float) -> float:
+    """a / b; 1 where there is nothing to compare."""
+    return a / b if 0 < a < math.inf and 0 < b < math.inf else 1.0
+
+
+def _power_of_two(factor: float) -> float:
+    """The nearest one, so that the last bits of what it comes from do not matter."""
+    return 2.0 ** round(math.log2(factor)) if 0 < factor < math.inf else 1.0
+
+
 def find_lr(solver: Stochastic, problem: Problem, config: SolverConfig) -> float:
     """The rate that loses least on some rows after a fit on others, always the same ones.
 
     It takes a tenth of the time of the fit to come, or that of 2,000 rows if this is more. With
-    very few rows the answer is the rule's own rate for linear models, and in the NumPy backend,
-    which would take seconds.
+    very few rows the answer is the rule's own rate in their units, and in the NumPy backend, which
+    would take seconds.
     """
-    guess = solver.rule.linear_lr
+    guess = natural_lr(solver.rule, problem, scaled=config.scale_columns)
     n_rows = problem.n_rows
     if n_rows < FEWEST_ROWS or not _backend.active.SEARCHES_LR:
         return guess
     n_tried = int(min(max(SHARE * n_rows * config.max_iter / COST, LEAST_ROWS), MOST_ROWS))
     passes = min(config.max_iter, PASSES)
     # As many to judge by as to learn from.
-    n_learnt = max(n_tried // (passes + 1), FEWEST_ROWS)
-    part = problem.take(shuffled(n_rows, SEED)[: 2 * n_learnt])
-    X, features = part.X.with_used_features()
-    part = replace(part, X=X, objective=part.objective.with_features(features))
+    n = min(max(n_tried // (passes + 1), FEWEST_ROWS), n_rows // 2)
+    halves = in_halves(problem, shuffled(n_rows, SEED))
+    held_out, training = (sample(problem, n, half) for half in halves)
+    if min(n_classes(held_out), n_classes(training)) == 1:
+        return guess  # what they teach is that there is one class
+    both = held_out.followed_by(training)
+    X, features = both.X.with_used_features()
+    both = replace(both, X=X, objective=both.objective.with_features(features))
     # At the largest rates blocks are single rows, for which threads would only wait.
     config = SolverConfig(
         passes, shuffle=config.shuffle, random_state=SEED, n_threads=1,
         scale_columns=config.scale_columns,
     )  # fmt: skip
-    trial = Trial(solver, part, config)
-    side = side_by_side(part.objective, solver.updates_at(1.0, part, config))
+    trial = Trial(solver, both, held_out.n_rows, config)
+    side = side_by_side(both.objective, solver.updates_at(1.0, both, config))
     if side and len(problem.targets) == 1:
         return _in_two_sweeps(trial, guess)
     return _downhill(trial, guess)
@@ -116,73 +165,145 @@ def find_lr(solver: Stochastic, problem: Problem, config: SolverConfig) -> float
 
 @dataclass(frozen=True)
 class Trial:
-    """Fits that tell rates apart: a few epochs over half of the rows, judged by the other half."""
+    """Fits that tell rates apart: a few epochs over some rows, judged by `n_held_out` others, which
+    come first."""
 
     solver: Stochastic
     problem: Problem
+    n_held_out: int
     config: SolverConfig
 
     def rows(self, share: float) -> tuple[Problem, Problem]:
         """Of a share of them, those to learn from and those to judge by."""
-        most = self.problem.n_rows // 2
-        n = min(max(int(share * most), FEWEST_ROWS), most)
-        return self.problem.span(n, 2 * n), self.problem.span(0, n)
+        first, all_rows = self.n_held_out, self.problem.n_rows
+        n_held_out = min(max(int(share * first), FEWEST_ROWS // 2), first)
+        n_training = min(max(int(share * (all_rows - first)), FEWEST_ROWS // 2), all_rows - first)
+        return self.problem.span(first, first + n_training), self.problem.span(0, n_held_out)
 
-    def at(self, rates: np.ndarray, share: float) -> Sweep:
-        """Fits at these rates to a share of the rows.
-
-        Raises FloatingPointError if all diverge.
-        """
+    def losses(self, rates: np.ndarray, share: float) -> np.ndarray:
+        """What each held-out row loses after a fit at each of the rates to a share of the rows,
+        above the least that it can lose, (n_rates, n_rows); infinite where a fit diverges."""
         training, held_out = self.rows(share)
-        config = replace(self.config, held_out=held_out)
-        found = sweep(self.solver, training, config, rates)
+        try:
+            config = replace(self.config, held_out=held_out)
+            found = sweep(self.solver, training, config, rates)
+        except FloatingPointError:
+            return np.full((len(rates), held_out.n_rows), np.inf)
         if found.interrupted:
             raise KeyboardInterrupt("stopped while it looked for a rate; nothing has been learnt")
-        return found
+        assert found.of_rows is not None
+        return found.of_rows - held_out.least_losses()
+
+    def losses_of_constant(self, share: float) -> np.ndarray:
+        """What each held-out row loses by the best constant of the others, (n_rows,)."""
+        training, held_out = self.rows(share)
+        return held_out.losses_of_constants(training.constants())
 
 
 def _in_two_sweeps(trial: Trial, guess: float) -> float:
-    """Eight rates a factor of 8 apart, then eight a factor of 2 apart about the best of those.
+    """Eight rates a factor of 8 apart, then eight a factor of 2 apart about the best of those."""
+    center, teaches = _nearest(trial, guess, COARSE_SHARE)
+    if not teaches:
+        center, teaches = _nearest(trial, guess, 1.0)
+    if not teaches:
+        return center  # the best rate is as likely as not one that learns nothing
+    fine = 1.0 - COARSE_SHARE
+    held_out = trial.rows(fine)[1]
 
-    Of the first, the one nearest to the guess that the held-out rows cannot tell from the best:
-    where so few rows teach nothing, the best is as likely as not a rate that learns nothing.
-    """
-    try:
-        coarse = trial.at(guess * COARSE ** np.arange(3.0 - TRIED, 3.0), COARSE_SHARE)
-        assert coarse.of_rows is not None
-        best, held_out = coarse.of_rows[coarse.best], trial.rows(COARSE_SHARE)[1]
-        as_good = [not _ahead(best, lost, held_out, CAUTION) for lost in coarse.of_rows]
-        distance = np.where(as_good, np.abs(np.log(coarse.rates / guess)), np.inf)
-        center = coarse.rates[int(np.argmin(distance))]
-        fine = trial.at(center * FINE ** np.arange(-4.0, TRIED - 4.0), 1.0 - COARSE_SHARE)
-    except FloatingPointError:
-        return guess
-    # Where twice the rate diverges, the fit to come may, which has other rows and more of them.
-    stable = np.append(fine.losses[1:], np.inf) <= DIVERGED * fine.losses.min()
-    return float(fine.rates[int(np.argmin(np.where(stable, fine.losses, np.inf)))])
+    def best(rates: np.ndarray, losses: np.ndarray) -> int:
+        lost = mean_losses(losses, held_out)
+        # Where twice the rate diverges, the fit to come may, which has other rows and more of them.
+        stable = np.append(lost[1:], np.inf) <= DIVERGED * lost.min()
+        return int(np.argmin(np.where(stable, lost, np.inf)))
+
+    rates, losses = _going_on(trial, center * FINE ** np.arange(-4.0, TRIED - 4.0), fine, best)
+    return float(rates[best(rates, losses)]) if converges(losses) else center
+
+
+def _nearest(trial: Trial, guess: float, share: float) -> tuple[float, bool]:
+    """Of rates far apart the one nearest to the guess that the held-out rows cannot tell from the
+    best; and whether a fit teaches them anything. Where it does not, the nearest one that does no
+    harm, and the guess if all diverge."""
+    held_out, constant = trial.rows(share)[1], trial.losses_of_constant(share)
+
+    def teaches(losses: np.ndarray) -> bool:
+        return _ahead(losses[_least(losses, held_out)], constant, held_out, CAUTION)
+
+    def nearest(rates: np.ndarray, losses: np.ndarray) -> int:
+        if teaches(losses):
+            best = losses[_least(losses, held_out)]
+            good = np.array([not _ahead(best, each, held_out, CAUTION) for each in losses])
+        else:
+            good = mean_losses(losses, held_out) <= WORSE * held_out.mean(constant)
+        distance = np.where(good, np.abs(np.log(rates / guess)), np.inf)
+        return int(np.argmin(distance))
+
+    rates = guess * COARSE ** np.arange(3.0 - TRIED, 3.0)
+    rates, losses = _going_on(trial, rates, share, nearest)
+    if not converges(losses):
+        return guess, False
+    return float(rates[nearest(rates, losses)]), teaches(losses)
+
+
+def converges(losses: np.ndarray) -> bool:
+    """Whether a fit is finite at any of the rates."""
+    return bool(np.isfinite(losses).all(axis=1).any())
+
+
+def _least(losses: np.ndarray, of: Problem) -> int:
+    """The place of the rate that rows lose least by."""
+    return int(np.argmin(mean_losses(losses, of)))
+
+
+def mean_losses(losses: np.ndarray, of: Problem) -> np.ndarray:
+    """The mean of each row of losses, infinite where one of them is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.array([of.mean(each) for each in losses])
+    return np.where(np.isfinite(mean), mean, np.inf)
+
+
+def _going_on(
+    trial: Trial, rates: np.ndarray, share: float, choose: Callable[[np.ndarray, np.ndarray], int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """These rates and what rows lose by them; and by more beyond the end, as long as the one chosen
+    is there, or all diverge."""
+    losses = trial.losses(rates, share)
+    for _ in range(PASSES_ON):
+        chosen = choose(rates, losses) if converges(losses) else 0
+        if 0 < chosen < len(rates) - 1:
+            break
+        factors = (rates[1] / rates[0]) ** np.arange(1.0, TRIED)
+        more = rates[0] / factors[::-1] if chosen == 0 else rates[-1] * factors
+        tried = [(more, trial.losses(more, share)), (rates, losses)]
+        tried = tried if chosen == 0 else tried[::-1]
+        rates, losses = (np.concatenate(both) for both in zip(*tried))
+    return rates, losses
 
 
 def _downhill(trial: Trial, guess: float) -> float:
     """From the guess in steps of 4, as long as the held-out rows lose less, then of 2."""
     held_out = trial.rows(1.0)[1]
+    constant = trial.losses_of_constant(1.0)
 
     @cache
     def lost(rate: float) -> np.ndarray:
-        try:
-            found = trial.at(np.array([rate]), 1.0)
-        except FloatingPointError:
-            return np.array([np.inf])
-        assert found.of_rows is not None
-        return found.of_rows[0]
+        return trial.losses(np.array([rate]), 1.0)[0]
 
     rate = guess
+    while not np.isfinite(lost(rate)).all() and rate > guess / FARTHEST:
+        rate /= LEAP
     for step, caution in zip(STEPS, (CAUTION, 0.0)):
         for factor in (step, 1.0 / step):
             while 1.0 / FARTHEST < rate * factor / guess < FARTHEST and _ahead(
                 lost(rate * factor), lost(rate), held_out, caution
             ):
                 rate *= factor
-    return rate if lost(2.0 * rate).mean() <= DIVERGED * lost(rate).mean() else rate / 2.0
+    at_guess, least = mean_losses(np.stack([lost(guess), lost(rate)]), held_out)
+    if not _ahead(lost(rate), constant, held_out, CAUTION):
+        # These rows teach next to nothing, and so the best rate is one that learns nothing.
+        return guess if at_guess <= WORSE * held_out.mean(constant) else rate
+    twice = mean_losses(lost(2.0 * rate)[None], held_out)[0]
+    return rate if twice <= DIVERGED * least else rate / 2.0
 
 
 def _ahead(lost: np.ndarray, by_other: np.ndarray, of: Problem, caution: float) -> bool:

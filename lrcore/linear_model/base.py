@@ -29,10 +29,12 @@ from lrcore.linear_model.engine.design_matrix import (
     converted,
     validated,
 )
+from lrcore.linear_model.monitor.baseline import warn_if_useless
 from lrcore.linear_model.monitor.callbacks import CallbackMonitor, Event, Hooks
 from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
+from lrcore.linear_model.sampling import held_out_rows
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
 from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
@@ -130,20 +132,26 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _with_alpha(
         self, solver: Solver, problem: Problem, config: SolverConfig
-    ) -> tuple[Problem, SolverConfig, AlphaPath | None]:
-        """The problem at the best alpha where one is to be found, and what was tried."""
+    ) -> tuple[Problem, SolverConfig, float, AlphaPath | None]:
+        """The problem at the alpha given, or the best one; that alpha; and what was tried."""
         alpha = auto_alpha.as_alpha(self.alpha)
-        searches = isinstance(alpha, str) and not isinstance(solver, Stochastic)
-        if self.penalty is None or not (searches or isinstance(alpha, np.ndarray)):
-            return problem, config, None
+        if self.penalty is None or isinstance(alpha, float):
+            return problem, config, self._alpha_of_steps, None
+        if isinstance(alpha, str) and isinstance(solver, Stochastic):
+            chosen = auto_alpha.of_steps(problem, scaled=config.scale_columns)
+            return self._at_alpha(problem, chosen), config, chosen, None
         given = alpha if isinstance(alpha, np.ndarray) else None
         path = auto_alpha.find_alpha(solver, problem, config, self._penalty_at, given)
         if self.verbose:
             print(f"alpha {path.best:.3g}: the best of {len(path.alphas)} by held-out rows")
-        objective = replace(problem.objective, penalty=self._penalty_at(path.best))
         if config.start is None and solver.warm_starts:
             config = replace(config, start=path.start)
-        return replace(problem, objective=objective), config, path
+        return self._at_alpha(problem, path.best), config, path.best, path
+
+    def _at_alpha(self, problem: Problem, alpha: float) -> Problem:
+        return replace(
+            problem, objective=replace(problem.objective, penalty=self._penalty_at(alpha))
+        )
 
     def _config(
         self, solver: Solver, problem: Problem, held_out: Problem | None = None,
@@ -156,13 +164,14 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         tol = own_tol if isinstance(self.tol, str) else self.tol
         return SolverConfig(
             max_iter, tol, self.shuffle, self.random_state, self.n_threads, self.verbose,
-            solver.copies_scaled_columns and self._scales(problem, start, streams=streams),
+            solver.copies_scaled_columns and self._scales(solver, problem, start, streams=streams),
             held_out, start,
         )  # fmt: skip
 
     def _scales(
-        self, problem: Problem, start: TrainedModel | None, *, streams: bool = False
-    ) -> bool:
+        self, solver: Solver, problem: Problem, start: TrainedModel | None, *,
+        streams: bool = False,
+    ) -> bool:  # fmt: skip
         """Whether the penalty is of the weights of scaled columns."""
         if self.scale != "auto":
             return self.scale is not None
@@ -170,11 +179,12 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             return start.scale is not None  # steps go on as they began
         if streams:
             return False  # the rows of a call, which may be few, say nothing of those to come
-        return scaling.in_different_units(problem.X, problem.sample_weight)
+        far = solver.copies_scaled_columns and scaling.far_from_one(problem.X)
+        return far or scaling.in_different_units(problem.X, problem.sample_weight)
 
     def _with_column_scale(self, solver: Solver, problem: Problem) -> Problem:
         """The problem whose penalty is of scaled columns, for solvers that need no copy of them."""
-        if solver.copies_scaled_columns or not self._scales(problem, None):
+        if solver.copies_scaled_columns or not self._scales(solver, problem, None):
             return problem
         kind = scaling.magnitudes if self.scale == "max" else scaling.spreads
         scale = kind(problem.X, problem.sample_weight, self.n_threads)
@@ -197,28 +207,36 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 "several lr run all epochs from the start: set tol=None and warm_start=False, or "
                 "give one lr"
             )
-        problem = self._with_column_scale(solver, problem.without_weightless_rows())
+        problem = problem.without_weightless_rows().with_mean_weight_one()
+        problem = self._with_column_scale(solver, problem)
         if self.early_stopping and held_out is None:
             problem, held_out = self._split(problem)
         start = getattr(self, "_trained", None) if self.warm_start else None
         config = self._config(solver, problem, held_out, start)
         monitor = CallbackMonitor(callback, config.max_iter, hooks)
-        problem, config, path = self._with_alpha(solver, problem, config)
+        problem, config, alpha, path = self._with_alpha(solver, problem, config)
         result = solver.fit(problem, config, [monitor])
-        result.solver, result.alpha_path = solver.name, path
+        result.solver, result.alpha, result.alpha_path = solver.name, alpha, path
+        if not result.interrupted:
+            warn_if_useless(result, problem, self.n_threads)
         return result
 
     def _split(self, problem: Problem) -> tuple[Problem, Problem]:
         """Rows to learn from, and rows to stop by."""
         n_rows = problem.n_rows
-        n_held_out = max(1, round(self.validation_fraction * n_rows))
-        if n_held_out >= n_rows:
+        if max(1, round(self.validation_fraction * n_rows)) >= n_rows:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction!r} leaves no row of {n_rows} to "
                 "learn from; give a smaller one, or eval_set="
             )
         order = check_random_state(self.random_state).permutation(n_rows)
-        return problem.take(np.sort(order[n_held_out:])), problem.take(np.sort(order[:n_held_out]))
+        held_out = held_out_rows(problem, self.validation_fraction, order)
+        if not held_out.any():
+            raise ValueError(
+                "early_stopping=True holds rows out, but never the last of a class, and each class "
+                "has one row; give eval_set="
+            )
+        return problem.take(np.flatnonzero(~held_out)), problem.take(np.flatnonzero(held_out))
 
     def _partial_fit(self, problem: Problem, first: bool) -> FitResult:
         """One pass in the order given."""
@@ -228,7 +246,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 f"partial_fit needs solver='stochastic' or 'auto', got {self.solver!r}, which "
                 "needs all rows at once: call fit"
             )
-        lr = self._stream_lr(solver, first)
+        lr, alpha = self._stream_lr(solver, first), self._stream_alpha(first)
+        problem = self._at_alpha(problem, alpha)
         rule = solver.rule if lr is None else solver.rule.with_lr(lr)
         check_stream_rule(rule)
         last = None if first else self._trained
@@ -239,7 +258,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             same = (
                 updates.layout == last.updates.layout
                 and problem.objective.loss.joint == last.objective.loss.joint
-                and self._scales(problem, last, streams=True) == (last.scale is not None)
+                and self._scales(solver, problem, last, streams=True) == (last.scale is not None)
                 and updates.rule.uses_distance == last.updates.rule.uses_distance
             )
             if not same:
@@ -253,8 +272,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         except ModelLostError:
             del self._trained, self.n_iter_
             raise
-        result.lr = lr
-        result.solver = solver.name
+        result.lr, result.alpha, result.solver = lr, alpha, solver.name
         return result
 
     def _stream_lr(self, solver: Stochastic, first: bool) -> float | Schedule | None:
@@ -271,6 +289,12 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         before = None if first or not chosen else self.lr_
         return before if isinstance(before, float) else None
 
+    def _stream_alpha(self, first: bool) -> float:
+        """The alpha of partial_fit: the one given, else that of the last fit, if it took steps."""
+        searched = isinstance(auto_alpha.as_alpha(self.alpha), str)
+        goes_on = searched and not first and self.solver_ == "stochastic"
+        return float(self.alpha_) if goes_on else self._alpha_of_steps
+
     def _finish(self, result: FitResult) -> None:
         """Take what a fit has resulted in."""
         self._trained = result.model
@@ -284,11 +308,19 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         self.lr_ = updates.rule.lr if result.lr is None and updates else result.lr
         self.lr_losses_ = result.lr_losses
         path = result.alpha_path
-        self.alpha_ = self._alpha_of_steps if path is None else path.best
+        self.alpha_ = result.alpha
         self.alphas_ = None if path is None else path.alphas
         self.alpha_losses_ = None if path is None else path.losses
         self.history_ = result.history
         self.plateau_ = result.plateau
+
+    @property
+    def best_iter_(self) -> int:
+        """Epochs after which the weights were what they are: fewer than `n_iter_` where rows were
+        held out, or `tol` was set, and a later epoch was no better."""
+        check_is_fitted(self, "n_iter_")
+        curve = self.stopping_curve_
+        return int(np.argmin(curve)) + 1 if curve.size else self.n_iter_
 
     def _raise_if_interrupted(self, result: FitResult) -> None:
         """Raise KeyboardInterrupt if the fit was stopped, now that the estimator is complete."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, stacked
 from lrcore.losses import Loss
 from lrcore.penalties import Penalty
+
+#: Rows that a fit is compared with a constant by, at most.
+MOST_COMPARED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,14 @@ class Objective:
         )
 
 
+class Reference(NamedTuple):
+    """What the losses of a fit are compared with: the least mean loss that there can be, and by how
+    much the fit begins above it."""
+
+    least: float
+    excess: float
+
+
 @dataclass(frozen=True)
 class Problem:
     """Rows, targets and weights of the rows, and the objective.
@@ -75,7 +88,7 @@ class Problem:
 
     @property
     def n_rows(self) -> int:
-        return self.X.shape[0]
+        return len(self.targets[0])
 
     @property
     def outputs_per_target(self) -> int:
@@ -93,18 +106,51 @@ class Problem:
         weighted = weight is not None and bool(weight.any())
         return float(np.average(of_rows, weights=weight if weighted else None))
 
-    def null_loss(self) -> float:
-        """Mean loss of weights of 0 over some of the rows; losses for classes have one value."""
-        loss, most = self.objective.loss, 1 if self.objective.loss.classifies else 1 << 16
-        every = max(1, self.n_rows // most)
-        weight = None if self.sample_weight is None or every > 1 else self.sample_weight
-        total = 0.0
-        for y in self.targets:
-            some = y[::every]
-            z = np.zeros((len(some), self.outputs_per_target) if loss.joint else some.shape)
-            value = loss.evaluate(z, some)[0]
-            total += float(np.average(value, axis=0, weights=weight).mean())
+    @property
+    def share(self) -> np.ndarray:
+        """The weight of each row, over that of all, (n_rows,) float64."""
+        weight = self.sample_weight
+        if weight is None or not weight.any():
+            return np.full(self.n_rows, 1.0 / self.n_rows)
+        return weight.astype(np.float64) / self.total_weight
+
+    def constants(self) -> list[np.ndarray]:
+        """The best predictions that are the same for all rows: for each target the intercepts,
+        (outputs_per_target,), of a model without other weights. Zeros without intercepts."""
+        if not self.objective.fit_intercept:
+            return [np.zeros(self.outputs_per_target) for _ in self.targets]
+        loss, share = self.objective.loss, self.share
+        found = (loss.constant(y.astype(np.float64), share) for y in self.targets)
+        return [np.asarray(constant, np.float64).reshape(-1) for constant in found]
+
+    def losses_of_constants(self, constants: Sequence[np.ndarray]) -> np.ndarray:
+        """(n_rows,): what each row loses by such predictions, above the least that it can lose; the
+        mean over targets."""
+        loss, total = self.objective.loss, np.zeros(self.n_rows)
+        for y, constant in zip(self.targets, constants):
+            z = np.tile(constant, (self.n_rows, 1))
+            y = y.astype(np.float64)
+            total += loss.evaluate(z if loss.joint else z[:, 0], y)[0] - loss.least(y)
         return total / len(self.targets)
+
+    def least_losses(self) -> np.ndarray:
+        """(n_rows,): the least that each row can lose, the mean over targets."""
+        loss = self.objective.loss
+        return np.mean([loss.least(y.astype(np.float64)) for y in self.targets], axis=0)
+
+    def reference(self, constants: Sequence[np.ndarray] | None = None) -> Reference:
+        """What to compare the losses of a fit with that begins at such predictions, 0 if there are
+        none; over some of the rows if they are very many."""
+        every = -(-self.n_rows // MOST_COMPARED)
+        if constants is None:
+            constants = [np.zeros(self.outputs_per_target) for _ in self.targets]
+            if self.objective.loss.classifies:
+                every = self.n_rows  # all rows lose the same
+        weight = None if self.sample_weight is None else self.sample_weight[::every]
+        some = replace(self, targets=[y[::every] for y in self.targets], sample_weight=weight)
+        return Reference(
+            some.mean(some.least_losses()), some.mean(some.losses_of_constants(constants))
+        )
 
     # ---- parts and forms ------------------------------------------------------------------------
 
@@ -130,6 +176,17 @@ class Problem:
         if self.sample_weight is None or self.sample_weight.all():
             return self
         return self.take(np.flatnonzero(self.sample_weight))
+
+    def with_mean_weight_one(self) -> Problem:
+        """With weights whose mean is 1, since only their ratios matter; none if all are equal."""
+        weight = self.sample_weight
+        if weight is None or not weight.any():
+            return self
+        largest = weight.max()
+        if weight.min() == largest:
+            return replace(self, sample_weight=None)
+        weight = weight / largest
+        return replace(self, sample_weight=weight / np.mean(weight))
 
     def bundled(self, n_targets: int) -> Problem:
         """The targets of a state's outputs side by side, where there are several."""

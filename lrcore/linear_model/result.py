@@ -171,6 +171,8 @@ class FitResult:
         Works out the mean loss of rows each of which is left out of the fit.
     solver : str
         The name of the solver.
+    alpha : float
+        The weight of the penalty.
     alpha_path : AlphaPath, optional
         What was tried to find alpha.
     """
@@ -188,4 +190,5 @@ class FitResult:
     plateau: Plateau | None = None
     left_out: Callable[[], float] | None = None
     solver: str = "stochastic"
+    alpha: float = 0.0
     alpha_path: AlphaPath | None = None

@@ -1,13 +1,19 @@
 """The rate of a linear model: what it may be, and the one that "auto" finds."""
 
 import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import log_loss
 from strategies import equal_bits, sparse_problem
 
 import lrcore
-from lrcore import LinearClassifier, LinearRegressor, schedules
+from lrcore import SGD, LinearClassifier, LinearRegressor, schedules
+from lrcore.linear_model import auto_lr
 from lrcore.linear_model.auto_lr import as_lr
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=900, n_features=40)
@@ -31,7 +37,7 @@ def test_auto_is_the_same_for_any_thread_count_and_near_the_best(y):
 def test_auto_finds_rates_that_the_units_of_x_call_for():
     """Columns a thousand times as large want a rate a thousand times as small."""
     found = [
-        LinearRegressor(solver="stochastic", random_state=0).fit(f * DENSE, TARGET).lr_
+        LinearRegressor(solver="stochastic", scale=None, random_state=0).fit(f * DENSE, TARGET).lr_
         for f in (1.0, 1e3)
     ]
     assert 100 < found[0] / found[1] < 10_000
@@ -92,3 +98,150 @@ def test_bad_rates_are_refused_by_name(lr, error, message):
         with pytest.raises(error, match=message):
             call()
     assert not hasattr(clf, "coef_")
+
+
+# ---- the units of y, X and the weights of rows ---------------------------------------------------
+
+RNG = np.random.default_rng(0)
+PLAIN = RNG.normal(size=(2000, 8))
+SIGNAL = PLAIN @ RNG.normal(size=8)
+PRICES = 2e5 + 1e5 * (SIGNAL + 0.5 * RNG.normal(size=2000))
+RULES_WITH_RATES = ["adagrad", "sgd", "adam", "rmsprop", "ftrl", "lion", "adadelta"]
+
+
+def r2_of_least_squares(rows, y):
+    return LinearRegression().fit(rows, y).score(rows, y)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-2, 1.0, 1e4])
+@pytest.mark.parametrize("optimizer", RULES_WITH_RATES)
+def test_targets_in_any_unit(optimizer, unit):
+    """Prices about 200,000, in millionths or in ten thousands."""
+    penalty = None if optimizer in ("ftrl", "lion") else "l2"
+    reg = LinearRegressor(optimizer=optimizer, penalty=penalty, random_state=0)
+    reg.fit(PLAIN, PRICES * unit)
+    assert reg.score(PLAIN, PRICES * unit) > r2_of_least_squares(PLAIN, PRICES) - 0.02
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "quantile", "epsilon_insensitive"])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e4])
+def test_targets_in_any_unit_for_losses_with_bounded_slopes(loss, unit):
+    for optimizer in ("adagrad", "sgd"):
+        reg = LinearRegressor(loss, optimizer=optimizer, epsilon=1e-4 * unit, random_state=0)
+        fitted = reg.fit(PLAIN, PRICES * unit).predict(PLAIN) / unit
+        ours, constant = np.abs(fitted - PRICES).mean(), np.abs(PRICES - np.median(PRICES)).mean()
+        assert ours < 0.35 * constant
+
+
+@pytest.mark.parametrize("loss", ["gamma", "poisson", "tweedie"])
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_amounts_in_any_unit(loss, unit):
+    """Their losses may be negative, and their intercepts far from 0."""
+    mean = np.exp(0.5 * SIGNAL)
+    y = RNG.gamma(2.0, mean / 2.0) if loss == "gamma" else RNG.poisson(mean)
+    y = unit * np.maximum(y, 1e-9 if loss == "gamma" else 0.0)
+    certified = LinearRegressor(loss, alpha=1e-6).fit(PLAIN, y).score(PLAIN, y)
+    assert certified > 0.15
+    for scale in ("auto", "max"):
+        reg = LinearRegressor(loss, solver="stochastic", scale=scale, random_state=0)
+        assert reg.fit(PLAIN, y).score(PLAIN, y) > certified - 0.02
+
+
+def test_counts_with_a_column_of_thousands():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        rows = rng.normal(size=(3000, 5))
+        rows[:, 0] = rng.uniform(0, 3000, size=3000)
+        y = rng.poisson(np.exp(rows[:, 0] / 1000 + rows[:, 1] / 2))
+        reg = LinearRegressor("poisson", solver="stochastic", random_state=seed).fit(rows, y)
+        assert reg.score(rows, y) > 0.85
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd", "adam"])
+def test_columns_in_any_unit(optimizer, unit):
+    reg = LinearRegressor(optimizer=optimizer, random_state=0)
+    assert reg.fit(PLAIN * unit, SIGNAL).score(PLAIN * unit, SIGNAL) > 0.98
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", SGD(lr=0.01)])
+def test_only_ratios_of_sample_weights_matter(optimizer):
+    weight = RNG.uniform(0.5, 2.0, 2000)
+    plain = LinearRegressor(optimizer=optimizer, random_state=0).fit(PLAIN, SIGNAL, weight)
+    assert plain.score(PLAIN, SIGNAL) > 0.99
+    for unit in (2.0**-60, 2.0**100):
+        other = LinearRegressor(optimizer=optimizer, random_state=0)
+        assert equal_bits(other.fit(PLAIN, SIGNAL, weight * unit).coef_, plain.coef_)
+    alike = LinearRegressor(optimizer=optimizer, random_state=0).fit(PLAIN, SIGNAL)
+    for unit in (1e-6, 0.3, 1e6):
+        other = LinearRegressor(optimizer=optimizer, random_state=0)
+        same = other.fit(PLAIN, SIGNAL, np.full(2000, unit))
+        assert equal_bits(same.coef_, alike.coef_)
+
+
+@pytest.mark.parametrize("max_iter", [1, 5])
+def test_rare_classes_are_among_the_rows_to_judge_by(max_iter):
+    """One row of 500 is positive: by rows drawn at random no rate is too high."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(50_000, 8))
+    z = 1.5 * rows @ rng.normal(size=8) + rng.logistic(size=50_000)
+    y = np.zeros(50_000, int)
+    y[np.argsort(-z)[:100]] = 1
+    clf = LinearClassifier(solver="stochastic", max_iter=max_iter, random_state=0).fit(rows, y)
+    lost = log_loss(y, clf.predict_proba(rows))
+    best = log_loss(y, LinearClassifier(alpha=1e-7).fit(rows, y).predict_proba(rows))
+    assert best < 0.5 * log_loss(y, np.full(50_000, 0.002))
+    assert lost < 1.1 * best
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_that_teach_next_to_nothing_keep_the_rules_own_rate(seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(2000, 20))
+    labels = 0.02 * rows[:, 0] + rng.normal(size=2000) > 0
+    clf = LinearClassifier(solver="stochastic", random_state=0).fit(rows, labels)
+    assert lrcore.AdaGrad.linear_lr / 16 <= clf.lr_ <= lrcore.AdaGrad.linear_lr * 16
+    optimum = LinearClassifier(alpha=1e-6).fit(rows, labels)
+    assert log_loss(labels, clf.predict_proba(rows)) < 1.02 * log_loss(
+        labels, optimum.predict_proba(rows)
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_breast_cancer_with_rows_held_out(seed):
+    rows, y = load_breast_cancer(return_X_y=True)
+    rows = (rows - rows.mean(0)) / rows.std(0)
+    clf = LinearClassifier(
+        solver="stochastic", alpha=1e-2, early_stopping=True, max_iter=1000, random_state=seed
+    ).fit(rows, y)
+    assert clf.score(rows, y) > 0.97
+    assert clf.lr_ <= 4
+
+
+@dataclass
+class Parabola:
+    """Trial fits whose rows lose the square of the distance from a rate, by its logarithm."""
+
+    best: float
+    seen: list = field(default_factory=list)
+
+    def rows(self, share):
+        return None, SimpleNamespace(mean=np.mean, sample_weight=None)
+
+    def losses_of_constant(self, share):
+        return np.linspace(1e4, 1e4 + 1, 50)
+
+    def losses(self, rates, share):
+        self.seen += list(rates)
+        off = np.log2(rates / self.best) ** 2
+        lost = off[:, None] / 10 + np.linspace(0.1, 0.2, 50)
+        return np.where(rates[:, None] > 1e4 * self.best, np.inf, lost)
+
+
+@pytest.mark.parametrize("power", [-12, -3, 0, 3, 12])
+def test_an_end_of_the_rates_that_were_tried_is_no_answer(power):
+    for search in (auto_lr._in_two_sweeps, auto_lr._downhill):
+        trial = Parabola(0.5 * 10.0**power)
+        found = search(trial, 0.5)
+        assert trial.best / 2 <= found <= 2 * trial.best
+        assert len(trial.seen) < 120

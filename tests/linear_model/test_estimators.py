@@ -664,6 +664,7 @@ def test_classes_are_found_though_they_are_rare(dtype):
     assert len(classes) == (2 if dtype is bool else 3)
 
 
+@pytest.mark.filterwarnings("ignore::lrcore.RateWarning")  # a rate for noise
 def test_lengths_in_epochs_and_fractions_are_resolved_by_fit():
     X, y = np.random.default_rng(0).normal(size=(120, 5)), np.arange(120) % 2
     relative = schedules.Cosine(0.5, steps="3ep").warmup("25%")

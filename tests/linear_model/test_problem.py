@@ -80,10 +80,29 @@ def test_means_are_weighted():
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
 def test_the_loss_of_weights_of_zero(weight):
     squares = np.average(TARGET**2 / 2, weights=weight)
-    assert problem(weight=weight).null_loss() == pytest.approx(squares, rel=1e-13)
-    assert problem("log_loss", weight=weight).null_loss() == pytest.approx(math.log(2))
-    assert problem("hinge", weight=weight).null_loss() == 1.0
-    assert problem(Softmax(3), weight=weight).null_loss() == pytest.approx(math.log(3))
+    assert problem(weight=weight).reference() == (0.0, pytest.approx(squares, rel=1e-13))
+    for loss, value in (("log_loss", math.log(2)), ("hinge", 1.0), (Softmax(3), math.log(3))):
+        assert problem(loss, weight=weight).reference() == (0.0, pytest.approx(value))
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+def test_constants_lose_least(loss, weight):
+    """To a hundredth, by a search along a line: means and medians are near where they are not the
+    best."""
+    whole = problem(loss, weight=weight, fit_intercept=True)
+    y, share = whole.targets[0].astype(float), whole.share
+    assert np.ptp(y) > 0
+    (constant, _) = whole.constants()
+    least = np.sum(share * LOSSES[loss].least(y))
+
+    def excess(z):
+        return np.sum(share * LOSSES[loss].evaluate(np.full(len(y), z), y)[0]) - least
+
+    best = min(excess(z) for z in np.linspace(-4, 4, 1601))
+    assert excess(constant[0]) <= 1.01 * best + 1e-3
+    z = [np.zeros(1), np.zeros(1)]
+    assert problem(loss, weight=weight, fit_intercept=False).constants() == z
 
 
 # ---- parts and forms ------------------------------------------------------------------------

@@ -119,6 +119,12 @@ class DesignMatrix:
         norm1, norm2 = share * math.fsum(sample), share * math.fsum(sample * sample)
         return RowStatistics(norm1, norm2, self._overlap())
 
+    def typical_magnitude(self) -> float:
+        """The mean magnitude of the values that are not 0, from a sample; 0 if there are none."""
+        flat = self.values.reshape(-1)
+        sample = np.abs(flat[:: max(1, flat.size // 4_096)].astype(np.float64))
+        return math.fsum(sample) / max(1, int(np.count_nonzero(sample)))
+
     def _overlap(self) -> float:
         """Mean number of features that two rows share, from the pairs of at most 64 rows."""
         n_rows = self.shape[0]

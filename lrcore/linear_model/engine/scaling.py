@@ -8,6 +8,7 @@ what it is, and so does the rule's state. Nothing is centred, so zeros stay zero
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +56,20 @@ def in_different_units(X: DesignMatrix, weight: np.ndarray | None) -> bool:
     twentieth = found.size // 20
     most = found[-1 - twentieth] / found[twentieth]
     return bool(found[-1] / found[0] > FARTHEST**2 or most > MOST**2)
+
+
+#: Magnitudes that rates and penalties of update rules suit without a scale, either way.
+SUITS = 64.0
+
+
+def beyond(size: float) -> float:
+    """How far a magnitude is beyond those that suit; 1 within."""
+    return 1.0 if not 0 < size < math.inf else size / min(max(size, 1.0 / SUITS), SUITS)
+
+
+def far_from_one(X: DesignMatrix) -> bool:
+    """Whether columns are in a unit such that no rate suits both their weights and an intercept."""
+    return beyond(X.typical_magnitude()) != 1.0
 
 
 def magnitudes(X: DesignMatrix, weight: np.ndarray | None, n_threads: int | None) -> np.ndarray:

@@ -15,15 +15,12 @@ from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import ModelState
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.gradient_stats import GradientStats
+from lrcore.linear_model.problem import Reference
 from lrcore.rules import SGD
 
 #: A loss this many times that of weights of 0 diverges if it is twice what it was an epoch ago, or
 #: has risen for some epochs. Adaptive rules were seen to come back from a rise of 10,000.
 FAR_ABOVE, GROWTH, RISES = 1e6, 2.0, 5
-
-#: A fit that ends with a loss this many times that of weights of 0, over the rows that it has
-#: learnt from, is worse than none.
-WORSE = 2.0
 
 #: An oscillation: over so many changes from epoch to epoch the loss goes up and down in turn, each
 #: time by a share of its mean, or half of the changes, in any order, are of a larger share. They
@@ -31,7 +28,7 @@ WORSE = 2.0
 #: them. Noise takes turns eight times once in fourteen, but not by such amounts.
 TURNS, IN_TURN, IN_DISORDER, OF_NULL_LOSS, PROGRESS = 8, 0.05, 0.3, 0.05, 0.5
 
-#: Stagnation: a loss at least this share of that of weights of 0, although one step along the
+#: Stagnation: a loss at least this share of the one at the beginning, although one step along the
 #: gradient would take off a share of it, and many times what the fit has; after enough epochs or
 #: steps.
 STILL, GAIN, TIMES = 0.97, 0.1, 10.0
@@ -97,29 +94,32 @@ def suggest_lower(runner: EpochRunner) -> str:
 class RateDiagnostics(Monitor):
     """Warns after an epoch, once of each kind, if the losses show that the rate does not suit.
 
-    Where `null_loss`, the loss of weights of 0, is not above 0 there is nothing to compare with.
-    Weights that are not `fresh` may have begun anywhere, so they are not compared with it.
+    Losses are compared with the `reference`, those that the fit began with; weights that are not
+    `fresh` may have begun anywhere, so they are not. Where the rate `is_cut` once nothing is
+    gained, an oscillation ends by itself.
     """
 
     def __init__(
-        self, runner: EpochRunner, stats: GradientStats, null_loss: float, fresh: bool
-    ) -> None:
+        self, runner: EpochRunner, stats: GradientStats, reference: Reference, fresh: bool,
+        *, is_cut: bool = False,
+    ) -> None:  # fmt: skip
         self._runner = runner
         self._stats = stats
-        self._null_loss = null_loss
+        self._reference = reference
         self._fresh = fresh
+        self._is_cut = is_cut
         self._told: set[str] = set()
 
     def after_epoch(self, progress: Progress) -> Decision:
-        if not progress.cut_short and self._null_loss > 0:
+        if not progress.cut_short and self._reference.excess > 0:
             self._check(progress)
         return CONTINUE
 
     def _check(self, progress: Progress) -> None:
         curve, last, n = progress.losses, progress.last, progress.n_epochs
         # Every so many epochs: to look takes longer than an epoch of a few rows.
-        if last or n % TURNS == 1:
-            swing = oscillation(progress.measured or curve, self._null_loss)
+        if not self._is_cut and (last or n % TURNS == 1):
+            swing = oscillation(self._excess(progress.measured or curve), self._reference.excess)
             if swing is not None:
                 self._tell(
                     "oscillation",
@@ -128,32 +128,29 @@ class RateDiagnostics(Monitor):
                     f"{suggest_lower(self._runner)}",
                 )
         checked = last or (n % 5 == 0 and (n // 5).bit_count() == 1)
-        if self._fresh and checked and curve[-1] >= STILL * self._null_loss:
-            self._compare_with_null(curve, last)
+        above = self._excess(curve)
+        if self._fresh and checked and above[-1] >= STILL * self._reference.excess:
+            self._check_that_it_falls(above)
 
-    def _compare_with_null(self, curve: list[float], last: bool) -> None:
-        """Where the loss is no better than that of weights of 0: by the weights that there are."""
-        null_loss = self._null_loss
+    def _excess(self, losses: list[float]) -> list[float]:
+        """Losses above the least that there can be: of counts they may be negative."""
+        return [loss - self._reference.least for loss in losses]
+
+    def _check_that_it_falls(self, curve: list[float]) -> None:
+        """Where the loss is no better than at the beginning: by the weights that there are."""
+        least, at_first = self._reference
         with np.errstate(all="ignore"):
             trial = GradientStep(self._stats)
             gain = trial.gain()
-        if trial.loss > WORSE * null_loss:
-            if last:
-                self._tell(
-                    "rise",
-                    f"the fit ends worse than weights of 0: its mean loss is {trial.loss:.3g}, "
-                    f"theirs {null_loss:.3g}, {self._where()}; {suggest_lower(self._runner)}",
-                )
-            return
-        fallen = null_loss - trial.objective
+        fallen = at_first - (trial.objective - least)
         enough = len(curve) >= ENOUGH_EPOCHS or self._state.t >= ENOUGH_STEPS
-        never_above = max(curve) <= 1.01 * null_loss
-        if enough and never_above and fallen >= 0 and gain > max(GAIN * null_loss, TIMES * fallen):
+        never_above = max(curve) <= 1.01 * at_first
+        if enough and never_above and fallen >= 0 and gain > max(GAIN * at_first, TIMES * fallen):
             self._tell(
                 "stagnation",
-                f"the fit stagnates: {self._where()}, it has taken {fallen / null_loss:.2%} off "
-                "the loss of weights of 0, and one step of the right length along the gradient "
-                f"would take {gain / null_loss:.0%} off; the rate is too low: try "
+                f"the fit stagnates: {self._where()}, it has taken {fallen / at_first:.2%} off "
+                "the loss that it began with, and one step of the right length along the gradient "
+                f"would take {gain / at_first:.0%} off; the rate is too low: try "
                 f"lr={10 * first_rate(self._runner):.3g} or more, a schedule that restarts, or "
                 "scale='auto'",
             )
@@ -174,7 +171,7 @@ class RateDiagnostics(Monitor):
 
 
 def runs_away(curve: list[float], null_loss: float) -> bool:
-    """Whether the loss is far above that of weights of 0, and rises fast."""
+    """Whether the loss is far above that at the beginning, `null_loss`, and rises fast."""
     if len(curve) < 2 or curve[-1] <= FAR_ABOVE * null_loss:
         return False
     rises = len(curve) > RISES and bool(np.all(np.diff(curve[-RISES - 1 :]) > 0))

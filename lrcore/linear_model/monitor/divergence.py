@@ -12,11 +12,12 @@ from lrcore.linear_model.engine.layout import ModelState
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress, roll_back
 from lrcore.linear_model.monitor.diagnostics import DivergenceError, runs_away, suggest_lower, warn
 from lrcore.linear_model.monitor.lr_controller import LRController
+from lrcore.linear_model.problem import Reference
 
 #: What a rate is multiplied by after a fit diverged, and how often at most.
 CUT, MOST_CUTS = 0.1, 5
 
-#: A loss up to this many times the best one before, or that of weights of 0, is good.
+#: A loss up to this many times the best one before, or that at the beginning, is good.
 GOOD = 2.0
 
 #: Features whose weights are checked together: a byte for each of 2**26 features would be felt.
@@ -48,20 +49,20 @@ class DivergenceGuard(Monitor):
     from, so that the last rows may have spoilt states that look good: if the fit diverges from them
     twice it goes back to the beginning.
 
-    null_loss is the loss of weights of 0. Where the losses are of several rates at once, only one
-    that is not finite counts.
+    Losses are compared with the `reference`, those that the fit began with. Where they are of
+    several rates at once, only one that is not finite counts.
     """
 
     def __init__(
         self, runner: EpochRunner, states: list[ModelState], lr: LRController,
-        begin: Callable[[], list[ModelState]], null_loss: float, *, recovers: bool,
+        begin: Callable[[], list[ModelState]], reference: Reference, *, recovers: bool,
         several_rates: bool,
     ) -> None:  # fmt: skip
         self._runner = runner
         self._states = states
         self._lr = lr
         self._begin = self._good = begin
-        self._null_loss = null_loss
+        self._reference = reference
         self._recovers = recovers
         self._several_rates = several_rates
         self._epoch = self._cuts = 0
@@ -78,8 +79,9 @@ class DivergenceGuard(Monitor):
 
     def keep(self, progress: Progress) -> None:
         """Take a copy of the states after an epoch, if they are good."""
-        best = min(self._null_loss if self._null_loss > 0 else math.inf, *progress.losses)
-        if self._recovers and progress.losses[-1] <= GOOD * best:
+        losses = self._excess(progress)
+        best = min(self._reference.excess if self._reference.excess > 0 else math.inf, *losses)
+        if self._recovers and losses[-1] <= GOOD * best:
             good = [state.copy() for state in self._states]
             self._good = lambda: [state.copy() for state in good]
             self._epoch, self._tried = progress.n_epochs, False
@@ -87,20 +89,24 @@ class DivergenceGuard(Monitor):
 
     def _check(self, progress: Progress) -> None:
         """Raise if the last epoch shows that the fit diverges."""
-        total, losses = progress.epoch_loss.total, progress.losses
+        total, losses, at_first = progress.epoch_loss.total, self._excess(progress), self._reference
         if not math.isfinite(total):
             raise diverged(self._runner, self._states[0], f"the sum of losses is {total}")
         if self._several_rates:
             return
-        if not progress.cut_short and self._null_loss > 0 and runs_away(losses, self._null_loss):
+        if not progress.cut_short and at_first.excess > 0 and runs_away(losses, at_first.excess):
             raise diverged(
                 self._runner,
                 self._states[0],
-                f"the mean loss of epoch {len(losses)} was {losses[-1]:.3g}, and is "
-                f"{self._null_loss:.3g} for weights of 0",
+                f"the mean loss of epoch {len(losses)} was {progress.losses[-1]:.3g}, and was "
+                f"{at_first.least + at_first.excess:.3g} before the first step",
             )
         if self._recovers:
             check_finite(self._runner, self._states)
+
+    def _excess(self, progress: Progress) -> list[float]:
+        """The losses of the epochs, above the least that there can be."""
+        return [loss - self._reference.least for loss in progress.losses]
 
     def _go_back(self, error: DivergenceError) -> None:
         """Put the last good states back, at a tenth of the rate; raises the error where the fit is

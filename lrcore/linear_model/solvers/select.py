@@ -102,14 +102,15 @@ def few_features(problem: Problem) -> bool:
 
 
 def is_curved(problem: Problem) -> bool:
-    """Whether enough rows have a second derivative at constant predictions, so that Newton steps
-    know where to go: of a Huber loss whose epsilon is far below the errors hardly any has."""
+    """Whether enough rows have a second derivative where all predictions are the mean, or 0 for
+    classes, so that Newton steps know where to go: of a Huber loss whose epsilon is far below the
+    errors hardly any has."""
     loss, y = problem.objective.loss, problem.targets[0]
     if loss.conjugate_pieces is None or not loss.conjugate_pieces.bounded:
         return True
     weight = np.ones(len(y)) if problem.sample_weight is None else problem.sample_weight
     share = weight / problem.total_weight
-    z = np.full(len(y), loss.constant(y, share))
+    z = np.full(len(y), 0.0 if loss.classifies else float(np.sum(share * y)))
     second = loss.second_derivative(z, y, loss.evaluate(z, y)[1])
     return float(np.sum(share[second > 0])) >= CURVED
 

@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from lrcore.linear_model.auto_lr import Rates, as_lr, find_lr
 from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress
-from lrcore.linear_model.monitor.diagnostics import RateDiagnostics
+from lrcore.linear_model.monitor.diagnostics import RateDiagnostics, warn
 from lrcore.linear_model.monitor.divergence import Checkpoints, DivergenceGuard, check_finite
 from lrcore.linear_model.monitor.gradient_stats import GradientStats
 from lrcore.linear_model.monitor.lr_controller import LRController
-from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter, RateCut
+from lrcore.linear_model.problem import Problem, Reference
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
 from lrcore.linear_model.solvers.training import StochasticTraining, as_steps
+from lrcore.linear_model.solvers.zeros import settle_zeros
 from lrcore.linear_model.sweep import sweep
 from lrcore.rules import LINEAR_RULES, Rule, rule_class
 from lrcore.schedules import Plateau, Polynomial, Schedule, WarmupStableDecay
@@ -55,6 +57,9 @@ class Stochastic:
         Factors of the rate, each for an output of its own, with one target for all.
     warns : bool
         Whether to warn of a rate that does not suit; not in trial fits.
+    from_constants : bool
+        Whether a fit that does not go on from a model begins at the best constant predictions
+        instead of at 0: its rate can then be one for what the features teach.
     """
 
     rule: Rule
@@ -68,6 +73,7 @@ class Stochastic:
     previous_lr: float | None = None
     lr_factors: tuple[float, ...] | None = None
     warns: bool = True
+    from_constants: bool = False
 
     name: ClassVar[str] = "stochastic"
     max_iter: ClassVar[int] = 5
@@ -93,6 +99,7 @@ class Stochastic:
                 "scale='max'; solver='newton' and 'dual' have 'std'"
             )
         before = getattr(model, "lr_", None) if model.warm_start else None
+        lr_is_auto = isinstance(model.lr, str) and model.lr == "auto"
         return cls(
             rule,
             as_lr(model.lr),
@@ -103,6 +110,7 @@ class Stochastic:
             model.n_iter_no_change,
             model.on_divergence == "recover",
             before if isinstance(before, float) else None,
+            from_constants=named and lr_is_auto and not rule.uses_distance,
         )
 
     def rule_at(self, lr: float | Schedule | None, steps_per_epoch: int, total_steps: int) -> Rule:
@@ -112,10 +120,16 @@ class Stochastic:
         rule = self.rule if lr is None else self.rule.with_lr(lr)
         if isinstance(rule.lr, (Schedule, Plateau)):
             return rule.resolve(steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-        if not rule.anneals or self.average:
+        if not self._falls(lr):
             return rule
         schedule = falling(float(rule.lr), steps_per_epoch, total_steps, wholly=not rule.adaptive)
         return rule.with_lr(schedule)
+
+    def _falls(self, lr: float | Schedule | None) -> bool:
+        """Whether the rate lr, or the rule's own, falls of itself."""
+        given = self.rule.lr if lr is None else lr
+        number = not isinstance(given, (Schedule, Plateau))
+        return number and self.rule.anneals and not self.average
 
     def updates(self, rule: Rule, problem: Problem, last: TrainedModel | None) -> UpdateConfig:
         """How weights are updated by this rule; `last` is the model that the fit goes on from.
@@ -166,12 +180,17 @@ class Stochastic:
             start = as_steps(start, updates, problem.X)
             check_start(start, updates, problem, config)
             config = replace(config, start=start)
-        training = StochasticTraining(problem, updates, config)
-        stopping = self._stopping(problem, config, training.plateau is not None)
-        # A rate that was found is the best there is.
-        warns = self.warns and config.warns and found is None
+        begins = self.from_constants and config.start is None
+        constants = problem.constants() if begins else None
+        training = StochasticTraining(problem, updates, config, constants)
+        lr_controller = LRController(training.runner, training.states, training.plateau)
+        cut = RateCut(training.states, lr_controller) if self._falls(lr) else None
+        stopping = self._stopping(problem, config, training.plateau is not None, cut)
+        reference = problem.reference(constants)
         lanes = LaneLosses(training.runner)
-        monitors = [*self._monitors(training, config, stopping, warns, monitors), lanes]
+        monitors = [
+            *self._monitors(training, config, lr_controller, stopping, reference, monitors), lanes
+        ]  # fmt: skip
         runner, states = training.runner, training.states
         with EpochLoop(training.model, config.max_iter, monitors) as loop:
             while loop.goes_on:
@@ -179,6 +198,8 @@ class Stochastic:
                 loop.end_epoch(runner.run_epoch(states, training.problem, order, after_chunk))
         if not self.lr_factors:
             check_finite(runner, states)
+        if config.warns and config.tol and stopping and not stopping.stopped:
+            self._warn_if_still_falling(loop.progress, config)
         result = FitResult(
             training.finished(states),
             loop.progress.losses,
@@ -193,16 +214,15 @@ class Stochastic:
         return result
 
     def _monitors(
-        self, training: StochasticTraining, config: SolverConfig, stopping: EarlyStopping | None,
-        warns: bool, others: Sequence[Monitor],
+        self, training: StochasticTraining, config: SolverConfig, lr: LRController,
+        stopping: EarlyStopping | None, reference: Reference, others: Sequence[Monitor],
     ) -> list[Monitor]:  # fmt: skip
         """Monitors in the order in which they see an epoch: whether it counts at all, what is
         measured of it, then those who report it."""
-        runner, states, null_loss = training.runner, training.states, training.problem.null_loss()
+        runner, states = training.runner, training.states
         stats = GradientStats(runner.objective, states, training.problem, config.n_threads)
-        lr = LRController(runner, states, training.plateau)
         guard = DivergenceGuard(
-            runner, states, lr, training.begin, null_loss, recovers=self.recovers,
+            runner, states, lr, training.begin, reference, recovers=self.recovers,
             several_rates=bool(self.lr_factors),
         )  # fmt: skip
         monitors: list[Monitor] = [guard]
@@ -211,20 +231,22 @@ class Stochastic:
         if stopping is not None:
             monitors.append(stopping)
         monitors += [lr, Checkpoints(guard)]
-        if warns and not self.lr_factors and not runner.updates.rule.uses_distance:
-            monitors.append(RateDiagnostics(runner, stats, null_loss, config.start is None))
+        warns = self.warns and config.warns and not self.lr_factors
+        if warns and not runner.updates.rule.uses_distance:
+            fresh, is_cut = config.start is None, stopping is not None and stopping.cuts
+            monitors.append(RateDiagnostics(runner, stats, reference, fresh, is_cut=is_cut))
         for each in others:
             each.begin(stats.of_rows, lr.scale)
         return [*monitors, *others]
 
     def _stopping(
-        self, problem: Problem, config: SolverConfig, feeds_plateau: bool
+        self, problem: Problem, config: SolverConfig, feeds_plateau: bool, cut: RateCut | None
     ) -> EarlyStopping | None:
         """What measures the model after each epoch: by held-out rows, if there are any, else by the
         objective, if `tol` or a Plateau goes by it."""
         held_out, tol, n_threads = config.held_out, config.tol or 0.0, config.n_threads
         if held_out is not None:
-            return EarlyStopping.by_loss(held_out, tol, self.n_iter_no_change, n_threads)
+            return EarlyStopping.by_loss(held_out, tol, self.n_iter_no_change, n_threads, cut)
         if config.tol is None and not feeds_plateau:
             return None
         return EarlyStopping(
@@ -232,7 +254,22 @@ class Stochastic:
             "objective",
             tol,
             math.inf if config.tol is None else self.n_iter_no_change,
+            cut,
         )
+
+    def _warn_if_still_falling(self, progress: Progress, config: SolverConfig) -> None:
+        """Warn of a fit whose epochs ran out while its measure still fell by more than `tol`."""
+        measured, n = progress.measured, self.n_iter_no_change
+        if len(measured) <= n or progress.cut_short or config.tol is None:
+            return
+        fallen = min(measured[:-n]) - min(measured[-n:])
+        if fallen > config.tol:
+            warn(
+                f"the {progress.measured_name.replace('_', ' ')} has fallen by {fallen:.2g} in the "
+                f"last {n} of max_iter={progress.max_iter} epochs, more than tol={config.tol:g}; "
+                "raise max_iter or tol",
+                ConvergenceWarning,
+            )
 
     def _found_lr(self, problem: Problem, config: SolverConfig) -> float | None:
         """The rate that "auto" finds; None where it does not look for one."""
@@ -250,6 +287,8 @@ class Stochastic:
         epoch."""
         found = sweep(self, problem, config, rates, monitors)
         result = found.result_at(found.best)
+        model = result.model
+        settle_zeros(model.states, problem.scaled(model.scale, 0, problem.n_rows), config.n_threads)
         return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,16 +17,23 @@ from lrcore.linear_model.monitor.lr_controller import split_plateau
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig
+from lrcore.linear_model.solvers.zeros import settle_zeros
 
 
 class StochasticTraining:
     """The states of a fit, and what moves them: rows in a new order in each epoch.
 
-    Sparse rows are copied into an order that suits the cache, where that pays.
+    Sparse rows are copied into an order that suits the cache, where that pays. A fit that does not
+    go on from a model begins at these `constants`, one for each target and output, or at 0.
     """
 
-    def __init__(self, problem: Problem, updates: UpdateConfig, config: SolverConfig) -> None:
+    def __init__(
+        self, problem: Problem, updates: UpdateConfig, config: SolverConfig,
+        constants: Sequence[np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
         self.objective = problem.objective
+        self._constants = constants
+        self._n_threads = config.n_threads
         self._start = start = config.start
         self._shuffle = config.shuffle
         self.scale = scale_to_begin_with(config, problem.X, start)
@@ -57,6 +65,8 @@ class StochasticTraining:
         """The states before the first step."""
         updates, X = self.runner.updates, self.problem.X
         states = [ModelState.new(updates, X, self._lazy_penalty) for _ in self.problem.targets]
+        if self._start is None and self._constants is not None:
+            begin_at(states, self._constants, updates)
         if self._start is not None:
             for state, old in zip(states, self._start.states):
                 continue_from(state, old, self._start, updates)
@@ -78,15 +88,38 @@ class StochasticTraining:
         return self.finished([state.copy() for state in self.states])
 
     def finished(self, states: list[ModelState]) -> TrainedModel:
-        """The model of these states, which are brought up to date in place; features have their
-        original numbers."""
+        """The model of these states, which are brought up to date in place, with the zeros of an l1
+        penalty; features have their original numbers."""
         whole, updates = [], self.runner.updates
         for state in states:
             apply_penalty(state, self.runner.objective, updates)
+        if not updates.lr_factors:
+            settle_zeros(
+                states, replace(self.problem, objective=self.runner.objective), self._n_threads
+            )
+        for state in states:
             if self._reordered is not None:
                 state = self._reordered.restored(state, updates, self._X)
             whole.append(state)
         return TrainedModel(whole, self.objective, updates, self.scale)
+
+
+def begin_at(
+    states: list[ModelState], constants: Sequence[np.ndarray], updates: UpdateConfig
+) -> None:
+    """Give fresh states these intercepts, one for each target and output, and the state of the rule
+    that belongs to them; of one target at several rates all have the same."""
+    n_outputs = sum(state.n_outputs for state in states)
+    intercepts = np.resize(np.concatenate(constants), n_outputs)
+    first = 0
+    for state in states:
+        state.weights[:, -1] = w = intercepts[first : first + state.n_outputs]
+        w = w.astype(state.array.dtype)
+        for i, name in enumerate(updates.formula.state, start=1):
+            part = updates.layout.part(i)
+            of_outputs = state.columns[part.start : part.start + state.n_outputs]
+            of_outputs[:, -1] = updates.rule.initial_state(name, w)
+        first += state.n_outputs
 
 
 def scale_to_begin_with(

@@ -144,6 +144,7 @@ def test_parts_of_a_stream_are_the_whole(batch_size):
     assert whole._trained.states[0].dog.sums[1] > 0.1
 
 
+@pytest.mark.filterwarnings("ignore::lrcore.RateWarning")  # two epochs teach little
 @pytest.mark.parametrize("max_iter", [2, 45])  # as the rows are, and reordered
 def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "CACHE_BYTES", 0)  # so that features are renumbered

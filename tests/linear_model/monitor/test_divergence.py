@@ -18,6 +18,7 @@ from lrcore.linear_model.monitor.diagnostics import (
 )
 from lrcore.linear_model.monitor.divergence import Checkpoints, DivergenceGuard
 from lrcore.linear_model.monitor.lr_controller import LRController
+from lrcore.linear_model.problem import Reference
 from lrcore.schedules import Constant, Plateau, Polynomial
 
 X, DENSE, LABELS, TARGET = sparse_problem()
@@ -39,7 +40,7 @@ def test_a_loss_far_above_where_it_began_is_divergence_too():
         DivergenceError, match=r"diverged by step 600.*epoch 2 was \d.*e\+"
     ) as error:
         reg.fit(X, TARGET)
-    assert f"{np.mean(TARGET**2) / 2:.3g} for weights of 0" in str(error.value)
+    assert f"{np.mean(TARGET**2) / 2:.3g} before the first step" in str(error.value)
     again = pickle.loads(pickle.dumps(error.value))
     assert str(again) == str(error.value)
 
@@ -60,7 +61,7 @@ def test_the_limit_that_is_named_holds():
 # ---- the guard ----------------------------------------------------------------------------------
 
 
-def guarded(losses, *, recovers, several_rates=False, null_loss=1.0, spoil=lambda state: None):
+def guarded(losses, *, recovers, several_rates=False, least=0.0, spoil=lambda state: None):
     """Decisions of a guard after epochs with these mean losses, and the weights of its states.
 
     A state has the number of the epoch as its weights, and 0 in the beginning.
@@ -69,7 +70,7 @@ def guarded(losses, *, recovers, several_rates=False, null_loss=1.0, spoil=lambd
     states, first = [fit.state], fit.state.copy()
     lr = LRController(fit.runner, states, None)
     guard = DivergenceGuard(
-        fit.runner, states, lr, lambda: [first.copy()], null_loss, recovers=recovers,
+        fit.runner, states, lr, lambda: [first.copy()], Reference(least, 1.0), recovers=recovers,
         several_rates=several_rates,
     )  # fmt: skip
     checkpoints, progress, found = Checkpoints(guard), Progress(99, lambda: None), []
@@ -88,6 +89,16 @@ def guarded(losses, *, recovers, several_rates=False, null_loss=1.0, spoil=lambd
 
 def test_good_epochs_go_on():
     assert guarded([1.0, 0.5, 5.0], recovers=True) == [(None, k, 1.0) for k in (1, 2, 3)]
+
+
+def test_losses_below_zero_are_compared_with_the_least_that_there_can_be():
+    """Of counts in thousands the log likelihood is far below 0, whatever the fit."""
+    losses = [-5000.0, -5000.5, -4999.0]
+    for least in (-5001.0, -6000.0):
+        found = guarded(losses, recovers=True, least=least)
+        assert found == [(None, k, 1.0) for k in (1, 2, 3)]
+    with pytest.raises(DivergenceError, match="was 4e\\+06, and was -5e\\+03 before"):
+        guarded([-5000.0, 4e6], recovers=False, least=-5001.0)
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, 1e9])

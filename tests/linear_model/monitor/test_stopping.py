@@ -1,15 +1,23 @@
 """When a fit ends: by its objective, or by rows held out."""
 
+import warnings
+
 import numpy as np
 import pytest
 from backends import use_backend
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
-from lrcore import LinearClassifier, LinearRegressor
+from lrcore import SGD, LinearClassifier, LinearRegressor
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.engine.epoch import EpochLoss
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Progress
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.losses import Softmax
+from lrcore.penalties import ElasticNet
+from lrcore.schedules import Constant
 
 X, DENSE, LABELS, TARGET = sparse_problem()
 
@@ -72,15 +80,14 @@ def test_rows_held_out_are_not_learnt_from():
     spoilt = TARGET.copy()
     held_out = np.random.RandomState(3).permutation(len(TARGET))[:75]
     error = np.mean((reg.predict(X)[held_out] - TARGET[held_out]) ** 2) / 2
-    assert reg.stopping_curve_[-1] == pytest.approx(error, rel=1e-12)
-    spoilt[held_out] = 1e3  # they decide when to stop, and nothing else
-    other = LinearRegressor(
-        solver="stochastic", early_stopping=True, n_iter_no_change=200, **keywords
+    assert min(reg.stopping_curve_) == pytest.approx(error, rel=1e-12)
+    spoilt[held_out] = 1e3  # they decide which epoch is kept, and nothing else
+    keywords["max_iter"] = 1
+    other, calm = (
+        LinearRegressor(solver="stochastic", early_stopping=True, **keywords).fit(X, y)
+        for y in (spoilt, TARGET)
     )
-    calm = LinearRegressor(
-        solver="stochastic", early_stopping=True, n_iter_no_change=200, **keywords
-    )
-    assert equal_bits(other.fit(X, spoilt).coef_, calm.fit(X, TARGET).coef_)
+    assert equal_bits(other.coef_, calm.coef_)
 
 
 def test_an_eval_set_decides():
@@ -89,7 +96,59 @@ def test_an_eval_set_decides():
     clf.fit(X[train], LABELS[train], eval_set=(X[held_out], LABELS[held_out]))
     assert clf.n_iter_ < 200
     expected = log_loss(LABELS[held_out], clf.predict_proba(X[held_out]))
-    assert clf.stopping_curve_[-1] == pytest.approx(expected, rel=1e-9)
+    assert min(clf.stopping_curve_) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["stochastic", "newton", "dual"])
+@pytest.mark.parametrize("penalty", ["l2", "elasticnet"])
+def test_the_best_epoch_is_kept(solver, penalty):
+    """Of more columns than rows a fit knows those by heart soon, and is too sure of itself."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(700, 300))
+    labels = rows[:, 0] + 0.5 * rng.normal(size=700) > 0
+    clf = LinearClassifier(
+        solver=solver, penalty=penalty, alpha=1e-5, l1_ratio=0.1, max_iter=60, random_state=0,
+        lr=Constant(0.02) if solver == "stochastic" else "auto",
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf.fit(rows[:200], labels[:200], eval_set=(rows[200:], labels[200:]))
+    lost = np.mean(np.logaddexp(0, np.where(labels, -1, 1) * clf.decision_function(rows))[200:])
+    assert lost == pytest.approx(min(clf.stopping_curve_), rel=1e-9)
+    assert clf.stopping_curve_[-1] > lost
+    assert clf.best_iter_ == np.argmin(clf.stopping_curve_) + 1 < clf.n_iter_
+    assert clf.dual_gap_ is None  # of the epoch that was kept none is known
+
+
+def test_a_rate_that_falls_is_cut_once_nothing_is_gained():
+    """So that a fit which may take many epochs does not end while its rate is still high."""
+    keywords = {"alpha": 0.01, "random_state": 0, "max_iter": 500}
+    best = LinearClassifier(tol=1e-9, **keywords).fit(X, LABELS)
+    for optimizer in ("adagrad", "sgd", "adam"):
+        clf = LinearClassifier(optimizer=optimizer, tol=1e-6, **keywords).fit(X, LABELS)
+        assert clf.n_iter_ < 500
+        assert objective(clf, 0.01) < 1.001 * objective(best, 0.01)
+    flat = LinearClassifier(optimizer=SGD(lr=Constant(0.2)), tol=1e-6, **keywords).fit(X, LABELS)
+    assert objective(flat, 0.01) > 1.001 * objective(best, 0.01)  # a schedule is left alone
+
+
+def test_epochs_that_run_out_are_a_warning():
+    clf = LinearClassifier(optimizer="sgd", alpha=1e-3, random_state=0, max_iter=12, tol=1e-9)
+    with pytest.warns(ConvergenceWarning, match="in the last 5 of max_iter=12 epochs, more than "):
+        clf.fit(X, LABELS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_class_is_held_out_whole(seed):
+    labels = np.zeros(300, int)
+    labels[[7, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39]] = [1, *[2] * 10]
+    clf = LinearClassifier(solver="stochastic", early_stopping=True, random_state=seed)
+    y = [labels.astype(float)]
+    matrix = as_design_matrix(X)
+    whole = Problem(matrix, y, None, Objective(Softmax(3), ElasticNet()))
+    training, held_out = clf._split(whole)
+    assert np.bincount(training.targets[0].astype(int)).tolist() == [260, 1, 9]
+    assert np.bincount(held_out.targets[0].astype(int)).tolist() == [29, 0, 1]
 
 
 def test_bits_do_not_depend_on_builds_or_threads(monkeypatch):
@@ -112,13 +171,16 @@ def test_rows_count_by_their_weights():
         X, LABELS, weight
     )
     whole = log_loss(LABELS, clf.predict_proba(X), sample_weight=weight)
-    assert clf.stopping_curve_[-1] == pytest.approx(whole, rel=1e-9)
+    assert min(clf.stopping_curve_) == pytest.approx(whole, rel=1e-9)
     clf = LinearClassifier(solver="stochastic", early_stopping=True, n_iter_no_change=9, **keywords)
     clf.fit(X, LABELS, weight)
-    held_out = np.random.RandomState(3).permutation(len(LABELS))[:30]
+    order = np.random.RandomState(3).permutation(len(LABELS))
+    shares = [order[LABELS[order] == k][: round(0.1 * np.sum(k == LABELS))] for k in (0, 1)]
+    held_out = np.concatenate(shares)
+    assert len(held_out) == 30
     p = clf.predict_proba(X)[held_out]
     part = log_loss(LABELS[held_out], p, sample_weight=weight[held_out])
-    assert clf.stopping_curve_[-1] == pytest.approx(part, rel=1e-9)
+    assert min(clf.stopping_curve_) == pytest.approx(part, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""The zeros of an l1 penalty after steps of an update rule.
+
+Steps by single rows leave weights that ought to be 0 at small values that come and go. At a minimum
+a weight is 0 where the derivative of the loss by it is no larger than its share of the penalty; so
+weights are set to 0 that one step of coordinate descent, with the derivative over all rows, would
+set to 0 (Friedman, Hastie and Tibshirani 2010).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrcore.linear_model.engine.layout import ModelState
+from lrcore.linear_model.problem import Problem
+
+#: How often derivatives are taken anew at the most, and weights are left as they are if the
+#: objective would rise: half of those that were to be 0, the smaller ones, are tried then.
+ROUNDS, HALVINGS = 5, 6
+
+#: What an objective may rise by, as a sum that is rounded.
+ROUNDING = 1e-12
+
+
+def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | None) -> None:
+    """Set to 0 the weights of these states that are at a minimum, in place; features are numbered
+    as in the problem. Nothing changes without an l1 penalty."""
+    if problem.objective.penalty.strengths[0] == 0:
+        return
+    l1, l2 = problem.objective.strengths(problem.X.shape[1])
+    share = problem.share
+    for state, y in zip(states, problem.targets):
+        one = Problem(problem.X, [y], problem.sample_weight, problem.objective)
+        W = before = state.averaged_weights
+        point = _Point(one, n_threads, W)
+        for _ in range(ROUNDS):
+            curvature = point.curvatures(share) + l2
+            gradient = point.gradients(share) + l2 * W[:, :-1]
+            movable = (W[:, :-1] != 0) & (l1 > 0)
+            far = np.abs(curvature * W[:, :-1] - gradient) / np.where(l1 > 0, l1, 1.0)
+            to_zero = movable & (far <= 1.0)
+            found = _without(W, to_zero, far, point, one, n_threads)
+            if found is None:
+                break
+            W, point = found
+        changed = before != W
+        state.weights[changed] = 0
+        if state.average is not None:
+            state.average.changes[:, : len(W)][changed.T] = 0
+
+
+class _Point:
+    """Weights, and what all rows lose by them."""
+
+    def __init__(self, problem: Problem, n_threads: int | None, W: np.ndarray) -> None:
+        self._problem, self._W = problem, W
+        X = problem.X
+        each = [X.raw_predictions(w[:-1].copy(), float(w[-1]), n_threads) for w in W]
+        z = np.stack(each, axis=1).astype(np.float64)
+        y, loss = problem.targets[0], problem.objective.loss
+        self._z, self._y = z, y if loss.joint else y.reshape(z.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._losses, self._slopes = loss.evaluate(z, self._y)
+        mean = float(np.sum(np.average(self._losses, axis=0, weights=problem.share)))
+        self.objective = mean + problem.objective.penalty_value(W[:, :-1].astype(np.float64))
+
+    def gradients(self, share: np.ndarray) -> np.ndarray:
+        """Of the mean loss by each weight, (n_outputs, n_features)."""
+        weighed = np.ascontiguousarray((share[:, None] * self._slopes).T)
+        return self._problem.X.weighted_sum(weighed)
+
+    def curvatures(self, share: np.ndarray) -> np.ndarray:
+        """Bounds of the second derivatives by each weight, (n_features,); by a log link, which has
+        no bound, what they are at this point."""
+        loss, X = self._problem.objective.loss, self._problem.X
+        if loss.log_link:
+            z, y, slopes = self._z[:, 0], self._problem.targets[0], self._slopes[:, 0]
+            return X.column_squares(share * loss.second_derivative(z, y, slopes), None)
+        return loss.curvature * X.column_squares(share, None)
+
+
+def _without(
+    W: np.ndarray, to_zero: np.ndarray, far: np.ndarray, point: _Point, problem: Problem,
+    n_threads: int | None,
+) -> tuple[np.ndarray, _Point] | None:  # fmt: skip
+    """The weights without those that are to be 0, or the half of them that is least far from it,
+    and so on, once the objective does not rise; None if there are none."""
+    for _ in range(HALVINGS):
+        if not to_zero.any():
+            return None
+        changed = W.copy()
+        changed[:, :-1][to_zero] = 0
+        new = _Point(problem, n_threads, changed)
+        if new.objective <= point.objective + ROUNDING * abs(point.objective):
+            return changed, new
+        to_zero &= far < np.median(far[to_zero])
+    return None
