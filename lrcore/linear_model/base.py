@@ -22,6 +22,7 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.auto_alpha import AlphaPath
+from lrcore.linear_model.duality import gap_of_model
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import (
     DesignMatrix,
@@ -217,6 +218,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         problem, config, alpha, path = self._with_alpha(solver, problem, config)
         result = solver.fit(problem, config, [monitor])
         result.solver, result.alpha, result.alpha_path = solver.name, alpha, path
+        if result.went_back and result.dual_gap is not None:
+            result.dual_gap = gap_of_model(problem, result.model, self.n_threads)
         if not result.interrupted:
             warn_if_useless(result, problem, self.n_threads)
         return result

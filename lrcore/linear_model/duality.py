@@ -24,7 +24,8 @@ import numpy as np
 from lrcore import _backend
 from lrcore._utils import numerics
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
-from lrcore.linear_model.problem import Objective
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.result import TrainedModel
 from lrcore.losses import Loss
 
 #: Objectives below so much of what they are without a model count as this: no bound could be small
@@ -50,6 +51,18 @@ class Gap(NamedTuple):
             return math.inf
         scale = max(self.objective, NOTHING * self.null)
         return self.gap / scale if scale > 0 else 0.0
+
+
+def gap_of_model(problem: Problem, model: TrainedModel, n_threads: int | None) -> float:
+    """The largest duality gap of a target, over its objective."""
+    weights, intercepts = (part.astype(np.float64) for part in model.weights)
+    n, found = problem.outputs_per_target, 0.0
+    for k, y in enumerate(problem.targets):
+        W = np.ascontiguousarray(weights[k * n : (k + 1) * n])
+        z = problem.X.wide_predictions(W, n_threads).T + intercepts[k * n : (k + 1) * n]
+        at = problem.objective, problem.X, y, problem.share, W, z, n_threads
+        found = max(found, duality_gap(*at).relative)
+    return found
 
 
 def duality_gap(

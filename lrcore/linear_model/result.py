@@ -155,6 +155,8 @@ class FitResult:
         Whether Ctrl-C ended the fit.
     dual_gap : float, optional
         How far it is from the minimum, at most, over the objective.
+    went_back : bool
+        Whether the model is that of an epoch before the last, and the gap is not.
     n_rows : int
         The rows that a stream learnt from.
     lane_curves : ndarray of shape (n_epochs, n_lanes), optional
@@ -182,6 +184,7 @@ class FitResult:
     stopping_curve: list[float] = field(default_factory=list)
     interrupted: bool = False
     dual_gap: float | None = None
+    went_back: bool = False
     n_rows: int = 0
     lane_curves: np.ndarray | None = None
     lr: float | Schedule | None = None

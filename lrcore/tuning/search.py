@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 
 from lrcore._utils.validation import check_choice, check_flag, check_integer
 from lrcore.linear_model.base import LinearModel
-from lrcore.linear_model.monitor.diagnostics import RateWarning
+from lrcore.linear_model.monitor.diagnostics import RateWarning, warn
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
 METHODS = ("grid", "random", "halving", "bayes")
@@ -30,6 +30,9 @@ SCORINGS = {
     "poisson": "neg_mean_poisson_deviance",
     "gamma": "neg_mean_gamma_deviance",
 }
+
+#: The rates that are tried where no range is given, and how many ranges at most.
+LR_MIN, LR_MAX, MOST_RANGES = 1e-3, 1e3, 5
 
 #: Random rates before the Bayesian search begins to model the scores.
 N_RANDOM_TRIALS = 5
@@ -75,8 +78,8 @@ def lr_search(
     *,
     cv: Any = 5,
     n_points: int = 13,
-    lr_min: float = 1e-3,
-    lr_max: float = 1e3,
+    lr_min: float | None = None,
+    lr_max: float | None = None,
     random_state: Any = 0,
     scoring: Any = None,
     refit: bool = True,
@@ -100,8 +103,10 @@ def lr_search(
         As for scikit-learn's searches. All rates are compared on the same splits.
     n_points : int >= 2
         Number of rates.
-    lr_min, lr_max : float > 0
-        The range of the rates.
+    lr_min, lr_max : float > 0, optional
+        The range of the rates. By default from 0.001 to 1,000, and on beyond the end at which the
+        best rate is, four times at most; `cv_results_` is that of the last range then. If the best
+        rate is at an end that was given, a RateWarning says so.
     random_state : int, RandomState or None
         Seed of random rates and samples of rows, and of the models where their own is None.
     scoring : str or function, optional
@@ -151,7 +156,9 @@ def lr_search(
     checked_data(model, X, y)
     check_choice("method", method, METHODS)
     check_integer("n_points", n_points, least=2)
-    check_range(lr_min, lr_max)
+    low = LR_MIN if lr_min is None else lr_min
+    high = LR_MAX if lr_max is None else lr_max
+    check_range(low, high)
     check_flag("refit", refit)
     random = check_random_state(random_state)
     seed = int(random.randint(2**31 - 1))
@@ -166,39 +173,66 @@ def lr_search(
         "return_train_score": False,
         "error_score": "raise",
     }
-    estimator = _ModelAtRate(rated)
-    grid = {"lr": np.geomspace(lr_min, lr_max, int(n_points)).tolist()}
     if method == "bayes":
         import_optuna()  # before anything is fitted
+    apart = (high / low) ** (1.0 / (int(n_points) - 1))
+    for ranges_left in range(MOST_RANGES, 0, -1):
+        search = _make_search(method, rated, (low, high), int(n_points), seed, options)
+        found = _run_search(search, X, y)
+        diverged = not math.isfinite(found.best_score_)
+        down = diverged or found.best_lr_ < low * math.sqrt(apart)
+        up = not down and found.best_lr_ > high / math.sqrt(apart)
+        is_open = (down and lr_min is None) or (up and lr_max is None)
+        if not is_open or ranges_left == 1:
+            break
+        # The rates at the end, and as many again beyond it.
+        span = high / low / apart**2
+        low, high = (low / span, low * apart**2) if down else (high / apart**2, high * span)
+    if diverged:
+        raise ValueError(
+            f"no rate from {low:.3g} to {high:.3g} has a finite score in all folds: lower lr_min "
+            "and lr_max"
+        )
+    if down or up:
+        which, bound, do = (
+            ("smallest", low, "lower lr_min") if down else ("largest", high, "raise lr_max")
+        )
+        warn(
+            f"the best rate, {found.best_lr_:.3g}, is about the {which} that was tried, "
+            f"{bound:.3g}: a better one may be beyond it; {do}"
+        )
+    if not refit:
+        return found
+    return replace(found, best_estimator_=clone(rated).set_params(lr=found.best_lr_).fit(X, y))
+
+
+def _make_search(
+    method: str, rated: LinearModel, ends: tuple[float, float], n_points: int, seed: int,
+    options: dict[str, Any],
+) -> Any:  # fmt: skip
+    """A search of scikit-learn over rates between these ends."""
+    estimator, (low, high) = _ModelAtRate(rated), ends
+    grid = {"lr": np.geomspace(low, high, n_points).tolist()}
+    if method == "bayes":
         search = _BayesSearch(estimator, grid, **options)
         search.seed = seed
-    elif method == "halving":
-        search = HalvingGridSearchCV(estimator, grid, random_state=seed, **options)
-    else:
-        if method == "random":
-            drawn = random.uniform(math.log(lr_min), math.log(lr_max), int(n_points))
-            grid = {"lr": np.exp(np.sort(drawn)).tolist()}
-        search = GridSearchCV(estimator, grid, **options)
-    return _run_search(search, rated, X, y, refit)
+        return search
+    if method == "halving":
+        return HalvingGridSearchCV(estimator, grid, random_state=seed, **options)
+    if method == "random":
+        drawn = check_random_state(seed).uniform(math.log(low), math.log(high), n_points)
+        grid = {"lr": np.exp(np.sort(drawn)).tolist()}
+    return GridSearchCV(estimator, grid, **options)
 
 
-def _run_search(search: Any, model: LinearModel, X: Any, y: Any, refit: bool) -> RateSearch:
+def _run_search(search: Any, X: Any, y: Any) -> RateSearch:
     """Run a search of scikit-learn, and turn what it found into a RateSearch."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
         search.fit(X, y)
     results, best = search.cv_results_, int(search.best_index_)
     score, lr = float(results["mean_test_score"][best]), float(results["params"][best]["lr"])
-    if not math.isfinite(score):
-        tried = [params["lr"] for params in results["params"]]
-        raise ValueError(
-            f"no rate from {min(tried):.3g} to {max(tried):.3g} has a finite score in all folds: "
-            "lower lr_min and lr_max"
-        )
-    best_model = None
-    if refit:
-        best_model = clone(model).set_params(lr=lr).fit(X, y)
-    return RateSearch(lr, score, best, best_model, results)
+    return RateSearch(lr, score, best, None, results)
 
 
 class _ModelAtRate(BaseEstimator):

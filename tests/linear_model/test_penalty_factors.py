@@ -117,15 +117,15 @@ def test_ones_have_the_bits_of_none_and_zeros_those_of_no_penalty(rows, y, keywo
 
 @pytest.mark.parametrize("name", [k for k, rule in LINEAR_RULES.items() if rule.formula.metric])
 def test_factors_multiply_the_penalty_of_any_rule(name):
-    """Of one epoch after which the penalty is applied once: a feature with a factor of 0 has the
+    """Of one pass after which the penalty is applied once: a feature with a factor of 0 has the
     weight of no penalty, of 1 that of the plain one, whatever the factors of the others."""
     for rows in (X, DENSE):
         for y in (LABELS, THREE):
             fits = [
                 LinearClassifier(
-                    optimizer=LINEAR_RULES[name], penalty="elasticnet", alpha=alpha, shuffle=False,
-                    max_iter=1, penalty_factors=factors,
-                ).fit(rows[:60], y[:60])
+                    optimizer=LINEAR_RULES[name], penalty="elasticnet", alpha=alpha,
+                    penalty_factors=factors,
+                ).partial_fit(rows[:60], y[:60], np.unique(y))
                 for factors, alpha in ((SOME, 0.02), (None, 0.02), (None, 0.01), (None, 0.08),
                                        (None, 0.0))
             ]  # fmt: skip

@@ -15,6 +15,7 @@ from sklearn.preprocessing import scale
 from strategies import sparse_problem
 
 import lrcore
+from lrcore import RateWarning
 from lrcore.schedules import Cosine
 from lrcore.tuning.search import METHODS
 
@@ -219,3 +220,26 @@ def test_arguments_that_are_refused(changes, error, words):
     }  # fmt: skip
     with pytest.raises(error, match=re.escape(words)):
         lrcore.lr_search(**arguments)
+
+
+@pytest.mark.parametrize("method", ["grid", "random", "halving"])
+def test_a_range_that_was_not_given_goes_on_where_the_best_rate_is_at_its_end(method):
+    """Targets about 200,000 want rates about as large."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 8))
+    y = 2e5 + 1e5 * (rows @ rng.normal(size=8) + 0.5 * rng.normal(size=600))
+    model = lrcore.LinearRegressor(solver="stochastic", random_state=0)
+    found = lrcore.lr_search(model, rows, y, method, cv=2)
+    assert 1e4 < found.best_lr_ < 1e8
+    assert found.best_estimator_.score(rows, y) > 0.9
+    model.set_params(optimizer="sgd", scale=None)
+    small = lrcore.lr_search(model, rows * 1e3, y * 1e-5, method, cv=2)
+    assert 1e-9 < small.best_lr_ < 1e-5
+
+
+def test_a_best_rate_at_an_end_that_was_given_is_a_warning():
+    model = lrcore.LinearClassifier(solver="stochastic", random_state=0)
+    with pytest.warns(RateWarning, match="about the largest that was tried, 0.001.*raise lr_max"):
+        lrcore.lr_search(model, X, LABELS, cv=2, n_points=3, lr_min=1e-5, lr_max=1e-3)
+    with pytest.warns(RateWarning, match="about the smallest that was tried, 20: .*lower lr_min"):
+        lrcore.lr_search(model, X, LABELS, cv=2, n_points=3, lr_min=20, lr_max=2e3)

@@ -78,8 +78,7 @@ class EarlyStopping(Monitor):
     def end(self, result: FitResult) -> None:
         ended_worse = bool(result.stopping_curve) and result.stopping_curve[-1] > self._least
         if self._best and ended_worse and self._patience < math.inf and not result.interrupted:
-            result.model = self._best
-            result.dual_gap = None  # it was that of the last epoch
+            result.model, result.went_back = self._best, True
 
     def after_roll_back(self, to_epoch: int) -> None:
         self._stage = min(self._stage, to_epoch)
