@@ -24,7 +24,7 @@ SEVERAL_RATES = SEARCHES_LR = False
 # ---- checks and orders ------------------------------------------------------------------------
 
 
-def first_nonfinite(values: np.ndarray, n_threads: int | None = None) -> int:
+def first_nonfinite(values: np.ndarray, n_threads: int | None) -> int:
     """Index of the first NaN or infinity of a float32 or float64 vector, -1 if there is none."""
     bad = np.flatnonzero(~np.isfinite(values))
     return int(bad[0]) if bad.size else -1

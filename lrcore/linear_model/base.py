@@ -442,7 +442,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         z = self._trained.raw_predictions(matrix, self.n_threads)
         if not np.isfinite(z).all():
             # NaN and infinity in X show in the raw predictions: only then is X searched for them.
-            validated(matrix, names)
+            validated(matrix, names, self.n_threads)
         return z
 
     def _held_out(
@@ -453,7 +453,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             return None
         if not isinstance(eval_set, tuple) or len(eval_set) != 2:
             raise TypeError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}")
-        X = as_design_matrix(eval_set[0], problem.X.dtype)
+        X = as_design_matrix(eval_set[0], problem.X.dtype, self.n_threads)
         if X.shape[1] != problem.X.shape[1]:
             raise ValueError(f"eval_set has {X.shape[1]} features, and X has {problem.X.shape[1]}")
         targets = targets_of(eval_set[1])
@@ -465,7 +465,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         self._check_params()
         problem = self._problem(X, y, sample_weight)[0]
         solver = choose_solver(self, problem).solver
-        return auto_alpha.of_few(self._with_column_scale(solver, problem.without_weightless_rows()))
+        scaled = self._with_column_scale(solver, problem.without_weightless_rows())
+        return auto_alpha.of_few(scaled, self.n_threads)
 
     def _mean_loss_of(
         self, X: DesignMatrix, targets: list[np.ndarray], sample_weight: Any
@@ -477,7 +478,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:
         """X of a partial_fit checked, and its number of features compared with the first call's."""
-        matrix = as_design_matrix(X, None if first else self._trained.dtype)
+        matrix = as_design_matrix(X, None if first else self._trained.dtype, self.n_threads)
         if not first:
             validate_data(self, X, reset=False, skip_check_array=True)
         return matrix

@@ -368,7 +368,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, np.ndarray]:
         """What `fit` minimises, checked, and the classes."""
-        matrix = as_design_matrix(X)
+        matrix = as_design_matrix(X, None, self.n_threads)
         labels = check_labels(y)
         check_lengths(matrix, labels)
         weight = check_weight(sample_weight, matrix.shape[0])
@@ -397,8 +397,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean loss of other rows."""
-        matrix, targets = as_design_matrix(X, self._trained.dtype), self._targets(y, self.classes_)
-        return self._mean_loss_of(matrix, targets, sample_weight)
+        matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
+        return self._mean_loss_of(matrix, self._targets(y, self.classes_), sample_weight)
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None

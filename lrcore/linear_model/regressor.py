@@ -149,7 +149,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, bool]:
         """What `fit` minimises, checked, and whether y was one target."""
-        matrix = as_design_matrix(X)
+        matrix = as_design_matrix(X, None, self.n_threads)
         targets, single = self._targets(y)
         check_lengths(matrix, targets[0])
         weight = check_weight(sample_weight, matrix.shape[0])
@@ -167,7 +167,8 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
     def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean loss of other rows, over targets."""
         targets, _ = self._targets(y, self._trained.n_outputs)
-        return self._mean_loss_of(as_design_matrix(X, self._trained.dtype), targets, sample_weight)
+        matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
+        return self._mean_loss_of(matrix, targets, sample_weight)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
