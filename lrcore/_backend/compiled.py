@@ -559,3 +559,18 @@ def step_plan(group: Any) -> Any:
     places = group.indices if group.bfloat16 else None
     lists = (group.params, group.memory, group.averages, group.rows)
     return _kernels().plan(index, *lists, *group.extents, places)
+
+
+def step_together(
+    plans: list[Any], arguments: list[tuple[Any, ...]], progress: Any, dog_state: Any
+) -> None:
+    """Step all plans, each by its arguments, and then count the step, without Ctrl-C in between."""
+    _kernels().step_together(plans, arguments, progress, dog_state)
+
+
+def replace_together(
+    arrays: list[np.ndarray], values: list[np.ndarray], progress: Any, changes: dict[str, Any]
+) -> None:
+    """Copy the values into the arrays and then make the changes to the attributes of progress,
+    without Ctrl-C in between."""
+    _kernels().replace_together(arrays, values, progress, changes)

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import losses, penalties
+from lrcore._utils.interrupts import interrupts
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
@@ -34,7 +35,7 @@ from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
-from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
+from lrcore.linear_model.solvers.partial_fit import fit_stream, moves
 from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
 from lrcore.linear_model.solvers.stochastic import Stochastic
 from lrcore.linear_model.solvers.training import as_steps
@@ -220,8 +221,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         order = check_random_state(self.random_state).permutation(n_rows)
         return problem.take(np.sort(order[n_held_out:])), problem.take(np.sort(order[:n_held_out]))
 
-    def _partial_fit(self, problem: Problem, first: bool) -> FitResult:
-        """One pass in the order given."""
+    def _partial_fit(self, X: Any, problem: Problem, **learnt: Any) -> None:
+        """One pass in the order given; the estimator then has what else was learnt, too."""
+        first = not hasattr(self, "_trained")
         solver = make_solver(self)
         if not isinstance(solver, Stochastic):
             raise ValueError(
@@ -248,14 +250,23 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                     "changed since the last call; call fit, or set them back"
                 )
         config = self._config(solver, problem, start=last, streams=True)
-        try:
-            result = fit_stream(problem.without_weightless_rows(), updates, config, last)
-        except ModelLostError:
-            del self._trained, self.n_iter_
-            raise
-        result.lr = lr
-        result.solver = solver.name
-        return result
+        problem = problem.without_weightless_rows()
+        # Ctrl-C may not come between weights that have moved and the estimator that has them.
+        with interrupts() as interrupted:
+            try:
+                result = fit_stream(problem, updates, config, last, interrupted)
+                result.lr, result.solver = lr, solver.name
+                self._finish(result, X if first else None, **learnt)
+            except BaseException:
+                if last is not None and self._trained is last and moves(last, problem):
+                    del self._trained, self.n_iter_
+                raise
+            stopped = interrupted()
+        if stopped:
+            raise KeyboardInterrupt(
+                f"partial_fit was stopped after the first {result.n_rows} rows; the estimator has "
+                "learnt from them"
+            )
 
     def _stream_lr(self, solver: Stochastic, first: bool) -> float | Schedule | None:
         """The rate of partial_fit: the one given, else what the last fit found or chose; None for
@@ -271,24 +282,30 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         before = None if first or not chosen else self.lr_
         return before if isinstance(before, float) else None
 
-    def _finish(self, result: FitResult) -> None:
-        """Take what a fit has resulted in."""
-        self._trained = result.model
-        self.solver_ = result.solver
-        self.loss_curve_ = np.array(result.loss_curve)
-        self.n_iter_ = len(result.loss_curve)
-        self.t_ = result.model.t
-        self.dual_gap_ = result.dual_gap
-        self.stopping_curve_ = np.array(result.stopping_curve)
+    def _finish(self, result: FitResult, X: Any = None, **learnt: Any) -> None:
+        """Take what a fit has resulted in, the features of X if it is the first, and what else was
+        learnt: all of it, or nothing if it is refused or interrupted."""
+        finished = object.__new__(type(self))
+        finished.__dict__ = {**self.__dict__, **learnt}
+        if X is not None:
+            validate_data(finished, X, reset=True, skip_check_array=True)
+        finished._trained = result.model
+        finished.solver_ = result.solver
+        finished.loss_curve_ = np.array(result.loss_curve)
+        finished.n_iter_ = len(result.loss_curve)
+        finished.t_ = result.model.t
+        finished.dual_gap_ = result.dual_gap
+        finished.stopping_curve_ = np.array(result.stopping_curve)
         updates = result.model.updates
-        self.lr_ = updates.rule.lr if result.lr is None and updates else result.lr
-        self.lr_losses_ = result.lr_losses
+        finished.lr_ = updates.rule.lr if result.lr is None and updates else result.lr
+        finished.lr_losses_ = result.lr_losses
         path = result.alpha_path
-        self.alpha_ = self._alpha_of_steps if path is None else path.best
-        self.alphas_ = None if path is None else path.alphas
-        self.alpha_losses_ = None if path is None else path.losses
-        self.history_ = result.history
-        self.plateau_ = result.plateau
+        finished.alpha_ = self._alpha_of_steps if path is None else path.best
+        finished.alphas_ = None if path is None else path.alphas
+        finished.alpha_losses_ = None if path is None else path.losses
+        finished.history_ = result.history
+        finished.plateau_ = result.plateau
+        self.__dict__ = finished.__dict__
 
     def _raise_if_interrupted(self, result: FitResult) -> None:
         """Raise KeyboardInterrupt if the fit was stopped, now that the estimator is complete."""
@@ -298,14 +315,6 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 + (f" of {self.max_iter}" if self.max_iter else "")
                 + "; the estimator has what it learnt until then, and can be used"
                 + (" or go on by partial_fit" if self.solver_ == "stochastic" else "")
-            )
-
-    def _raise_if_stream_interrupted(self, result: FitResult) -> None:
-        """Raise KeyboardInterrupt if a partial_fit was stopped."""
-        if result.interrupted:
-            raise KeyboardInterrupt(
-                f"partial_fit was stopped after the first {result.n_rows} rows; the estimator has "
-                "learnt from them"
             )
 
     # ---- coefficients -----------------------------------------------------------------------

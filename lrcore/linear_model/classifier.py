@@ -48,7 +48,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from lrcore.linear_model.arguments import (
     check_classes,
@@ -360,9 +359,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
         result = self._fit(problem, callback, held_out, hooks)
         hooks.end(result.model)
-        self._finish(result)
-        validate_data(self, X, reset=True, skip_check_array=True)
-        self.classes_ = classes
+        self._finish(result, X, classes_=classes)
         self._raise_if_interrupted(result)
         return self
 
@@ -445,12 +442,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             )
         weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
         objective = self._objective(matrix, self._n_outputs(len(known)))
-        result = self._partial_fit(Problem(matrix, targets, weight, objective), first)
-        self._finish(result)
-        if first:
-            validate_data(self, X, reset=True, skip_check_array=True)
-            self.classes_ = known
-        self._raise_if_stream_interrupted(result)
+        self._partial_fit(X, Problem(matrix, targets, weight, objective), classes_=known)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:

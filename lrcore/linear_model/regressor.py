@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
 from lrcore import losses
 from lrcore._utils import numerics
@@ -141,9 +140,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
         result = self._fit(problem, callback, held_out, hooks)
         hooks.end(result.model)
-        self._finish(result)
-        validate_data(self, X, reset=True, skip_check_array=True)
-        self._single = single
+        self._finish(result, X, _single=single)
         self._raise_if_interrupted(result)
         return self
 
@@ -179,12 +176,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         check_lengths(matrix, targets[0])
         weight = check_weight(sample_weight, matrix.shape[0])
         problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
-        result = self._partial_fit(problem, first)
-        self._finish(result)
-        if first:
-            validate_data(self, X, reset=True, skip_check_array=True)
-            self._single = single
-        self._raise_if_stream_interrupted(result)
+        self._partial_fit(X, problem, **({"_single": single} if first else {}))
         return self
 
     def predict(self, X: Any) -> np.ndarray:

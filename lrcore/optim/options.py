@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lrcore._utils.validation import check_fraction, check_number, check_positive
 
 #: Order of polynomial averages (Shamir and Zhang 2013): weights grow as this power of the step.
 POLYNOMIAL_ORDER = 8.0
+
+
+#: What can be done with a gradient that is not finite.
+NONFINITE = ("raise", "skip", "propagate")
+
+
+def check_nonfinite(nonfinite: str) -> None:
+    """Raise unless nonfinite is one of `NONFINITE`."""
+    if nonfinite not in NONFINITE:
+        raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
+
+
+def check_steps(name: str, n: int) -> int:
+    """The number of steps, checked to be an integer >= 0."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer >= 0, got {n!r}")
+    if n < 0:
+        raise ValueError(f"{name} must be an integer >= 0, got {n!r}")
+    return int(n)
 
 
 def check_ema(ema: float | str | None, name: str = "ema") -> None:
@@ -55,3 +77,49 @@ def check_adjustments(
         if value is not None:
             check_positive(name, value, "leave it out for no clipping")
     return float(grad_scale), math.inf if clip_value is None else float(clip_value)
+
+
+class Scale(NamedTuple):
+    """The factor ``fraction * 2**exponent`` of gradients, whatever its size: as one number it could
+    be 0 or infinite."""
+
+    fraction: float
+    exponent: int
+
+    @classmethod
+    def of(cls, factor: float) -> Scale:
+        """This factor."""
+        return cls(*math.frexp(factor))
+
+    @property
+    def magnitude(self) -> Scale:
+        """Without its sign."""
+        return Scale(abs(self.fraction), self.exponent)
+
+    def times(self, other: Scale) -> Scale:
+        """The product of both."""
+        fraction, exponent = math.frexp(self.fraction * other.fraction)
+        return Scale(fraction, self.exponent + other.exponent + exponent)
+
+    def over(self, other: Scale) -> Scale:
+        """The quotient of both."""
+        fraction, exponent = math.frexp(self.fraction / other.fraction)
+        return Scale(fraction, self.exponent - other.exponent + exponent)
+
+    def exceeds(self, other: Scale) -> bool:
+        """Whether it is the larger; neither is negative, and the other is not 0."""
+        return self.fraction > 0 and (self.exponent, self.fraction) > (
+            other.exponent,
+            other.fraction,
+        )
+
+    def factors(self, dtype: Any) -> tuple[float, float]:
+        """A power of two, 1 as a rule, and a factor that is a normal number of this dtype, or as
+        near to it as there is one."""
+        limits = np.finfo(dtype)
+        least, most = int(limits.minexp), int(limits.maxexp) - 1
+        power = 0
+        if self.fraction and not least < self.exponent <= most:
+            power = max(least, min(self.exponent, most))
+        rest = max(4 * least, min(self.exponent - power, most))
+        return math.ldexp(1.0, power), math.ldexp(self.fraction, rest)

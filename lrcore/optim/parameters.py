@@ -122,7 +122,7 @@ class Parameters:
         return found
 
     def check_gradients(self, leaves: list[Any]) -> list[Any]:
-        """The gradients as arrays, or as pairs (rows, values) in which each row occurs once.
+        """The gradients as arrays, as pairs (rows, values) in which each row occurs once, or None.
 
         Raises
         ------
@@ -133,6 +133,9 @@ class Parameters:
         checked: list[Any] = []
         for param_name, param, leaf in zip(self.names, self.arrays, leaves):
             name = param_name.replace("params", "grads", 1)
+            if leaf is None:
+                checked.append(None)
+                continue
             if isinstance(leaf, tuple):
                 indices, values = check_row_gradient(name, leaf, param)
                 self._check_apart(f"{name}[1]", values)

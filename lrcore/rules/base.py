@@ -57,6 +57,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "eps": check_above_zero,
     "nesterov": check_flag,
     "centered": check_flag,
+    "eps_in_root": check_flag,
     "decoupled": check_flag,
     "maximize": check_flag,
     "initial_distance": check_above_zero,
@@ -158,13 +159,19 @@ class Rule:
         """Learning rates of the steps t, float64."""
         return self.schedule.rates(t)
 
-    def coefficients(self, t: np.ndarray, rates: Floats | None = None) -> Floats:
-        """The formula's columns at the steps t (int64, 1-D): a row for each step, float64."""
+    def coefficients(
+        self, t: np.ndarray, rates: Floats | None = None, dtype: Any = np.float64
+    ) -> Floats:
+        """The formula's columns at the steps t (int64, 1-D): a row for each step, float64.
+
+        Columns that keep divisors from being 0 are not 0 in `dtype` either, that of the parameters.
+        """
         rates = self.rates(t) if rates is None else rates
         values = {"lr": rates, **self.columns(t, rates)}
         table = np.empty((len(t), len(self.formula.columns)))
         for i, name in enumerate(self.formula.columns):
-            table[:, i] = values[name]
+            least = np.finfo(dtype).tiny if name in self.formula.divisors else -np.inf
+            table[:, i] = np.maximum(values[name], least)
         return table
 
     def adjustments(self, t: np.ndarray, rates: Floats) -> Floats:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from backends import use_backend
 from strategies import BUILDS, DTYPES, RULES, THREADS, equal_bits, vectors
 
 import lrcore
-from lrcore import SGD, Adam, Optimizer, schedules
+from lrcore import SGD, Adam, DoG, Optimizer, schedules
 
 from .arrays import gradients_of, two_arrays
 
@@ -190,15 +191,65 @@ def test_clipping_and_scaling_by_hand(backend):
     np.testing.assert_allclose(np.concatenate(params), [-4.5, 0.5, -6.1], rtol=1e-15)
 
 
-def test_a_norm_beyond_float64_is_refused_and_changes_nothing(backend):
+def test_a_norm_that_is_not_finite_is_refused_and_changes_nothing(backend):
     w = np.ones(3)
-    opt = Optimizer(w, SGD(lr=1e-200))
-    opt.step(np.full(3, 1e200))  # its squares overflow, but it is finite
-    assert opt.t == 1
-    before = w.copy()
-    with pytest.raises(FloatingPointError, match="norm of the gradients at step 1 is inf"):
-        opt.step(np.full(3, 1e200), clip_norm=1.0)
-    assert equal_bits(w, before)
+    opt = Optimizer(w, SGD(lr=1e-200), nonfinite="propagate")
+    with pytest.raises(FloatingPointError, match="norm of the gradients at step 0 is inf"):
+        opt.step(np.array([1.0, np.inf, 2.0]), clip_norm=1.0)
+    assert equal_bits(w, np.ones(3))
+    assert opt.t == 0
+
+
+@pytest.mark.parametrize(
+    "dtype, gradient, options, expected",
+    [
+        (np.float32, [3e38, 0.0], {"clip_norm": 2.0}, [2.0, 0.0]),
+        (np.float32, [3e38, -3e38], {"clip_norm": 1e-3}, [7.0710678e-4, -7.0710678e-4]),
+        (np.float32, [1e36, 0.0], {"clip_norm": 1e-3}, [1e-3, 0.0]),
+        (np.float32, [3e38, 1e30], {"grad_scale": 1e-39}, [0.3, 1e-9]),
+        (np.float32, [3e38, 0.0], {"grad_scale": -1e-39, "clip_norm": 1.0}, [-0.3, 0.0]),
+        (np.float32, [1e-37, 0.0], {"grad_scale": 1e39}, [100.0, 0.0]),
+        (np.float32, [1e-37, 0.0], {"grad_scale": 1e60, "clip_norm": 3.0}, [3.0, 0.0]),
+        (np.float32, [1e-37, 0.0], {"grad_scale": 1e60, "clip_value": 0.5}, [0.5, 0.0]),
+        (np.float64, [3e307, -4e307], {"clip_norm": 5.0}, [3.0, -4.0]),
+        (np.float64, [1e300, 1.0], {"clip_norm": 1e-9}, [1e-9, 1e-309]),
+        (np.float64, [1e300, 0.0], {"grad_scale": 1e-309}, [1e300 * 1e-309, 0.0]),
+        (np.float64, [3e-200, 4e-200], {"grad_scale": 1e300, "clip_norm": 10.0}, [6.0, 8.0]),
+        (np.float64, [0.0, 0.0], {"clip_norm": 1.0}, [0.0, 0.0]),
+        (np.float32, [0.0, 0.0], {"grad_scale": 0.0, "clip_norm": 1.0}, [0.0, 0.0]),
+    ],
+)
+def test_a_factor_beyond_the_dtype_still_counts(backend, dtype, gradient, options, expected):
+    """Where the product of gradient and factor is a normal number."""
+    w = np.zeros(2, dtype)
+    Optimizer(w, SGD(lr=1.0)).step(np.array(gradient, dtype), **options)
+    tiny = float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(-w.astype(float), expected, rtol=8 * np.finfo(dtype).eps, atol=tiny)
+
+
+def test_a_factor_beyond_the_dtype_counts_for_rules_that_go_by_norms(backend):
+    """DoG's first step depends on the direction alone, and later ones on ratios of norms."""
+    ends = []
+    for factor in (1.0, 1e-39):
+        w = np.zeros(2, np.float32)
+        opt = Optimizer(w, DoG(initial_distance=0.1))
+        for g in ([3.0, 1.0], [1.0, 2.0]):
+            scaled = np.array(g, np.float32) * np.float32(1.0 if factor == 1.0 else 1e38)
+            opt.step(scaled, grad_scale=1.0 if factor == 1.0 else factor)
+        ends.append(w)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_an_eps_below_the_dtype_divides_nothing_by_zero(backend, name):
+    if not hasattr(RULES[name], "eps") or name == "DoG":
+        pytest.skip("has no eps that is added to a divisor")
+    w = np.ones(5, np.float32)
+    opt = Optimizer(w, replace(RULES[name], eps=1e-60))
+    for _ in range(3):
+        opt.step(np.array([0.0, 1.0, 0.0, -1.0, 2.0], np.float32))
+    assert np.isfinite(w).all()
+    assert np.all(w[[0, 2]] == 1.0)
 
 
 def test_subnormal_numbers_of_the_caller_stay(backend):
