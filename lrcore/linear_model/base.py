@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import losses, penalties
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.interrupts import interrupts
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model import auto_alpha, legacy, parameters
@@ -319,6 +320,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     # ---- coefficients -----------------------------------------------------------------------
 
+    @rounded_to_nearest
     def _weights(self) -> tuple[np.ndarray, np.ndarray]:
         if not hasattr(self, "_trained"):
             raise AttributeError(f"{type(self).__name__} is not fitted; call fit first")
@@ -443,6 +445,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         label = "mean held-out loss"
         return AlphaPathDisplay(self.alphas_, self.alpha_losses_, self.alpha_, label).plot(ax)
 
+    @rounded_to_nearest
     def _raw_predictions(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")

@@ -49,6 +49,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore.linear_model.arguments import (
     check_classes,
     check_labels,
@@ -306,6 +307,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return n_classes if joint and n_classes > 2 else 1
 
     @with_callbacks
+    @rounded_to_nearest
     def fit(
         self,
         X: Any,
@@ -397,6 +399,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
         return self._mean_loss_of(matrix, self._targets(y, self.classes_), sample_weight)
 
+    @rounded_to_nearest
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> LinearClassifier:
@@ -445,6 +448,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         self._partial_fit(X, Problem(matrix, targets, weight, objective), classes_=known)
         return self
 
+    @rounded_to_nearest
     def decision_function(self, X: Any) -> np.ndarray:
         """``X @ coef_.T + intercept_``: (n_rows,) for two classes, (n_rows, n_classes) for more.
 
@@ -461,6 +465,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return predicted
 
     @available_if(has_probabilities)
+    @rounded_to_nearest
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_rows, n_classes).
 
@@ -480,6 +485,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return p.astype(raw.dtype)
 
     @available_if(has_probabilities)
+    @rounded_to_nearest
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`."""
         return np.asarray(np.log(self.predict_proba(X)))

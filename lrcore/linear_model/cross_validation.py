@@ -19,6 +19,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.auto_alpha import as_alpha, downhill, strength_at
@@ -118,6 +119,7 @@ class CrossValidatedModel(BaseEstimator):
             check_number("each of l1_ratios", ratio, 0, 1)
         return [{"l1_ratio": float(ratio)} for ratio in self.l1_ratios]
 
+    @rounded_to_nearest
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         alphas, ratios = as_alpha(self.alphas), self._ratios()
         if self.penalty is None:

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from lrcore import losses
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import numerics
 from lrcore.linear_model.arguments import (
     check_domain,
@@ -120,6 +121,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         )
 
     @with_callbacks
+    @rounded_to_nearest
     def fit(
         self,
         X: Any,
@@ -167,6 +169,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
         return self._mean_loss_of(matrix, targets, sample_weight)
 
+    @rounded_to_nearest
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
         self._check_params()
@@ -179,6 +182,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         self._partial_fit(X, problem, **({"_single": single} if first else {}))
         return self
 
+    @rounded_to_nearest
     def predict(self, X: Any) -> np.ndarray:
         """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was."""
         raw = self._raw_predictions(X)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.epoch import apply_penalty
 from lrcore.linear_model.engine.layout import ModelState, UpdateConfig
@@ -127,6 +128,7 @@ class TrainedModel:
             total += loss.evaluate(z if loss.joint else z[:, 0], y)[0]
         return total / len(problem.targets)
 
+    @rounded_to_nearest
     def mean_loss(self, problem: Problem, n_threads: int | None) -> float:
         """Mean over rows and targets of the loss."""
         return problem.mean(self.row_losses(problem, n_threads))

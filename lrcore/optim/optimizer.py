@@ -13,6 +13,7 @@ import numpy as np
 
 from lrcore import _backend, rules, schedules
 from lrcore._backend import threads
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
 from lrcore._utils import numerics
 from lrcore._utils.validation import check_seed
@@ -440,6 +441,7 @@ class Optimizer:
             for group in progress.groups:
                 group.release()
 
+    @rounded_to_nearest
     def _initial_dog_state(self, rule: Rule) -> DoGState | None:
         """The `DoGState` before the first step; None for rules whose rate does not depend on it."""
         if not rule.uses_distance:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrcore._core import cpu
 from lrcore._utils.validation import check_fraction, check_number, check_positive
 
 #: Order of polynomial averages (Shamir and Zhang 2013): weights grow as this power of the step.
@@ -49,11 +50,10 @@ def ema_at(ema: float | str | None, t: int) -> float:
     >>> [ema_at("polyak", t) for t in (0, 1, 3)], ema_at("polynomial", 1), ema_at(0.9, 5)
     ([0.0, 0.5, 0.75], 0.1, 0.9)
     """
-    if ema == "polyak":
-        return t / (t + 1.0)
-    if ema == "polynomial":
-        return t / (t + 1.0 + POLYNOMIAL_ORDER)
-    return float(ema or 0.0)
+    if not isinstance(ema, str):
+        return float(ema or 0.0)
+    with cpu.Nearest():
+        return t / (t + 1.0 + (POLYNOMIAL_ORDER if ema == "polynomial" else 0.0))
 
 
 def check_adjustments(

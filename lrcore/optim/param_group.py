@@ -13,6 +13,7 @@ import numpy as np
 
 from lrcore import _backend
 from lrcore._backend import threads
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
 from lrcore._utils import bfloat16
 from lrcore._utils.arrays import aligned
@@ -273,6 +274,7 @@ class ParamGroup:
         self.plan.prepare(t, tables, adjustments, plain)
 
 
+@rounded_to_nearest
 def grouped(
     params: Parameters,
     rule: Rule,

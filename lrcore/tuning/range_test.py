@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import plotting, sparkline
 from lrcore._utils.numerics import Floats
 from lrcore._utils.validation import check_integer, check_number
@@ -120,6 +121,7 @@ class RangeTest:
         return "\n".join(lines)
 
 
+@rounded_to_nearest
 def lr_range_test(
     model: Any,
     X: Any = None,
