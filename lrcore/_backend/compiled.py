@@ -384,6 +384,7 @@ class EpochKernel:
         X and 1 for the intercept, are needed where the state has sums of DoG.
         """
         kernels, X = _kernels(), self._X
+        block = min(block, X.shape[0])  # buffers are of its size
         state.lay_out(X.sparse)
         n_threads = self._tuner.choose()
         start, before = time.perf_counter(), self.lane_losses.copy()

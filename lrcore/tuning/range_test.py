@@ -320,7 +320,9 @@ class _EstimatorSteps:
                 model.set_params(class_weight=dict(zip(classes.tolist(), balanced.tolist())))
         if rows_per_step is None:
             rows_per_step = min(max(rows.shape[0] // n_steps, MIN_ROWS), MAX_ROWS)
-        batch = int(model.batch_size)
+        # A batch has all rows at most, however large it may be.
+        batch = min(int(model.batch_size), rows.shape[0])
+        model.set_params(batch_size=batch)
         n_rows = -(-int(rows_per_step) // batch) * batch
         matrix = rows.values
         if rows.sparse:

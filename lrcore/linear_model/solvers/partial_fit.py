@@ -139,7 +139,7 @@ class Stream:
                     periods = np.full_like(lazy.periods, NEVER)
                     state.lazy_penalty = replace(lazy, periods=periods)
         offset = 0 if self._updates.mini_batch else states[0].t
-        part = part.scaled(self._scale, offset, size)
+        part = part.scaled(self._scale, offset, min(size, offset + part.n_rows))
         runner = EpochRunner(self._objective, self._updates, part.X, self._n_threads, stream=True)
         order = np.arange(part.n_rows, dtype=np.int64)
         loss = runner.run_epoch(states, part, order, self._goes_on, at_least)
