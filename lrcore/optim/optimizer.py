@@ -27,7 +27,7 @@ from lrcore.optim.options import (
     ema_at,
 )
 from lrcore.optim.param_group import ParamGroup, grouped, overridden
-from lrcore.optim.parameters import Parameters
+from lrcore.optim.parameters import Parameters, writeable
 from lrcore.rules import DoGState, Rule
 from lrcore.schedules import Plateau, Schedule
 
@@ -242,6 +242,11 @@ class Optimizer:
         groups = [group.using([chosen[i] for i in group.indices]) for group in progress.groups]
         # One assignment, so that an interruption leaves all of it as it was or as it is to be.
         self._progress = progress.changed(rule=rule, overrides=overrides, groups=groups)
+
+    @property
+    def params(self) -> Any:
+        """The parameters as they were given; they are updated where they are."""
+        return self._params.tree
 
     @property
     def lr(self) -> float | Schedule | Plateau:
@@ -743,5 +748,6 @@ def as_schedules(overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
 
 
 def _rebuilt(params: Any, rule: Rule, keywords: dict[str, Any]) -> Optimizer:
-    """An Optimizer without its state; pickle and copy call this, and then ``__setstate__``."""
-    return Optimizer(params, rule, **keywords)
+    """An Optimizer without its state; pickle and copy call this, and then ``__setstate__``. Arrays
+    that are read-only, since they are mapped from a file, are copied."""
+    return Optimizer(writeable(params), rule, **keywords)

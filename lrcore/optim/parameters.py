@@ -182,6 +182,16 @@ def _collect(params: Any, grads: Any, found: list[Any]) -> bool:
     return True
 
 
+def writeable(params: Any) -> Any:
+    """Parameters with copies of those arrays that are read-only; themselves if none is."""
+    leaves = [leaf for _, _, leaf in walk("params", params)]
+    fixed = [isinstance(leaf, np.ndarray) and not leaf.flags.writeable for leaf in leaves]
+    if not any(fixed):
+        return params
+    each = zip(leaves, fixed)
+    return _rebuild(params, iter([leaf.copy() if copied else leaf for leaf, copied in each]))
+
+
 def _rebuild(tree: Any, arrays: Iterator[np.ndarray]) -> Any:
     """The structure of tree with these arrays as its leaves."""
     if isinstance(tree, Mapping):

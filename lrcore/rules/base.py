@@ -217,6 +217,58 @@ class Rule:
         """Change of a row's margin by one step on such a row, per unit of the rate."""
         return norm1
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyperparameters by name, as scikit-learn asks for them.
+
+        Parameters
+        ----------
+        deep : bool
+            Without effect: a rule holds no estimators.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> lrcore.SGD(0.1, momentum=0.9).get_params()["momentum"]
+        0.9
+        """
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def set_params(self, **params: Any) -> Rule:
+        """The rule with other hyperparameters: rules never change, so it is another one. Those of
+        an estimator are set by ``set_params(optimizer__momentum=0.9)``.
+
+        Parameters
+        ----------
+        **params
+            Hyperparameters by name.
+
+        Returns
+        -------
+        Rule
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the rule has no hyperparameter of a name, or a value is not allowed.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> lrcore.SGD(0.1).set_params(momentum=0.9)
+        SGD(lr=0.1, momentum=0.9, nesterov=False, dampening=0.0)
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no {name!r}; it has {', '.join(known)}"
+                )
+        return replace(self, **params)
+
     def with_lr(self, lr: float | Schedule | Plateau) -> Rule:
         """The same rule with another rate.
 
