@@ -118,7 +118,9 @@ cdef inline void RMSPropCenteredMomentumFormula_update(
 ) noexcept nogil:
     square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
     mean[0] = <real>c.rho * mean[0] + <real>c.one_minus_rho * g
-    buffer[0] = <real>c.momentum * buffer[0] + g / (root(variance(square[0], mean[0]) + <real>c.eps_in_root) + <real>c.eps)
+    buffer[0] = <real>c.momentum * buffer[0] + g / (
+        root(variance(square[0], mean[0]) + <real>c.eps_in_root) + <real>c.eps
+    )
     w[0] = w[0] - <real>c.lr * buffer[0]
 
 

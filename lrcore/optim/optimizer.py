@@ -488,7 +488,7 @@ class Optimizer:
         if clip_norm is not None:
             norm, largest = self._norm(factor, n_threads), Scale.of(clip_norm)
             if norm.exceeds(largest):
-                factor = factor.times(largest).over(norm)
+                factor = factor.times(largest.over(norm))
         dog_state, ema = self._next_dog_state(factor, limit, n_threads), ema_at(self.ema, self.t)
         arguments = [
             group.step_arguments(
@@ -512,7 +512,8 @@ class Optimizer:
                 f"the norm of the gradients at step {self.t} is {norm}, so that they cannot "
                 "be scaled down to clip_norm; nothing was changed"
             )
-        return Scale.of(norm).over(Scale.of(math.ldexp(1.0, exponent))).times(factor.magnitude)
+        fraction, own = math.frexp(norm)
+        return Scale(fraction, own - exponent).times(factor.magnitude)
 
     def _square_sum(self, exponent: int, n_threads: int | None) -> float:
         """The sum of squares of all gradients times 2**exponent."""

@@ -79,6 +79,13 @@ def check_adjustments(
     return float(grad_scale), math.inf if clip_value is None else float(clip_value)
 
 
+#: Of the smallest and the largest powers of two among the normal numbers of the parameters' dtypes.
+EXPONENTS = {
+    np.dtype(kind): (int(np.finfo(kind).minexp), int(np.finfo(kind).maxexp) - 1)
+    for kind in (np.float32, np.float64)
+}
+
+
 class Scale(NamedTuple):
     """The factor ``fraction * 2**exponent`` of gradients, whatever its size: as one number it could
     be 0 or infinite."""
@@ -116,10 +123,9 @@ class Scale(NamedTuple):
     def factors(self, dtype: Any) -> tuple[float, float]:
         """A power of two, 1 as a rule, and a factor that is a normal number of this dtype, or as
         near to it as there is one."""
-        limits = np.finfo(dtype)
-        least, most = int(limits.minexp), int(limits.maxexp) - 1
-        power = 0
-        if self.fraction and not least < self.exponent <= most:
-            power = max(least, min(self.exponent, most))
+        least, most = EXPONENTS[dtype]
+        if least < self.exponent <= most or not self.fraction:
+            return 1.0, math.ldexp(self.fraction, self.exponent)
+        power = max(least, min(self.exponent, most))
         rest = max(4 * least, min(self.exponent - power, most))
         return math.ldexp(1.0, power), math.ldexp(self.fraction, rest)
