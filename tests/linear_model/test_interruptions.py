@@ -80,8 +80,13 @@ def test_an_act_is_whole(act):
     assert False in found
 
 
-WIDE = sparse.random(2000, 400_000, 2.5e-5, "csr", random_state=0, dtype=np.float32)
-WIDE_LABELS = np.asarray(WIDE.sum(axis=1)).ravel() > 5
+#: Rows of few features out of very many: a stream moves such a model without a copy.
+FEATURES = np.sort(RNG.integers(0, 400_000, (2000, 10)), axis=1)
+WIDE = sparse.csr_array(
+    (RNG.normal(size=20_000).astype(np.float32), FEATURES.ravel(), np.arange(2001) * 10),
+    (2000, 400_000),
+)
+WIDE_LABELS = RNG.integers(0, 2, 2000) > 0
 
 
 def test_ctrl_c_in_a_stream_that_moves_the_model_itself(ctrl_c):
