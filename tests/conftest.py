@@ -5,6 +5,8 @@ from backends import use_backend
 from hypothesis import settings
 from strategies import BUILDS
 
+from lrcore._backend import threads
+
 # Under sanitizers and on busy machines an example may take long, which is no failure.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -21,6 +23,19 @@ def backend(request, monkeypatch):
     """Every build, and the NumPy backend."""
     use_backend(monkeypatch, request.param)
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def many_processors(request, monkeypatch):
+    """Tests get the threads that they ask for, though this machine may not have as many
+    processors; unless they use `processors_as_they_are`."""
+    if "processors_as_they_are" not in request.fixturenames:
+        monkeypatch.setattr(threads, "processors", lambda: {"affinity": 1024})
+
+
+@pytest.fixture
+def processors_as_they_are():
+    """Threads are bounded by the processors of this machine."""
 
 
 @pytest.fixture

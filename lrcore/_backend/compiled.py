@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lrcore import _core
-from lrcore._backend.threads import ThreadTuner, count
+from lrcore._backend import threads
 
 #: A model smaller than this stays in the cache nearest to the processor's core.
 CACHE_BYTES = 1 << 19
@@ -61,10 +61,10 @@ def _matrix(X: Any) -> Any:
 # ---- checks and orders ------------------------------------------------------------------------
 
 
-def first_nonfinite(values: np.ndarray, n_threads: int | None = None) -> int:
+def first_nonfinite(values: np.ndarray, n_threads: int | None) -> int:
     """Index of the first NaN or infinity of a float32 or float64 vector, -1 if there is none."""
     check = _kernels().first_nonfinite[_core.FUSED[values.dtype.char]]
-    return int(check(values, count(n_threads, values.size)))
+    return int(check(values, threads.count(n_threads, values.size)))
 
 
 def inspect_csr(indptr: np.ndarray, indices: np.ndarray, n_features: int) -> tuple[str, int]:
@@ -89,7 +89,7 @@ def raw_predictions(
 ) -> np.ndarray:
     """``X @ weights + intercept``, weights of X's dtype; NaN everywhere if the CSR is damaged."""
     out = np.empty(X.shape[0], X.dtype)
-    used = count(n_threads, X.values.size)
+    used = threads.count(n_threads, X.values.size)
     ahead = AHEAD if weights.nbytes > CACHE_BYTES else 0
     if not _kernels().predict(_matrix(X), weights, intercept, out, ahead, used):
         out[:] = np.nan
@@ -105,7 +105,7 @@ def raw_predictions_of_outputs(
     with room for n_outputs to a multiple of eight.
     """
     out = np.empty((X.shape[0], weights.shape[1]), X.dtype)
-    used = count(n_threads, out.shape[1] * X.values.size)
+    used = threads.count(n_threads, out.shape[1] * X.values.size)
     ahead = AHEAD_OF_OUTPUTS if weights.nbytes > CACHE_BYTES else 0
     if not _kernels().predict_outputs(_matrix(X), weights, intercepts, out, ahead, used):
         out[:] = np.nan
@@ -119,7 +119,7 @@ def weighted_row_sum(
     in row order, onto `out` if it is given."""
     out = np.zeros((*factors.shape[:-1], X.shape[1])) if out is None else out
     each = np.atleast_2d(factors)
-    used = count(n_threads, len(each) * X.values.size)
+    used = threads.count(n_threads, len(each) * X.values.size)
     if X.sparse:
         used = min(used, len(each))
     _kernels().combine(each, _matrix(X), np.atleast_2d(out), used)
@@ -131,7 +131,7 @@ def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.n
     float64."""
     out = np.empty((*weights.shape[:-1], X.shape[0]))
     each = np.atleast_2d(weights)
-    used = count(n_threads, len(each) * X.values.size)
+    used = threads.count(n_threads, len(each) * X.values.size)
     if len(each) > 1 and not X.sparse:
         n_rows, n_outputs = X.shape[0], len(each)
         padded = np.zeros((-(-n_outputs // 8) * 8, X.shape[1]))
@@ -153,7 +153,7 @@ def loss_pass(
     shares. Rows are read once."""
     of_rows, out = np.empty((3, X.shape[0])), np.zeros((SHARDS, X.shape[1] + 1))
     target = np.ascontiguousarray(y, np.float64)
-    used = count(n_threads, 2 * X.values.size)
+    used = threads.count(n_threads, 2 * X.values.size)
     _kernels().pass_rows(
         _matrix(X), weights, intercept, share, type(loss).__name__, loss.parameter, target, of_rows,
         out, used,
@@ -167,7 +167,7 @@ def product_pass(
     """``X.T @ (factors * (X @ direction))`` in float64, of dense rows with one more feature that is
     1, which are read once; factors (n_rows,)."""
     out = np.zeros((SHARDS, X.shape[1] + 1))
-    used = count(n_threads, 2 * X.values.size)
+    used = threads.count(n_threads, 2 * X.values.size)
     _kernels().pass_rows(
         _matrix(X), direction, float(direction[-1]), factors, None, 0.0, None,
         np.empty((1, X.shape[0])), out, used,
@@ -181,7 +181,7 @@ def column_moments(
     """Of the entries of each column, (3, n_features) float64: the weighted sums of differences from
     its center, of the squares of these, and of the weights of entries that are not 0."""
     out = np.zeros((3, X.shape[1]))
-    _kernels().sum_moments(_matrix(X), weight, center, out, count(n_threads, X.values.size))
+    _kernels().sum_moments(_matrix(X), weight, center, out, threads.count(n_threads, X.values.size))
     return out
 
 
@@ -199,7 +199,7 @@ def weighted_grams(
     width = (n_features + 8) // 8 * 8
     out = np.zeros((len(factors), width, width))
     share = 1.0 if rows is None else len(rows) / X.shape[0]
-    used = count(n_threads, int(share * X.values.size * X.nnz_per_row / 16))
+    used = threads.count(n_threads, int(share * X.values.size * X.nnz_per_row / 16))
     bounds = X.feature_ranges(used) if used > 1 else np.array([0, n_features], np.int64)
     panel = max(64, min(PANEL, PANEL_VALUES // width // 8 * 8))
     _kernels().gram(_matrix(X), rows, factors, True, bounds, out, n_features, panel)
@@ -280,7 +280,7 @@ def loss_and_gradient(
         raw[:, :n_outputs] = z
     raw = np.ascontiguousarray(raw).reshape(-1)
     values, gradient = np.empty_like(raw), np.empty_like(raw)
-    used = count(n_threads, 4 * raw.size)
+    used = threads.count(n_threads, 4 * raw.size)
     _kernels().evaluate_loss(name, loss.parameter, raw, target, values, gradient, lanes, used)
     if not loss.joint:
         return values, gradient
@@ -290,7 +290,7 @@ def loss_and_gradient(
 def leverages(X: Any, U: np.ndarray, n_threads: int | None) -> np.ndarray:
     """``x @ inverse(U.T @ U) @ x`` of each row x of X with one more feature that is 1."""
     out = np.empty(X.shape[0])
-    used = count(n_threads, X.shape[0] * X.shape[1] * X.shape[1] // 8)
+    used = threads.count(n_threads, X.shape[0] * X.shape[1] * X.shape[1] // 8)
     _kernels().leverages(_matrix(X), U, out, X.shape[1], used)
     return out
 
@@ -367,7 +367,9 @@ class EpochKernel:
         self._objective = objective
         self._updates = updates
         self._X = X
-        self._tuner = ThreadTuner(count(n_threads, X.values.size), fixed=n_threads is not None)
+        self._tuner = threads.ThreadTuner(
+            threads.count(n_threads, X.values.size), fixed=n_threads is not None
+        )
         self._jobs: dict[tuple[int, int], Any] = {}
         self.lane_losses = np.zeros(updates.layout.lanes)
 
@@ -382,6 +384,7 @@ class EpochKernel:
         X and 1 for the intercept, are needed where the state has sums of DoG.
         """
         kernels, X = _kernels(), self._X
+        block = min(block, X.shape[0])  # buffers are of its size
         state.lay_out(X.sparse)
         n_threads = self._tuner.choose()
         start, before = time.perf_counter(), self.lane_losses.copy()
@@ -557,3 +560,18 @@ def step_plan(group: Any) -> Any:
     places = group.indices if group.bfloat16 else None
     lists = (group.params, group.memory, group.averages, group.rows)
     return _kernels().plan(index, *lists, *group.extents, places)
+
+
+def step_together(
+    plans: list[Any], arguments: list[tuple[Any, ...]], progress: Any, dog_state: Any
+) -> None:
+    """Step all plans, each by its arguments, and then count the step, without Ctrl-C in between."""
+    _kernels().step_together(plans, arguments, progress, dog_state)
+
+
+def replace_together(
+    arrays: list[np.ndarray], values: list[np.ndarray], progress: Any, changes: dict[str, Any]
+) -> None:
+    """Copy the values into the arrays and then make the changes to the attributes of progress,
+    without Ctrl-C in between."""
+    _kernels().replace_together(arrays, values, progress, changes)

@@ -16,6 +16,7 @@ import numpy as np
 
 from lrcore._core import cpu
 from lrcore._utils import bfloat16, numerics
+from lrcore._utils.interrupts import interrupts
 
 #: Several rates are fitted one by one, and no trial fits look for a rate: they would take seconds.
 SEVERAL_RATES = SEARCHES_LR = False
@@ -24,7 +25,7 @@ SEVERAL_RATES = SEARCHES_LR = False
 # ---- checks and orders ------------------------------------------------------------------------
 
 
-def first_nonfinite(values: np.ndarray, n_threads: int | None = None) -> int:
+def first_nonfinite(values: np.ndarray, n_threads: int | None) -> int:
     """Index of the first NaN or infinity of a float32 or float64 vector, -1 if there is none."""
     bad = np.flatnonzero(~np.isfinite(values))
     return int(bad[0]) if bad.size else -1
@@ -575,14 +576,14 @@ def _lasso_step(w: float, gradient: float, curvature: float, l1: float, l2: floa
 
 
 def adjusted_gradient(
-    adjustments: np.ndarray, limit: Any, w: np.ndarray, g: np.ndarray
+    adjustments: np.ndarray, power: Any, limit: Any, w: np.ndarray, g: np.ndarray
 ) -> np.ndarray:
-    """The gradient as the rule sees it, ``clip(scale * g) + l2 * w``; shrinks w in place.
+    """The gradient as the rule sees it, ``clip(scale * power * g) + l2 * w``; shrinks w in place.
 
-    adjustments is (scale, l2, shrink), all of the arrays' dtype.
+    adjustments is (scale, l2, shrink), all of the arrays' dtype, as are power and limit.
     """
     scale, l2, shrink = adjustments
-    x = scale * g
+    x = scale * (power * g)
     x = np.where(x > limit, limit, x)
     x = np.where(x < -limit, -limit, x)
     x = x + l2 * w
@@ -597,10 +598,20 @@ class StepPlan:
     def __init__(self, group: Any) -> None:
         self._group = group
         self._grads: list[Any] = []
+        empty = np.empty((0, 0, 0))
+        self._prepared = 0, empty, empty, True
 
-    def prepare(self, tables: np.ndarray, adjustments: np.ndarray, plain: bool) -> None:
-        """Coefficients and adjustments (scale, l2, shrink) of the next steps, by step and rule."""
-        self._tables, self._adjustments, self._plain = tables, adjustments, plain
+    def prepare(
+        self, first_step: int, tables: np.ndarray, adjustments: np.ndarray, plain: bool
+    ) -> None:
+        """Coefficients and adjustments (scale, l2, shrink) of the steps from first_step on, by step
+        and rule."""
+        self._prepared = first_step, tables, adjustments, plain
+
+    def covers(self, t: int) -> bool:
+        """Whether there are coefficients for step t."""
+        first_step, tables, _, _ = self._prepared
+        return 0 <= t - first_step < len(tables)
 
     def hold(self, grads: list[Any], checked: bool) -> bool:
         """Take the gradients of the next step; False if they have not been checked."""
@@ -613,23 +624,26 @@ class StepPlan:
 
     def all_finite(self, n_threads: int) -> bool:
         """Whether the gradients have neither NaN nor infinity."""
-        values = (g[1] if isinstance(g, tuple) else g for g in self._grads)
+        values = (g[1] if isinstance(g, tuple) else g for g in self._grads if g is not None)
         return all(bool(np.isfinite(each).all()) for each in values)
 
     def square_sum(
-        self, n_threads: int, adjustments: np.ndarray | None = None, scale: float = 1.0,
-        limit: float = np.inf,
+        self, n_threads: int, adjustments: np.ndarray | None = None, power: float = 1.0,
+        scale: float = 1.0, limit: float = np.inf,
     ) -> float:  # fmt: skip
         """Sum of squares of the gradients, as they are or as the rules see them."""
         with cpu.Flushing():
             found: list[np.ndarray] = []
             for k, g in enumerate(self._grads):
+                if g is None:
+                    found.append(np.zeros_like(self._group.params[k]))
+                    continue
                 if adjustments is None:
                     found.extend(g[1] if isinstance(g, tuple) else [g])
                     continue
                 _, w, flat = self._operands(k)
                 how = (adjustments[self._group.rows[k]] * (scale, 1.0, 1.0)).astype(w.dtype)
-                flat = adjusted_gradient(how, w.dtype.type(limit), w, flat)
+                flat = adjusted_gradient(how, w.dtype.type(power), w.dtype.type(limit), w, flat)
                 found.extend(flat.reshape(g[1].shape) if isinstance(g, tuple) else [flat])
             return numerics.square_sum(found)
 
@@ -640,33 +654,39 @@ class StepPlan:
             return numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
 
     def advance(
-        self, grads: list[Any], offset: int, kept: float, key: int, check: bool, n_threads: int
-    ) -> bool:
+        self, grads: list[Any], progress: Any, t: int, kept: float, key: int, check: bool,
+        n_threads: int,
+    ) -> bool:  # fmt: skip
         """The plain step in one call; False, since here gradients are always checked first."""
         return False
 
     def step(
-        self, offset: int, scale: float, limit: float, kept: float, key: int, n_threads: int
-    ) -> None:
-        """One step by the coefficients at this offset, of gradients times `scale`, clipped at
-        `limit`; averages become ``kept * average + (1 - kept) * w``."""
-        adjustments = None
-        if not self._plain or scale != 1.0 or limit != np.inf:
-            adjustments = self._adjustments[offset] * (scale, 1.0, 1.0)
+        self, t: int, power: float, scale: float, limit: float, kept: float, key: int,
+        n_threads: int,
+    ) -> None:  # fmt: skip
+        """Step t, of gradients times `power` and `scale`, clipped at `limit`; averages become
+        ``kept * average + (1 - kept) * w``."""
+        first_step, tables, of_steps, plain = self._prepared
+        offset, adjustments = t - first_step, None
+        if not (plain and power == scale == 1.0 and limit == np.inf):
+            adjustments = of_steps[offset] * (scale, 1.0, 1.0)
         group = self._group
         with cpu.Flushing():
             for k, (w, row) in enumerate(zip(group.params, group.rows)):
-                c = group.formula.row(self._tables[offset][row], w.dtype)
-                elements, flat, g = self._operands(k)
-                if adjustments is not None:
-                    how = adjustments[row].astype(w.dtype)
-                    g = adjusted_gradient(how, w.dtype.type(limit), flat, g)
-                self._update(c, k, elements, flat, g, key)
-                if elements is not None:
-                    w.reshape(-1)[elements] = flat
+                if self._grads[k] is not None:
+                    c = group.formula.row(tables[offset][row], w.dtype)
+                    elements, flat, g = self._operands(k)
+                    if adjustments is not None:
+                        how, kind = adjustments[row].astype(w.dtype), w.dtype.type
+                        g = adjusted_gradient(how, kind(power), kind(limit), flat, g)
+                    self._update(c, k, elements, flat, g, key)
+                    if elements is not None:
+                        w.reshape(-1)[elements] = flat
                 if group.averages:
                     average = group.averages[k].reshape(-1)
-                    average[:] = w.dtype.type(kept) * average + w.dtype.type(1.0 - kept) * flat
+                    average[:] = w.dtype.type(kept) * average + w.dtype.type(
+                        1.0 - kept
+                    ) * w.reshape(-1)
 
     def _operands(self, k: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """Which elements of parameter k the gradient is of, None for all; they themselves, a copy
@@ -703,3 +723,26 @@ class StepPlan:
 def step_plan(group: Any) -> StepPlan:
     """What steps the arrays of a `lrcore.optim.param_group.ParamGroup`."""
     return StepPlan(group)
+
+
+def step_together(
+    plans: list[StepPlan], arguments: list[tuple[Any, ...]], progress: Any, dog_state: Any
+) -> None:
+    """Step all plans, each by its arguments, and then count the step, without Ctrl-C in between."""
+    with interrupts():
+        for plan, each in zip(plans, arguments):
+            plan.step(*each)
+        progress.dog_state = dog_state
+        progress.t += 1
+
+
+def replace_together(
+    arrays: list[np.ndarray], values: list[np.ndarray], progress: Any, changes: dict[str, Any]
+) -> None:
+    """Copy the values into the arrays and then make the changes to the attributes of progress,
+    without Ctrl-C in between."""
+    with interrupts():
+        for array, value in zip(arrays, values):
+            array[...] = value
+        for name, value in changes.items():
+            setattr(progress, name, value)

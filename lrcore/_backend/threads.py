@@ -13,16 +13,19 @@ from lrcore import _core
 #: Elements that a thread must have before a second one is worth waking (about 10 microseconds).
 WORTHWHILE = 65_536
 
-_forked = False
-_used = False
+#: Elements that a thread must have where a number of threads was asked for: a cache line.
+LEAST = 16
+
+_forked = _core.forked
 
 
 def _after_fork() -> None:
     global _forked
-    _forked = _used
+    _forked = True
 
 
-# OpenMP's threads do not survive a fork: a child that asked for them would wait for ever.
+# OpenMP's threads do not survive a fork: a child that asked for them would wait for ever. Whoever
+# woke them, another library may have: so a child always works alone.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
@@ -94,19 +97,25 @@ def num_threads(n_threads: int | None) -> Iterator[None]:
 def limits() -> dict[str, int]:
     """What bounds the number of threads, each with its number."""
     found = {"OpenMP": max(1, _core.kernels.openmp_threads()) if _core.kernels else 1}
-    if hasattr(os, "sched_getaffinity"):
-        found["affinity"] = len(os.sched_getaffinity(0))
-    else:
-        found["processors"] = os.cpu_count() or 1
-    if QUOTA is not None:
-        found["cgroup quota"] = QUOTA
+    found |= processors()
     if _for_all is not None:
         found["set_num_threads"] = _for_all
     block = _for_block.get()
     if block is not None:
         found["num_threads"] = block
     if _forked:
-        found["forked after threads were used"] = 1
+        found["fork"] = 1
+    return found
+
+
+def processors() -> dict[str, int]:
+    """What bounds the processors that this process may use, each with its number."""
+    if hasattr(os, "sched_getaffinity"):
+        found = {"affinity": len(os.sched_getaffinity(0))}
+    else:
+        found = {"processors": os.cpu_count() or 1}
+    if QUOTA is not None:
+        found["cgroup quota"] = QUOTA
     return found
 
 
@@ -121,15 +130,13 @@ def check(n_threads: int | None) -> None:
 
 
 def count(n_threads: int | None, work: int) -> int:
-    """Threads for `work` elements: what was asked for, else what is worth waking."""
-    global _used
-    if _forked:
+    """Threads for `work` elements: what is worth waking, or what was asked for, though no more than
+    there are processors: threads that share one wait for each other most of the time."""
+    if _forked or n_threads == 1:
         return 1
     if n_threads is None:
-        n_threads = 1 if work < 2 * WORTHWHILE else min(min(limits().values()), work // WORTHWHILE)
-    if n_threads > 1:
-        _used = True
-    return n_threads
+        return 1 if work < 2 * WORTHWHILE else min(*limits().values(), work // WORTHWHILE)
+    return max(1, min(n_threads, work // LEAST, *processors().values()))
 
 
 class ThreadTuner:

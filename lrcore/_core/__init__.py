@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrcore._core import cpu
@@ -69,9 +71,26 @@ def load(name: str) -> Build:
     return build
 
 
+def began_as_fork() -> bool:
+    """Whether the process is a fork, without a new program, of one that had an OpenMP runtime: its
+    threads may have been awake there, and are gone."""
+    try:
+        # The number of flags, the ninth, comes after the program's name, which may hold spaces.
+        flags = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[6])
+        maps = Path("/proc/self/maps").read_text()
+    except (OSError, ValueError, IndexError):
+        return False
+    return bool(flags & FORKED_WITHOUT_EXEC) and bool(re.search(r"/lib(g|i)?omp\d?[.-]", maps))
+
+
+#: PF_FORKNOEXEC of Linux.
+FORKED_WITHOUT_EXEC = 0x40
+
 #: How the core's fused functions are indexed, by the dtype's character.
 FUSED = {"f": "float", "d": "double"}
 
+# Asked before the core loads its own runtime.
+forked = began_as_fork()
 isa, reason = choose()
 #: The chosen build, None for the NumPy backend.
 kernels: Build | None = None if isa == "numpy" else load(isa)

@@ -17,8 +17,13 @@ class Plan:
         places: list[int] | None = None,
     ) -> None: ...
     def prepare(
-        self, tables: NDArray[np.float64], adjustments: NDArray[np.float64], plain: bool
+        self,
+        first_step: int,
+        tables: NDArray[np.float64],
+        adjustments: NDArray[np.float64],
+        plain: bool,
     ) -> None: ...
+    def covers(self, t: int) -> bool: ...
     def hold(self, grads: list[Any], checked: bool) -> bool: ...
     def release(self) -> None: ...
     def all_finite(self, n_threads: int) -> bool: ...
@@ -26,13 +31,15 @@ class Plan:
         self,
         n_threads: int,
         adjustments: NDArray[np.float64] | None = None,
+        gradient_power: float = 1.0,
         gradient_scale: float = 1.0,
         clip_value: float = ...,
     ) -> float: ...
     def change_sum(self, n_threads: int) -> float: ...
     def step(
         self,
-        offset: int,
+        t: int,
+        gradient_power: float,
         gradient_scale: float,
         clip_value: float,
         ema_decay: float,
@@ -42,12 +49,23 @@ class Plan:
     def advance(
         self,
         grads: list[Any],
-        offset: int,
+        progress: Any,
+        t: int,
         ema_decay: float,
         key: int,
         check: bool,
         n_threads: int,
     ) -> bool: ...
+
+def step_together(
+    plans: list[Plan], arguments: list[tuple[Any, ...]], progress: Any, dog_state: Any
+) -> None: ...
+def replace_together(
+    arrays: list[NDArray[Any]],
+    values: list[NDArray[Any]],
+    progress: Any,
+    changes: dict[str, Any],
+) -> None: ...
 
 class Matrix:
     def __init__(

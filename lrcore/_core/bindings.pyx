@@ -11,7 +11,8 @@ from numpy import asarray as np_asarray, empty as np_empty, zeros as np_zeros
 
 from lrcore._core.losses cimport Evaluate
 from lrcore._core.parallel cimport (
-    Worker, has_openmp, keep_subnormals, leading_zeros, max_threads, prefetch, prefetch_write, run,
+    Mode, Worker, has_openmp, keep_subnormals, leading_zeros, max_threads, prefetch, prefetch_write,
+    restore, run, run_keeping,
 )
 from lrcore._core.random cimport mix
 from lrcore._core.rules cimport real

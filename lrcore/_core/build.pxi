@@ -65,6 +65,12 @@ cdef class Build:
         """A `Plan` of steps by this build."""
         return Plan(self, *args)
 
+    def step_together(self, *args):
+        step_together(*args)
+
+    def replace_together(self, *args):
+        replace_together(*args)
+
     def fit(
         self, LinearFit job, Matrix X, LinearState state, RuleSteps steps,
         const int64_t[::1] order, const double[::1] y, const double[::1] weight,
@@ -91,7 +97,7 @@ cdef class Build:
         """|x|**2 of every row."""
         cdef Worker worker = self.kernels_of(&X.c).square_rows
         if X.c.n_rows:
-            worker(&X.c, NULL, NULL, &squares[0], 0, 1)
+            run_keeping(worker, &X.c, NULL, NULL, &squares[0])
 
     def weight_squares(self, model, bint by_feature, Py_ssize_t lanes):
         """Sum of squares of the weights of a model: the same bits on every machine."""
@@ -99,7 +105,10 @@ cdef class Build:
         cdef void* w = address(model, type_of(model))
         if not by_feature:
             n, stride, lanes = model.shape[1], 1, 1
-        return self.kernels(type_of(model)).square_weights(w, n, stride, lanes)
+        cdef Mode before = keep_subnormals()
+        cdef double total = self.kernels(type_of(model)).square_weights(w, n, stride, lanes)
+        restore(before)
+        return total
 
     def scale(self, Matrix X, scale, out, Py_ssize_t offset, Py_ssize_t block):
         """The values over those of `scale`, which grows; see engine/scaling.py."""
@@ -110,7 +119,7 @@ cdef class Build:
         cdef Worker worker = self.kernels_of(&X.c).scale_rows
         # Numbers below the normal range count here: `run` would take them for 0.
         with nogil:
-            worker(&X.c, scales, to, &job, 0, 1)
+            run_keeping(worker, &X.c, scales, to, &job)
 
     def predict(self, Matrix X, weights, double intercept, out, Py_ssize_t ahead, int n_threads):
         """X @ weights + intercept into out; whether the rows are what CSR asks for.
@@ -393,6 +402,7 @@ def openmp_threads():
 cdef void solve(const double[:, ::1] U, double[::1] x) noexcept:
     cdef Py_ssize_t n = x.shape[0], k, j
     cdef double total
+    cdef Mode before = keep_subnormals()
     with nogil:
         for k in range(n):
             x[k] = x[k] / U[k, k] if U[k, k] > 0 else 0.0
@@ -403,3 +413,4 @@ cdef void solve(const double[:, ::1] U, double[::1] x) noexcept:
             for j in range(n - 1, k, -1):
                 total -= U[k, j] * x[j]
             x[k] = total / U[k, k] if U[k, k] > 0 else 0.0
+    restore(before)

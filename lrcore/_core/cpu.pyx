@@ -42,15 +42,28 @@ def level():
 cdef extern from "flush.h":
     ctypedef unsigned long Mode "lr_mode"
     Mode lr_flush() nogil
+    Mode lr_keep() nogil
     void lr_restore(Mode before) nogil
 
 
 cdef class Flushing:
-    """With numbers below the normal range taken for 0, as in the compiled kernels."""
+    """Rounding to the nearest number, and with those below the normal range taken for 0, as in the
+    compiled kernels."""
     cdef Mode before
 
     def __enter__(self):
         self.before = lr_flush()
+
+    def __exit__(self, *error):
+        lr_restore(self.before)
+
+
+cdef class Nearest:
+    """Rounding to the nearest number, whatever the processor was told before."""
+    cdef Mode before
+
+    def __enter__(self):
+        self.before = lr_keep()
 
     def __exit__(self, *error):
         lr_restore(self.before)

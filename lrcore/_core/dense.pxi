@@ -27,12 +27,13 @@ cdef inline void adjust(
     const Adjustments* how, const Steps* job, real* w, const real* g, real* out, Py_ssize_t n
 ) noexcept nogil:
     """The gradients as the formula sees them, into out; shrinks w."""
+    cdef real power = <real>job.gradient_power
     cdef real scale = <real>(how.gradient_scale * job.gradient_scale)
     cdef real l2 = <real>how.l2, shrink = <real>how.shrink
     cdef real high = <real>job.clip_value, low = <real>-job.clip_value, x
     cdef Py_ssize_t i
     for i in range(n):
-        x = scale * g[i]
+        x = scale * (power * g[i])
         x = high if x > high else x
         x = low if x < low else x
         out[i] = x + l2 * w[i]
@@ -77,6 +78,11 @@ cdef inline void step_range(
     cdef real[BLOCK] wide, adjusted
     cdef Py_ssize_t at, i, n
     cdef bint plain = job.adjustments is NULL and average is NULL and not piece.half
+    if g is NULL:
+        if average is not NULL:
+            for i in range(start, stop):
+                average[i] = decay * average[i] + one_minus_decay * w[i]
+        return
     at = start
     while at < stop:
         n = stop - at if plain else min(stop - at, <Py_ssize_t>BLOCK)
@@ -163,7 +169,9 @@ cdef void check_finite(
         piece = job.pieces + k
         first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
         last = min((stop - piece.start) * GRAIN, piece.n)
-        if piece.half:
+        if piece.g is NULL:
+            pass
+        elif piece.half:
             found |= excess_half(<const uint16_t*>piece.g + first, last - first)
         else:
             found |= excess(<const real*>piece.g + first, last - first)
@@ -234,7 +242,7 @@ cdef void square_sums(
             piece = job.pieces + k
             first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
             last = min((stop - piece.start) * GRAIN, piece.n)
-            if first < last:
+            if first < last and (job.changes or piece.g is not NULL):
                 x = squared_block(job, piece, first, last - first, <real*>buffer)
                 job.sums[i] += square_sum(x, last - first)
             k += 1

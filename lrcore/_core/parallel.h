@@ -35,6 +35,13 @@ static inline void lr_work(lr_worker worker, void *rule, void *model, void *data
     lr_restore(before);
 }
 
+/* One thread, to which numbers below the normal range count. */
+static inline void lr_run_keeping(lr_worker worker, void *rule, void *model, void *data, void *job) {
+    lr_mode before = lr_keep();
+    worker(rule, model, data, job, 0, 1);
+    lr_restore(before);
+}
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <sched.h>
@@ -88,8 +95,9 @@ typedef struct {
     char after[60];
 } lr_barrier;
 
-/* Spins briefly, then yields: a pure spin is a hundred times slower once there are more threads
-   than processors, and a system call each time costs as much as a block of rows. */
+/* Spins briefly, then yields again and again: a spin is a hundred times slower once there are more
+   threads than processors, and a system call each time costs as much as a block of rows. */
+#define LR_SPINS 1000
 static inline void lr_wait(lr_barrier *b, int parts) {
     if (parts == 1) return;
     int round = __atomic_load_n(&b->round, __ATOMIC_RELAXED);
@@ -98,12 +106,11 @@ static inline void lr_wait(lr_barrier *b, int parts) {
         __atomic_store_n(&b->round, round + 1, __ATOMIC_RELEASE);
         return;
     }
-    for (int spins = 0; __atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round;) {
-        if (++spins < 2000) {
+    for (int spins = 0; __atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round; spins++) {
+        if (spins < LR_SPINS) {
             lr_pause();
         } else {
             sched_yield();
-            spins = 0;
         }
     }
 }

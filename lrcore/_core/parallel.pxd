@@ -19,7 +19,12 @@ cdef extern from "parallel.h" nogil:
     void run "lr_run"(
         Worker worker, void* rule, void* model, void* data, void* job, int n_threads
     ) noexcept
-    void keep_subnormals "lr_keep"() noexcept
+    void run_keeping "lr_run_keeping"(
+        Worker worker, void* rule, void* model, void* data, void* job
+    ) noexcept
+    ctypedef unsigned long Mode "lr_mode"
+    Mode keep_subnormals "lr_keep"() noexcept
+    void restore "lr_restore"(Mode before) noexcept
     void wait "lr_wait"(Barrier* barrier, int parts) noexcept
     int leading_zeros "lr_leading_zeros"(unsigned int x) noexcept
     bint has_openmp "lr_has_openmp"() noexcept

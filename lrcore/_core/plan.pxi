@@ -25,6 +25,7 @@ cdef class Plan:
     cdef double[::1] sums
     cdef const size_t[::1] starts, stops
     cdef const double[:, :, ::1] tables, adjustments
+    cdef int64_t first_step         # of the tables
     cdef bint plain
 
     def __cinit__(self):
@@ -77,14 +78,14 @@ cdef class Plan:
         """Keep the gradients for the next step; False if one needs a closer look by Python.
 
         None does if each is a NumPy array of the shape of its parameter, of its dtype or float16,
-        contiguous and aligned, which shares no memory with a parameter. Gradients that the caller
-        has checked may be of some rows instead: a pair of row numbers, int64, and an array with a
-        row for each.
+        contiguous and aligned, which shares no memory with a parameter, or None for a parameter that
+        is left alone. Gradients that the caller has checked may be of some rows instead: a pair of
+        row numbers, int64, and an array with a row for each.
         """
         cdef Py_ssize_t k, d, n_dims
         cdef cnp.ndarray g
         cdef size_t address
-        cdef bint some_rows = False
+        cdef bint some_rows = False, any_at_all = False
         cdef const Py_ssize_t* shape = &self.shapes[0]
         if len(grads) != self.n_params:
             return False
@@ -93,6 +94,10 @@ cdef class Plan:
                 prefetch(<void*>PyList_GET_ITEM(grads, k + 8))
             n_dims = shape[0]
             shape += 1 + n_dims
+            if grads[k] is None:
+                self.whole[k].g = NULL
+                continue
+            any_at_all = True
             if checked and type(grads[k]) is tuple:
                 some_rows = True
                 continue
@@ -113,6 +118,8 @@ cdef class Plan:
             if not checked and self.meets(address, address + cnp.PyArray_NBYTES(g)):
                 return False
             self.whole[k].g = <const void*>address
+        if not any_at_all:
+            return False
         self.held = grads
         if some_rows:
             self.spread_rows()
@@ -179,8 +186,8 @@ cdef class Plan:
         piece.state = <char*>piece.state + piece.first * state_size
 
     def square_sum(
-        self, int n_threads, const double[:, ::1] adjustments=None, double gradient_scale=1.0,
-        double clip_value=INFINITY,
+        self, int n_threads, const double[:, ::1] adjustments=None, double gradient_power=1.0,
+        double gradient_scale=1.0, double clip_value=INFINITY,
     ):
         """Sum of the squares of the gradients, in float64: the same bits for any n_threads.
 
@@ -192,7 +199,8 @@ cdef class Plan:
         job.adjustments = NULL
         if adjustments is not None:
             job.adjustments = <const Adjustments*>&adjustments[0, 0]
-        job.gradient_scale, job.clip_value = gradient_scale, clip_value
+        job.gradient_power, job.gradient_scale = gradient_power, gradient_scale
+        job.clip_value = clip_value
         return self.sum_squares(&job, n_threads)
 
     def change_sum(self, int n_threads):
@@ -208,10 +216,13 @@ cdef class Plan:
         cdef Worker worker = self.kernels.square_sums
         if job.n_grains == 0:
             return 0.0
+        cdef Mode before
         with nogil:
             run(worker, NULL, NULL, NULL, job, n_threads)
+            before = keep_subnormals()
             for i in range((job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS):
                 total += job.sums[i]
+            restore(before)
         return total
 
     def all_finite(self, int n_threads):
@@ -223,27 +234,36 @@ cdef class Plan:
                 run(worker, NULL, NULL, NULL, &self.job, n_threads)
         return self.job.nonfinite == 0
 
-    def prepare(self, const double[:, :, ::1] tables, const double[:, :, ::1] adjustments, bint plain):
-        """Set coefficients and adjustments (gradient_scale, l2, shrink) of the next steps, each by
-        step and row; `plain` says that there is nothing to adjust.
+    def prepare(
+        self, int64_t first_step, const double[:, :, ::1] tables,
+        const double[:, :, ::1] adjustments, bint plain
+    ):
+        """Set coefficients and adjustments (gradient_scale, l2, shrink) of the steps from first_step
+        on, each by step and row; `plain` says that there is nothing to adjust.
         """
+        self.first_step = first_step
         self.tables, self.adjustments, self.plain = tables, adjustments, plain
 
-    def step(
-        self, Py_ssize_t offset, double gradient_scale, double clip_value, double ema_decay,
-        uint64_t key, int n_threads
-    ):
-        """One step by the coefficients at this offset.
+    cpdef bint covers(self, int64_t t):
+        """Whether there are coefficients for step t."""
+        return self.tables is not None and 0 <= t - self.first_step < self.tables.shape[0]
 
-        Gradients are multiplied by gradient_scale, then clipped to magnitudes of clip_value.
-        Averages become ema_decay times themselves plus 1 - ema_decay times the parameters. key is
-        the seed of the draws for stochastic rounding.
+    def step(
+        self, int64_t t, double gradient_power, double gradient_scale, double clip_value,
+        double ema_decay, uint64_t key, int n_threads
+    ):
+        """Step t, which the coefficients cover.
+
+        Gradients are multiplied by gradient_power, which rounds nothing, and by gradient_scale, then
+        clipped to magnitudes of clip_value. Averages become ema_decay times themselves plus
+        1 - ema_decay times the parameters. key is the seed of the draws for stochastic rounding.
         """
+        cdef Py_ssize_t offset = t - self.first_step
         cdef Worker worker = self.kernels.rules[self.rule].steps
         self.job.adjustments = NULL
-        if not self.plain or gradient_scale != 1.0 or clip_value != INFINITY:
+        if not (self.plain and gradient_power == gradient_scale == 1.0 and clip_value == INFINITY):
             self.job.adjustments = <const Adjustments*>&self.adjustments[offset, 0, 0]
-        self.job.gradient_scale = gradient_scale
+        self.job.gradient_power, self.job.gradient_scale = gradient_power, gradient_scale
         self.job.clip_value = clip_value
         self.job.ema_decay = ema_decay
         self.job.one_minus_ema_decay = 1.0 - ema_decay
@@ -253,10 +273,11 @@ cdef class Plan:
                 run(worker, <void*>&self.tables[offset, 0, 0], NULL, NULL, &self.job, n_threads)
 
     def advance(
-        self, list grads, Py_ssize_t offset, double ema_decay, uint64_t key, bint check,
+        self, list grads, progress, int64_t t, double ema_decay, uint64_t key, bint check,
         int n_threads
     ):
-        """Hold the gradients, check them, step and release them, all in one call.
+        """Hold the gradients, check them, make step t, count it in progress.t, and release them, all
+        in one call.
 
         False, and nothing is stepped, if `hold` refuses one, or where `check` asks for finite
         gradients and one is not.
@@ -264,7 +285,28 @@ cdef class Plan:
         cdef bint done = False
         if self.hold(grads, False):
             if not check or self.all_finite(n_threads):
-                self.step(offset, 1.0, INFINITY, ema_decay, key, n_threads)
+                self.step(t, 1.0, 1.0, INFINITY, ema_decay, key, n_threads)
+                progress.t = t + 1
                 done = True
         self.held = []
         return done
+
+
+def step_together(list plans, list arguments, progress, dog_state):
+    """Step all plans, each by its arguments, and then count the step.
+
+    No signal is handled within, as in any call of C: a step is made whole or not at all.
+    """
+    for plan, each in zip(plans, arguments):
+        plan.step(*each)
+    progress.dog_state = dog_state
+    progress.t += 1
+
+
+def replace_together(list arrays, list values, progress, dict changes):
+    """Copy the values into the arrays, of the same dtypes and shapes, and then make the changes to
+    the attributes of progress; likewise without a signal in between."""
+    for array, value in zip(arrays, values):
+        cnp.PyArray_CopyInto(<cnp.ndarray?>array, <cnp.ndarray?>value)
+    for name, value in changes.items():
+        setattr(progress, name, value)

@@ -38,10 +38,10 @@ cdef inline real with_sign(real x, real sign) noexcept nogil:
         return copysign(x, sign)
 
 
-cdef inline real spread(real mean_square, real mean) noexcept nogil:
-    """Standard deviation from the two moments; rounding may not push it below zero."""
-    cdef real variance = mean_square - mean * mean
-    return root(<real>0 if variance < 0 else variance)
+cdef inline real variance(real mean_square, real mean) noexcept nogil:
+    """From the two moments; rounding may not push it below zero."""
+    cdef real difference = mean_square - mean * mean
+    return <real>0 if difference < 0 else difference
 
 
 # ---- gradient.py ---------------------------------------------------------------------------------
@@ -78,11 +78,11 @@ cdef inline real AdaGradFormula_preconditioner(AdaGradFormula c, real sum_sq) no
 
 cdef inline void RMSPropFormula_update(RMSPropFormula c, real* w, real g, real* square) noexcept nogil:
     square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
-    w[0] = w[0] - <real>c.lr * g / (root(square[0]) + <real>c.eps)
+    w[0] = w[0] - <real>c.lr * g / (root(square[0] + <real>c.eps_in_root) + <real>c.eps)
 
 
 cdef inline real RMSPropFormula_preconditioner(RMSPropFormula c, real square) noexcept nogil:
-    return root(square) + <real>c.eps
+    return root(square + <real>c.eps_in_root) + <real>c.eps
 
 
 cdef inline void RMSPropCenteredFormula_update(
@@ -90,27 +90,27 @@ cdef inline void RMSPropCenteredFormula_update(
 ) noexcept nogil:
     square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
     mean[0] = <real>c.rho * mean[0] + <real>c.one_minus_rho * g
-    w[0] = w[0] - <real>c.lr * g / (spread(square[0], mean[0]) + <real>c.eps)
+    w[0] = w[0] - <real>c.lr * g / (root(variance(square[0], mean[0]) + <real>c.eps_in_root) + <real>c.eps)
 
 
 cdef inline real RMSPropCenteredFormula_preconditioner(
     RMSPropCenteredFormula c, real square, real mean
 ) noexcept nogil:
-    return spread(square, mean) + <real>c.eps
+    return root(variance(square, mean) + <real>c.eps_in_root) + <real>c.eps
 
 
 cdef inline void RMSPropMomentumFormula_update(
     RMSPropMomentumFormula c, real* w, real g, real* square, real* buffer
 ) noexcept nogil:
     square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
-    buffer[0] = <real>c.momentum * buffer[0] + g / (root(square[0]) + <real>c.eps)
+    buffer[0] = <real>c.momentum * buffer[0] + g / (root(square[0] + <real>c.eps_in_root) + <real>c.eps)
     w[0] = w[0] - <real>c.lr * buffer[0]
 
 
 cdef inline real RMSPropMomentumFormula_preconditioner(
     RMSPropMomentumFormula c, real square, real buffer
 ) noexcept nogil:
-    return root(square) + <real>c.eps
+    return root(square + <real>c.eps_in_root) + <real>c.eps
 
 
 cdef inline void RMSPropCenteredMomentumFormula_update(
@@ -118,14 +118,16 @@ cdef inline void RMSPropCenteredMomentumFormula_update(
 ) noexcept nogil:
     square[0] = <real>c.rho * square[0] + <real>c.one_minus_rho * (g * g)
     mean[0] = <real>c.rho * mean[0] + <real>c.one_minus_rho * g
-    buffer[0] = <real>c.momentum * buffer[0] + g / (spread(square[0], mean[0]) + <real>c.eps)
+    buffer[0] = <real>c.momentum * buffer[0] + g / (
+        root(variance(square[0], mean[0]) + <real>c.eps_in_root) + <real>c.eps
+    )
     w[0] = w[0] - <real>c.lr * buffer[0]
 
 
 cdef inline real RMSPropCenteredMomentumFormula_preconditioner(
     RMSPropCenteredMomentumFormula c, real square, real mean, real buffer
 ) noexcept nogil:
-    return spread(square, mean) + <real>c.eps
+    return root(variance(square, mean) + <real>c.eps_in_root) + <real>c.eps
 
 
 cdef inline void AdaDeltaFormula_update(

@@ -13,7 +13,7 @@ cdef enum:
 cdef struct Piece:
     # A parameter that a step moves, or one row of it.
     void* w
-    const void* g
+    const void* g       # NULL: the parameter stays as it is
     void* state         # the first state; of bfloat16, two states of an element together
     void* average       # NULL: none is kept
     Py_ssize_t n
@@ -39,7 +39,8 @@ cdef struct Steps:
     double ema_decay, one_minus_ema_decay   # average = ema_decay average + one_minus_ema_decay w
     bint bfloat16                       # how states are kept
     uint64_t key                        # seed of the draws for stochastic rounding in this step
-    double gradient_scale               # of all gradients, on top of their adjustments
+    double gradient_power               # of all gradients: a power of two, so that what is too small
+    double gradient_scale               # or too large for their type comes in two factors
     bint changes                        # what is squared is w minus the first state
     double* sums                        # of squares, one for each SUM_GRAINS grains
     int nonfinite                       # whether check_finite has found a NaN or an infinity

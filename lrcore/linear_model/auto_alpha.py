@@ -90,9 +90,9 @@ def find_alpha(
     """The best of the alphas given, else of those that the search comes to, by the mean loss of
     rows held out from the fit: those of `config`; of few rows each in turn, if the solver knows
     what it would lose, else folds; and one part of many; always the same."""
-    square = mean_square(problem) * slope(problem)
+    square = mean_square(problem, config.n_threads) * slope(problem)
     if given is None and problem.n_rows < FEWEST_ROWS and config.held_out is None:
-        alpha = of_few(problem)
+        alpha = of_few(problem, config.n_threads)
         return AlphaPath(np.array([alpha]), np.array([np.nan]), alpha, None)
     splits = _splits(solver, problem, config)
     searches = given is None
@@ -116,9 +116,9 @@ def find_alpha(
     return AlphaPath(alphas, losses, best_alpha, folds[0].last)
 
 
-def of_few(problem: Problem) -> float:
+def of_few(problem: Problem, n_threads: int | None) -> float:
     """The alpha of few rows, which does not change if rows are repeated."""
-    return OF_FEW * mean_square(problem) * slope(problem)
+    return OF_FEW * mean_square(problem, n_threads) * slope(problem)
 
 
 def of_steps(problem: Problem, *, scaled: bool) -> float:
@@ -193,11 +193,11 @@ class Fold:
         return result.model.mean_loss(self._held_out, config.n_threads)
 
 
-def mean_square(problem: Problem) -> float:
+def mean_square(problem: Problem, n_threads: int | None) -> float:
     """The weighted mean of |x|**2 over the rows, of scaled columns where they are; 1 if it is 0."""
     X, weight = problem.X, problem.sample_weight
     weight = np.ones(X.shape[0]) if weight is None else weight
-    squares = X.column_squares(weight, None)
+    squares = X.column_squares(weight, n_threads)
     scale = problem.objective.column_scale
     squares = squares if scale is None else squares / np.square(scale)
     return float(np.sum(squares)) / problem.total_weight or 1.0

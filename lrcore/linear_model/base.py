@@ -13,6 +13,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import losses, penalties
+from lrcore._backend.rounding import rounded_to_nearest
+from lrcore._utils.interrupts import interrupts
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
@@ -37,7 +39,7 @@ from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.sampling import held_out_rows
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
-from lrcore.linear_model.solvers.partial_fit import ModelLostError, fit_stream
+from lrcore.linear_model.solvers.partial_fit import fit_stream, moves
 from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
 from lrcore.linear_model.solvers.stochastic import Stochastic
 from lrcore.linear_model.solvers.training import as_steps
@@ -87,6 +89,46 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``optimizer__beta1`` is that of the rule, which is replaced by another.
+
+        Parameters
+        ----------
+        **params
+            By name.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such parameter, or a rule does not take it; the estimator is as it was.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> clf = lrcore.LinearClassifier(optimizer=lrcore.Adam(0.01))
+        >>> clf.set_params(optimizer__beta1=0.5).optimizer
+        Adam(lr=0.01, beta1=0.5, beta2=0.999, eps=1e-08)
+        """
+        prefix = "optimizer__"
+        own = {name: value for name, value in params.items() if not name.startswith(prefix)}
+        of_rule = {name[len(prefix) :]: params[name] for name in params if name not in own}
+        if of_rule:
+            rule = own.get("optimizer", self.optimizer)
+            if not isinstance(rule, Rule):
+                raise ValueError(
+                    f"{prefix}{next(iter(of_rule))} needs a rule as optimizer, got {rule!r}: give "
+                    "optimizer=lrcore.Adam() or another"
+                )
+            own["optimizer"] = rule.set_params(**of_rule)
+        # Names that do not exist first: they raise an error before anything is set.
+        known = self._get_param_names()
+        super().set_params(**dict(sorted(own.items(), key=lambda item: item[0] in known)))
+        return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
@@ -241,8 +283,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             )
         return problem.take(np.flatnonzero(~held_out)), problem.take(np.flatnonzero(held_out))
 
-    def _partial_fit(self, problem: Problem, first: bool) -> FitResult:
-        """One pass in the order given."""
+    def _partial_fit(self, X: Any, problem: Problem, **learnt: Any) -> None:
+        """One pass in the order given; the estimator then has what else was learnt, too."""
+        first = not hasattr(self, "_trained")
         solver = make_solver(self)
         if not isinstance(solver, Stochastic):
             raise ValueError(
@@ -270,13 +313,23 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                     "changed since the last call; call fit, or set them back"
                 )
         config = self._config(solver, problem, start=last, streams=True)
-        try:
-            result = fit_stream(problem.without_weightless_rows(), updates, config, last)
-        except ModelLostError:
-            del self._trained, self.n_iter_
-            raise
-        result.lr, result.alpha, result.solver = lr, alpha, solver.name
-        return result
+        problem = problem.without_weightless_rows()
+        # Ctrl-C may not come between weights that have moved and the estimator that has them.
+        with interrupts() as interrupted:
+            try:
+                result = fit_stream(problem, updates, config, last, interrupted)
+                result.lr, result.alpha, result.solver = lr, alpha, solver.name
+                self._finish(result, X if first else None, **learnt)
+            except BaseException:
+                if last is not None and self._trained is last and moves(last, problem):
+                    del self._trained, self.n_iter_
+                raise
+            stopped = interrupted()
+        if stopped:
+            raise KeyboardInterrupt(
+                f"partial_fit was stopped after the first {result.n_rows} rows; the estimator has "
+                "learnt from them"
+            )
 
     def _stream_lr(self, solver: Stochastic, first: bool) -> float | Schedule | None:
         """The rate of partial_fit: the one given, else what the last fit found or chose; None for
@@ -298,24 +351,30 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         goes_on = searched and not first and self.solver_ == "stochastic"
         return float(self.alpha_) if goes_on else self._alpha_of_steps
 
-    def _finish(self, result: FitResult) -> None:
-        """Take what a fit has resulted in."""
-        self._trained = result.model
-        self.solver_ = result.solver
-        self.loss_curve_ = np.array(result.loss_curve)
-        self.n_iter_ = len(result.loss_curve)
-        self.t_ = result.model.t
-        self.dual_gap_ = result.dual_gap
-        self.stopping_curve_ = np.array(result.stopping_curve)
+    def _finish(self, result: FitResult, X: Any = None, **learnt: Any) -> None:
+        """Take what a fit has resulted in, the features of X if it is the first, and what else was
+        learnt: all of it, or nothing if it is refused or interrupted."""
+        finished = object.__new__(type(self))
+        finished.__dict__ = {**self.__dict__, **learnt}
+        if X is not None:
+            validate_data(finished, X, reset=True, skip_check_array=True)
+        finished._trained = result.model
+        finished.solver_ = result.solver
+        finished.loss_curve_ = np.array(result.loss_curve)
+        finished.n_iter_ = len(result.loss_curve)
+        finished.t_ = result.model.t
+        finished.dual_gap_ = result.dual_gap
+        finished.stopping_curve_ = np.array(result.stopping_curve)
         updates = result.model.updates
-        self.lr_ = updates.rule.lr if result.lr is None and updates else result.lr
-        self.lr_losses_ = result.lr_losses
+        finished.lr_ = updates.rule.lr if result.lr is None and updates else result.lr
+        finished.lr_losses_ = result.lr_losses
         path = result.alpha_path
-        self.alpha_ = result.alpha
-        self.alphas_ = None if path is None else path.alphas
-        self.alpha_losses_ = None if path is None else path.losses
-        self.history_ = result.history
-        self.plateau_ = result.plateau
+        finished.alpha_ = result.alpha
+        finished.alphas_ = None if path is None else path.alphas
+        finished.alpha_losses_ = None if path is None else path.losses
+        finished.history_ = result.history
+        finished.plateau_ = result.plateau
+        self.__dict__ = finished.__dict__
 
     @property
     def best_iter_(self) -> int:
@@ -335,16 +394,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 + (" or go on by partial_fit" if self.solver_ == "stochastic" else "")
             )
 
-    def _raise_if_stream_interrupted(self, result: FitResult) -> None:
-        """Raise KeyboardInterrupt if a partial_fit was stopped."""
-        if result.interrupted:
-            raise KeyboardInterrupt(
-                f"partial_fit was stopped after the first {result.n_rows} rows; the estimator has "
-                "learnt from them"
-            )
-
     # ---- coefficients -----------------------------------------------------------------------
 
+    @rounded_to_nearest
     def _weights(self) -> tuple[np.ndarray, np.ndarray]:
         if not hasattr(self, "_trained"):
             raise AttributeError(f"{type(self).__name__} is not fitted; call fit first")
@@ -469,6 +521,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         label = "mean held-out loss"
         return AlphaPathDisplay(self.alphas_, self.alpha_losses_, self.alpha_, label).plot(ax)
 
+    @rounded_to_nearest
     def _raw_predictions(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")
@@ -477,7 +530,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         z = self._trained.raw_predictions(matrix, self.n_threads)
         if not np.isfinite(z).all():
             # NaN and infinity in X show in the raw predictions: only then is X searched for them.
-            validated(matrix, names)
+            validated(matrix, names, self.n_threads)
         return z
 
     def _held_out(
@@ -488,7 +541,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             return None
         if not isinstance(eval_set, tuple) or len(eval_set) != 2:
             raise TypeError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}")
-        X = as_design_matrix(eval_set[0], problem.X.dtype)
+        X = as_design_matrix(eval_set[0], problem.X.dtype, self.n_threads)
         if X.shape[1] != problem.X.shape[1]:
             raise ValueError(f"eval_set has {X.shape[1]} features, and X has {problem.X.shape[1]}")
         targets = targets_of(eval_set[1])
@@ -500,7 +553,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         self._check_params()
         problem = self._problem(X, y, sample_weight)[0]
         solver = choose_solver(self, problem).solver
-        return auto_alpha.of_few(self._with_column_scale(solver, problem.without_weightless_rows()))
+        scaled = self._with_column_scale(solver, problem.without_weightless_rows())
+        return auto_alpha.of_few(scaled, self.n_threads)
 
     def _mean_loss_of(
         self, X: DesignMatrix, targets: list[np.ndarray], sample_weight: Any
@@ -512,7 +566,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:
         """X of a partial_fit checked, and its number of features compared with the first call's."""
-        matrix = as_design_matrix(X, None if first else self._trained.dtype)
+        matrix = as_design_matrix(X, None if first else self._trained.dtype, self.n_threads)
         if not first:
             validate_data(self, X, reset=False, skip_check_array=True)
         return matrix

@@ -48,8 +48,8 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore.linear_model.arguments import (
     check_classes,
     check_labels,
@@ -307,6 +307,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return n_classes if joint and n_classes > 2 else 1
 
     @with_callbacks
+    @rounded_to_nearest
     def fit(
         self,
         X: Any,
@@ -360,15 +361,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
         result = self._fit(problem, callback, held_out, hooks)
         hooks.end(result.model)
-        self._finish(result)
-        validate_data(self, X, reset=True, skip_check_array=True)
-        self.classes_ = classes
+        self._finish(result, X, classes_=classes)
         self._raise_if_interrupted(result)
         return self
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, np.ndarray]:
         """What `fit` minimises, checked, and the classes."""
-        matrix = as_design_matrix(X)
+        matrix = as_design_matrix(X, None, self.n_threads)
         labels = check_labels(y)
         check_lengths(matrix, labels)
         weight = check_weight(sample_weight, matrix.shape[0])
@@ -397,9 +396,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean loss of other rows."""
-        matrix, targets = as_design_matrix(X, self._trained.dtype), self._targets(y, self.classes_)
-        return self._mean_loss_of(matrix, targets, sample_weight)
+        matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
+        return self._mean_loss_of(matrix, self._targets(y, self.classes_), sample_weight)
 
+    @rounded_to_nearest
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> LinearClassifier:
@@ -445,14 +445,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             )
         weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
         objective = self._objective(matrix, self._n_outputs(len(known)))
-        result = self._partial_fit(Problem(matrix, targets, weight, objective), first)
-        self._finish(result)
-        if first:
-            validate_data(self, X, reset=True, skip_check_array=True)
-            self.classes_ = known
-        self._raise_if_stream_interrupted(result)
+        self._partial_fit(X, Problem(matrix, targets, weight, objective), classes_=known)
         return self
 
+    @rounded_to_nearest
     def decision_function(self, X: Any) -> np.ndarray:
         """``X @ coef_.T + intercept_``: (n_rows,) for two classes, (n_rows, n_classes) for more.
 
@@ -469,6 +465,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return predicted
 
     @available_if(has_probabilities)
+    @rounded_to_nearest
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, (n_rows, n_classes).
 
@@ -488,6 +485,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         return p.astype(raw.dtype)
 
     @available_if(has_probabilities)
+    @rounded_to_nearest
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`."""
         return np.asarray(np.log(self.predict_proba(X)))

@@ -19,6 +19,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.auto_alpha import as_alpha, downhill, strength_at
@@ -118,6 +119,7 @@ class CrossValidatedModel(BaseEstimator):
             check_number("each of l1_ratios", ratio, 0, 1)
         return [{"l1_ratio": float(ratio)} for ratio in self.l1_ratios]
 
+    @rounded_to_nearest
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         alphas, ratios = as_alpha(self.alphas), self._ratios()
         if self.penalty is None:
@@ -140,14 +142,19 @@ class CrossValidatedModel(BaseEstimator):
         alpha = float(tried[np.argmax(means[best])])
         estimator = self._estimator(alpha=alpha, **own).fit(X, y, sample_weight)
         n_rows = _num_samples(y) if sample_weight is None else np.sum(sample_weight)
-        self.estimator_, self.alphas_, self.scores_ = estimator, tried, scores
-        self.alpha_, self.l1_ratio_ = alpha, own.get("l1_ratio")
-        self.C_ = 1.0 / (alpha * float(n_rows)) if alpha > 0 else np.inf
-        self.n_features_in_ = estimator.n_features_in_
-        if hasattr(estimator, "feature_names_in_"):
-            self.feature_names_in_ = estimator.feature_names_in_
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_  # of an earlier fit
+        names = getattr(estimator, "feature_names_in_", None)
+        fitted = {
+            **self.__dict__, "estimator_": estimator, "alphas_": tried, "scores_": scores,
+            "alpha_": alpha, "l1_ratio_": own.get("l1_ratio"),
+            "C_": 1.0 / (alpha * float(n_rows)) if alpha > 0 else np.inf,
+            "n_features_in_": estimator.n_features_in_, "feature_names_in_": names,
+        }  # fmt: skip
+        if is_classifier(self):
+            fitted["classes_"] = estimator.classes_
+        if names is None:
+            del fitted["feature_names_in_"]  # also those of an earlier fit
+        # One assignment, so that an interruption leaves all of it as it was or as it is to be.
+        self.__dict__ = fitted
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "estimator_")
@@ -295,7 +302,6 @@ multi_class, random_state, n_threads, verbose
             As `LinearClassifier.fit`.
         """
         self._fit(X, y, sample_weight, groups)
-        self.classes_ = self.estimator_.classes_
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:

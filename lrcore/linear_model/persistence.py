@@ -103,7 +103,7 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "estimator": type(model).__name__,
-        "params": {key: _plain(value) for key, value in model.get_params().items()},
+        "params": {key: _plain(value) for key, value in model.get_params(deep=False).items()},
         "n_features": int(model.n_features_in_),
         "states": _places(trained.states),
         "averages": [s.average and s.average.since for s in trained.states],

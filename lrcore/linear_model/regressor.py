@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
 from lrcore import losses
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import numerics
 from lrcore.linear_model.arguments import (
     check_domain,
@@ -121,6 +121,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         )
 
     @with_callbacks
+    @rounded_to_nearest
     def fit(
         self,
         X: Any,
@@ -141,15 +142,13 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
         result = self._fit(problem, callback, held_out, hooks)
         hooks.end(result.model)
-        self._finish(result)
-        validate_data(self, X, reset=True, skip_check_array=True)
-        self._single = single
+        self._finish(result, X, _single=single)
         self._raise_if_interrupted(result)
         return self
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, bool]:
         """What `fit` minimises, checked, and whether y was one target."""
-        matrix = as_design_matrix(X)
+        matrix = as_design_matrix(X, None, self.n_threads)
         targets, single = self._targets(y)
         check_lengths(matrix, targets[0])
         weight = check_weight(sample_weight, matrix.shape[0])
@@ -167,8 +166,10 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
     def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean loss of other rows, over targets."""
         targets, _ = self._targets(y, self._trained.n_outputs)
-        return self._mean_loss_of(as_design_matrix(X, self._trained.dtype), targets, sample_weight)
+        matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
+        return self._mean_loss_of(matrix, targets, sample_weight)
 
+    @rounded_to_nearest
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
         self._check_params()
@@ -178,14 +179,10 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         check_lengths(matrix, targets[0])
         weight = check_weight(sample_weight, matrix.shape[0])
         problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
-        result = self._partial_fit(problem, first)
-        self._finish(result)
-        if first:
-            validate_data(self, X, reset=True, skip_check_array=True)
-            self._single = single
-        self._raise_if_stream_interrupted(result)
+        self._partial_fit(X, problem, **({"_single": single} if first else {}))
         return self
 
+    @rounded_to_nearest
     def predict(self, X: Any) -> np.ndarray:
         """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was."""
         raw = self._raw_predictions(X)

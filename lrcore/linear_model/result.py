@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.epoch import apply_penalty
 from lrcore.linear_model.engine.layout import ModelState, UpdateConfig
@@ -81,8 +82,8 @@ class TrainedModel:
 
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n_outputs, n_features), for X as it is, and (n_outputs,): with all penalties applied, on
-        copies of the states where one is due."""
+        """(n_outputs, n_features), for X as it is, and (n_outputs,), both to be read: with all
+        penalties applied, on copies of the states where one is due."""
         found = []
         for state in self.states:
             if state.lazy_penalty.is_due and self.updates is not None:
@@ -91,7 +92,10 @@ class TrainedModel:
             found.append(state.averaged_weights)
         both = found[0] if len(found) == 1 else np.concatenate(found)
         of_columns = both[:, :-1] if self.scale is None else both[:, :-1] / self.scale
-        return np.ascontiguousarray(of_columns), both[:, -1].copy()
+        weights, intercepts = np.ascontiguousarray(of_columns), both[:, -1].copy()
+        # They follow from the states: what is written into them would be lost with the next step.
+        weights.flags.writeable = intercepts.flags.writeable = False
+        return weights, intercepts
 
     @property
     def intercepts(self) -> np.ndarray:
@@ -127,6 +131,7 @@ class TrainedModel:
             total += loss.evaluate(z if loss.joint else z[:, 0], y)[0]
         return total / len(problem.targets)
 
+    @rounded_to_nearest
     def mean_loss(self, problem: Problem, n_threads: int | None) -> float:
         """Mean over rows and targets of the loss."""
         return problem.mean(self.row_losses(problem, n_threads))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrcore._backend import threads
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import check_integer, check_seed
 from lrcore.minimize.arguments import (
     Options,
@@ -27,6 +28,7 @@ from lrcore.rules import Rule
 from lrcore.schedules import Plateau
 
 
+@rounded_to_nearest
 def minimize(
     self: Rule,
     fun: Any,
@@ -192,6 +194,7 @@ def minimize(
     return result
 
 
+@rounded_to_nearest
 def minimize_stochastic(
     self: Rule,
     grad_batch: Any,

@@ -5,22 +5,64 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from lrcore import rules, schedules
+from lrcore import _backend, rules, schedules
 from lrcore._backend import threads
+from lrcore._backend.rounding import rounded_to_nearest
+from lrcore._core import cpu
 from lrcore._utils import numerics
 from lrcore._utils.validation import check_seed
 from lrcore.optim import state
-from lrcore.optim.options import check_adjustments, check_ema, ema_at
+from lrcore.optim.options import (
+    Scale,
+    check_adjustments,
+    check_ema,
+    check_nonfinite,
+    check_steps,
+    ema_at,
+)
 from lrcore.optim.param_group import ParamGroup, grouped, overridden
-from lrcore.optim.parameters import Parameters
+from lrcore.optim.parameters import Parameters, writeable
 from lrcore.rules import DoGState, Rule
+from lrcore.schedules import Plateau, Schedule
 
-#: What can be done with a gradient that is not finite.
-NONFINITE = ("raise", "skip", "propagate")
+#: Sums of squares up to which some of them may have been too small for float64.
+LEAST_SQUARES = 2.0**-900
+
+
+class Progress:
+    """What the next step of an Optimizer goes by, and where the run is.
+
+    Attributes
+    ----------
+    rule : Rule
+    overrides : dict of str to dict
+    groups : list of ParamGroup
+    seed : int
+    dog_state : DoGState or None
+    t, skipped : int
+        Steps done, and skipped ones.
+    """
+
+    __slots__ = ("dog_state", "groups", "overrides", "rule", "seed", "skipped", "t")
+
+    def __init__(
+        self, rule: Rule, overrides: dict[str, dict[str, Any]], groups: list[ParamGroup],
+        seed: int, dog_state: DoGState | None, t: int = 0, skipped: int = 0,
+    ) -> None:  # fmt: skip
+        self.rule, self.overrides, self.groups = rule, overrides, groups
+        self.seed, self.dog_state, self.t, self.skipped = seed, dog_state, t, skipped
+
+    def changed(
+        self, rule: Rule, overrides: dict[str, dict[str, Any]], groups: list[ParamGroup]
+    ) -> Progress:
+        """The same run by another rule."""
+        return Progress(rule, overrides, groups, self.seed, self.dog_state, self.t, self.skipped)
 
 
 class Optimizer:
@@ -99,8 +141,7 @@ class Optimizer:
     ) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
-        if nonfinite not in NONFINITE:
-            raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
+        check_nonfinite(nonfinite)
         threads.check(n_threads)
         check_ema(ema)
         if ema is not None and rule.averages:
@@ -112,23 +153,26 @@ class Optimizer:
         if state_dtype not in (None, "bfloat16"):
             raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
         self._params = Parameters(params)
-        self._rule = rule
-        self.overrides = {
-            pattern: {
-                key: schedules.as_schedule(value) if callable(value) else value
-                for key, value in values.items()
-            }
-            for pattern, values in (overrides or {}).items()
-        }
-        self.n_threads = n_threads
-        self.nonfinite = nonfinite
-        self.ema = ema
-        self.state_dtype = state_dtype
-        self.seed = seed
-        self.t = 0
-        self.skipped = 0
-        self._groups = self._new_groups(rule, self.overrides)
-        self._dog_state = self._initial_dog_state(rule)
+        self._n_threads = n_threads
+        self._nonfinite = nonfinite
+        self._ema = ema
+        self._state_dtype = state_dtype
+        known = as_schedules(overrides or {})
+        groups = self._new_groups(rule, known)
+        self._progress = Progress(rule, known, groups, seed, self._initial_dog_state(rule))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse names that mean nothing here, which would be set without effect."""
+        if name.startswith("_") or hasattr(type(self), name):
+            super().__setattr__(name, value)
+            return
+        advice = ""
+        if name in {each.name for each in fields(self.rule)}:
+            advice = (
+                "; it belongs to the rule: set opt.rule = dataclasses.replace(opt.rule, "
+                f"{name}={value!r})"
+            )
+        raise AttributeError(f"an Optimizer has no attribute {name!r} to set{advice}")
 
     def __repr__(self) -> str:
         size = sum(array.size for array in self._params.arrays)
@@ -137,8 +181,9 @@ class Optimizer:
     def __reduce__(self) -> tuple[Any, ...]:
         keywords = {
             name: getattr(self, name)
-            for name in ("overrides", "n_threads", "nonfinite", "ema", "state_dtype", "seed")
+            for name in ("n_threads", "nonfinite", "ema", "state_dtype", "seed")
         }
+        keywords["overrides"] = self._progress.overrides
         return _rebuilt, (self._params.tree, self.rule, keywords), self.state_dict()
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
@@ -165,14 +210,28 @@ class Optimizer:
         >>> w
         array([0.75, 0.75])
         """
-        return self._rule
+        return self._progress.rule
 
     @rule.setter
     def rule(self, rule: Rule) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
-        chosen = overridden(self._params, rule, self.overrides)
-        for group in self._groups:
+        self._go_on_by(rule, self._progress.overrides)
+
+    @property
+    def overrides(self) -> Mapping[str, Mapping[str, Any]]:
+        """The hyperparameters of some of the parameters, to be read; other ones can be assigned."""
+        overrides = self._progress.overrides
+        return MappingProxyType({key: MappingProxyType(own) for key, own in overrides.items()})
+
+    @overrides.setter
+    def overrides(self, overrides: Mapping[str, Mapping[str, Any]] | None) -> None:
+        self._go_on_by(self.rule, as_schedules(overrides or {}))
+
+    def _go_on_by(self, rule: Rule, overrides: dict[str, dict[str, Any]]) -> None:
+        """Make the next steps by this rule and these overrides, with the states at hand."""
+        progress, chosen = self._progress, overridden(self._params, rule, overrides)
+        for group in progress.groups:
             for name, each in ((self._params.names[i], chosen[i]) for i in group.indices):
                 if each.formula is not group.formula:
                     at_hand = group.formula.__name__.removesuffix("Formula")
@@ -180,9 +239,110 @@ class Optimizer:
                         f"rule must have the formula of the one at hand, {at_hand} for {name}, "
                         f"whose state goes on; got {each!r}: make a new Optimizer"
                     )
-        for group in self._groups:
-            group.use([chosen[i] for i in group.indices])
-        self._rule = rule
+        groups = [group.using([chosen[i] for i in group.indices]) for group in progress.groups]
+        # One assignment, so that an interruption leaves all of it as it was or as it is to be.
+        self._progress = progress.changed(rule=rule, overrides=overrides, groups=groups)
+
+    @property
+    def params(self) -> Any:
+        """The parameters as they were given; they are updated where they are."""
+        return self._params.tree
+
+    @property
+    def lr(self) -> float | Schedule | Plateau:
+        """The learning rate of the rule; another number or schedule can be assigned.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> w = np.ones(2)
+        >>> opt = lrcore.Optimizer(w, lrcore.SGD(lr=0.5))
+        >>> opt.lr = 0.25
+        >>> opt.step(np.ones(2))
+        >>> w, opt.rule.lr
+        (array([0.75, 0.75]), 0.25)
+        """
+        return self.rule.lr
+
+    @lr.setter
+    def lr(self, lr: float | Schedule) -> None:
+        self.rule = self.rule.with_lr(lr)
+
+    @property
+    def t(self) -> int:
+        """Number of steps done."""
+        return self._progress.t
+
+    @t.setter
+    def t(self, t: int) -> None:
+        self._progress.t = check_steps("t", t)
+
+    @property
+    def skipped(self) -> int:
+        """Number of steps skipped because a gradient was not finite."""
+        return self._progress.skipped
+
+    @skipped.setter
+    def skipped(self, skipped: int) -> None:
+        self._progress.skipped = check_steps("skipped", skipped)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the stochastic rounding."""
+        return self._progress.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        check_seed("seed", seed)
+        self._progress.seed = seed
+
+    @property
+    def n_threads(self) -> int | None:
+        """Threads of a step that does not say; None to choose."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, n_threads: int | None) -> None:
+        threads.check(n_threads)
+        self._n_threads = n_threads
+
+    @property
+    def nonfinite(self) -> str:
+        """What to do with a gradient that is not finite."""
+        return self._nonfinite
+
+    @nonfinite.setter
+    def nonfinite(self, nonfinite: str) -> None:
+        check_nonfinite(nonfinite)
+        self._nonfinite = nonfinite
+
+    @property
+    def ema(self) -> float | str | None:
+        """How the parameters are averaged; where they are, another average can be assigned."""
+        return self._ema
+
+    @ema.setter
+    def ema(self, ema: float | str | None) -> None:
+        check_ema(ema)
+        if (ema is None) != (self._ema is None):
+            raise ValueError(
+                f"ema must stay {'None' if self._ema is None else 'an average'}, got {ema!r}: make "
+                "a new Optimizer"
+            )
+        self._ema = ema
+
+    @property
+    def state_dtype(self) -> str | None:
+        """How the rule's state is kept, which cannot be changed."""
+        return self._state_dtype
+
+    @property
+    def _groups(self) -> list[ParamGroup]:
+        return self._progress.groups
+
+    @property
+    def _dog_state(self) -> DoGState | None:
+        return self._progress.dog_state
 
     @property
     def rate(self) -> float:
@@ -201,8 +361,8 @@ class Optimizer:
         """
         if self.t == 0:
             return math.nan
-        rate = float(self._rule.rates(np.array([self.t - 1], dtype=np.int64))[0])
-        return rate if self._dog_state is None else self._rule.dog_lr_factor(self._dog_state) * rate
+        rate = float(self.rule.rates(np.array([self.t - 1], dtype=np.int64))[0])
+        return rate if self._dog_state is None else self.rule.dog_lr_factor(self._dog_state) * rate
 
     # ---- stepping ---------------------------------------------------------------------------
 
@@ -232,6 +392,9 @@ class Optimizer:
             rows are updated: all others keep their values and their state, without decay (as in
             LazyAdam). For SGD without momentum, AdaGrad and FTRL at a constant rate and without
             weight decay, this equals a step by a gradient that is 0 in all other rows.
+
+            None for a parameter that is frozen: it keeps its value and its state, without decay.
+            Not all may be None.
         grad_scale : float
             Factor of the gradients, such as ``1 / n`` for a sum over n rows.
         clip_value : float > 0, optional
@@ -264,25 +427,26 @@ class Optimizer:
                [-0.5, -0.5]])
         """
         if n_threads is None:
-            n_threads = self.n_threads
+            n_threads = self._n_threads
         else:
             threads.check(n_threads)
-        leaves = self._params.leaves(grads)
+        leaves, progress = self._params.leaves(grads), self._progress
         plain = grad_scale == 1.0 and clip_value is None and clip_norm is None
-        if plain and len(self._groups) == 1 and self._dog_state is None:
+        if plain and len(progress.groups) == 1 and progress.dog_state is None:
             # The usual step takes one call, which also checks that the gradients are finite.
-            check, ema = self.nonfinite != "propagate", ema_at(self.ema, self.t)
-            if self._groups[0].advance(leaves, self.t, ema, self.seed, check, n_threads):
-                self.t += 1
+            check, ema = self._nonfinite != "propagate", ema_at(self._ema, progress.t)
+            if progress.groups[0].advance(leaves, progress, ema, progress.seed, check, n_threads):
                 return
         scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
         try:
             self._set_gradients(leaves)
-            self._update(scale, limit, clip_norm, n_threads)
+            with cpu.Nearest():
+                self._update(scale, limit, clip_norm, n_threads)
         finally:
-            for group in self._groups:
+            for group in progress.groups:
                 group.release()
 
+    @rounded_to_nearest
     def _initial_dog_state(self, rule: Rule) -> DoGState | None:
         """The `DoGState` before the first step; None for rules whose rate does not depend on it."""
         if not rule.uses_distance:
@@ -299,6 +463,10 @@ class Optimizer:
         if all(group.hold(grads, False) for group, grads in zip(self._groups, plain)):
             return
         checked = self._params.check_gradients(leaves)
+        if all(g is None for g in checked):
+            raise ValueError(
+                "grads has None for every parameter: give a gradient for one of them at least"
+            )
         if self.ema is not None and any(isinstance(g, tuple) for g in checked):
             raise ValueError(
                 "ema averages all rows at every step, which a gradient (indices, values) of some "
@@ -316,21 +484,42 @@ class Optimizer:
         ):
             self._refuse_nonfinite()
             return
+        progress, factor = self._progress, Scale.of(scale)
         if clip_norm is not None:
-            norm = abs(scale) * math.sqrt(sum(g.square_sum(n_threads) for g in self._groups))
-            if not math.isfinite(norm):
-                raise FloatingPointError(
-                    f"the norm of the gradients at step {self.t} is {norm}, so that they cannot "
-                    "be scaled down to clip_norm; nothing was changed"
-                )
-            scale = scale * (clip_norm / norm) if norm > clip_norm else scale
-        dog_state, ema = self._next_dog_state(scale, limit, n_threads), ema_at(self.ema, self.t)
-        for group in self._groups:
-            group.step(self.t, scale, limit, ema, self.seed, n_threads, dog_state)
-        self._dog_state = dog_state
-        self.t += 1
+            norm, largest = self._norm(factor, n_threads), Scale.of(clip_norm)
+            if norm.exceeds(largest):
+                factor = factor.times(largest.over(norm))
+        dog_state, ema = self._next_dog_state(factor, limit, n_threads), ema_at(self.ema, self.t)
+        arguments = [
+            group.step_arguments(
+                progress.t, factor, limit, ema, progress.seed, n_threads, dog_state
+            )
+            for group in progress.groups
+        ]
+        plans = [group.plan for group in progress.groups]
+        _backend.active.step_together(plans, arguments, progress, dog_state)
 
-    def _next_dog_state(self, scale: float, limit: float, n_threads: int | None) -> DoGState | None:
+    def _norm(self, factor: Scale, n_threads: int | None) -> Scale:
+        """The 2-norm of all gradients times a factor."""
+        exponent, total = 0, self._square_sum(0, n_threads)
+        if not LEAST_SQUARES < total < math.inf:
+            # Squares of float64 were too large or too small for it: those of a power of two less.
+            exponent = 600 if total <= LEAST_SQUARES else -600
+            total = self._square_sum(exponent, n_threads)
+        norm = math.sqrt(total)
+        if not math.isfinite(norm):
+            raise FloatingPointError(
+                f"the norm of the gradients at step {self.t} is {norm}, so that they cannot "
+                "be scaled down to clip_norm; nothing was changed"
+            )
+        fraction, own = math.frexp(norm)
+        return Scale(fraction, own - exponent).times(factor.magnitude)
+
+    def _square_sum(self, exponent: int, n_threads: int | None) -> float:
+        """The sum of squares of all gradients times 2**exponent."""
+        return sum(group.square_sum(n_threads, exponent) for group in self._groups)
+
+    def _next_dog_state(self, scale: Scale, limit: float, n_threads: int | None) -> DoGState | None:
         """The `DoGState` that the gradients of this step lead to."""
         if self._dog_state is None:
             return None
@@ -347,10 +536,12 @@ class Optimizer:
     def _refuse_nonfinite(self) -> None:
         """Count a skipped step, or raise an error that names the first NaN or infinity."""
         if self.nonfinite == "skip":
-            self.skipped += 1
+            self._progress.skipped += 1
             return
         for group in self._groups:
             for index, g in zip(group.indices, group.grads):
+                if g is None:
+                    continue
                 rows, values = g if isinstance(g, tuple) else (None, g)
                 bad = np.flatnonzero(~np.isfinite(values))
                 if not bad.size:
@@ -441,7 +632,7 @@ class Optimizer:
             "state_dtype": self.state_dtype,
             "seed": self.seed,
             "rule": self.rule.to_dict(),
-            "overrides": state.overrides_to_dict(self.overrides),
+            "overrides": state.overrides_to_dict(self._progress.overrides),
         }
         for group in self._groups:
             for index, states in zip(group.indices, group.states):
@@ -470,7 +661,11 @@ class Optimizer:
         ValueError, TypeError
             If the state does not fit these parameters; nothing has changed then.
         """
-        rule, overrides = self.rule, self.overrides
+        self._progress = self._loaded(saved, hyperparameters)
+
+    def _loaded(self, saved: Mapping[str, Any], hyperparameters: bool) -> Progress:
+        """Where the run goes on from a state."""
+        rule, overrides = self.rule, self._progress.overrides
         if hyperparameters:
             rule = rules.from_dict(saved["rule"]) if "rule" in saved else rule
             overrides = state.overrides_from_dict(saved.get("overrides", {}))
@@ -486,9 +681,8 @@ class Optimizer:
         dog_state = state.dog_state_of(saved["travel"]) if rule.uses_distance else None
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
-        self._groups, self._dog_state = groups, dog_state
-        self._rule, self.overrides = rule, overrides
-        self.t, self.skipped, self.seed = (int(saved[key]) for key in ("t", "skipped", "seed"))
+        t, skipped, seed = (int(saved[key]) for key in ("t", "skipped", "seed"))
+        return Progress(rule, overrides, groups, seed, dog_state, t, skipped)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state and the parameters to a file, from which a run can be continued.
@@ -537,11 +731,24 @@ class Optimizer:
             If the file is damaged or does not fit, or cannot be read; nothing has changed then.
         """
         saved, values = state.read(path, self._params)
-        self.load_state_dict(saved, hyperparameters=hyperparameters)
-        for w, value in zip(self._params.arrays, values):
-            w[...] = value
+        loaded = self._loaded(saved, hyperparameters)
+        # Parameters and state in one call, so that an interruption leaves both or neither.
+        changes = {name: getattr(loaded, name) for name in Progress.__slots__}
+        _backend.active.replace_together(self._params.arrays, values, self._progress, changes)
+
+
+def as_schedules(overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A copy of overrides, with functions of the step as schedules."""
+    return {
+        pattern: {
+            key: schedules.as_schedule(value) if callable(value) else value
+            for key, value in values.items()
+        }
+        for pattern, values in overrides.items()
+    }
 
 
 def _rebuilt(params: Any, rule: Rule, keywords: dict[str, Any]) -> Optimizer:
-    """An Optimizer without its state; pickle and copy call this, and then ``__setstate__``."""
-    return Optimizer(params, rule, **keywords)
+    """An Optimizer without its state; pickle and copy call this, and then ``__setstate__``. Arrays
+    that are read-only, since they are mapped from a file, are copied."""
+    return Optimizer(writeable(params), rule, **keywords)

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from lrcore._core import cpu
 from lrcore._utils.validation import check_fraction, check_number, check_positive
 
 #: Order of polynomial averages (Shamir and Zhang 2013): weights grow as this power of the step.
 POLYNOMIAL_ORDER = 8.0
+
+
+#: What can be done with a gradient that is not finite.
+NONFINITE = ("raise", "skip", "propagate")
+
+
+def check_nonfinite(nonfinite: str) -> None:
+    """Raise unless nonfinite is one of `NONFINITE`."""
+    if nonfinite not in NONFINITE:
+        raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
+
+
+def check_steps(name: str, n: int) -> int:
+    """The number of steps, checked to be an integer >= 0."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer >= 0, got {n!r}")
+    if n < 0:
+        raise ValueError(f"{name} must be an integer >= 0, got {n!r}")
+    return int(n)
 
 
 def check_ema(ema: float | str | None, name: str = "ema") -> None:
@@ -27,11 +50,10 @@ def ema_at(ema: float | str | None, t: int) -> float:
     >>> [ema_at("polyak", t) for t in (0, 1, 3)], ema_at("polynomial", 1), ema_at(0.9, 5)
     ([0.0, 0.5, 0.75], 0.1, 0.9)
     """
-    if ema == "polyak":
-        return t / (t + 1.0)
-    if ema == "polynomial":
-        return t / (t + 1.0 + POLYNOMIAL_ORDER)
-    return float(ema or 0.0)
+    if not isinstance(ema, str):
+        return float(ema or 0.0)
+    with cpu.Nearest():
+        return t / (t + 1.0 + (POLYNOMIAL_ORDER if ema == "polynomial" else 0.0))
 
 
 def check_adjustments(
@@ -55,3 +77,55 @@ def check_adjustments(
         if value is not None:
             check_positive(name, value, "leave it out for no clipping")
     return float(grad_scale), math.inf if clip_value is None else float(clip_value)
+
+
+#: Of the smallest and the largest powers of two among the normal numbers of the parameters' dtypes.
+EXPONENTS = {
+    np.dtype(kind): (int(np.finfo(kind).minexp), int(np.finfo(kind).maxexp) - 1)
+    for kind in (np.float32, np.float64)
+}
+
+
+class Scale(NamedTuple):
+    """The factor ``fraction * 2**exponent`` of gradients, whatever its size: as one number it could
+    be 0 or infinite."""
+
+    fraction: float
+    exponent: int
+
+    @classmethod
+    def of(cls, factor: float) -> Scale:
+        """This factor."""
+        return cls(*math.frexp(factor))
+
+    @property
+    def magnitude(self) -> Scale:
+        """Without its sign."""
+        return Scale(abs(self.fraction), self.exponent)
+
+    def times(self, other: Scale) -> Scale:
+        """The product of both."""
+        fraction, exponent = math.frexp(self.fraction * other.fraction)
+        return Scale(fraction, self.exponent + other.exponent + exponent)
+
+    def over(self, other: Scale) -> Scale:
+        """The quotient of both."""
+        fraction, exponent = math.frexp(self.fraction / other.fraction)
+        return Scale(fraction, self.exponent - other.exponent + exponent)
+
+    def exceeds(self, other: Scale) -> bool:
+        """Whether it is the larger; neither is negative, and the other is not 0."""
+        return self.fraction > 0 and (self.exponent, self.fraction) > (
+            other.exponent,
+            other.fraction,
+        )
+
+    def factors(self, dtype: Any) -> tuple[float, float]:
+        """A power of two, 1 as a rule, and a factor that is a normal number of this dtype, or as
+        near to it as there is one."""
+        least, most = EXPONENTS[dtype]
+        if least < self.exponent <= most or not self.fraction:
+            return 1.0, math.ldexp(self.fraction, self.exponent)
+        power = max(least, min(self.exponent, most))
+        rest = max(4 * least, min(self.exponent - power, most))
+        return math.ldexp(1.0, power), math.ldexp(self.fraction, rest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
@@ -11,8 +13,11 @@ import numpy as np
 
 from lrcore import _backend
 from lrcore._backend import threads
+from lrcore._backend.rounding import rounded_to_nearest
+from lrcore._core import cpu
 from lrcore._utils import bfloat16
 from lrcore._utils.arrays import aligned
+from lrcore.optim.options import Scale
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import DoGState, Rule
 from lrcore.schedules import Plateau
@@ -68,6 +73,7 @@ class ParamGroup:
         self.bfloat16 = low
         self.memory = self._new_words(chosen) if low else self._new_states(chosen)
         self.averages: list[np.ndarray] = []
+        self._dtype = self.params[0].dtype
         self._size = sum(array.size for array in self.params)
         self._work = self._size
         self.grads: list[Any] = []
@@ -77,11 +83,13 @@ class ParamGroup:
         """Use these rules from the next step on, one for each parameter, all of one formula."""
         self.rules = list(dict.fromkeys(chosen))
         self.rows = [self.rules.index(rule) for rule in chosen]
-        self._start = 0
-        self._tables = np.empty((0, 0, 0))
-        self._adjustments = np.empty((0, 0, 0))
-        self._plain = True
         self._plan: Any = None
+
+    def using(self, chosen: list[Rule]) -> ParamGroup:
+        """A group of the same parameters and states that goes on with these rules."""
+        group = copy.copy(self)
+        group.use(chosen)
+        return group
 
     def _new_states(self, chosen: list[Rule]) -> list[np.ndarray]:
         """States of shape (n_states, size) for each parameter, all in one piece of memory."""
@@ -119,21 +127,20 @@ class ParamGroup:
         """The object of the backend that makes the steps, created when it is first used."""
         if self._plan is None:
             self._plan = _backend.active.step_plan(self)
-            if len(self._tables):
-                self._plan.prepare(self._tables, self._adjustments, self._plain)
         return self._plan
 
     def advance(
-        self, grads: list[Any], t: int, kept: float, seed: int, check: bool, n_threads: int | None
-    ) -> bool:
-        """Make a step without scaling and clipping in one call of the backend.
+        self, grads: list[Any], progress: Any, kept: float, seed: int, check: bool,
+        n_threads: int | None,
+    ) -> bool:  # fmt: skip
+        """Make a step without scaling and clipping, and count it, in one call of the backend.
 
         Parameters
         ----------
         grads : list
             A gradient for each parameter, not checked.
-        t : int
-            The number of the step.
+        progress : Progress
+            Where the run is.
         kept : float
             The weight of the former average.
         seed : int
@@ -148,13 +155,12 @@ class ParamGroup:
             False, and nothing has changed, if a gradient is not a plain array that fits its
             parameter, or not finite; the slow way then finds the reason.
         """
-        plan = self._plan or self.plan
-        offset = t - self._start
-        if not 0 <= offset < len(self._tables):
-            offset = self._prepare(t)
+        plan, t = self._plan or self.plan, progress.t
+        if not plan.covers(t):
+            self._prepare(t)
         key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
         count = threads.count(n_threads, self._size)
-        done: bool = plan.advance(list(grads), offset, kept, key, check, count)
+        done: bool = plan.advance(list(grads), progress, t, kept, key, check, count)
         return done
 
     def hold(self, grads: list[Any], checked: bool) -> bool:
@@ -165,6 +171,7 @@ class ParamGroup:
         grads : list
         checked : bool
             Whether `Parameters.check_gradients` returned them; they may be pairs (rows, values).
+            None leaves a parameter alone.
 
         Returns
         -------
@@ -173,7 +180,8 @@ class ParamGroup:
         """
         self.grads = list(grads)
         if checked:
-            self._work = sum(g[1].size if isinstance(g, tuple) else g.size for g in grads)
+            given = [g[1] if isinstance(g, tuple) else g for g in grads if g is not None]
+            self._work = sum(g.size for g in given)
         held: bool = self.plan.hold(self.grads, checked)
         return held
 
@@ -188,18 +196,22 @@ class ParamGroup:
         finite: bool = self.plan.all_finite(threads.count(n_threads, self._work))
         return finite
 
-    def square_sum(self, n_threads: int | None) -> float:
-        """The sum of squares of the gradients, float64; the same bits for any n_threads."""
-        total: float = self.plan.square_sum(threads.count(n_threads, self._work))
-        return total
+    def square_sum(self, n_threads: int | None, exponent: int) -> float:
+        """The sum of squares of the gradients times 2**exponent, float64; the same bits for any
+        n_threads."""
+        count = threads.count(n_threads, self._work)
+        if exponent and self._dtype == np.float64:
+            rows = np.ones((len(self.rules), 3)) * (1.0, 0.0, 1.0)
+            return float(self.plan.square_sum(count, rows, math.ldexp(1.0, exponent)))
+        return math.ldexp(self.plan.square_sum(count), 2 * exponent)
 
-    def adjusted_square_sum(self, scale: float, limit: float, n_threads: int | None) -> float:
+    def adjusted_square_sum(self, scale: Scale, limit: float, n_threads: int | None) -> float:
         """The sum of squares of the gradients after scaling, clipping and L2 decay."""
         zero = np.zeros(1, np.int64)
         rows = np.concatenate([rule.adjustments(zero, np.zeros(1)) for rule in self.rules])
         rows[:, 2] = 1.0  # without decoupled decay, which is no part of the gradient
         count = threads.count(n_threads, self._work)
-        total: float = self.plan.square_sum(count, rows, scale, limit)
+        total: float = self.plan.square_sum(count, rows, *scale.factors(self._dtype), limit)
         return total
 
     def change_sum(self, n_threads: int | None) -> float:
@@ -213,18 +225,21 @@ class ParamGroup:
         chosen = (self.rules[row] for row in self.rows)
         return [rule.average(w, *s) for rule, w, s in zip(chosen, self.params, self.states)]
 
-    def step(
-        self, t: int, scale: float, limit: float, kept: float, seed: int, n_threads: int | None,
+    def step_arguments(
+        self, t: int, scale: Scale, limit: float, kept: float, seed: int, n_threads: int | None,
         dog_state: DoGState | None = None,
-    ) -> None:  # fmt: skip
-        """Make a step by the gradients that `hold` took.
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """What the plan is called with to step by the gradients that `hold` took; it then has the
+        coefficients.
 
         Parameters
         ----------
         t : int
             The number of the step.
-        scale, limit : float
-            Factor of the gradients, and the largest magnitude of an element.
+        scale : Scale
+            Factor of the gradients.
+        limit : float
+            The largest magnitude of an element.
         kept : float
             The weight of the former average.
         seed : int
@@ -233,34 +248,33 @@ class ParamGroup:
         dog_state : DoGState, optional
             What the rates depend on, for rules that compute rates by themselves.
         """
-        offset = self._prepare(t, dog_state)
+        if dog_state is not None or not self.plan.covers(t):
+            self._prepare(t, dog_state)
         key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
-        self.plan.step(offset, scale, limit, kept, key, threads.count(n_threads, self._work))
+        count = threads.count(n_threads, self._work)
+        return t, *scale.factors(self._dtype), limit, kept, key, count
 
-    def _prepare(self, t: int, dog_state: DoGState | None = None) -> int:
-        """The position of step t in the tables of coefficients.
+    def _prepare(self, t: int, dog_state: DoGState | None = None) -> None:
+        """Give the plan the coefficients of the steps from t on.
 
-        The tables are computed for many steps at once, or for one step if its rate depends on the
+        They are computed for many steps at once, or for one step if its rate depends on the
         dog_state.
         """
-        offset = t - self._start
-        if dog_state is None and 0 <= offset < len(self._tables):
-            return offset
         least, most = TABLE_STEPS if dog_state is None else (1, 1)
-        steps = np.arange(t, t + min(max(t, least), most), dtype=np.int64)
-        rates = [rule.rates(steps) for rule in self.rules]
-        if dog_state is not None:
-            rates = [rule.dog_lr_factor(dog_state) * each for rule, each in zip(self.rules, rates)]
-        both = list(zip(self.rules, rates))
-        self._tables = np.stack([rule.coefficients(steps, r) for rule, r in both], axis=1)
-        self._adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)
-        self._plain = bool(np.all(self._adjustments == (1.0, 0.0, 1.0)))
-        self._start = t
-        if self._plan is not None:
-            self._plan.prepare(self._tables, self._adjustments, self._plain)
-        return 0
+        with cpu.Nearest():
+            steps = np.arange(t, t + min(max(t, least), most), dtype=np.int64)
+            rates = [rule.rates(steps) for rule in self.rules]
+            if dog_state is not None:
+                factors = (rule.dog_lr_factor(dog_state) for rule in self.rules)
+                rates = [factor * each for factor, each in zip(factors, rates)]
+            both, dtype = list(zip(self.rules, rates)), self._dtype
+            tables = np.stack([rule.coefficients(steps, r, dtype) for rule, r in both], axis=1)
+            adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)
+        plain = bool(np.all(adjustments == (1.0, 0.0, 1.0)))
+        self.plan.prepare(t, tables, adjustments, plain)
 
 
+@rounded_to_nearest
 def grouped(
     params: Parameters,
     rule: Rule,

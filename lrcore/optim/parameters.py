@@ -122,7 +122,7 @@ class Parameters:
         return found
 
     def check_gradients(self, leaves: list[Any]) -> list[Any]:
-        """The gradients as arrays, or as pairs (rows, values) in which each row occurs once.
+        """The gradients as arrays, as pairs (rows, values) in which each row occurs once, or None.
 
         Raises
         ------
@@ -133,6 +133,9 @@ class Parameters:
         checked: list[Any] = []
         for param_name, param, leaf in zip(self.names, self.arrays, leaves):
             name = param_name.replace("params", "grads", 1)
+            if leaf is None:
+                checked.append(None)
+                continue
             if isinstance(leaf, tuple):
                 indices, values = check_row_gradient(name, leaf, param)
                 self._check_apart(f"{name}[1]", values)
@@ -177,6 +180,16 @@ def _collect(params: Any, grads: Any, found: list[Any]) -> bool:
         return all(_collect(p, g, found) for p, g in zip(params, grads))
     found.append(grads)
     return True
+
+
+def writeable(params: Any) -> Any:
+    """Parameters with copies of those arrays that are read-only; themselves if none is."""
+    leaves = [leaf for _, _, leaf in walk("params", params)]
+    fixed = [isinstance(leaf, np.ndarray) and not leaf.flags.writeable for leaf in leaves]
+    if not any(fixed):
+        return params
+    each = zip(leaves, fixed)
+    return _rebuild(params, iter([leaf.copy() if copied else leaf for leaf, copied in each]))
 
 
 def _rebuild(tree: Any, arrays: Iterator[np.ndarray]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lrcore._utils.numerics import Floats
 from lrcore.rules.base import Rule
-from lrcore.rules.formula import Array, Formula, spread
+from lrcore.rules.formula import Array, Formula, variance
 from lrcore.schedules import Schedule
 
 
@@ -92,7 +92,7 @@ class AdaGrad(Rule):
 class RMSPropFormula(Formula):
     """v is a running mean of g g, then g / (sqrt(v) + eps)."""
 
-    columns = ("lr", "rho", "one_minus_rho", "eps")
+    columns = ("lr", "rho", "one_minus_rho", "eps", "eps_in_root")
     state = ("mean_square",)
     decay = "rho"
     slow = "mean_square"
@@ -100,17 +100,17 @@ class RMSPropFormula(Formula):
     @staticmethod
     def update(c: Any, w: Array, g: Array, square: Array) -> None:
         square[...] = c.rho * square + c.one_minus_rho * (g * g)
-        w -= c.lr * g / (np.sqrt(square) + c.eps)
+        w -= c.lr * g / (np.sqrt(square + c.eps_in_root) + c.eps)
 
     @staticmethod
     def preconditioner(c: Any, square: Array) -> Array:
-        return np.sqrt(square) + c.eps
+        return np.sqrt(square + c.eps_in_root) + c.eps
 
 
 class RMSPropCenteredFormula(Formula):
     """RMSProp with the variance instead of the mean square."""
 
-    columns = ("lr", "rho", "one_minus_rho", "eps")
+    columns = ("lr", "rho", "one_minus_rho", "eps", "eps_in_root")
     state = ("mean_square", "mean_gradient")
     decay = "rho"
 
@@ -118,17 +118,17 @@ class RMSPropCenteredFormula(Formula):
     def update(c: Any, w: Array, g: Array, square: Array, mean: Array) -> None:
         square[...] = c.rho * square + c.one_minus_rho * (g * g)
         mean[...] = c.rho * mean + c.one_minus_rho * g
-        w -= c.lr * g / (spread(square, mean) + c.eps)
+        w -= c.lr * g / (np.sqrt(variance(square, mean) + c.eps_in_root) + c.eps)
 
     @staticmethod
     def preconditioner(c: Any, square: Array, mean: Array) -> Array:
-        return spread(square, mean) + c.eps
+        return np.sqrt(variance(square, mean) + c.eps_in_root) + c.eps
 
 
 class RMSPropMomentumFormula(Formula):
     """RMSProp whose steps go through a momentum buffer."""
 
-    columns = ("lr", "rho", "one_minus_rho", "eps", "momentum", "gain")
+    columns = ("lr", "rho", "one_minus_rho", "eps", "eps_in_root", "momentum", "gain")
     state = ("mean_square", "momentum_buffer")
     gain = "gain"
     slow = "mean_square"
@@ -136,18 +136,18 @@ class RMSPropMomentumFormula(Formula):
     @staticmethod
     def update(c: Any, w: Array, g: Array, square: Array, buffer: Array) -> None:
         square[...] = c.rho * square + c.one_minus_rho * (g * g)
-        buffer[...] = c.momentum * buffer + g / (np.sqrt(square) + c.eps)
+        buffer[...] = c.momentum * buffer + g / (np.sqrt(square + c.eps_in_root) + c.eps)
         w -= c.lr * buffer
 
     @staticmethod
     def preconditioner(c: Any, square: Array, buffer: Array) -> Array:
-        return np.sqrt(square) + c.eps
+        return np.sqrt(square + c.eps_in_root) + c.eps
 
 
 class RMSPropCenteredMomentumFormula(Formula):
     """RMSProp with the variance and with a momentum buffer."""
 
-    columns = ("lr", "rho", "one_minus_rho", "eps", "momentum", "gain")
+    columns = ("lr", "rho", "one_minus_rho", "eps", "eps_in_root", "momentum", "gain")
     state = ("mean_square", "mean_gradient", "momentum_buffer")
     gain = "gain"
 
@@ -155,12 +155,14 @@ class RMSPropCenteredMomentumFormula(Formula):
     def update(c: Any, w: Array, g: Array, square: Array, mean: Array, buffer: Array) -> None:
         square[...] = c.rho * square + c.one_minus_rho * (g * g)
         mean[...] = c.rho * mean + c.one_minus_rho * g
-        buffer[...] = c.momentum * buffer + g / (spread(square, mean) + c.eps)
+        buffer[...] = c.momentum * buffer + g / (
+            np.sqrt(variance(square, mean) + c.eps_in_root) + c.eps
+        )
         w -= c.lr * buffer
 
     @staticmethod
     def preconditioner(c: Any, square: Array, mean: Array, buffer: Array) -> Array:
-        return spread(square, mean) + c.eps
+        return np.sqrt(variance(square, mean) + c.eps_in_root) + c.eps
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,10 +172,12 @@ class RMSProp(Rule):
     ``v = rho * v + (1 - rho) * g * g``, then ``u = g / (sqrt(v) + eps)``; ``centered`` takes
     ``v - m * m`` under the root, with ``m`` the running mean of ``g``. The step is
     ``w -= lr * u``, or with momentum ``b = momentum * b + u`` and ``w -= lr * b``. eps stands
-    outside the root; the root's argument is kept at 0 or above.
+    outside the root, or with ``eps_in_root`` inside: ``u = g / sqrt(v + eps)``. Without eps the
+    root's argument is kept at 0 or above.
 
-    PyTorch does the same (and calls rho alpha). Keras (rho 0.9, eps 1e-7) puts eps inside the root
-    and the rate inside the momentum buffer; optax (decay 0.9) too, unless ``eps_in_sqrt=False``.
+    PyTorch does the same (and calls rho alpha). Keras (rho 0.9, eps 1e-7) and optax (decay 0.9,
+    unless ``eps_in_sqrt=False``) put eps inside the root, as ``eps_in_root=True`` does, and the
+    rate inside the momentum buffer.
 
     Parameters
     ----------
@@ -182,6 +186,7 @@ class RMSProp(Rule):
     momentum : float in [0, 1)
     centered : bool
     eps : float > 0
+    eps_in_root : bool
     weight_decay, decoupled, maximize
         See `Rule`.
 
@@ -209,6 +214,7 @@ class RMSProp(Rule):
     momentum: float = 0.0
     centered: bool = False
     eps: float = 1e-8
+    eps_in_root: bool = False
 
     @property
     def formula(self) -> type[Formula]:
@@ -220,7 +226,8 @@ class RMSProp(Rule):
         return {
             "rho": self.rho,
             "one_minus_rho": 1.0 - self.rho,
-            "eps": self.eps,
+            "eps": 0.0 if self.eps_in_root else self.eps,
+            "eps_in_root": self.eps if self.eps_in_root else 0.0,
             "momentum": self.momentum,
             "gain": 1.0 / (1.0 - self.momentum),
         }

@@ -57,6 +57,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "eps": check_above_zero,
     "nesterov": check_flag,
     "centered": check_flag,
+    "eps_in_root": check_flag,
     "decoupled": check_flag,
     "maximize": check_flag,
     "initial_distance": check_above_zero,
@@ -158,13 +159,19 @@ class Rule:
         """Learning rates of the steps t, float64."""
         return self.schedule.rates(t)
 
-    def coefficients(self, t: np.ndarray, rates: Floats | None = None) -> Floats:
-        """The formula's columns at the steps t (int64, 1-D): a row for each step, float64."""
+    def coefficients(
+        self, t: np.ndarray, rates: Floats | None = None, dtype: Any = np.float64
+    ) -> Floats:
+        """The formula's columns at the steps t (int64, 1-D): a row for each step, float64.
+
+        Columns that keep divisors from being 0 are not 0 in `dtype` either, that of the parameters.
+        """
         rates = self.rates(t) if rates is None else rates
         values = {"lr": rates, **self.columns(t, rates)}
         table = np.empty((len(t), len(self.formula.columns)))
         for i, name in enumerate(self.formula.columns):
-            table[:, i] = values[name]
+            least = np.finfo(dtype).tiny if name in self.formula.divisors else -np.inf
+            table[:, i] = np.maximum(values[name], least)
         return table
 
     def adjustments(self, t: np.ndarray, rates: Floats) -> Floats:
@@ -209,6 +216,58 @@ class Rule:
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         """Change of a row's margin by one step on such a row, per unit of the rate."""
         return norm1
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyperparameters by name, as scikit-learn asks for them.
+
+        Parameters
+        ----------
+        deep : bool
+            Without effect: a rule holds no estimators.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> lrcore.SGD(0.1, momentum=0.9).get_params()["momentum"]
+        0.9
+        """
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def set_params(self, **params: Any) -> Rule:
+        """The rule with other hyperparameters: rules never change, so it is another one. Those of
+        an estimator are set by ``set_params(optimizer__momentum=0.9)``.
+
+        Parameters
+        ----------
+        **params
+            Hyperparameters by name.
+
+        Returns
+        -------
+        Rule
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the rule has no hyperparameter of a name, or a value is not allowed.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> lrcore.SGD(0.1).set_params(momentum=0.9)
+        SGD(lr=0.1, momentum=0.9, nesterov=False, dampening=0.0)
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no {name!r}; it has {', '.join(known)}"
+                )
+        return replace(self, **params)
 
     def with_lr(self, lr: float | Schedule | Plateau) -> Rule:
         """The same rule with another rate.

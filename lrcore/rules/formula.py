@@ -16,9 +16,9 @@ import numpy as np
 Array = np.ndarray
 
 
-def spread(mean_square: Array, mean: Array) -> Array:
-    """Standard deviation from the two moments; rounding may not push it below zero."""
-    return np.sqrt(np.maximum(mean_square - mean * mean, mean.dtype.type(0)))
+def variance(mean_square: Array, mean: Array) -> Array:
+    """From the two moments; rounding may not push it below zero."""
+    return np.maximum(mean_square - mean * mean, mean.dtype.type(0))
 
 
 def one(c: Any, *state: Array) -> float:
@@ -39,6 +39,8 @@ class Formula:
     rate_columns: ClassVar[tuple[str, ...]] = ("lr",)
     #: The arrays that it keeps, each as large as the parameters: at most three.
     state: ClassVar[tuple[str, ...]] = ()
+    #: The columns that are added to what is divided by, which may be 0: they must not be.
+    divisors: ClassVar[tuple[str, ...]] = ("eps",)
     #: The column by which every state shrinks in a step whose gradient is 0, while the weight
     #: stays. On sparse data a state can then be caught up exactly when its feature comes up again.
     #: Where states move in another way, a feature that a step does not touch is left as it is, as

@@ -178,17 +178,19 @@ class Plateau:
         """
         check_is_number("metric", metric)
         metric = float(metric)
-        self.checks += 1
+        state = self.state_dict()
+        state["checks"] += 1
         if self._improves(metric):
-            self.best, self.bad = metric, 0
+            state |= {"best": metric, "bad": 0}
         elif not self.waiting:
-            self.bad += 1
-        if self.waiting:
-            self.waiting -= 1
-        if self.bad < self.patience:
-            return False
-        before, self.scale = self.scale, min(self.scale, max(self.scale * self.factor, self.floor))
-        self.bad, self.waiting = 0, self.cooldown
+            state["bad"] += 1
+        state["waiting"] = max(0, self.waiting - 1)
+        before = self.scale
+        if state["bad"] >= self.patience:
+            scale = min(before, max(before * self.factor, self.floor))
+            state |= {"scale": scale, "bad": 0, "waiting": self.cooldown}
+        # In one call, so that an interruption leaves all of it as it was or as it is to be.
+        self.__dict__.update(state)
         return self.scale < before
 
     def _improves(self, metric: float) -> bool:
@@ -222,6 +224,5 @@ class Plateau:
             raise ValueError(f"state['best'] must be a number, got {best!r}")
         for name in ("bad", "waiting", "checks"):
             check_steps(f"state[{name!r}]", saved[name], least=0)
-        self.scale, self.best = scale, float(best)
-        self.bad, self.waiting = int(saved["bad"]), int(saved["waiting"])
-        self.checks = int(saved["checks"])
+        counts = {name: int(saved[name]) for name in ("bad", "waiting", "checks")}
+        self.__dict__.update(scale=scale, best=float(best), **counts)

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import plotting, sparkline
 from lrcore._utils.numerics import Floats
 from lrcore._utils.validation import check_integer, check_number
@@ -120,6 +121,7 @@ class RangeTest:
         return "\n".join(lines)
 
 
+@rounded_to_nearest
 def lr_range_test(
     model: Any,
     X: Any = None,
@@ -318,7 +320,9 @@ class _EstimatorSteps:
                 model.set_params(class_weight=dict(zip(classes.tolist(), balanced.tolist())))
         if rows_per_step is None:
             rows_per_step = min(max(rows.shape[0] // n_steps, MIN_ROWS), MAX_ROWS)
-        batch = int(model.batch_size)
+        # A batch has all rows at most, however large it may be.
+        batch = min(int(model.batch_size), rows.shape[0])
+        model.set_params(batch_size=batch)
         n_rows = -(-int(rows_per_step) // batch) * batch
         matrix = rows.values
         if rows.sparse:

@@ -15,6 +15,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, check_cv
 from sklearn.utils import check_random_state
 
+from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import check_choice, check_flag, check_integer
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.monitor.diagnostics import RateWarning, warn
@@ -70,6 +71,7 @@ class RateSearch:
         return f"<RateSearch: lr={self.best_lr_:.4g}, score={self.best_score_:.4g}, best of {n}>"
 
 
+@rounded_to_nearest
 def lr_search(
     model: Any,
     X: Any,

@@ -31,7 +31,7 @@ def checked_data(model: LinearModel, X: Any, y: Any) -> tuple[DesignMatrix, np.n
 
     Errors about a value name its row in the data that was given, not in a fold or a chunk of it.
     """
-    rows = as_design_matrix(X)
+    rows = as_design_matrix(X, None, model.n_threads)
     if isinstance(model, LinearRegressor):
         model._targets(y)
         y = check_targets(y)

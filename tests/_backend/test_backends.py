@@ -58,7 +58,7 @@ def test_the_backend_is_one_of_the_two(backend):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_first_value_that_is_not_finite(dtype, size, backend):
     values = np.ones(size, dtype)
-    assert _backend.active.first_nonfinite(values) == -1
+    assert _backend.active.first_nonfinite(values, None) == -1
     for place in {0, size // 2, size - 1} if size else ():
         for bad in (np.nan, np.inf, -np.inf):
             values[place:] = bad  # the first one of them

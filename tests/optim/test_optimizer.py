@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from backends import use_backend
 from strategies import BUILDS, DTYPES, RULES, THREADS, equal_bits, vectors
 
 import lrcore
-from lrcore import SGD, Adam, Optimizer, schedules
+from lrcore import SGD, Adam, DoG, Optimizer, schedules
 
 from .arrays import gradients_of, two_arrays
 
@@ -190,15 +191,65 @@ def test_clipping_and_scaling_by_hand(backend):
     np.testing.assert_allclose(np.concatenate(params), [-4.5, 0.5, -6.1], rtol=1e-15)
 
 
-def test_a_norm_beyond_float64_is_refused_and_changes_nothing(backend):
+def test_a_norm_that_is_not_finite_is_refused_and_changes_nothing(backend):
     w = np.ones(3)
-    opt = Optimizer(w, SGD(lr=1e-200))
-    opt.step(np.full(3, 1e200))  # its squares overflow, but it is finite
-    assert opt.t == 1
-    before = w.copy()
-    with pytest.raises(FloatingPointError, match="norm of the gradients at step 1 is inf"):
-        opt.step(np.full(3, 1e200), clip_norm=1.0)
-    assert equal_bits(w, before)
+    opt = Optimizer(w, SGD(lr=1e-200), nonfinite="propagate")
+    with pytest.raises(FloatingPointError, match="norm of the gradients at step 0 is inf"):
+        opt.step(np.array([1.0, np.inf, 2.0]), clip_norm=1.0)
+    assert equal_bits(w, np.ones(3))
+    assert opt.t == 0
+
+
+@pytest.mark.parametrize(
+    "dtype, gradient, options, expected",
+    [
+        (np.float32, [3e38, 0.0], {"clip_norm": 2.0}, [2.0, 0.0]),
+        (np.float32, [3e38, -3e38], {"clip_norm": 1e-3}, [7.0710678e-4, -7.0710678e-4]),
+        (np.float32, [1e36, 0.0], {"clip_norm": 1e-3}, [1e-3, 0.0]),
+        (np.float32, [3e38, 1e30], {"grad_scale": 1e-39}, [0.3, 1e-9]),
+        (np.float32, [3e38, 0.0], {"grad_scale": -1e-39, "clip_norm": 1.0}, [-0.3, 0.0]),
+        (np.float32, [1e-37, 0.0], {"grad_scale": 1e39}, [100.0, 0.0]),
+        (np.float32, [1e-37, 0.0], {"grad_scale": 1e60, "clip_norm": 3.0}, [3.0, 0.0]),
+        (np.float32, [1e-37, 0.0], {"grad_scale": 1e60, "clip_value": 0.5}, [0.5, 0.0]),
+        (np.float64, [3e307, -4e307], {"clip_norm": 5.0}, [3.0, -4.0]),
+        (np.float64, [1e300, 1.0], {"clip_norm": 1e-9}, [1e-9, 1e-309]),
+        (np.float64, [1e300, 0.0], {"grad_scale": 1e-309}, [1e300 * 1e-309, 0.0]),
+        (np.float64, [3e-200, 4e-200], {"grad_scale": 1e300, "clip_norm": 10.0}, [6.0, 8.0]),
+        (np.float64, [0.0, 0.0], {"clip_norm": 1.0}, [0.0, 0.0]),
+        (np.float32, [0.0, 0.0], {"grad_scale": 0.0, "clip_norm": 1.0}, [0.0, 0.0]),
+    ],
+)
+def test_a_factor_beyond_the_dtype_still_counts(backend, dtype, gradient, options, expected):
+    """Where the product of gradient and factor is a normal number."""
+    w = np.zeros(2, dtype)
+    Optimizer(w, SGD(lr=1.0)).step(np.array(gradient, dtype), **options)
+    tiny = float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(-w.astype(float), expected, rtol=8 * np.finfo(dtype).eps, atol=tiny)
+
+
+def test_a_factor_beyond_the_dtype_counts_for_rules_that_go_by_norms(backend):
+    """DoG's first step depends on the direction alone, and later ones on ratios of norms."""
+    ends = []
+    for factor in (1.0, 1e-39):
+        w = np.zeros(2, np.float32)
+        opt = Optimizer(w, DoG(initial_distance=0.1))
+        for g in ([3.0, 1.0], [1.0, 2.0]):
+            scaled = np.array(g, np.float32) * np.float32(1.0 if factor == 1.0 else 1e38)
+            opt.step(scaled, grad_scale=1.0 if factor == 1.0 else factor)
+        ends.append(w)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_an_eps_below_the_dtype_divides_nothing_by_zero(backend, name):
+    if not hasattr(RULES[name], "eps") or name == "DoG":
+        pytest.skip("has no eps that is added to a divisor")
+    w = np.ones(5, np.float32)
+    opt = Optimizer(w, replace(RULES[name], eps=1e-60))
+    for _ in range(3):
+        opt.step(np.array([0.0, 1.0, 0.0, -1.0, 2.0], np.float32))
+    assert np.isfinite(w).all()
+    assert np.all(w[[0, 2]] == 1.0)
 
 
 def test_subnormal_numbers_of_the_caller_stay(backend):
@@ -277,3 +328,131 @@ def test_limits_on_threads():
         lrcore.set_num_threads(None)
     with pytest.raises(ValueError, match="n_threads must be in 1 to 1024"):
         lrcore.set_num_threads(0)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 1.0}])
+def test_a_gradient_of_none_leaves_a_parameter_alone(name, options, backend):
+    """Value, state and decay; the others step as if they were alone, up to the norm of all."""
+    params = {"w": np.ones(70), "b": np.full(5, 2.0), "c": np.ones((2, 3), np.float32)}
+    rule = replace(RULES[name], weight_decay=0.1) if name != "FTRL" else RULES[name]
+    opt = Optimizer(params, rule)
+    rng = np.random.default_rng(0)
+    grads = {key: rng.normal(size=w.shape).astype(w.dtype) for key, w in params.items()}
+    opt.step(grads)
+    saved, before = opt.state_dict(), {key: w.copy() for key, w in params.items()}
+    opt.step({**grads, "b": None}, **options)
+    now = opt.state_dict()
+    assert opt.t == 2
+    assert equal_bits(params["b"], before["b"])
+    for key in saved:
+        if "['b']" in key:
+            assert equal_bits(saved[key], now[key])
+    for key in ("w", "c"):
+        assert not np.array_equal(params[key], before[key])
+    opt.step(grads)
+    assert not np.array_equal(params["b"], before["b"])
+    if not options and not rule.uses_distance:
+        alone = {"w": np.ones(70), "c": np.ones((2, 3), np.float32)}
+        other = Optimizer(alone, rule)
+        for _ in range(3):
+            other.step({key: grads[key] for key in alone})
+        assert all(equal_bits(alone[key], params[key]) for key in alone)
+
+
+def test_none_beside_rows_and_half_precision(backend):
+    table, w, frozen = np.ones((9, 4)), np.ones(3, np.float32), np.ones(2)
+    opt = Optimizer([table, w, frozen], Adam(lr=0.1))
+    opt.step([([2, 7, 2], np.ones((3, 4))), np.ones(3, np.float16), None], clip_norm=100.0)
+    assert set(np.flatnonzero(table[:, 0] != 1.0)) == {2, 7}
+    assert np.all(w != 1.0)
+    assert np.all(frozen == 1.0)
+
+
+@pytest.mark.parametrize("ema", [0.9, "polyak"])
+def test_the_average_of_a_frozen_parameter_goes_on(ema, backend):
+    params = [np.zeros(3), np.zeros(70, np.float32)]
+    opt = Optimizer(params, SGD(lr=1.0), ema=ema)
+    opt.step([-np.ones(3), -np.ones(70, np.float32)])
+    for _ in range(3):
+        opt.step([-np.ones(3), None])
+    kept = [0.9] * 4 if ema == 0.9 else [0.0, 1 / 2, 2 / 3, 3 / 4]
+    expected = 0.0
+    for each in kept:
+        expected = each * expected + (1.0 - each) * 1.0
+    assert np.all(params[1] == 1.0)
+    np.testing.assert_allclose(opt.averages[1], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("grads", [[None, None], (None, None)])
+def test_not_all_gradients_may_be_none(grads, backend):
+    opt = Optimizer([np.ones(2), np.ones(3, np.float32)], Adam())
+    with pytest.raises(ValueError, match="grads has None for every parameter"):
+        opt.step(grads)
+    assert opt.t == 0
+    with pytest.raises(ValueError, match="grads has None for every parameter"):
+        Optimizer(np.ones(2), Adam()).step(None)
+
+
+def test_a_frozen_parameter_is_not_searched_for_nan(backend):
+    opt = Optimizer([np.ones(2), np.ones(3)], Adam())
+    with pytest.raises(FloatingPointError, match=r"grads\[1\]\[2\] is nan"):
+        opt.step([None, np.array([0.0, 1.0, np.nan])])
+
+
+def test_attributes_that_are_set_have_an_effect(backend):
+    w = np.zeros(2)
+    opt = Optimizer(w, SGD(lr=1.0))
+    opt.lr = 0.5
+    opt.step(-np.ones(2))
+    assert w.tolist() == [0.5, 0.5]
+    opt.lr = schedules.Linear(0.25, steps=4)
+    opt.step(-np.ones(2))
+    assert w.tolist() == [0.6875, 0.6875]
+    assert opt.lr == opt.rule.lr
+    both = Optimizer({"a": np.zeros(1), "b": np.zeros(1)}, SGD(lr=1.0))
+    both.overrides = {"b": {"lr": 0.25}}
+    both.step({"a": np.ones(1), "b": np.ones(1)})
+    assert [w[0] for w in both.params.values()] == [-1.0, -0.25]
+    opt.nonfinite = "skip"
+    opt.step(np.full(2, np.nan))
+    assert opt.skipped == 1
+    opt.t = 0
+    opt.step(-np.ones(2))
+    assert w.tolist() == [0.9375, 0.9375]
+
+
+@pytest.mark.parametrize(
+    "name, value, error, match",
+    [
+        ("lr", -1.0, ValueError, "lr must be"),
+        ("lr", "fast", TypeError, "lr must be"),
+        ("momentum", 0.9, AttributeError, r"replace\(opt.rule, momentum=0.9\)"),
+        ("weight_decay", 0.9, AttributeError, r"replace\(opt.rule, weight_decay=0.9\)"),
+        ("learning_rate", 0.9, AttributeError, "no attribute 'learning_rate' to set"),
+        ("param_groups", [], AttributeError, "no attribute 'param_groups' to set"),
+        ("rate", 0.9, AttributeError, "rate"),
+        ("averages", 0.9, AttributeError, "averages"),
+        ("state_dtype", "bfloat16", AttributeError, "state_dtype"),
+        ("params", [], AttributeError, "params"),
+        ("ema", 0.9, ValueError, "ema must stay None, got 0.9: make a new Optimizer"),
+        ("overrides", {"x": {"lr": 1.0}}, ValueError, r"overrides\['x'\] matches none"),
+        ("nonfinite", "ignore", ValueError, "nonfinite must be"),
+        ("n_threads", 0, ValueError, "n_threads must be in 1 to 1024"),
+        ("seed", -1, ValueError, "seed must be"),
+        ("t", -1, ValueError, "t must be an integer >= 0"),
+        ("t", 1.5, TypeError, "t must be an integer >= 0"),
+        ("skipped", True, TypeError, "skipped must be an integer >= 0"),
+    ],
+)
+def test_attributes_that_cannot_be_set_say_so(name, value, error, match):
+    w = {"w": np.zeros(2)}
+    opt = Optimizer(w, SGD(lr=1.0, momentum=0.5))
+    before = opt.state_dict()
+    with pytest.raises(error, match=match):
+        setattr(opt, name, value)
+    assert {k: v for k, v in opt.state_dict().items() if k in ("t", "rule", "overrides")} == {
+        k: v for k, v in before.items() if k in ("t", "rule", "overrides")
+    }
+    with pytest.raises(TypeError):
+        opt.overrides["w"] = {"lr": 0.5}

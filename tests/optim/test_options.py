@@ -1,9 +1,12 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lrcore.optim.options import check_adjustments, check_ema, ema_at
+from lrcore.optim.options import Scale, check_adjustments, check_ema, ema_at
 
 
 @pytest.mark.parametrize("ema", [None, "polyak", "polynomial", 0, 0.999, np.float32(0.5)])
@@ -52,3 +55,33 @@ def test_adjustments():
         message = f"{name} must be > 0, got {value}; leave it out for no clipping"
         with pytest.raises(ValueError, match=message):
             check_adjustments(1.0, **{"clip_value": None, "clip_norm": None, name: value})
+
+
+factors = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
+
+
+@given(factors, factors, st.sampled_from(["f4", "f8"]))
+def test_a_scale_is_the_product_whatever_its_size(a, b, dtype):
+    """Compared with fractions, which are exact; the factors are normal where the product may be."""
+    scale = Scale.of(a).times(Scale.of(b))
+    exact = Fraction(a) * Fraction(b)
+    limits = np.finfo(dtype)
+    power, factor = scale.factors(np.dtype(dtype))
+    assert np.frexp(power)[0] == 0.5
+    assert float(limits.tiny) <= power <= float(limits.max)
+    if 2.0**-200 < abs(exact) < 2.0**200 or exact == 0:
+        assert abs(Fraction(power) * Fraction(factor) - exact) <= abs(exact) * Fraction(2**-52)
+        assert factor == 0 or float(limits.tiny) <= abs(factor) <= float(limits.max)
+    if 2.0**-100 < abs(exact) < 2.0**100:
+        assert power == 1.0
+
+
+@given(st.floats(1e-300, 1e300), st.floats(1e-300, 1e300), st.floats(1e-300, 1e300))
+def test_scales_are_compared_and_divided(a, b, c):
+    ab, product = Scale.of(a).times(Scale.of(b)), Fraction(a) * Fraction(b)
+    if abs(product / Fraction(c) - 1) > 1e-9:
+        assert ab.exceeds(Scale.of(c)) == (product > Fraction(c))
+    quotient = ab.over(Scale.of(c))
+    exact = product / Fraction(c)
+    found = Fraction(quotient.fraction) * Fraction(2) ** quotient.exponent
+    assert abs(found - exact) <= exact * Fraction(2**-51)

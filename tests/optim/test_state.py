@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import joblib
 import numpy as np
 import pytest
 from backends import use_backend
@@ -195,3 +196,24 @@ def kill_while_saving(folder, n_times):
         expected = sum(2.0 - 2.0**-k for k in range(opt.t))
         assert opt.t >= 1
         assert np.allclose(w, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_an_optimizer_from_read_only_memory_steps(mapped, tmp_path):
+    """As processes hand over a pickle of protocol 5, and as joblib maps a file."""
+    params = {"w": np.ones(200_000), "deep": [np.ones((3, 2), np.float32)]}
+    grads = {"w": np.ones(200_000), "deep": [np.ones((3, 2), np.float32)]}
+    opt = Optimizer(params, Adam(), ema=0.9)
+    opt.step(grads)
+    if mapped:
+        joblib.dump(opt, tmp_path / "opt")
+        again = joblib.load(tmp_path / "opt", mmap_mode="r")
+    else:
+        buffers = []
+        data = pickle.dumps(opt, protocol=5, buffer_callback=buffers.append)
+        again = pickle.loads(data, buffers=[bytes(each) for each in buffers])
+    for each in (opt, again):
+        each.step(grads)
+    assert equal_bits(again.params["w"], params["w"])
+    assert equal_bits(again.params["deep"][0], params["deep"][0])
+    assert equal_bits(again.averages["w"], opt.averages["w"])

@@ -1,7 +1,9 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
+from interruptions import interrupt, places
 from sklearn.base import clone
 from strategies import equal_bits, sparse_problem
 
@@ -302,3 +304,27 @@ def test_an_optimizer_refuses_another_formula():
     opt.step(np.ones(3))
     assert w.tolist() == [0.9] * 3
     assert opt.rule == lrcore.SGD(0.1)
+
+
+def test_an_update_is_whole():
+    """Wherever it is interrupted: here at the check that cuts the rate."""
+
+    def at_the_cut():
+        plateau = Plateau(Constant(0.5), patience=2, cooldown=3)
+        for metric in (1.0, 1.0):
+            plateau.update(metric)
+        return plateau
+
+    plateau = at_the_cut()
+    before = plateau.state_dict()
+    saved = {**before, "scale": 0.5, "checks": 7}
+    acts = (lambda each: each.update(1.0), lambda each: each.load_state_dict(saved))
+    for act in acts:
+        plateau = at_the_cut()
+        act(plateau)
+        after = plateau.state_dict()
+        assert after["scale"] < before["scale"]
+        for at in places(partial(act, at_the_cut()), 100):
+            plateau = at_the_cut()
+            interrupt(partial(act, plateau), at)
+            assert plateau.state_dict() in (before, after)

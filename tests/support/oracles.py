@@ -30,15 +30,17 @@ def adagrad(w, grads, lrs, eps, lr_decay=0.0, initial_accumulator=0.0):
     return w
 
 
-def rmsprop(w, grads, lrs, rho, eps, momentum=0.0, centered=False):
-    """Tieleman and Hinton 2012; centered as in Graves 2013, equations 38 to 45."""
+def rmsprop(w, grads, lrs, rho, eps, momentum=0.0, centered=False, eps_in_root=False):
+    """Tieleman and Hinton 2012; centered as in Graves 2013, equations 38 to 45, whose eps is in the
+    root."""
     w = w.astype(float).copy()
     n, m, delta = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for g, lr in zip(grads, lrs):
         n = rho * n + (1 - rho) * g**2
         m = rho * m + (1 - rho) * g
         variance = np.clip(n - m**2, 0, None) if centered else n
-        delta = momentum * delta + g / (np.sqrt(variance) + eps)
+        root = np.sqrt(variance + eps) if eps_in_root else np.sqrt(variance) + eps
+        delta = momentum * delta + g / root
         w = w - lr * delta
     return w
 

@@ -201,7 +201,7 @@ class DesignMatrix:
         return _backend.active.wide_predictions(self, weights, n_threads)
 
     def weighted_sum(
-        self, factors: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
+        self, factors: np.ndarray, n_threads: int | None, out: np.ndarray | None = None
     ) -> np.ndarray:
         """The rows times their factors, (n_rows,) or (n_outputs, n_rows) float64, summed up in
         float64 in row order, onto `out` if it is given."""
@@ -218,7 +218,9 @@ def all_ones(values: np.ndarray) -> bool:
     return values.strides == (0,)
 
 
-def as_design_matrix(X: Any, dtype: np.dtype[Any] | None = None) -> DesignMatrix:
+def as_design_matrix(
+    X: Any, dtype: np.dtype[Any] | None = None, n_threads: int | None = None
+) -> DesignMatrix:
     """Check X and put it in the core's form.
 
     Parameters
@@ -233,6 +235,8 @@ def as_design_matrix(X: Any, dtype: np.dtype[Any] | None = None) -> DesignMatrix
         `lrcore._utils.frames`.
     dtype : dtype, optional
         The dtype to convert to, that of a model.
+    n_threads : int, optional
+        How many look for NaN and infinity.
 
     Raises
     ------
@@ -240,7 +244,7 @@ def as_design_matrix(X: Any, dtype: np.dtype[Any] | None = None) -> DesignMatrix
         If X cannot be used; the message names the row and the column.
     """
     matrix, names = converted(X, dtype)
-    return validated(matrix, names)
+    return validated(matrix, names, n_threads)
 
 
 def converted(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[DesignMatrix, list[Any] | None]:
@@ -263,11 +267,11 @@ def converted(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[DesignMatrix,
     return DesignMatrix(array.shape, _plain(array, _target(array.dtype, dtype))), names
 
 
-def validated(matrix: DesignMatrix, names: list[Any] | None) -> DesignMatrix:
+def validated(matrix: DesignMatrix, names: list[Any] | None, n_threads: int | None) -> DesignMatrix:
     """The rows, if all numbers are finite and indices lie within X; sorted, duplicates summed."""
     shape, values, indptr, indices = matrix.shape, matrix.values, matrix.indptr, matrix.indices
     if indptr is None or indices is None:
-        first = _backend.active.first_nonfinite(values.reshape(-1))
+        first = _backend.active.first_nonfinite(values.reshape(-1), n_threads)
         if first >= 0:
             row, column = divmod(first, shape[1])
             _refuse(values[row, column], row, column, names)
@@ -285,7 +289,7 @@ def validated(matrix: DesignMatrix, names: list[Any] | None) -> DesignMatrix:
         values = ones(X.nnz, values.dtype) if _are_ones(X.data) else X.data
         matrix = DesignMatrix(shape, values, indptr, indices)
     if not all_ones(values):
-        first = _backend.active.first_nonfinite(values)
+        first = _backend.active.first_nonfinite(values, n_threads)
         if first >= 0:
             row = int(np.searchsorted(indptr, first, side="right")) - 1
             _refuse(values[first], row, int(indices[first]), names)

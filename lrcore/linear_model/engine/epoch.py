@@ -138,7 +138,7 @@ class EpochRunner:
         t = np.arange(steps, dtype=np.int64) + state.t
         rates = rule.rates(t)
         self.rate = float(rates[-1])
-        return rates, rule.coefficients(t, rates)
+        return rates, rule.coefficients(t, rates, self.X.dtype)
 
     # ---- the size of blocks, and of calls -------------------------------------------------------
 
@@ -243,6 +243,6 @@ def apply_penalty(state: ModelState, objective: Objective, updates: UpdateConfig
     """Apply the penalty of all steps done, and decay the rule's state of features that were not
     touched in them, in place."""
     t = np.array([max(0, state.t - 1)], dtype=np.int64)
-    coefficients = updates.rule.coefficients(t)
+    coefficients = updates.rule.coefficients(t, dtype=state.columns.dtype)
     _backend.active.apply_penalty(state, objective, updates, coefficients)
     state.lazy_penalty.clear()

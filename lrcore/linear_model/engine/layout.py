@@ -291,6 +291,14 @@ class ModelState:
         return self.base + self.step
 
     @property
+    def writeable(self) -> bool:
+        """Whether steps can be made in these arrays, which may be mapped from a file."""
+        arrays = [self.array, self.lazy_penalty.rows_since, self.lazy_penalty.accumulated_lr]
+        arrays += [self.average.changes] if self.average else []
+        arrays += [self.dog.sums] if self.dog else []
+        return all(array.flags.writeable for array in arrays)
+
+    @property
     def columns(self) -> np.ndarray:
         """(width, n_features + 1), whatever the layout: a view."""
         return self.array[:, : self.width].T if self.by_feature else self.array

@@ -214,14 +214,14 @@ def _sparse(
     return DesignMatrix(shape, values, indptr, indices)
 
 
-def column_squares(X: DesignMatrix, share: np.ndarray) -> np.ndarray:
+def column_squares(X: DesignMatrix, share: np.ndarray, n_threads: int | None) -> np.ndarray:
     """The sum of the squares of each column, times the rows' shares."""
     if all_ones(X.values):
-        return X.weighted_sum(share)
+        return X.weighted_sum(share, n_threads)
     total = np.zeros(X.shape[1])
     n_rows = math.ceil(max(SQUARED_VALUES, 4 * X.shape[1]) / max(1.0, X.nnz_per_row))
     for start in range(0, X.shape[0], n_rows):
         part = X.span(start, min(start + n_rows, X.shape[0]))
         squares = replace(part, values=np.square(part.values, dtype=np.float64))
-        total += squares.weighted_sum(share[start : start + n_rows])
+        total += squares.weighted_sum(share[start : start + n_rows], n_threads)
     return total

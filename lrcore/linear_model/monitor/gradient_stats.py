@@ -61,7 +61,7 @@ class GradientStats:
             gradient = np.zeros(state.weights.shape)
             for k, w in enumerate(state.weights):
                 factors = share * of_state[:, k]
-                of_loss = problem.X.weighted_sum(factors)
+                of_loss = problem.X.weighted_sum(factors, self.n_threads)
                 w = w[:-1].astype(np.float64)
                 gradient[k, :-1] = self.objective.subgradient(of_loss, w)
                 gradient[k, -1] = np.sum(factors) if self.objective.fit_intercept else 0.0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from lrcore._utils.interrupts import interrupts
 from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import Monitor, Progress
 from lrcore.linear_model.problem import Problem
@@ -141,20 +139,3 @@ class EpochLoop:
                 break
             progress.last |= decision.stop
         progress.last |= self._ctrl_c()
-
-
-@contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """Within this block Ctrl-C is noted instead of raised in the midst of things; what is
-    yielded tells whether it was. Where Ctrl-C does something else, or in other threads, nothing
-    changes."""
-    noted: list[int] = []
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield lambda: False
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
-    try:
-        yield lambda: bool(noted)
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -61,13 +61,13 @@ CONSTANT = 0.1
 REORDER_AFTER, REORDER_FOR = 3, 5
 
 
-def mean_square(problem: Problem) -> float:
+def mean_square(problem: Problem, n_threads: int | None) -> float:
     """The mean of |x|**2, of columns as they are penalised."""
     X, objective = problem.X, problem.objective
     if objective.penalty_factors is None and objective.column_scale is None:
         return X.statistics().norm2
     l2 = objective.strengths(X.shape[1])[1] / objective.penalty.curvature
-    squares = X.column_squares(np.ones(X.shape[0]), None)
+    squares = X.column_squares(np.ones(X.shape[0]), n_threads)
     return float(np.sum(squares / l2)) / X.shape[0]
 
 
@@ -79,7 +79,8 @@ class DualTraining:
         self._problem, self._config = problem, config
         X = problem.X
         intercept = problem.objective.fit_intercept
-        constant = CONSTANT * (mean_square(problem) or 1.0) if intercept else 0.0
+        square = mean_square(problem, config.n_threads) or 1.0
+        constant = CONSTANT * square if intercept else 0.0
         n_threads = config.n_threads
         self.outputs = [DualAscent(problem, y, constant, n_threads) for y in problem.targets]
         self._random = check_random_state(config.random_state)

@@ -322,7 +322,7 @@ class DualAscent:
         sums = np.empty(self.X.shape[1])
         for each in dual.reshape(len(dual), -1).T:
             sums[:] = 0.0
-            yield self.X.weighted_sum(-self.records[:, SHARE] * each, None, sums)
+            yield self.X.weighted_sum(-self.records[:, SHARE] * each, self.n_threads, sums)
 
     def state(self, n_features: int) -> ModelState:
         """The weights as any other fit has them."""

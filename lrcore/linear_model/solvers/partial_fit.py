@@ -20,7 +20,7 @@ from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saves_all
 from lrcore.linear_model.monitor.divergence import diverged
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import SolverConfig, interrupts
+from lrcore.linear_model.solvers.base import SolverConfig
 from lrcore.linear_model.solvers.training import scale_to_begin_with
 
 #: Slots for each value of X up to which a stream works on copies of the states: they take less than
@@ -34,18 +34,15 @@ STREAM_VALUES = 64
 NEVER = 1 << 60
 
 
-class ModelLostError(FloatingPointError):
-    """A stream that worked on the model itself diverged."""
-
-
 def fit_stream(
-    problem: Problem, updates: UpdateConfig, config: SolverConfig, last: TrainedModel | None
-) -> FitResult:
+    problem: Problem, updates: UpdateConfig, config: SolverConfig, last: TrainedModel | None,
+    interrupted: Callable[[], bool],
+) -> FitResult:  # fmt: skip
     """One pass in the order given; `last` is the model that it goes on from.
 
-    Copies stand in for its states until the pass has succeeded, unless they are so much larger than
-    X that it would take most of the time, and the memory twice: those are lost if it diverges.
-    Ctrl-C ends it after the rows at hand, with what was learnt from them.
+    Copies stand in for its states until the pass has succeeded, unless it `moves` them: those are
+    lost if it diverges. It ends after the rows at hand once `interrupted` says so, with what was
+    learnt from them.
     """
     problem = problem.bundled(updates.n_targets(problem.objective.loss))
     scale = scale_to_begin_with(config, problem.X, last)
@@ -57,8 +54,7 @@ def fit_stream(
             ModelState.new(updates, problem.X, lazy if penalised else None) for _ in problem.targets
         ]
     else:
-        n_slots = sum(state.weights.shape[1] for state in last.states)
-        in_place = n_slots > COPIED * problem.X.values.size
+        in_place = moves(last, problem)
         states = last.states if in_place else [state.copy() for state in last.states]
         replay = last.replay
         if (last.objective, last.updates) != (problem.objective, updates):
@@ -66,22 +62,28 @@ def fit_stream(
                 state.until = 0  # another rule or rate: the size of blocks is chosen anew
                 state.begin_average(updates)
             replay = None
-    with interrupts() as interrupted:
-        stream = Stream(problem, updates, config, states, scale, interrupted)
-        try:
-            n_rows = stream.learn(problem, replay)
-        except FloatingPointError as error:
-            if in_place:
-                raise ModelLostError(
-                    f"{error}; the model is lost, since it is so much larger than these rows "
-                    "that no copy was made: begin again from a saved one"
-                ) from None
-            raise
-        stopped = interrupted()
+    stream = Stream(problem, updates, config, states, scale, interrupted)
+    try:
+        n_rows = stream.learn(problem, replay)
+    except FloatingPointError as error:
+        if in_place:
+            raise FloatingPointError(
+                f"{error}; the model is lost, since it is so much larger than these rows "
+                "that no copy was made: begin again from a saved one"
+            ) from None
+        raise
     if config.verbose:
         print(f"{n_rows} rows: mean loss before each update {stream.loss.mean:.6g}")
     model = TrainedModel(states, problem.objective, updates, scale, stream.replay)
-    return FitResult(model, [stream.loss.mean], interrupted=stopped, n_rows=n_rows)
+    return FitResult(model, [stream.loss.mean], n_rows=n_rows)
+
+
+def moves(last: TrainedModel, problem: Problem) -> bool:
+    """Whether a stream moves the states of the last model themselves: they are so much larger than
+    X that a copy would take most of the time, and the memory twice."""
+    n_slots = sum(state.weights.shape[1] for state in last.states)
+    writeable = all(state.writeable for state in last.states)
+    return writeable and n_slots > COPIED * problem.X.values.size
 
 
 class Stream:
@@ -137,7 +139,7 @@ class Stream:
                     periods = np.full_like(lazy.periods, NEVER)
                     state.lazy_penalty = replace(lazy, periods=periods)
         offset = 0 if self._updates.mini_batch else states[0].t
-        part = part.scaled(self._scale, offset, size)
+        part = part.scaled(self._scale, offset, min(size, offset + part.n_rows))
         runner = EpochRunner(self._objective, self._updates, part.X, self._n_threads, stream=True)
         order = np.arange(part.n_rows, dtype=np.int64)
         loss = runner.run_epoch(states, part, order, self._goes_on, at_least)

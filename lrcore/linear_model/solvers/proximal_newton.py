@@ -156,7 +156,7 @@ class Target:
         """
         (l1, l2), w, share = self._penalties, self.point.w, self._rows.share
         loss, weighted = self._rows.objective.loss, (w != 0).any(axis=0)
-        squares, size = column_squares(self._X, share), np.max(np.abs(v), axis=0)
+        squares, size = column_squares(self._X, share, self._n_threads), np.max(np.abs(v), axis=0)
         if not loss.smooth:
             return (squares > 0) | weighted
         over = (size > l1) & ((l1 > 0) | (l2 == 0))
@@ -215,7 +215,8 @@ def best_constants(rows: Rows) -> np.ndarray:
         return numerics.log(np.maximum(counts, 1e-6))
     if loss.classifies:
         positive = float(np.sum(share[y > 0]))
-        rows = Rows(rows.objective, np.array([-1.0, 1.0]), np.array([1.0 - positive, positive]))
+        share = np.array([1.0 - positive, positive])
+        rows = Rows(rows.objective, np.array([-1.0, 1.0]), share, None, 1)
     z = np.zeros((len(rows.y), 1))
     values, u = rows.evaluate(z)
     for _ in range(MOST_CONSTANTS):

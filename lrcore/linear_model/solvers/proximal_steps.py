@@ -141,7 +141,7 @@ class Rows:
     @cached_property
     def _free_norms(self) -> np.ndarray:
         assert self.free is not None
-        return np.sqrt(column_squares(self.free, self.share))
+        return np.sqrt(column_squares(self.free, self.share, self.n_threads))
 
     def without_rounding(self, dual: DualPoint, v: np.ndarray, free: np.ndarray) -> np.ndarray:
         """Sums of columns, where those of features that are not penalised, `free` of them, are 0 if

@@ -1,6 +1,7 @@
 """Epochs: sparse against dense against plain loops, and the same bits for every build and thread
 count."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from backends import use_backend
 from linear_fits import LinearFit, fit_config, lazy_groups
 from scipy import sparse
+from sklearn.base import clone
 from strategies import BUILDS, DTYPES, LINEAR_RULES, LOSSES, equal_bits, sparse_problem, targets_for
 
+import lrcore
 from lrcore import SGD, AdaGrad, RMSProp
 from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.engine import epoch as epochs
@@ -314,3 +317,30 @@ def test_calls_are_whole_blocks(monkeypatch):
         assert rows % block == 0
         assert most - block < rows <= most
     assert runner.call_rows(5000, 1) == 5000
+
+
+@pytest.mark.parametrize("size", [10**9, 2**63, 10**30])
+@pytest.mark.parametrize("matrix", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("average", [False, True])
+def test_a_batch_beyond_all_rows_takes_no_more_memory(size, matrix, average, build):
+    """Than one of all rows: a batch of 10**9 numbers would take gigabytes."""
+    rng = np.random.default_rng(0)
+    X, y = matrix(rng.normal(size=(9, 3))), np.arange(9) % 3
+    found = []
+    for batch in (2000, size):
+        model = lrcore.LinearClassifier(
+            solver="stochastic", lr=0.1, batch_size=batch, average=average, random_state=0
+        )
+        found.append(model.fit(X, y).coef_)
+        model.set_params(scale="max")
+        again = clone(model).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
+        found.append(again.coef_)
+    tracemalloc.start()
+    model.fit(X, y)
+    clone(model).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 24
+    assert np.array_equal(found[0], found[2])
+    assert np.array_equal(found[1], found[3])
+    assert clone(model).set_params(batch_size=1, block_size=size).fit(X, y).t_ > 0

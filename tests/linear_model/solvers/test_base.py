@@ -7,9 +7,10 @@ import threading
 import numpy as np
 import pytest
 
+from lrcore._utils.interrupts import interrupts
 from lrcore.linear_model.engine.epoch import Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Monitor, roll_back
-from lrcore.linear_model.solvers.base import EpochLoop, interrupts
+from lrcore.linear_model.solvers.base import EpochLoop
 
 CHUNKS = 3
 
