@@ -13,6 +13,7 @@ from lrcore._core.losses cimport Evaluate
 from lrcore._core.parallel cimport (
     Worker, has_openmp, keep_subnormals, leading_zeros, max_threads, prefetch, prefetch_write, run,
 )
+from lrcore._core.penalties cimport PENALTY_NUMBERS
 from lrcore._core.random cimport mix
 from lrcore._core.rules cimport real
 from lrcore._core.steps cimport *
