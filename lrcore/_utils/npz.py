@@ -92,7 +92,7 @@ def _array(name: str, stream: Any, size: int) -> np.ndarray:
         raise NpzError(f"{name!r} has shape {shape} of {dtype} in {size:,} bytes")
     room = np.empty(n_bytes, np.uint8)
     for start in range(0, n_bytes, PIECE):
-        piece = memoryview(room)[start : start + PIECE]
+        piece = room.data[start : start + PIECE]
         done = 0
         while done < len(piece):
             n = stream.readinto(piece[done:])
