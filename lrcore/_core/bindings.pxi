@@ -152,6 +152,8 @@ cdef int prepare(Build build, LinearFit job, LinearState state, RuleSteps steps)
     cdef const DtypeKernels* kernels = build.kernels(type_of(state.array))
     if m.n_features >= 1 << 31:
         raise ValueError(f"a model has at most 2**31 - 1 features, got {m.n_features}")
+    if state.array.shape[0 if state.by_feature else 1] != m.n_features + 1:
+        raise ValueError(f"a state of {m.n_features} features is needed, got {state.array.shape}")
     e.kernels = &kernels.rules[steps.rule]
     e.penalty.kernel = kernels.penalties[<int>build.PENALTIES[job.penalty]]
     e.loss.evaluate = build.evaluate(job.loss)

@@ -16,6 +16,7 @@ from lrcore import losses, penalties
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
+    check_columns,
     check_count,
     check_factors,
     check_lengths,
@@ -477,6 +478,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:
         """X of a partial_fit checked, and its number of features compared with the first call's."""
+        if first:
+            check_columns(X)
         matrix = as_design_matrix(X, None if first else self._trained.dtype)
         if not first:
             validate_data(self, X, reset=False, skip_check_array=True)

@@ -52,6 +52,7 @@ from sklearn.utils.validation import validate_data
 
 from lrcore.linear_model.arguments import (
     check_classes,
+    check_columns,
     check_labels,
     check_lengths,
     check_weight,
@@ -368,6 +369,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, np.ndarray]:
         """What `fit` minimises, checked, and the classes."""
+        check_columns(X)
         matrix = as_design_matrix(X)
         labels = check_labels(y)
         check_lengths(matrix, labels)

@@ -3,6 +3,7 @@ caller says."""
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import lrcore
 from lrcore import _backend
@@ -71,3 +72,18 @@ def test_a_rule_without_kernels_for_linear_models():
     steps = kernels.RuleSteps(index, np.ones((1, 9)), None)
     with pytest.raises(ValueError, match="no kernels for linear models"):
         kernels.apply_penalty(job, _backend.compiled._linear_state(state), steps)
+
+
+@pytest.mark.parametrize("n_features", [1, 5, 7, 1000])
+def test_a_model_of_other_rows(n_features):
+    weights = np.ones(n_features)
+    with pytest.raises(ValueError, match=f"X has 6 features, and the model {n_features}"):
+        X.raw_predictions(weights, 0.0, 1)
+    objective, updates = Objective(LogLoss(), ElasticNet()), UpdateConfig(lrcore.SGD(0.1), 1, 1)
+    for rows in (np.eye(6), sparse.csr_matrix(np.eye(6))):
+        matrix = as_design_matrix(rows)
+        other = ModelState.new(updates, as_design_matrix(np.ones((1, n_features))), None)
+        problem = Problem(matrix, [np.ones(6)], None, objective)
+        runner = EpochRunner(objective, updates, matrix, 1)
+        with pytest.raises(ValueError, match="a state of 6 features is needed"):
+            runner.run_epoch([other], problem, np.arange(6), lambda chunk: True)
