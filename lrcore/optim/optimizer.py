@@ -470,6 +470,8 @@ class Optimizer:
         ValueError, TypeError
             If the state does not fit these parameters; nothing has changed then.
         """
+        if not isinstance(saved, Mapping):
+            raise TypeError(f"state must be a dict as by state_dict, got {type(saved).__name__}")
         rule, overrides = self.rule, self.overrides
         if hyperparameters:
             rule = rules.from_dict(saved["rule"]) if "rule" in saved else rule
@@ -482,7 +484,8 @@ class Optimizer:
                     wanted[f"{self._params.names[index]}.{label}"] = row
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
-        state.check_saved(saved, wanted, rule, self.state_dtype)
+        chosen = [each for group in groups for each in group.rules]
+        state.check_saved(saved, wanted, rule, chosen, self.state_dtype)
         dog_state = state.dog_state_of(saved["travel"]) if rule.uses_distance else None
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
@@ -536,7 +539,7 @@ class Optimizer:
         ArchiveError, ValueError, TypeError, OSError
             If the file is damaged or does not fit, or cannot be read; nothing has changed then.
         """
-        saved, values = state.read(path, self._params)
+        saved, values = state.read(path, self._params, self.nonfinite != "propagate")
         self.load_state_dict(saved, hyperparameters=hyperparameters)
         for w, value in zip(self._params.arrays, values):
             w[...] = value

@@ -19,6 +19,10 @@ from lrcore.rules import DoGState, Rule
 #: Number of the format of files, written into each of them.
 FORMAT = 1
 
+#: Steps that an optimizer may have done, and of those it may have to look at again to go on: some
+#: seconds, which nobody may make a file ask for more of.
+MOST_STEPS, MOST_LOOKBACK = 1 << 53, 1 << 26
+
 Overrides = Mapping[str, Mapping[str, Any]]
 
 
@@ -35,6 +39,8 @@ def overrides_to_dict(overrides: Overrides) -> dict[str, dict[str, Any]]:
 
 def overrides_from_dict(plain: Overrides) -> dict[str, dict[str, Any]]:
     """The overrides that `overrides_to_dict` described."""
+    if not isinstance(plain, Mapping) or not all(isinstance(v, Mapping) for v in plain.values()):
+        raise TypeError(f"overrides must be a dict of dicts, got {plain!r}")
     return {
         pattern: {
             key: schedules.from_dict(value) if isinstance(value, dict) else value
@@ -45,8 +51,9 @@ def overrides_from_dict(plain: Overrides) -> dict[str, dict[str, Any]]:
 
 
 def check_saved(
-    saved: Mapping[str, Any], wanted: Mapping[str, np.ndarray], rule: Rule, state_dtype: str | None
-) -> None:
+    saved: Mapping[str, Any], wanted: Mapping[str, np.ndarray], rule: Rule, chosen: list[Rule],
+    state_dtype: str | None,
+) -> None:  # fmt: skip
     """Raise unless a saved state belongs to an Optimizer of this rule.
 
     Parameters
@@ -57,6 +64,8 @@ def check_saved(
         Arrays of the size and dtype that the saved ones must have, by their keys.
     rule : Rule
         The rule that is to continue from the state.
+    chosen : list of Rule
+        It, with its overrides.
     state_dtype : str or None
         How that Optimizer keeps its states.
 
@@ -77,8 +86,14 @@ def check_saved(
         )
     check_seed("seed", saved["seed"])
     for key in ("t", "skipped"):
-        if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
-            raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
+        _check_steps(f"state[{key!r}]", saved[key])
+    for each in chosen:
+        n_steps = each.lookback(int(saved["t"]))
+        if n_steps > MOST_LOOKBACK:
+            raise ValueError(
+                f"state['t'] is {saved['t']:,}, from where {each!r} would have to go over "
+                f"{n_steps:,} steps again; it does over {MOST_LOOKBACK:,} at most"
+            )
     for key, row in wanted.items():
         values = view_of(f"state[{key!r}]", saved[key])
         if values.dtype != row.dtype or values.size != row.size:
@@ -86,6 +101,12 @@ def check_saved(
                 f"state[{key!r}] must have {row.size} values of {row.dtype}, "
                 f"got {values.size} of {values.dtype}"
             )
+
+
+def _check_steps(name: str, n: Any) -> None:
+    """Raise unless this is a number of steps."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= MOST_STEPS:
+        raise ValueError(f"{name} must be an integer from 0 to 2**53, got {n!r}")
 
 
 def dog_state_of(saved: Any) -> DoGState:
@@ -114,16 +135,17 @@ def write(path: str | os.PathLike[str], state: Mapping[str, Any], params: Parame
 
 
 def read(
-    path: str | os.PathLike[str], params: Parameters
+    path: str | os.PathLike[str], params: Parameters, finite: bool
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Read the state and the values of the parameters from a file that `write` wrote.
+    """Read the state and the values of the parameters from a file that `write` wrote; `finite` says
+    that they must be.
 
     Raises
     ------
     ArchiveError
         If the file is damaged, or its parameters have other names.
     ValueError
-        If its parameters have other dtypes or shapes.
+        If its parameters have other dtypes or shapes, or are not finite.
     OSError
         If it cannot be read.
     """
@@ -140,4 +162,12 @@ def read(
                 f"{path}: {name} is {value.dtype} of shape {value.shape} there, and "
                 f"{w.dtype} of shape {w.shape} here"
             )
+    if finite:
+        # A mean of squares may have become infinite, while its parameters stay where they are.
+        for name, value in arrays.items():
+            bad = ~np.isfinite(value) if name in params.names else np.isnan(value)
+            if bad.any():
+                raise ValueError(
+                    f"{path}: {name} has {value[bad][0]}; nonfinite='propagate' takes it as it is"
+                )
     return state, values

@@ -167,6 +167,10 @@ class Rule:
             table[:, i] = values[name]
         return table
 
+    def lookback(self, t: int) -> int:
+        """Steps that the coefficients of step t are worked out from, one after another."""
+        return 0
+
     def adjustments(self, t: np.ndarray, rates: Floats) -> Floats:
         """What happens before the formula at the steps t: a row (sign, l2, shrink) for each.
 
