@@ -23,6 +23,7 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.auto_alpha import AlphaPath
+from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import (
     DesignMatrix,
@@ -93,6 +94,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         if "_trained" in state and "solver_" not in state:  # the same, or a development version
             state["solver_"], state["alpha_"] = state["solver"], state["alpha"]
             state["alphas_"] = state["alpha_losses_"] = None
+        if "_trained" in state and "n_features_in_" in state:
+            check_model(state["_trained"], state["n_features_in_"])
         super().__setstate__(state)
 
     # ---- from parameters to solver and objective ------------------------------------------------

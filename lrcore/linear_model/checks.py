@@ -1,4 +1,4 @@
-"""What a trained model has to be for the core to work on it, whoever wrote its file.
+"""What a trained model has to be for the core to work on it, whoever wrote its file or pickle.
 
 A digest without a key says that a file is whole, not who wrote it. So every count, size, place and
 number is checked here before anything is done with it: the core would read and write wherever they
@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 
 from lrcore._utils.validation import check_flag, check_integer, check_number
-from lrcore.linear_model.engine.design_matrix import DTYPES
+from lrcore.linear_model.engine.design_matrix import (
+    DTYPES,
+    DesignMatrix,
+    csr_rows,
+    validated,
+)
 from lrcore.linear_model.engine.epoch import LAST_STEP_LIMIT
 from lrcore.linear_model.engine.layout import (
     DoGSums,
@@ -205,12 +210,27 @@ def check_dog(name: str, dog: DoGSums) -> None:
     check_count(f"measured step of {name}", dog.measured)
 
 
+def check_rows(X: DesignMatrix) -> None:
+    """Raise unless the core can go over these rows."""
+    if X.indptr is None or X.indices is None:
+        check_memory("rows", X.values, X.shape)
+    else:
+        same = csr_rows(X.indptr, X.indices, X.values, X.shape, X.dtype)
+        if not same.values.size == X.values.size == X.indices.size:
+            raise ValueError("rows must have as many values as indices")
+    if X.dtype not in DTYPES or len(X.shape) != 2 or 0 in X.shape:
+        raise ValueError(f"rows must be float32 or float64, got {X.shape} of {X.dtype}")
+    if validated(X, None) is not X:
+        raise ValueError("rows must have indices that rise")
+
+
 def check_replay(replay: ReplayBuffer, trained: TrainedModel, n_features: int) -> None:
-    """Raise unless the rows to go over again are as those of a fit are. Their values, indices and
-    weights have been checked."""
+    """Raise unless the rows to go over again are as those of a fit are."""
     rows, updates, loss = replay.rows, trained.updates, trained.objective.loss
     if updates is None:
         raise ValueError("only steps of a rule go over rows again")
+    check_rows(rows.X)
+    check_vector("weights of rows to go over again", rows.sample_weight, rows.n_rows)
     n_targets = updates.n_targets(loss)
     shape = (rows.n_rows,) if n_targets == 1 else (rows.n_rows, n_targets)
     if not len(rows.targets) == len(replay.before) == len(trained.states):

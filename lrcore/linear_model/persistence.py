@@ -22,10 +22,11 @@ from lrcore.linear_model.checks import (
     check_model,
     check_numbers,
     check_objective,
+    check_rows,
     check_updates,
 )
 from lrcore.linear_model.classifier import LinearClassifier
-from lrcore.linear_model.engine.design_matrix import DesignMatrix, csr_rows, validated
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import (
     DoGSums,
     LazyPenalty,
@@ -351,15 +352,11 @@ def _replay_buffer(
     """The rows to go over again, and the states to put back first."""
     parts = {name[7:]: array for name, array in arrays.items() if name.startswith("before_")}
     n_features = header["n_features"]
-    X = DesignMatrix(parts["values"].shape, parts["values"])
+    X = DesignMatrix(parts["values"].shape, parts["values"])  # of dense rows
     if "indptr" in parts:
         shape = len(parts["indptr"]) - 1, n_features
-        X = csr_rows(parts["indptr"], parts["indices"], parts["values"], shape, trained.dtype)
-        if not X.values.size == parts["values"].size == parts["indices"].size:
-            raise ValueError("rows to go over again must have as many values as indices")
-    elif X.values.ndim != 2 or X.dtype != trained.dtype or not X.values.size:
-        raise ValueError(f"rows to go over again must be a matrix of {trained.dtype}")
-    X = validated(X, None)
+        X = DesignMatrix(shape, parts["values"], parts["indptr"], parts["indices"])
+    check_rows(X)
     targets = [parts[f"target_{k}"] for k in range(len(trained.states))]
     weight = check_weight(parts.get("weight"), X.shape[0])
     names = ("state_before", "average_before")
