@@ -43,6 +43,12 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
         )
     if not weight.any():
         raise ValueError("sample_weight is zero for every row; at least one must count")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.sum(weight)):
+            raise ValueError(
+                f"sample_weight must have a sum that float64 holds, got {weight.max():g} in row "
+                f"{weight.argmax()}; only their ratios matter: divide all by the largest"
+            )
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 

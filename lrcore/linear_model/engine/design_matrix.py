@@ -116,7 +116,8 @@ class DesignMatrix:
         flat = self.values.reshape(-1)
         sample = np.abs(flat[:: max(1, flat.size // 4_096)].astype(np.float64))
         share = self.nnz_per_row / max(1, sample.size)
-        norm1, norm2 = share * math.fsum(sample), share * math.fsum(sample * sample)
+        with np.errstate(over="ignore"):
+            norm1, norm2 = share * exact_sum(sample), share * exact_sum(sample * sample)
         return RowStatistics(norm1, norm2, self._overlap())
 
     def _overlap(self) -> float:
@@ -200,6 +201,14 @@ class DesignMatrix:
         """The rows times their factors, (n_rows,) or (n_outputs, n_rows) float64, summed up in
         float64 in row order, onto `out` if it is given."""
         return _backend.active.weighted_row_sum(self, factors, n_threads, out)
+
+
+def exact_sum(values: np.ndarray) -> float:
+    """The sum of numbers >= 0, rounded once; infinity above the largest float64."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
 
 
 def ones(n: int, dtype: np.dtype[Any]) -> np.ndarray:
