@@ -42,10 +42,10 @@ def to_csr(X: Any) -> Any:
         return X.tocsr()
     if X.format not in CHECKS:
         raise TypeError(f"X must be of a format of scipy.sparse, got {X.format!r}")
-    if X.data.dtype == np.float16:  # which SciPy's code does not know
-        X = X.astype(np.float32)
     parts = {name: getattr(X, name) for name in PARTS[X.format]}
     CHECKS[X.format](X.shape, **parts)
+    if X.data.dtype == np.float16:  # which SciPy's code does not know
+        X = X.copy().astype(np.float32)
     return X.tocsr()
 
 

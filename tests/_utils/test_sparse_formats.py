@@ -59,6 +59,10 @@ COMPRESSED = [
     changed("data", lambda a: a[:-1]),
 ]
 DAMAGES = [(form, change) for form in ("csr", "csc", "bsr") for change in COMPRESSED]
+DAMAGES += [  # of a dtype that SciPy's code does not know, with indices out of range
+    ("bsr", lambda a: a.update(data=a["data"].astype("f2"), indices=a["indices"] + (1 << 30))),
+    ("csc", lambda a: a.update(data=a["data"].astype("f2"), indptr=a["indptr"][::-1])),
+]
 DAMAGES += [
     ("csc", changed("data", lambda a: a[:, None])),
     ("csr", changed("data", lambda a: a[:, None])),
