@@ -45,7 +45,7 @@ def to_csr(X: Any) -> Any:
     parts = {name: getattr(X, name) for name in PARTS[X.format]}
     CHECKS[X.format](X.shape, **parts)
     if X.data.dtype == np.float16:  # which SciPy's code does not know
-        X = X.copy().astype(np.float32)
+        X = X.astype(np.float32)
     return X.tocsr()
 
 
