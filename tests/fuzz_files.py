@@ -187,6 +187,7 @@ def use_model(model):
     n = model.n_features_in_
     if n > 10**6:
         return
+    model.verbose = 0
     rows = X if n == N_FEATURES else sparse.csr_matrix((3, n))
     y = CODES if isinstance(model, LinearClassifier) else TARGET
     y = model.classes_[y % len(model.classes_)] if isinstance(model, LinearClassifier) else y

@@ -45,7 +45,7 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Array
             raise TypeError(f"{name} holds Python objects; give labels that are numbers or strings")
     header = dict(header)
     header["digest"] = _digest(header, arrays)
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    text = np.frombuffer(json.dumps(header, default=_plain).encode(), np.uint8)
     members: dict[str, Any] = {"header": text, **arrays}
     with replacing(path) as file:
         np.savez(file, **members)
@@ -92,9 +92,16 @@ def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, 
     return header, arrays
 
 
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be saved; give plain values")
+
+
 def _digest(header: Mapping[str, Any], arrays: Arrays) -> str:
     """SHA-256 over the header and every array's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True, default=_plain).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())

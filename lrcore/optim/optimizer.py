@@ -124,7 +124,7 @@ class Optimizer:
         self.nonfinite = nonfinite
         self.ema = ema
         self.state_dtype = state_dtype
-        self.seed = seed
+        self.seed = int(seed)
         self.t = 0
         self.skipped = 0
         self._groups = self._new_groups(rule, self.overrides)

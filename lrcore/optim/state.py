@@ -30,11 +30,16 @@ def overrides_to_dict(overrides: Overrides) -> dict[str, dict[str, Any]]:
     """The overrides as plain values, which `overrides_from_dict` reads."""
     return {
         pattern: {
-            key: value.to_dict() if hasattr(value, "to_dict") else value
+            key: value.to_dict() if hasattr(value, "to_dict") else _plain(value)
             for key, value in values.items()
         }
         for pattern, values in overrides.items()
     }
+
+
+def _plain(value: Any) -> Any:
+    """A number as Python has it."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def overrides_from_dict(plain: Overrides) -> dict[str, dict[str, Any]]:

@@ -258,4 +258,6 @@ class Rule:
         for each in fields(self):
             value = getattr(self, each.name)
             plain[each.name] = value.to_dict() if isinstance(value, (Schedule, Plateau)) else value
+            if isinstance(value, np.generic):
+                plain[each.name] = value.item()
         return plain

@@ -471,6 +471,25 @@ def test_a_file_asks_for_no_more_threads_than_there_are(path):
 
 
 @pytest.mark.parametrize(
+    "parameters",
+    [
+        {"l1_ratio": np.float32(0.5), "penalty": "elasticnet", "alpha": np.float32(0.125)},
+        {"optimizer": lrcore.Adam(lr=np.float32(0.25))},
+        {"lr": np.float32(0.25), "max_iter": np.int64(2), "fit_intercept": np.True_},
+        {"average": np.int64(3), "optimizer": "sgd", "batch_size": np.int32(4)},
+        {"random_state": np.int64(3), "verbose": np.int64(0), "warm_start": np.False_},
+    ],
+    ids=str,
+)
+def test_numbers_of_numpy_are_saved_as_any(parameters, path):
+    model = LinearClassifier(**parameters).fit(X, LABELS)
+    lrcore.save(model, path)
+    back = lrcore.load(path)
+    assert back.get_params() == model.get_params()
+    assert equal_bits(back.coef_, model.coef_)
+
+
+@pytest.mark.parametrize(
     "labels, weights",
     [
         (np.array([0, 1]), {0: 1.0, 1: 5.0}),

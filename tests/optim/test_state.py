@@ -1,6 +1,7 @@
 """Continuing from a saved state: exactly, and only if it fits."""
 
 import copy
+import json
 import os
 import pickle
 import signal
@@ -326,3 +327,28 @@ def test_the_weights_of_an_average_sum_up_to_what_one_after_another_does(lr):
     expected = weights[-1] / weights.sum()
     assert rule.lookback(n) < n
     assert rule.coefficients(t[-1:])[0][2] == pytest.approx(expected, rel=1e-10)
+
+
+NUMPY_NUMBERS = [
+    (Adam(lr=np.float32(0.25), beta1=np.float64(0.5)), {}),
+    (SGD(lr=np.int64(1), momentum=np.float32(0.5), nesterov=np.True_), {}),
+    (ADAM, {"overrides": {"b": {"lr": np.float32(0.5)}}}),
+    (ADAM, {"seed": np.int64(7), "state_dtype": "bfloat16"}),
+    (Adam(schedules.Cosine(np.float32(0.5), steps=np.int64(9))), {"ema": np.float32(0.5)}),
+]
+
+
+@pytest.mark.parametrize("rule, keywords", NUMPY_NUMBERS, ids=str)
+def test_numbers_of_numpy_are_saved_as_any(rule, keywords, tmp_path):
+    params, others = ({"w": np.ones(9, np.float32), "b": np.ones(3, np.float32)} for _ in "ab")
+    opt = Optimizer(params, rule, **keywords)
+    opt.step({"w": np.ones(9, np.float32), "b": np.ones(3, np.float32)})
+    opt.save(tmp_path / "run")
+    json.dumps(opt.rule.to_dict())
+    same = {key: keywords[key] for key in ("ema", "state_dtype") if key in keywords}
+    again = Optimizer(others, Adam(1.0), **same)
+    again.load(tmp_path / "run")
+    assert (again.rule, again.overrides, again.seed) == (opt.rule, opt.overrides, opt.seed)
+    for each, w in ((opt, params), (again, others)):
+        each.step({"w": w["w"] * np.float32(0.5), "b": w["b"] * np.float32(0.5)})
+    assert all(equal_bits(params[k], others[k]) for k in params)
