@@ -354,7 +354,7 @@ def _check_kind(dtype: np.dtype[Any]) -> None:
 
 def _check_shape(shape: tuple[int, ...]) -> None:
     for count, what in zip(shape, ("sample", "feature")):
-        if count == 0:
+        if count < 1:
             raise ValueError(
                 f"X has 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is required."
             )
