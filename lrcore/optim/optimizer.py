@@ -454,7 +454,9 @@ class Optimizer:
             saved["travel"] = [self._dog_state.distance, self._dog_state.squares]
         return saved
 
-    def load_state_dict(self, saved: Mapping[str, Any], *, hyperparameters: bool = True) -> None:
+    def load_state_dict(
+        self, saved: Mapping[str, Any], *, hyperparameters: bool = True, cast: bool = False
+    ) -> None:
         """Continue from a state; the next steps have the same bits as without the interruption.
 
         Parameters
@@ -464,6 +466,10 @@ class Optimizer:
         hyperparameters : bool
             Whether the rule and the overrides are replaced by those of the saved state. With
             False this Optimizer keeps its own, such as a new rate, and takes only the state.
+        cast : bool
+            Whether a state of other dtypes is taken over, rounded to those at hand: of parameters
+            that were float64 and are float32 now, or the other way round, or of another
+            `state_dtype`.
 
         Raises
         ------
@@ -484,6 +490,8 @@ class Optimizer:
                     wanted[f"{self._params.names[index]}.{label}"] = row
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
+        if cast:
+            saved = state.cast_to(saved, wanted, self.state_dtype)
         chosen = [each for group in groups for each in group.rules]
         state.check_saved(saved, wanted, rule, chosen, self.state_dtype)
         dog_state = state.dog_state_of(saved["travel"]) if rule.uses_distance else None
@@ -525,13 +533,15 @@ class Optimizer:
         """
         state.write(path, self.state_dict(), self._params)
 
-    def load(self, path: str | os.PathLike[str], *, hyperparameters: bool = True) -> None:
+    def load(
+        self, path: str | os.PathLike[str], *, hyperparameters: bool = True, cast: bool = False
+    ) -> None:
         """Continue from a file that `save` wrote; the parameters are filled in place.
 
         Parameters
         ----------
         path : str or path
-        hyperparameters : bool
+        hyperparameters, cast : bool
             As in `load_state_dict`.
 
         Raises
@@ -539,8 +549,8 @@ class Optimizer:
         ArchiveError, ValueError, TypeError, OSError
             If the file is damaged or does not fit, or cannot be read; nothing has changed then.
         """
-        saved, values = state.read(path, self._params, self.nonfinite != "propagate")
-        self.load_state_dict(saved, hyperparameters=hyperparameters)
+        saved, values = state.read(path, self._params, self.nonfinite != "propagate", cast)
+        self.load_state_dict(saved, hyperparameters=hyperparameters, cast=cast)
         for w, value in zip(self._params.arrays, values):
             w[...] = value
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from lrcore import schedules
-from lrcore._utils import archive
+from lrcore._utils import archive, bfloat16
 from lrcore._utils.archive import ArchiveError
-from lrcore._utils.arrays import view_of
+from lrcore._utils.arrays import DTYPES, view_of
 from lrcore._utils.validation import check_nonnegative, check_seed
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import DoGState, Rule
@@ -87,7 +87,7 @@ def check_saved(
     if saved["state_dtype"] != state_dtype:
         raise ValueError(
             f"state is of state_dtype={saved['state_dtype']!r}, and this Optimizer of "
-            f"{state_dtype!r}; give it the same"
+            f"{state_dtype!r}; give it the same, or load with cast=True"
         )
     check_seed("seed", saved["seed"])
     for key in ("t", "skipped"):
@@ -104,7 +104,7 @@ def check_saved(
         if values.dtype != row.dtype or values.size != row.size:
             raise ValueError(
                 f"state[{key!r}] must have {row.size} values of {row.dtype}, "
-                f"got {values.size} of {values.dtype}"
+                f"got {values.size} of {values.dtype}; cast=True takes other dtypes"
             )
 
 
@@ -112,6 +112,41 @@ def _check_steps(name: str, n: Any) -> None:
     """Raise unless this is a number of steps."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= MOST_STEPS:
         raise ValueError(f"{name} must be an integer from 0 to 2**53, got {n!r}")
+
+
+def cast_to(
+    saved: Mapping[str, Any], wanted: Mapping[str, np.ndarray], state_dtype: str | None
+) -> dict[str, Any]:
+    """The state with its arrays in the dtypes of these, and kept as `state_dtype` says.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an array holds no numbers, or one of them is more than its new dtype holds.
+    """
+    arrays = {key: cast_array(f"state[{key!r}]", saved[key], wanted[key].dtype)
+              for key in wanted if key in saved}  # fmt: skip
+    return {**saved, **arrays, "state_dtype": state_dtype}
+
+
+def cast_array(name: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """An array of float32, float64 or words of bfloat16, uint16, as one of another of these."""
+    values = view_of(name, value)
+    if values.dtype == dtype:
+        return values
+    if values.dtype not in (*DTYPES, np.uint16):
+        raise TypeError(f"{name} must be float32, float64 or bfloat16, got {values.dtype}")
+    if values.dtype == np.uint16:
+        values = bfloat16.widen(values)
+    with np.errstate(over="ignore"):
+        cast = values.astype(np.float32 if dtype == np.uint16 else dtype)
+    words = bfloat16.nearest(cast) if dtype == np.uint16 else None
+    held = cast if words is None else bfloat16.widen(words)
+    bad = np.isfinite(values) & ~np.isfinite(held)
+    if bad.any():
+        kind = cast.dtype if words is None else "bfloat16"
+        raise ValueError(f"{name} has {values[bad][0]:g}, which {kind} does not hold")
+    return cast if words is None else words
 
 
 def dog_state_of(saved: Any) -> DoGState:
@@ -140,10 +175,10 @@ def write(path: str | os.PathLike[str], state: Mapping[str, Any], params: Parame
 
 
 def read(
-    path: str | os.PathLike[str], params: Parameters, finite: bool
+    path: str | os.PathLike[str], params: Parameters, finite: bool, cast: bool
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Read the state and the values of the parameters from a file that `write` wrote; `finite` says
-    that they must be.
+    that they must be, `cast` that parameters may be of another dtype there.
 
     Raises
     ------
@@ -161,11 +196,14 @@ def read(
         values = [state.pop(name) for name in params.names]
     except (KeyError, TypeError, AttributeError) as error:
         raise ArchiveError(f"{path}: not of these parameters ({error!r})") from None
+    if cast:
+        pairs = zip(params.names, values, params.arrays)
+        values = [cast_array(name, value, w.dtype) for name, value, w in pairs]
     for name, w, value in zip(params.names, params.arrays, values):
         if value.dtype != w.dtype or value.shape != w.shape:
             raise ValueError(
                 f"{path}: {name} is {value.dtype} of shape {value.shape} there, and "
-                f"{w.dtype} of shape {w.shape} here"
+                f"{w.dtype} of shape {w.shape} here; cast=True takes other dtypes"
             )
     if finite:
         # A mean of squares may have become infinite, while its parameters stay where they are.

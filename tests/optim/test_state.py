@@ -15,7 +15,7 @@ from backends import use_backend
 from strategies import BUILDS, RULES, equal_bits
 
 from lrcore import SGD, Adam, AdamW, Nadam, Optimizer, ScheduleFreeAdamW, schedules
-from lrcore._utils import archive
+from lrcore._utils import archive, bfloat16
 from lrcore._utils.archive import ArchiveError
 
 from .arrays import gradients_of, leaves, nested_arrays, two_arrays
@@ -352,3 +352,62 @@ def test_numbers_of_numpy_are_saved_as_any(rule, keywords, tmp_path):
     for each, w in ((opt, params), (again, others)):
         each.step({"w": w["w"] * np.float32(0.5), "b": w["b"] * np.float32(0.5)})
     assert all(equal_bits(params[k], others[k]) for k in params)
+
+
+@pytest.mark.parametrize("how", ["file", "dict"])
+@pytest.mark.parametrize("first, second", [(np.float64, np.float32), (np.float32, np.float64)])
+def test_a_state_of_another_dtype_is_taken_over_on_request(first, second, how, tmp_path):
+    was, now = np.linspace(-1, 1, 9, dtype=first), np.zeros(9, second)
+    opt, other = Optimizer(was, ADAM, ema=0.5), Optimizer(now, SGD(1.0), ema=0.5)
+    for _ in range(3):
+        opt.step(was * first(0.5))
+    opt.save(tmp_path / "run")
+    if how == "file":
+        with pytest.raises(ValueError, match="cast=True takes other dtypes"):
+            other.load(tmp_path / "run")
+        other.load(tmp_path / "run", cast=True)
+    else:
+        with pytest.raises(ValueError, match="cast=True takes other dtypes"):
+            other.load_state_dict(opt.state_dict())
+        now[...] = was
+        other.load_state_dict(opt.state_dict(), cast=True)
+    assert equal_bits(now, was.astype(second))
+    for key, value in other.state_dict().items():
+        saved = opt.state_dict()[key]
+        if isinstance(value, np.ndarray):
+            assert equal_bits(value, saved.astype(second))
+        else:
+            assert value == saved
+    for each, w in ((opt, was), (other, now)):
+        each.step(np.full(9, 0.25, w.dtype))
+    np.testing.assert_allclose(now, was, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first, second", [(None, "bfloat16"), ("bfloat16", None)])
+def test_a_state_kept_otherwise_is_taken_over_on_request(first, second):
+    w = np.linspace(-1, 1, 9, dtype=np.float32)
+    opt = Optimizer(w.copy(), ADAM, state_dtype=first)
+    opt.step(w)
+    other = Optimizer(w.copy(), ADAM, state_dtype=second)
+    with pytest.raises(ValueError, match="load with cast=True"):
+        other.load_state_dict(opt.state_dict())
+    other.load_state_dict(opt.state_dict(), cast=True)
+    for name in ("params.mean_gradient", "params.mean_square"):
+        values = [opt.state_dict()[name], other.state_dict()[name]]
+        wide = [bfloat16.widen(v) if v.dtype == np.uint16 else v for v in values]
+        np.testing.assert_allclose(wide[0], wide[1], rtol=2**-8)
+        assert wide[0].any()
+
+
+def test_a_state_that_another_dtype_does_not_hold_changes_nothing():
+    opt, other = Optimizer(np.ones(3), ADAM), Optimizer(np.ones(3, np.float32), ADAM)
+    opt.step(np.full(3, 1e30))
+    with pytest.raises(
+        ValueError, match=r"mean_square'\] has 1e\+5\d, which float32 does not hold"
+    ):
+        other.load_state_dict(opt.state_dict(), cast=True)
+    assert other.t == 0
+    saved = opt.state_dict()
+    saved["params.mean_square"] = saved["params.mean_square"] + 1j
+    with pytest.raises(TypeError, match="must be float32, float64 or bfloat16, got complex128"):
+        other.load_state_dict(saved, cast=True)
