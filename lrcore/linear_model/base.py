@@ -32,6 +32,7 @@ from lrcore.linear_model.engine.design_matrix import (
     validated,
 )
 from lrcore.linear_model.monitor.callbacks import CallbackMonitor, Event, Hooks
+from lrcore.linear_model.monitor.diagnostics import DivergenceError
 from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
@@ -210,6 +211,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         problem, config, path = self._with_alpha(solver, problem, config)
         result = solver.fit(problem, config, [monitor])
         result.solver, result.alpha_path = solver.name, path
+        check_held(result.model)
         return result
 
     def _split(self, problem: Problem) -> tuple[Problem, Problem]:
@@ -487,6 +489,16 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         if not first:
             validate_data(self, X, reset=False, skip_check_array=True)
         return matrix
+
+
+def check_held(model: TrainedModel) -> None:
+    """Raise unless the weights of a solver that works in float64 are numbers of X's dtype too."""
+    if not all(np.isfinite(state.weights).all() for state in model.states):
+        raise DivergenceError(
+            f"the fit ended at weights that are not finite in {model.dtype}",
+            "scale y and the columns of X to be near 1, or give X in float64",
+            "one of them at least is too large",
+        )
 
 
 def check_stream_rule(rule: Rule) -> None:
