@@ -149,11 +149,7 @@ def check_state(
 
 def check_memory(name: str, array: np.ndarray, shape: tuple[int, int]) -> None:
     """Raise unless an array is a piece of memory of this shape that the core can read."""
-    if (
-        array.shape != shape
-        or array.dtype not in DTYPES
-        or not (array.flags.c_contiguous and array.flags.aligned)
-    ):
+    if array.shape != shape or array.dtype not in DTYPES or not array.flags.c_contiguous:
         raise ValueError(
             f"{name} must be an array of shape {shape} of float32 or float64, got shape "
             f"{array.shape} of {array.dtype}"
