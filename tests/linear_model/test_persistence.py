@@ -12,6 +12,7 @@ from strategies import equal_bits, sparse_problem
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor
 from lrcore._utils import archive
+from lrcore.linear_model.engine.layout import LazyPenalty
 from lrcore.linear_model.persistence import ModelFileError
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=30, dtype=np.float32)
@@ -458,6 +459,37 @@ def test_headers_that_are_no_json(text, path):
     path.with_suffix(".lrcore.npz").rename(path)
     with pytest.raises(ModelFileError, match="not a model file"):
         lrcore.load(path)
+
+
+def spoil_groups(trained):
+    trained.states[0].lazy_penalty = LazyPenalty.new([30] * 60, np.ones(60))
+
+
+def spoil_label(trained):
+    trained.replay.rows.targets[0][0] = 1e6
+
+
+def spoil_index(trained):
+    trained.replay.rows.X.indices[0] = 1 << 20
+
+
+def spoil_shape(trained):
+    trained.states[0].array = trained.states[0].array[:-3].copy()
+
+
+def spoil_scale(trained):
+    trained.scale = np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_groups, spoil_label, spoil_index, spoil_shape, spoil_scale]
+)
+def test_a_pickle_of_what_the_core_cannot_work_on_is_refused(spoil):
+    model = stream(4, alpha=0.1)
+    pickle.loads(pickle.dumps(model)).predict(X)
+    spoil(model._trained)
+    with pytest.raises(ValueError):
+        pickle.loads(pickle.dumps(model))
 
 
 def test_a_file_asks_for_no_more_threads_than_there_are(path):
