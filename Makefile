@@ -29,8 +29,9 @@ help:
 	@echo "               (DATA=folder of 20news.tsv.gz, ONLY=sections, OUT=folder, QUICK=1)"
 	@echo "make soak      what takes too long for make test, make stream among it"
 	@echo "make stream    a thousand million values through partial_fit, and the memory it takes"
-	@echo "make fuzz      a hundred thousand bad calls at random"
-	@echo "make sanitize  kernel tests under address, undefined-behaviour and thread sanitizers"
+	@echo "make fuzz      a hundred thousand bad calls, and files of each kind, at random (CASES=1000)"
+	@echo "make sanitize  kernel tests and hostile files under address, undefined-behaviour and thread"
+	@echo "               sanitizers (CASES=10000 files of each kind)"
 	@echo "make clean     remove what the others made, and the environment in $(VENV)"
 	@echo "PYTHON=python3.12 in front of these makes the environment with that Python."
 
@@ -144,20 +145,26 @@ soak: $(VENV)/installed-test $(VENV)/built stream
 stream: $(VENV)/installed-test $(VENV)/built
 	$(BIN)/python bench/stream.py
 
+# Calls, and contents of files, states, matrices and pickles: tests/fuzz_files.py tells the kinds.
 fuzz: $(VENV)/installed-test $(VENV)/built
 	$(BIN)/python tests/fuzz.py
+	$(BIN)/python tests/fuzz_files.py $(CASES)
 
 # Builds of their own, of a copy of the sources; leaks of the interpreter are none of ours.
 sanitize: $(VENV)/installed-test $(VENV)/installed-dev
 	$(MAKE) sanitized KIND=address,undefined LIBRARIES="asan ubsan" TESTS="$(KERNEL_TESTS)"
+	cd $(SANITIZED) && $(PRELOAD_SANITIZERS) ../../$(BIN)/python tests/fuzz_files.py $(or $(CASES),10000)
 	$(MAKE) sanitized KIND=thread LIBRARIES=tsan TESTS="$(THREAD_TESTS)"
 
-KERNEL_TESTS := tests/rules tests/optim tests/test_losses.py tests/linear_model/engine \
+KERNEL_TESTS := tests/_core/test_bounds.py tests/rules tests/optim tests/test_losses.py tests/linear_model/engine \
   tests/linear_model/solvers tests/linear_model/test_softmax.py tests/linear_model/test_average.py
 THREAD_TESTS := tests/optim tests/linear_model/engine/test_epoch.py \
   tests/linear_model/test_softmax.py tests/linear_model/test_average.py -k 'not killed and not memory'
 
 SANITIZED := build/sanitized
+PRELOAD_SANITIZERS := LD_PRELOAD="$$(gcc -print-file-name=libasan.so) \
+  $$(gcc -print-file-name=libubsan.so)" PYTHONPATH=. PYTHONSAFEPATH=1 \
+  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 sanitized:
 	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
 	cp -r lrcore tests setup.py $(SANITIZED)/

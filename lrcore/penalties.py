@@ -115,7 +115,8 @@ def make(name: str | None, alpha: float, l1_ratio: float) -> Penalty:
 
 def to_dict(penalty: Penalty) -> dict[str, Any]:
     """Plain values that `from_dict` reads back."""
-    return {"penalty": type(penalty).__name__, **asdict(penalty)}
+    numbers = {name: float(value) for name, value in asdict(penalty).items()}
+    return {"penalty": type(penalty).__name__, **numbers}
 
 
 def from_dict(plain: dict[str, Any]) -> Penalty:

@@ -436,8 +436,9 @@ def _penalise(
         step = one(accumulated_lr) * (getattr(c, formula.gain) if formula.gain else one(1))
         factors = objective.penalty_factors
         factors = (np.ones(1) if factors is None else factors[which]).astype(columns.dtype)
-        new = objective.penalty.prox(w, step * factors, preconditioner)
-        w[...] = np.where(factors != 0, new, w)
+        with np.errstate(invalid="ignore"):
+            new = objective.penalty.prox(w, step * factors, preconditioner)
+        w[...] = np.where((factors != 0) & (preconditioner < np.inf), new, w)
 
 
 def sum_of_squares(state: Any) -> float:

@@ -18,6 +18,8 @@ cdef class LinearFit:
         const char[::1] factors, bint intercept, double l2, double dog_eps,
     ):
         cdef Py_ssize_t i
+        if len(penalty_numbers) > PENALTY_NUMBERS:
+            raise ValueError(f"a penalty has at most {PENALTY_NUMBERS} numbers")
         self.loss, self.penalty, self.kept = loss, penalty, [factors]
         self.c.loss.parameter = parameter
         self.c.loss.n_targets = 1
@@ -96,13 +98,24 @@ cdef class LazyPenalty:
         self.stops, self.periods = stops, periods
         self.rows_since, self.accumulated_lr = rows_since, accumulated_lr
 
-    cdef void fill(self, Groups* groups) noexcept:
-        groups.n_groups = <int>self.stops.shape[0]
+    cdef int fill(self, Groups* groups, Py_ssize_t n_features) except -1:
+        """Threads keep what belongs to a group in arrays of `MAX_GROUPS`, and no group may end
+        outside of the model."""
+        cdef Py_ssize_t k, n = self.stops.shape[0]
+        if n > MAX_GROUPS:
+            raise ValueError(f"features have at most {MAX_GROUPS} groups, got {n}")
+        if not n == self.periods.shape[0] == self.rows_since.shape[0] == self.accumulated_lr.shape[0]:
+            raise ValueError("groups of features need as many stops, periods, rows and rates")
+        for k in range(n):
+            if not 0 <= self.stops[k] <= n_features:
+                raise ValueError(f"a group ends at feature {self.stops[k]} of {n_features}")
+        groups.n_groups = <int>n
         if groups.n_groups:
             groups.stops = &self.stops[0]
             groups.periods = &self.periods[0]
             groups.rows_since = &self.rows_since[0]
             groups.step_sums = &self.accumulated_lr[0]
+        return 0
 
 
 cdef class LinearState:
@@ -139,6 +152,8 @@ cdef int prepare(Build build, LinearFit job, LinearState state, RuleSteps steps)
     cdef const DtypeKernels* kernels = build.kernels(type_of(state.array))
     if m.n_features >= 1 << 31:
         raise ValueError(f"a model has at most 2**31 - 1 features, got {m.n_features}")
+    if state.array.shape[0 if state.by_feature else 1] != m.n_features + 1:
+        raise ValueError(f"a state of {m.n_features} features is needed, got {state.array.shape}")
     e.kernels = &kernels.rules[steps.rule]
     e.penalty.kernel = kernels.penalties[<int>build.PENALTIES[job.penalty]]
     e.loss.evaluate = build.evaluate(job.loss)
@@ -146,11 +161,13 @@ cdef int prepare(Build build, LinearFit job, LinearState state, RuleSteps steps)
     m.feature_stride = job.slot if state.by_feature else 1
     m.column_stride = m.lanes if state.by_feature else m.n_features + 1
     m.layout = MULTI_OUTPUT if m.lanes > 1 else SPARSE if state.by_feature else DENSE
+    if e.kernels.update[m.layout] is NULL:
+        raise ValueError("the rule has no kernels for linear models")
     # With several outputs a column is a vector: places are counted in numbers already.
     m.last_step = job.last_step * (1 if state.by_feature else m.column_stride)
     m.gradient = job.gradient * (1 if state.by_feature else m.column_stride)
     e.step = state.step
-    state.penalty.fill(&e.penalty.groups)
+    state.penalty.fill(&e.penalty.groups, m.n_features)
     e.average.changes = NULL
     if state.average is not None:
         e.average.changes = address(state.average, type_of(state.array))

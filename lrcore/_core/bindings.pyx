@@ -14,6 +14,7 @@ from lrcore._core.parallel cimport (
     Mode, Worker, has_openmp, keep_subnormals, leading_zeros, max_threads, prefetch, prefetch_write,
     restore, run, run_keeping,
 )
+from lrcore._core.penalties cimport PENALTY_NUMBERS
 from lrcore._core.random cimport mix
 from lrcore._core.rules cimport real
 from lrcore._core.steps cimport *

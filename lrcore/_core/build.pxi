@@ -128,6 +128,8 @@ cdef class Build:
         """
         cdef Prediction job
         job.n_features = weights.shape[0]
+        if X.c.indptr is NULL and X.c.n_columns != job.n_features:
+            raise ValueError(f"X has {X.c.n_columns} features, and the model {job.n_features}")
         job.weights = address(weights, type_of(X.kept[0]))
         job.intercepts = NULL
         job.intercept = intercept

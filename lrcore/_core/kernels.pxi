@@ -1,6 +1,6 @@
 # Everything that is built once for each ISA: kernels without Python, reached through one table.
 
-from libc.math cimport INFINITY, sqrt
+from libc.math cimport INFINITY, NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic

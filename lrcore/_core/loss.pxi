@@ -18,12 +18,18 @@ cdef void evaluate_joint_rows(
     JointLoss* loss, const double* raw_prediction, const double* y, const double* weight,
     double* value, double* gradient, Py_ssize_t n
 ) noexcept nogil:
-    """As `evaluate_rows`, of rows whose lanes lie side by side; label and loss are in the first."""
+    """As `evaluate_rows`, of rows whose lanes lie side by side; label and loss are in the first.
+    A label that is no class would be a place outside of the row: loss and derivatives are NaN."""
     cdef Py_ssize_t n_outputs = <Py_ssize_t>loss.n_outputs, lanes = (n_outputs + 7) // 8 * 8
     cdef Py_ssize_t row, i, k
     for row in range(n // lanes):
         i = row * lanes
-        evaluate_joint(loss, raw_prediction + i, <Py_ssize_t>y[i], value + i, gradient + i)
+        if 0 <= y[i] < n_outputs:
+            evaluate_joint(loss, raw_prediction + i, <Py_ssize_t>y[i], value + i, gradient + i)
+        else:
+            value[i] = NAN
+            for k in range(n_outputs):
+                gradient[i + k] = NAN
         for k in range(n_outputs, lanes):
             gradient[i + k] = 0.0
         for k in range(lanes):

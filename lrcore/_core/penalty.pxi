@@ -19,12 +19,13 @@ cdef void apply_formula(
     Penalty* penalty, real* w, const real* step, const real* preconditioner, const real* factors,
     Py_ssize_t n
 ) noexcept nogil:
-    """The penalty of n weights. Where a feature's factor is 0 not a bit changes."""
+    """The penalty of n weights. Where a feature's factor is 0 not a bit changes; nor where its
+    preconditioner has overflown, so that no step moves it any more."""
     cdef Py_ssize_t i
     cdef real v
     for i in range(n):
         v = prox(penalty[0], w[i], step[i], preconditioner[i])
-        w[i] = v if factors[i] != 0 else w[i]
+        w[i] = v if (factors[i] != 0) & (preconditioner[i] < <real>INFINITY) else w[i]
 
 
 cdef inline void split_slots(

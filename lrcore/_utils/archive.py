@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from lrcore._utils import npz
+from lrcore._utils.npz import NpzError
+from lrcore._utils.replacing import replacing
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -22,10 +23,7 @@ class ArchiveError(ValueError):
 
 
 def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write a file under a temporary name, then rename it, so that it replaces the old one at once.
-
-    Whatever happens in between, even a loss of power, the path has either the old file or the new
-    one.
+    """Write a file, which replaces the old one at once or not at all: see `replacing`.
 
     Parameters
     ----------
@@ -47,20 +45,10 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Array
             raise TypeError(f"{name} holds Python objects; give labels that are numbers or strings")
     header = dict(header)
     header["digest"] = _digest(header, arrays)
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    text = np.frombuffer(json.dumps(header, default=_plain).encode(), np.uint8)
     members: dict[str, Any] = {"header": text, **arrays}
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **members)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with replacing(path) as file:
+        np.savez(file, **members)
 
 
 def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, Any], Arrays]:
@@ -89,46 +77,33 @@ def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, 
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = npz.read(path)
         header = json.loads(arrays.pop("header").tobytes())
-    except OSError as error:
-        if not path.is_file():
-            raise
-        raise ArchiveError(f"{path}: not {what} file ({error})") from None
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        NotImplementedError,  # raised by zipfile for unknown compressions
-    ) as error:
-        raise ArchiveError(f"{path}: not {what} file, or cut short ({error})") from None
-    try:
         found, claimed = header["format"], header.pop("digest")
-    except (KeyError, TypeError, AttributeError) as error:
+        digest = _digest(header, arrays)
+    except NpzError as error:
+        raise ArchiveError(f"{path}: not {what} file, or cut short ({error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(f"{path}: not {what} file ({error!r})") from None
     if found != form:
         raise ArchiveError(f"{path}: format {found!r}, but this lrcore reads format {form}")
-    if claimed != _digest(header, arrays):
+    if claimed != digest:
         raise ArchiveError(f"{path}: damaged or edited: its contents do not match its digest")
     return header, arrays
 
 
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be saved; give plain values")
+
+
 def _digest(header: Mapping[str, Any], arrays: Arrays) -> str:
     """SHA-256 over the header and every array's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True, default=_plain).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    """The permissions that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -25,6 +25,14 @@ def check_is_number(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a number, got {value!r}")
 
 
+def is_finite(value: Number) -> bool:
+    """Whether a number is one that float64 has: an integer of many digits is not."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def check_number(
     name: str, value: Number, least: float = -math.inf, most: float = math.inf
 ) -> None:
@@ -35,7 +43,7 @@ def check_number(
     ValueError: l1_ratio must be finite, >= 0 and <= 1, got 1.5
     """
     check_is_number(name, value)
-    if not (math.isfinite(value) and least <= value <= most):
+    if not (is_finite(value) and least <= value <= most):
         lower = f", >= {least:g}" if least > -math.inf else ""
         upper = f" and <= {most:g}" if most < math.inf else ""
         raise ValueError(f"{name} must be finite{lower}{upper}, got {value!r}")
@@ -49,7 +57,7 @@ def check_nonnegative(name: str, value: Number) -> None:
     ValueError: lr must be finite and >= 0, got -1.0
     """
     check_is_number(name, value)
-    if not math.isfinite(value) or value < 0:
+    if not is_finite(value) or value < 0:
         raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
 
 

@@ -8,7 +8,6 @@ before it leaves: ten categorical columns and all pairs of them, hashed to 2**20
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 import zlib
@@ -24,7 +23,7 @@ from scipy import sparse
 
 from lrcore._backend import isa, threads
 from lrcore.cli.metrics import measure
-from lrcore.cli.options import add_json_option, count
+from lrcore.cli.options import add_json_option, count, strict_json
 from lrcore.linear_model import LinearClassifier
 from lrcore.linear_model.solvers.stochastic import falling
 from lrcore.losses import LogLoss
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Run the demo; it prints as it goes, or one JSON object in the end."""
     result = run_demo(args.rows, quiet=args.json)
     if args.json:
-        print(json.dumps(result))
+        print(strict_json(result))
 
 
 def run_demo(n_rows: int | None = None, quiet: bool = False) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from lrcore.cli.metrics import measure
-from lrcore.cli.options import add_data_options, read_for_model, require_labels
+from lrcore.cli.options import add_data_options, read_for_model, require_labels, strict_json
 from lrcore.linear_model.persistence import load
 
 
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     y = require_labels(y, args)
     result = {"rows": X.shape[0], **measure(model, X, y)}
     if args.json:
-        print(json.dumps(result))
+        print(strict_json(result))
         return
     for name, value in result.items():
         shown = f"{value:,}" if name == "rows" else f"{value:.5f}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
 from typing import Any
 
 from lrcore._backend import threads
+from lrcore._utils.replacing import check_writable
 from lrcore.cli.options import (
     add_data_options,
     add_model_options,
@@ -18,6 +17,7 @@ from lrcore.cli.options import (
     make_estimator,
     number_or_auto,
     read_labelled,
+    strict_json,
 )
 from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.persistence import save
@@ -60,14 +60,14 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Fit the model, save it, and print what was done."""
-    folder = os.path.dirname(args.output) or "."
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: no such folder for the model file")
+    # What cannot be is said before anything is read.
+    check_writable(args.output)
+    model = make_estimator(args)
+    model.set_params(solver=args.solver, max_iter=args.epochs, tol=args.tol)
+    model._check_params()
     start = time.perf_counter()
     X, y, zero_based = read_labelled(args)
     seconds_reading = time.perf_counter() - start
-    model = make_estimator(args)
-    model.set_params(solver=args.solver, max_iter=args.epochs, tol=args.tol)
     start = time.perf_counter()
     with ProgressBar(args.epochs and X.shape[0] * args.epochs) as bar:
         model.fit(X, y, callback=bar.update)
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         "rows_per_second": round(X.shape[0] * model.n_iter_ / seconds_fitting),
         "threads": threads.count(args.threads, X.nnz),
     }
-    print(json.dumps(result) if args.json else report(result))
+    print(strict_json(result) if args.json else report(result))
 
 
 def report(result: dict[str, Any]) -> str:

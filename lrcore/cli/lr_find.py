@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
+from lrcore._utils.replacing import check_writable
 from lrcore.cli.options import (
     add_data_options,
     add_model_options,
@@ -13,6 +13,7 @@ from lrcore.cli.options import (
     make_estimator,
     nonnegative_number,
     read_labelled,
+    strict_json,
 )
 from lrcore.tuning.range_test import lr_range_test
 
@@ -33,6 +34,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Run the test; print the curve and the suggested rates, and draw them if asked to."""
+    if args.plot:
+        check_writable(args.plot)
     model = make_estimator(args)
     X, y, _ = read_labelled(args)
     found = lr_range_test(
@@ -59,4 +62,4 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         "lrs": found.lrs.tolist(),
         "losses": found.smoothed.tolist(),
     }
-    print(json.dumps(result))
+    print(strict_json(result))

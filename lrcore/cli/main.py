@@ -61,6 +61,10 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, TypeError, FloatingPointError, OSError, ImportError) as error:
         print(f"lrcore: error: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        why = f": {error}" if str(error) else ""
+        print(f"lrcore: error: this takes more memory than there is{why}", file=sys.stderr)
+        return 1
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,7 +7,9 @@ reports together with the name of the option.
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -96,6 +98,23 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
+def strict_json(value: Any) -> str:
+    """The value as JSON of any reader's: numbers that it does not know become null.
+
+    >>> strict_json({"r2": float("nan"), "losses": [0.5, float("inf")]})
+    '{"r2": null, "losses": [0.5, null]}'
+    """
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the parameters of an estimator, apart from its rate; see `make_estimator`."""
     known = ", ".join(losses.LOSSES)
@@ -176,6 +195,7 @@ def read_labelled(args: argparse.Namespace) -> tuple[Any, np.ndarray, bool]:
     """
     dtype = np.float64 if args.float64 else np.float32
     X, y, zero_based = datafile.read(args.data, zero_based=args.zero_based, dtype=dtype)
+    check_width(args.data, X.shape[1])
     return X, require_labels(y, args), zero_based
 
 
@@ -195,6 +215,25 @@ def read_for_model(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarra
         dtype=model.coef_.dtype,
     )
     return X, y
+
+
+#: Bytes of each feature that a fit takes at least: its weights, and sums over the rows.
+FEATURE_BYTES = 32
+
+
+def check_width(path: str, n_features: int) -> None:
+    """Raise DataError if a model of so many features does not fit the memory of the machine."""
+    least = FEATURE_BYTES * n_features
+    try:
+        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return
+    if least > most > 0:
+        raise datafile.DataError(
+            f"{path}: the largest index makes {n_features:,} features, of which a model takes "
+            f"{least / 2**30:.1f} GiB at least, and this machine has {most / 2**30:.1f}; hash the "
+            "indices to fewer"
+        )
 
 
 def require_labels(y: np.ndarray | None, args: argparse.Namespace) -> np.ndarray:

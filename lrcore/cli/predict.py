@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
 import numpy as np
 
-from lrcore.cli.options import add_data_options, read_for_model
+from lrcore.cli.options import add_data_options, read_for_model, strict_json
 from lrcore.linear_model.persistence import load
 
 
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     result: dict[str, Any] = {"predictions": predicted.tolist()}
     if args.proba:
         result["classes"] = model.classes_.tolist()
-    print(json.dumps(result))
+    print(strict_json(result))
 
 
 def lines_of(predicted: np.ndarray) -> list[str]:

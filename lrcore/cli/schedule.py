@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 import numpy as np
 
 from lrcore._utils import sparkline
-from lrcore.cli.options import add_json_option, count, schedule_spec
+from lrcore._utils.replacing import check_writable
+from lrcore.cli.options import add_json_option, count, schedule_spec, strict_json
 from lrcore.schedules import Schedule
 
 #: Rates in the printed table, and bars below it.
@@ -36,6 +36,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Print the rates at some steps, and draw the schedule if asked to."""
+    if args.plot:
+        check_writable(args.plot)
     schedule = resolved(args, parser)
     last = args.steps or max(1, schedule.span - 1)
     steps = np.unique(np.linspace(0, last, TABLE_ROWS).round().astype(np.int64))
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         schedule.plot(last + 1).figure_.savefig(args.plot, dpi=150)
     if args.json:
         plain = {"schedule": schedule.to_dict(), "steps": steps.tolist(), "rates": rates.tolist()}
-        print(json.dumps(plain))
+        print(strict_json(plain))
         return
     width = max(4, len(f"{last:,}"))
     print(f"{'step':>{width}}  rate")

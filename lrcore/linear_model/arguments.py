@@ -6,14 +6,23 @@ import math
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from lrcore._utils import validation
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 
 check_number, check_count = validation.check_number, validation.check_integer
+
+
+def check_columns(X: Any) -> None:
+    """Raise unless an estimator can keep the names of X's columns: all strings, or none of them.
+
+    Asked before a fit, which would otherwise be refused when it is half taken over.
+    """
+    validate_data(BaseEstimator(), X, skip_check_array=True)
 
 
 def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
@@ -34,6 +43,12 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
         )
     if not weight.any():
         raise ValueError("sample_weight is zero for every row; at least one must count")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.sum(weight)):
+            raise ValueError(
+                f"sample_weight must have a sum that float64 holds, got {weight.max():g} in row "
+                f"{weight.argmax()}; only their ratios matter: divide all by the largest"
+            )
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 

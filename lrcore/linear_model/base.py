@@ -18,12 +18,14 @@ from lrcore._utils.interrupts import interrupts
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
+    check_columns,
     check_count,
     check_factors,
     check_lengths,
     check_weight,
 )
 from lrcore.linear_model.auto_alpha import AlphaPath
+from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.duality import gap_of_model
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import (
@@ -34,6 +36,7 @@ from lrcore.linear_model.engine.design_matrix import (
 )
 from lrcore.linear_model.monitor.baseline import warn_if_useless
 from lrcore.linear_model.monitor.callbacks import CallbackMonitor, Event, Hooks
+from lrcore.linear_model.monitor.diagnostics import DivergenceError
 from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
@@ -137,6 +140,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         if "_trained" in state and "solver_" not in state:  # the same, or a development version
             state["solver_"], state["alpha_"] = state["solver"], state["alpha"]
             state["alphas_"] = state["alpha_losses_"] = None
+        if "_trained" in state and "n_features_in_" in state:
+            check_model(state["_trained"], state["n_features_in_"])
         super().__setstate__(state)
 
     # ---- from parameters to solver and objective ------------------------------------------------
@@ -259,6 +264,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         monitor = CallbackMonitor(callback, config.max_iter, hooks)
         problem, config, alpha, path = self._with_alpha(solver, problem, config)
         result = solver.fit(problem, config, [monitor])
+        check_held(result.model)
         result.solver, result.alpha, result.alpha_path = solver.name, alpha, path
         if result.went_back and result.dual_gap is not None:
             result.dual_gap = gap_of_model(problem, result.model, self.n_threads)
@@ -566,10 +572,22 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:
         """X of a partial_fit checked, and its number of features compared with the first call's."""
+        if first:
+            check_columns(X)
         matrix = as_design_matrix(X, None if first else self._trained.dtype, self.n_threads)
         if not first:
             validate_data(self, X, reset=False, skip_check_array=True)
         return matrix
+
+
+def check_held(model: TrainedModel) -> None:
+    """Raise unless the weights of a solver that works in float64 are numbers of X's dtype too."""
+    if not all(np.isfinite(state.weights).all() for state in model.states):
+        raise DivergenceError(
+            f"the fit ended at weights that are not finite in {model.dtype}",
+            "scale y and the columns of X to be near 1, or give X in float64",
+            "one of them at least is too large",
+        )
 
 
 def check_stream_rule(rule: Rule) -> None:

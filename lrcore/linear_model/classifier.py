@@ -52,6 +52,7 @@ from sklearn.utils.metaestimators import available_if
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore.linear_model.arguments import (
     check_classes,
+    check_columns,
     check_labels,
     check_lengths,
     check_weight,
@@ -367,6 +368,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, np.ndarray]:
         """What `fit` minimises, checked, and the classes."""
+        check_columns(X)
         matrix = as_design_matrix(X, None, self.n_threads)
         labels = check_labels(y)
         check_lengths(matrix, labels)

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from lrcore import losses, penalties, rules, schedules
 from lrcore._utils import archive
 from lrcore._utils.archive import ArchiveError
+from lrcore._utils.validation import (
+    check_flag,
+    check_integer,
+    check_is_number,
+    check_number,
+)
+from lrcore.linear_model.arguments import check_weight
+from lrcore.linear_model.checks import (
+    check_model,
+    check_numbers,
+    check_objective,
+    check_rows,
+    check_updates,
+)
 from lrcore.linear_model.classifier import LinearClassifier
-from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import (
     DoGSums,
     LazyPenalty,
@@ -28,9 +40,10 @@ from lrcore.linear_model.monitor.history import COLUMNS, History
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.linear_model.result import FitResult, TrainedModel
+from lrcore.linear_model.saved_parameters import from_plain, labels_of, plain_labels, to_plain
+from lrcore.linear_model.solvers.select import SOLVERS
 from lrcore.penalties import ElasticNet
-from lrcore.rules import Rule
-from lrcore.schedules import Plateau, Schedule
+from lrcore.schedules import Plateau
 
 FORMAT = 1
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
@@ -62,7 +75,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     >>> bool((lrcore.load(path).coef_ == clf.coef_).all())
     True
     """
-    if type(model).__name__ not in ESTIMATORS:
+    if type(model) not in ESTIMATORS.values():
         raise TypeError(f"model must be one of {', '.join(ESTIMATORS)}, got {type(model).__name__}")
     if not hasattr(model, "_trained"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
@@ -72,7 +85,7 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
 def _arrays(model: Model) -> archive.Arrays:
     """The arrays of a file, by name."""
     trained = model._trained
-    arrays = {"loss_curve": model.loss_curve_}
+    arrays = {"loss_curve": model.loss_curve_, "stopping_curve": model.stopping_curve_}
     arrays |= _state_arrays("state", "average", trained.states)
     arrays.update({f"history_{name}": column for name, column in model.history_.items()})
     # The parameter may have been set anew since the fit.
@@ -82,6 +95,7 @@ def _arrays(model: Model) -> archive.Arrays:
         ("column_scale", trained.objective.column_scale),
         ("alphas", model.alphas_),
         ("alpha_losses", model.alpha_losses_),
+        ("lr_losses", model.lr_losses_),
     ):
         if factors is not None:
             arrays[name] = np.asarray(factors, np.float64)
@@ -91,7 +105,7 @@ def _arrays(model: Model) -> archive.Arrays:
         arrays |= _state_arrays("state_before", "average_before", trained.replay.before)
         arrays |= _row_arrays(trained.replay)
     if isinstance(model, LinearClassifier):
-        arrays["classes"] = model.classes_
+        arrays["classes"] = plain_labels(model.classes_)
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
     return arrays
@@ -103,17 +117,19 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "estimator": type(model).__name__,
-        "params": {key: _plain(value) for key, value in model.get_params(deep=False).items()},
+        "params": to_plain(model.get_params(deep=False)),
         "n_features": int(model.n_features_in_),
         "states": _places(trained.states),
         "averages": [s.average and s.average.since for s in trained.states],
         "before": None if trained.replay is None else _places(trained.replay.before),
         "single_target": getattr(model, "_single", True),
+        "object_labels": getattr(model, "classes_", np.empty(0)).dtype == object,
+        "sparsified": bool(model._sparse),
         "method": _method_to_dict(trained),
         "dual_gap": model.dual_gap_,
         "solver": model.solver_,
         "alpha": model.alpha_,
-        "lr": model.lr_ if isinstance(model.lr_, float) else None,
+        "lr": to_plain({"lr": model.lr_})["lr"],
         "plateau": model.plateau_ and model.plateau_.to_dict(),
         "extra": extra or {},
     }
@@ -121,6 +137,9 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
 
 def load(path: str | os.PathLike[str]) -> Model:
     """Read a model that `save` wrote.
+
+    Whoever wrote the file: it runs no code, and everything in it is checked before it is used. An
+    `n_threads` larger than this machine grants becomes what it grants.
 
     Raises
     ------
@@ -133,81 +152,128 @@ def load(path: str | os.PathLike[str]) -> Model:
         return _build(*archive.read(path, "a model", FORMAT))
     except ArchiveError as error:
         raise ModelFileError(str(error)) from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ModelFileError(f"{path}: not a complete model ({error!r})") from None
+    except OSError:
+        raise
+    except Exception as error:  # whatever comes of values that `save` did not write
+        raise ModelFileError(f"{path}: not a complete model ({error!r})") from error
 
 
 def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     model = _estimator(header, arrays)
     trained = _trained_model(header, arrays)
-    columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
-    history = History({name: column for name, column in columns.items() if column is not None})
-    losses_of_epochs, gap = arrays["loss_curve"].tolist(), header.get("dual_gap")
-    lr = header.get("lr")
-    solver = header.get("solver") or ("stochastic" if trained.updates else "dual")
-    model._finish(
-        FitResult(trained, losses_of_epochs, dual_gap=gap, lr=lr, history=history, solver=solver)
-    )
+    check_model(trained, header["n_features"])
+    check_numbers(trained)
+    model._finish(_fit_result(header, arrays, trained))
+    for name in ("alphas", "alpha_losses"):
+        setattr(model, f"{name}_", None if name not in arrays else _curve(name, arrays[name]))
     model.alpha_ = header.get("alpha", model.alpha_)
-    model.alphas_, model.alpha_losses_ = arrays.get("alphas"), arrays.get("alpha_losses")
-    if header.get("plateau"):
-        plateau = schedules.from_dict(header["plateau"])
-        if not isinstance(plateau, Plateau):
-            raise ValueError(f"plateau must be a Plateau, got {plateau!r}")
-        model.plateau_ = plateau
+    check_number("alpha", model.alpha_, 0)
+    model.plateau_ = _plateau(header.get("plateau"))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
-        model.classes_ = arrays["classes"]
+        objects = header.get("object_labels", False)
+        model.classes_ = labels_of(arrays["classes"], objects=objects)
         expected = 1 if len(model.classes_) == 2 else len(model.classes_)
         if trained.n_outputs != expected:
             raise ValueError(f"{len(model.classes_)} classes need {expected} outputs")
     else:
+        check_flag("single_target", header["single_target"])
         model._single = header["single_target"]
         if model._single and trained.n_outputs != 1:
             raise ValueError(f"one target has one output, got {trained.n_outputs}")
     if "feature_names" in arrays:
-        model.feature_names_in_ = arrays["feature_names"].astype(object)
+        model.feature_names_in_ = _names(arrays["feature_names"], header["n_features"])
+    if not isinstance(header["extra"], dict):
+        raise TypeError(f"extra must be a dict, got {header['extra']!r}")
     model.extra_ = header["extra"]
+    if header.get("sparsified", False):
+        model.sparsify()
     return model
 
 
 def _estimator(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     """The estimator with its parameters, not fitted yet."""
-    params = dict(header["params"])
-    if isinstance(params["optimizer"], dict):
-        params["optimizer"] = rules.from_dict(params["optimizer"])
-    if isinstance(params.get("lr"), dict):
-        params["lr"] = schedules.from_dict(params["lr"])
-    params["penalty_factors"] = arrays.get("penalty_factors")
+    params = from_plain(header["params"], arrays.get("penalty_factors"))
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
     return model
 
 
+def _fit_result(header: dict[str, Any], arrays: archive.Arrays, trained: TrainedModel) -> FitResult:
+    """How the fit went."""
+    columns = {name: arrays.get(f"history_{name}") for name in COLUMNS}
+    history = {
+        name: _curve(name, column, np.int64 if COLUMNS[name] else np.float64)
+        for name, column in columns.items()
+        if column is not None
+    }
+    if len(set(map(len, history.values()))) > 1:
+        raise ValueError("columns of the history must be of one length")
+    losses_of_epochs = _curve("loss_curve", arrays["loss_curve"]).tolist()
+    stopping = _curve("stopping_curve", arrays.get("stopping_curve", np.empty(0))).tolist()
+    lr_losses = _curve("lr_losses", arrays["lr_losses"]) if "lr_losses" in arrays else None
+    gap, lr = header.get("dual_gap"), header.get("lr")
+    if gap is not None:
+        check_is_number("dual_gap", gap)
+    if isinstance(lr, dict):
+        lr = schedules.from_dict(lr)
+        if isinstance(lr, Plateau):
+            raise TypeError(f"lr must be a number or a schedule, got {lr!r}")
+    elif lr is not None:
+        check_number("lr", lr, 0)
+    solver = header.get("solver") or ("stochastic" if trained.updates else "dual")
+    if solver not in SOLVERS:
+        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {solver!r}")
+    return FitResult(
+        trained, losses_of_epochs, stopping, dual_gap=gap, lr=lr, lr_losses=lr_losses,
+        history=History(history), solver=solver,
+    )  # fmt: skip
+
+
+def _curve(name: str, values: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+    """A list of numbers of a file."""
+    if values.ndim != 1 or values.dtype != dtype:
+        raise ValueError(f"{name} must be a list of {np.dtype(dtype)}, got {values.dtype}")
+    return values
+
+
+def _names(names: np.ndarray, n_features: int) -> np.ndarray:
+    """The names of the features."""
+    if names.shape != (n_features,) or names.dtype.kind != "U":
+        raise ValueError(f"feature_names must be {n_features} strings, got {names.shape}")
+    return names.astype(object)
+
+
+def _plateau(saved: Any) -> Plateau | None:
+    """The plateau that a fit has fed."""
+    if not saved:
+        return None
+    plateau = schedules.from_dict(saved)
+    if not isinstance(plateau, Plateau):
+        raise ValueError(f"plateau must be a Plateau, got {plateau!r}")
+    return plateau
+
+
 def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedModel:
     """The weights, and what goes on from them."""
     n_features, factors = header["n_features"], arrays.get("factors")
+    check_integer("n_features", n_features)
     objective, updates, scaled = _method_from_dict(header["method"], factors)
-    if factors is not None and (factors.shape != (n_features,) or factors.dtype != np.float64):
-        raise ValueError(f"factors must be {n_features} of float64, got {factors.shape}")
-    places = header["states"], header["averages"]
-    names, n_outputs = ("state", "average"), 1
-    if len(header["states"]) == 1:
-        n_outputs = objective.loss.n_raw_predictions
-    scale_in_penalty = arrays.get("column_scale")
-    if scale_in_penalty is not None:
-        if scale_in_penalty.shape != (n_features,) or scale_in_penalty.dtype != np.float64:
-            raise ValueError(f"column_scale must be {n_features} of float64")
-        objective = replace(objective, column_scale=scale_in_penalty)
+    objective = replace(objective, column_scale=arrays.get("column_scale"))
+    check_objective(objective, n_features)
+    if updates is not None:
+        check_updates(updates, objective)
+    classifies = header["estimator"] == LinearClassifier.__name__
+    if objective.loss.classifies != classifies:
+        raise ValueError(f"{header['estimator']} has no loss {header['method']['loss']!r}")
+    scale = arrays.get("scale")
+    if scaled != (scale is not None):
+        raise ValueError("scale must be there if and only if the method is scaled")
+    n_outputs = objective.loss.n_raw_predictions if len(header["states"]) == 1 else 1
+    places, names = (header["states"], header["averages"]), ("state", "average")
     states = _states(*places, names, arrays, updates, n_features + 1, n_outputs)
     for state in states:
         state.lay_out(sparse=False)
-    scale = arrays.get("scale")
-    dtype = states[0].array.dtype
-    if scaled != (scale is not None):
-        raise ValueError("scale must be there if and only if the method is scaled")
-    if scale is not None and (scale.shape != (n_features,) or scale.dtype != dtype):
-        raise ValueError(f"scale must be {n_features} of {dtype}, got {scale.shape}")
     trained = TrainedModel(states, objective, updates, scale)
     if header.get("before"):
         trained.replay = _replay_buffer(header, arrays, trained)
@@ -245,10 +311,9 @@ def _states(
     """States of so many features, the intercept among them, as `_state_arrays` and `_places` wrote
     them; without update rule of so many outputs."""
     width, is_dog = n_lanes(n_outputs), False
-    lanes = width
     if updates is not None:
-        width, lanes = updates.layout.width, updates.layout.lanes
-        n_outputs, is_dog = updates.n_outputs, updates.rule.uses_distance
+        width, n_outputs = updates.layout.width, updates.n_outputs
+        is_dog = updates.rule.uses_distance
     states = []
     for k, (step, base, lazy, block, until, dog) in enumerate(places):
         name, average = (f"{name}_{k}" for name in names)
@@ -258,15 +323,13 @@ def _states(
                 f"{name} must have shape {(width, n_columns)}, got {array.shape} {array.dtype}"
             )
         state = ModelState(array, width, by_feature=False, n_outputs=n_outputs)
-        state.step, state.base, state.lazy_penalty = int(step), int(base), _lazy_from_list(lazy)
-        state.block, state.until = int(block), int(until)
+        state.step, state.base, state.lazy_penalty = step, base, _lazy_from_list(lazy)
+        state.block, state.until = block, until
         if is_dog:
             state.dog = _dog_from_list(dog)
-        if since[k] is not None:
-            changes = np.ascontiguousarray(arrays[average], array.dtype)
-            if changes.shape != (n_columns, lanes):
-                raise ValueError(f"{average} must be of {n_columns} features, got {changes.shape}")
-            state.average = WeightAverage(changes, int(since[k] or 0))
+        started = since[k]
+        if started is not None:
+            state.average = WeightAverage(np.ascontiguousarray(arrays[average]), started)
         states.append(state)
     return states
 
@@ -286,37 +349,20 @@ def _row_arrays(replay: ReplayBuffer) -> dict[str, np.ndarray]:
 def _replay_buffer(
     header: dict[str, Any], arrays: archive.Arrays, trained: TrainedModel
 ) -> ReplayBuffer:
-    """The rows to go over again, and the states to put back first: every shape and index of them is
-    checked."""
+    """The rows to go over again, and the states to put back first."""
     parts = {name[7:]: array for name, array in arrays.items() if name.startswith("before_")}
     n_features = header["n_features"]
-    values = parts["values"]
+    X = DesignMatrix(parts["values"].shape, parts["values"])  # of dense rows
     if "indptr" in parts:
-        values = sparse.csr_matrix(
-            (values, parts["indices"], parts["indptr"]), (len(parts["indptr"]) - 1, n_features)
-        )
-    X = as_design_matrix(values, trained.dtype)
+        shape = len(parts["indptr"]) - 1, n_features
+        X = DesignMatrix(shape, parts["values"], parts["indptr"], parts["indices"])
+    check_rows(X)
     targets = [parts[f"target_{k}"] for k in range(len(trained.states))]
-    weight = parts.get("weight")
-    lengths = {len(y) for y in targets} | {X.shape[0] if weight is None else len(weight)}
-    if lengths != {X.shape[0]} or X.shape[1] != n_features:
-        raise ValueError("rows to go over again are not of one length")
+    weight = check_weight(parts.get("weight"), X.shape[0])
     names = ("state_before", "average_before")
     places, n_columns = (header["before"], header["averages"]), len(saved_features(X))
     before = _states(*places, names, arrays, trained.updates, n_columns)
     return ReplayBuffer(Problem(X, targets, weight, trained.objective), before)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (Rule, Schedule)):
-        return value.to_dict()
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(each) for each in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    return None  # a RandomState: its next numbers belong to the run, not to the model
 
 
 def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:
@@ -362,10 +408,7 @@ def _dog_to_list(dog: DoGSums) -> list[Any]:
 
 def _dog_from_list(saved: list[Any]) -> DoGSums:
     squares, furthest, distance2, measured = saved
-    sums = [float.fromhex(x) for x in (squares, furthest, distance2)]
-    if not all(0.0 <= x < math.inf for x in sums):
-        raise ValueError(f"sums of gradients and distances must be finite and >= 0, got {sums}")
-    return DoGSums(np.array(sums), int(measured))
+    return DoGSums(np.array([float.fromhex(x) for x in (squares, furthest, distance2)]), measured)
 
 
 def _lazy_to_list(lazy: LazyPenalty) -> list[list[Any]]:
@@ -374,6 +417,8 @@ def _lazy_to_list(lazy: LazyPenalty) -> list[list[Any]]:
 
 
 def _lazy_from_list(groups: list[list[Any]]) -> LazyPenalty:
+    for number in (number for group in groups for number in group[:3]):
+        check_integer("groups of features", number, least=None)
     stops, periods, since = (np.array([g[k] for g in groups], np.int64) for k in range(3))
     lr = np.array([float.fromhex(g[3]) for g in groups])
     return LazyPenalty(stops, periods, since, lr)

@@ -12,6 +12,7 @@ from lrcore import losses
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import numerics
 from lrcore.linear_model.arguments import (
+    check_columns,
     check_domain,
     check_lengths,
     check_loss_parameters,
@@ -148,6 +149,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, bool]:
         """What `fit` minimises, checked, and whether y was one target."""
+        check_columns(X)
         matrix = as_design_matrix(X, None, self.n_threads)
         targets, single = self._targets(y)
         check_lengths(matrix, targets[0])

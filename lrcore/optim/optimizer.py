@@ -159,7 +159,7 @@ class Optimizer:
         self._state_dtype = state_dtype
         known = as_schedules(overrides or {})
         groups = self._new_groups(rule, known)
-        self._progress = Progress(rule, known, groups, seed, self._initial_dog_state(rule))
+        self._progress = Progress(rule, known, groups, int(seed), self._initial_dog_state(rule))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse names that mean nothing here, which would be set without effect."""
@@ -645,7 +645,9 @@ class Optimizer:
             saved["travel"] = [self._dog_state.distance, self._dog_state.squares]
         return saved
 
-    def load_state_dict(self, saved: Mapping[str, Any], *, hyperparameters: bool = True) -> None:
+    def load_state_dict(
+        self, saved: Mapping[str, Any], *, hyperparameters: bool = True, cast: bool = False
+    ) -> None:
         """Continue from a state; the next steps have the same bits as without the interruption.
 
         Parameters
@@ -655,16 +657,22 @@ class Optimizer:
         hyperparameters : bool
             Whether the rule and the overrides are replaced by those of the saved state. With
             False this Optimizer keeps its own, such as a new rate, and takes only the state.
+        cast : bool
+            Whether a state of other dtypes is taken over, rounded to those at hand: of parameters
+            that were float64 and are float32 now, or the other way round, or of another
+            `state_dtype`.
 
         Raises
         ------
         ValueError, TypeError
             If the state does not fit these parameters; nothing has changed then.
         """
-        self._progress = self._loaded(saved, hyperparameters)
+        self._progress = self._loaded(saved, hyperparameters, cast)
 
-    def _loaded(self, saved: Mapping[str, Any], hyperparameters: bool) -> Progress:
+    def _loaded(self, saved: Mapping[str, Any], hyperparameters: bool, cast: bool) -> Progress:
         """Where the run goes on from a state."""
+        if not isinstance(saved, Mapping):
+            raise TypeError(f"state must be a dict as by state_dict, got {type(saved).__name__}")
         rule, overrides = self.rule, self._progress.overrides
         if hyperparameters:
             rule = rules.from_dict(saved["rule"]) if "rule" in saved else rule
@@ -677,7 +685,10 @@ class Optimizer:
                     wanted[f"{self._params.names[index]}.{label}"] = row
             for index, average in zip(group.indices, group.averages):
                 wanted[f"{self._params.names[index]}.average"] = average.reshape(-1)
-        state.check_saved(saved, wanted, rule, self.state_dtype)
+        if cast:
+            saved = state.cast_to(saved, wanted, self.state_dtype)
+        chosen = [each for group in groups for each in group.rules]
+        state.check_saved(saved, wanted, rule, chosen, self.state_dtype)
         dog_state = state.dog_state_of(saved["travel"]) if rule.uses_distance else None
         for key, row in wanted.items():
             row[:] = np.asarray(saved[key]).reshape(-1)
@@ -716,13 +727,15 @@ class Optimizer:
         """
         state.write(path, self.state_dict(), self._params)
 
-    def load(self, path: str | os.PathLike[str], *, hyperparameters: bool = True) -> None:
+    def load(
+        self, path: str | os.PathLike[str], *, hyperparameters: bool = True, cast: bool = False
+    ) -> None:
         """Continue from a file that `save` wrote; the parameters are filled in place.
 
         Parameters
         ----------
         path : str or path
-        hyperparameters : bool
+        hyperparameters, cast : bool
             As in `load_state_dict`.
 
         Raises
@@ -730,8 +743,8 @@ class Optimizer:
         ArchiveError, ValueError, TypeError, OSError
             If the file is damaged or does not fit, or cannot be read; nothing has changed then.
         """
-        saved, values = state.read(path, self._params)
-        loaded = self._loaded(saved, hyperparameters)
+        saved, values = state.read(path, self._params, self.nonfinite != "propagate", cast)
+        loaded = self._loaded(saved, hyperparameters, cast)
         # Parameters and state in one call, so that an interruption leaves both or neither.
         changes = {name: getattr(loaded, name) for name in Progress.__slots__}
         _backend.active.replace_together(self._params.arrays, values, self._progress, changes)

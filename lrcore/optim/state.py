@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 
 from lrcore import schedules
-from lrcore._utils import archive
+from lrcore._utils import archive, bfloat16
 from lrcore._utils.archive import ArchiveError
-from lrcore._utils.arrays import view_of
+from lrcore._utils.arrays import DTYPES, view_of
 from lrcore._utils.validation import check_nonnegative, check_seed
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import DoGState, Rule
 
 #: Number of the format of files, written into each of them.
 FORMAT = 1
+
+#: Steps that an optimizer may have done, and of those it may have to look at again to go on: some
+#: seconds, which nobody may make a file ask for more of.
+MOST_STEPS, MOST_LOOKBACK = 1 << 53, 1 << 26
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -26,15 +30,22 @@ def overrides_to_dict(overrides: Overrides) -> dict[str, dict[str, Any]]:
     """The overrides as plain values, which `overrides_from_dict` reads."""
     return {
         pattern: {
-            key: value.to_dict() if hasattr(value, "to_dict") else value
+            key: value.to_dict() if hasattr(value, "to_dict") else _plain(value)
             for key, value in values.items()
         }
         for pattern, values in overrides.items()
     }
 
 
+def _plain(value: Any) -> Any:
+    """A number as Python has it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def overrides_from_dict(plain: Overrides) -> dict[str, dict[str, Any]]:
     """The overrides that `overrides_to_dict` described."""
+    if not isinstance(plain, Mapping) or not all(isinstance(v, Mapping) for v in plain.values()):
+        raise TypeError(f"overrides must be a dict of dicts, got {plain!r}")
     return {
         pattern: {
             key: schedules.from_dict(value) if isinstance(value, dict) else value
@@ -45,8 +56,9 @@ def overrides_from_dict(plain: Overrides) -> dict[str, dict[str, Any]]:
 
 
 def check_saved(
-    saved: Mapping[str, Any], wanted: Mapping[str, np.ndarray], rule: Rule, state_dtype: str | None
-) -> None:
+    saved: Mapping[str, Any], wanted: Mapping[str, np.ndarray], rule: Rule, chosen: list[Rule],
+    state_dtype: str | None,
+) -> None:  # fmt: skip
     """Raise unless a saved state belongs to an Optimizer of this rule.
 
     Parameters
@@ -57,6 +69,8 @@ def check_saved(
         Arrays of the size and dtype that the saved ones must have, by their keys.
     rule : Rule
         The rule that is to continue from the state.
+    chosen : list of Rule
+        It, with its overrides.
     state_dtype : str or None
         How that Optimizer keeps its states.
 
@@ -73,19 +87,66 @@ def check_saved(
     if saved["state_dtype"] != state_dtype:
         raise ValueError(
             f"state is of state_dtype={saved['state_dtype']!r}, and this Optimizer of "
-            f"{state_dtype!r}; give it the same"
+            f"{state_dtype!r}; give it the same, or load with cast=True"
         )
     check_seed("seed", saved["seed"])
     for key in ("t", "skipped"):
-        if not isinstance(saved[key], (int, np.integer)) or saved[key] < 0:
-            raise ValueError(f"state[{key!r}] must be an integer >= 0, got {saved[key]!r}")
+        _check_steps(f"state[{key!r}]", saved[key])
+    for each in chosen:
+        n_steps = each.lookback(int(saved["t"]))
+        if n_steps > MOST_LOOKBACK:
+            raise ValueError(
+                f"state['t'] is {saved['t']:,}, from where {each!r} would have to go over "
+                f"{n_steps:,} steps again; it does over {MOST_LOOKBACK:,} at most"
+            )
     for key, row in wanted.items():
         values = view_of(f"state[{key!r}]", saved[key])
         if values.dtype != row.dtype or values.size != row.size:
             raise ValueError(
                 f"state[{key!r}] must have {row.size} values of {row.dtype}, "
-                f"got {values.size} of {values.dtype}"
+                f"got {values.size} of {values.dtype}; cast=True takes other dtypes"
             )
+
+
+def _check_steps(name: str, n: Any) -> None:
+    """Raise unless this is a number of steps."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= MOST_STEPS:
+        raise ValueError(f"{name} must be an integer from 0 to 2**53, got {n!r}")
+
+
+def cast_to(
+    saved: Mapping[str, Any], wanted: Mapping[str, np.ndarray], state_dtype: str | None
+) -> dict[str, Any]:
+    """The state with its arrays in the dtypes of these, and kept as `state_dtype` says.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an array holds no numbers, or one of them is more than its new dtype holds.
+    """
+    arrays = {key: cast_array(f"state[{key!r}]", saved[key], wanted[key].dtype)
+              for key in wanted if key in saved}  # fmt: skip
+    return {**saved, **arrays, "state_dtype": state_dtype}
+
+
+def cast_array(name: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """An array of float32, float64 or words of bfloat16, uint16, as one of another of these."""
+    values = view_of(name, value)
+    if values.dtype == dtype:
+        return values
+    if values.dtype not in (*DTYPES, np.uint16):
+        raise TypeError(f"{name} must be float32, float64 or bfloat16, got {values.dtype}")
+    if values.dtype == np.uint16:
+        values = bfloat16.widen(values)
+    with np.errstate(over="ignore"):
+        cast = values.astype(np.float32 if dtype == np.uint16 else dtype)
+    words = bfloat16.nearest(cast) if dtype == np.uint16 else None
+    held = cast if words is None else bfloat16.widen(words)
+    bad = np.isfinite(values) & ~np.isfinite(held)
+    if bad.any():
+        kind = cast.dtype if words is None else "bfloat16"
+        raise ValueError(f"{name} has {values[bad][0]:g}, which {kind} does not hold")
+    return cast if words is None else words
 
 
 def dog_state_of(saved: Any) -> DoGState:
@@ -114,16 +175,17 @@ def write(path: str | os.PathLike[str], state: Mapping[str, Any], params: Parame
 
 
 def read(
-    path: str | os.PathLike[str], params: Parameters
+    path: str | os.PathLike[str], params: Parameters, finite: bool, cast: bool
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Read the state and the values of the parameters from a file that `write` wrote.
+    """Read the state and the values of the parameters from a file that `write` wrote; `finite` says
+    that they must be, `cast` that parameters may be of another dtype there.
 
     Raises
     ------
     ArchiveError
         If the file is damaged, or its parameters have other names.
     ValueError
-        If its parameters have other dtypes or shapes.
+        If its parameters have other dtypes or shapes, or are not finite.
     OSError
         If it cannot be read.
     """
@@ -134,10 +196,21 @@ def read(
         values = [state.pop(name) for name in params.names]
     except (KeyError, TypeError, AttributeError) as error:
         raise ArchiveError(f"{path}: not of these parameters ({error!r})") from None
+    if cast:
+        pairs = zip(params.names, values, params.arrays)
+        values = [cast_array(name, value, w.dtype) for name, value, w in pairs]
     for name, w, value in zip(params.names, params.arrays, values):
         if value.dtype != w.dtype or value.shape != w.shape:
             raise ValueError(
                 f"{path}: {name} is {value.dtype} of shape {value.shape} there, and "
-                f"{w.dtype} of shape {w.shape} here"
+                f"{w.dtype} of shape {w.shape} here; cast=True takes other dtypes"
             )
+    if finite:
+        # A mean of squares may have become infinite, while its parameters stay where they are.
+        for name, value in arrays.items():
+            bad = ~np.isfinite(value) if name in params.names else np.isnan(value)
+            if bad.any():
+                raise ValueError(
+                    f"{path}: {name} has {value[bad][0]}; nonfinite='propagate' takes it as it is"
+                )
     return state, values

@@ -334,6 +334,11 @@ class Nadam(Adam):
         decay = numerics.exp((t + 1) * (self.momentum_decay * float(numerics.log(0.96))))
         return self.beta1 * (1.0 - 0.5 * decay)
 
+    def lookback(self, t: int) -> int:
+        if self.beta1 == 0.0:
+            return 0
+        return min(t, math.ceil(-60.0 * math.log(2.0) / math.log(self.beta1)))
+
     def _product(self, t: np.ndarray) -> Floats:
         """The product of the momenta up to each step t.
 
@@ -341,8 +346,7 @@ class Nadam(Adam):
         """
         if self.beta1 == 0.0:
             return np.zeros(len(t))
-        last = math.ceil(-60.0 * math.log(2.0) / math.log(self.beta1))
-        products = np.cumprod(self._mu(np.arange(min(last, int(t.max(initial=0))) + 1)))
+        products = np.cumprod(self._mu(np.arange(self.lookback(int(t.max(initial=0))) + 1)))
         return np.where(t < len(products), products[np.minimum(t, len(products) - 1)], 0.0)
 
 

@@ -174,6 +174,10 @@ class Rule:
             table[:, i] = np.maximum(values[name], least)
         return table
 
+    def lookback(self, t: int) -> int:
+        """Steps that the coefficients of step t are worked out from, one after another."""
+        return 0
+
     def adjustments(self, t: np.ndarray, rates: Floats) -> Floats:
         """What happens before the formula at the steps t: a row (sign, l2, shrink) for each.
 
@@ -313,4 +317,6 @@ class Rule:
         for each in fields(self):
             value = getattr(self, each.name)
             plain[each.name] = value.to_dict() if isinstance(value, (Schedule, Plateau)) else value
+            if isinstance(value, np.generic):
+                plain[each.name] = value.item()
         return plain

@@ -238,12 +238,23 @@ class ScheduleFreeAdamW(Rule):
         beta, z = w.dtype.type(self.beta1), state[0].reshape(w.shape)
         return np.asarray((w - w.dtype.type(1.0 - self.beta1) * z) / beta)
 
+    def lookback(self, t: int) -> int:
+        """Up to where the weights no longer change, if the schedule comes to an end."""
+        schedule = self.schedule
+        if not schedule.settles:
+            return t
+        corrected = math.ceil(-54.0 * math.log(2.0) / math.log(self.beta2)) if self.beta2 else 0
+        return min(t, max(schedule.span, corrected))
+
     def _newest_weights(self, t: np.ndarray) -> Floats:
         """The share of the newest z in the average: its weight over the sum of all up to it."""
         if not len(t):
             return np.zeros(0)
         first, last = int(t.min()) // SPAN, int(t.max()) // SPAN
-        before = sum(span_sum(self, k) for k in range(first))
+        own = min(first, -(-self.lookback(first * SPAN) // SPAN))
+        before = sum(span_sum(self, k) for k in range(own))
+        if own < first:  # the others are all the same
+            before += (first - own) * span_sum(self, own)
         weights = self._weights(np.arange(first * SPAN, (last + 1) * SPAN, dtype=np.int64))
         sums = np.cumsum(np.concatenate([[before], weights]))[1:]
         at = t - first * SPAN

@@ -128,6 +128,11 @@ class Schedule:
         """Number of steps until the rate stays the same, or of a few periods; used for plots."""
         return 1000
 
+    @property
+    def settles(self) -> bool:
+        """Whether the rate is known to stay the same from step `span` on."""
+        return False
+
     # ---- lengths ------------------------------------------------------------------------------
 
     @cached_property
@@ -428,6 +433,10 @@ class Warmup(Schedule):
         return np.where(t < steps, rising, self.after.rates(np.maximum(t - steps, 0)))
 
     @property
+    def settles(self) -> bool:
+        return self.after.settles
+
+    @property
     def span(self) -> int:
         return in_steps(self.steps) + self.after.span
 
@@ -469,6 +478,10 @@ class Then(Schedule):
         at = in_steps(self.at)
         earlier = self.before.rates(np.minimum(t, at - 1))
         return np.where(t < at, earlier, self.after.rates(np.maximum(t - at, 0)))
+
+    @property
+    def settles(self) -> bool:
+        return self.after.settles
 
     @property
     def span(self) -> int:
@@ -542,6 +555,10 @@ class Scale(Schedule):
         return self.factor * self.inner.rates(t)
 
     @property
+    def settles(self) -> bool:
+        return self.inner.settles
+
+    @property
     def span(self) -> int:
         return self.inner.span
 
@@ -583,6 +600,10 @@ class Clip(Schedule):
         return np.clip(self.inner.rates(t), self.low, self.high)
 
     @property
+    def settles(self) -> bool:
+        return self.inner.settles
+
+    @property
     def span(self) -> int:
         return self.inner.span
 
@@ -616,6 +637,10 @@ class Shift(Schedule):
 
     def formula(self, t: np.ndarray) -> Floats:
         return self.inner.rates(np.maximum(t - in_steps(self.by), 0))
+
+    @property
+    def settles(self) -> bool:
+        return self.inner.settles
 
     @property
     def span(self) -> int:

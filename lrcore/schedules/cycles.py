@@ -241,6 +241,10 @@ class OneCycle(Schedule):
         return low + (self.lr - low) * share
 
     @property
+    def settles(self) -> bool:
+        return True
+
+    @property
     def span(self) -> int:
         return in_steps(self.steps) + 1
 
@@ -316,6 +320,10 @@ class WarmupStableDecay(Schedule):
     @property
     def rise(self) -> int:
         return in_steps(self.warmup_steps)
+
+    @property
+    def settles(self) -> bool:
+        return True
 
     @property
     def span(self) -> int:

@@ -53,6 +53,10 @@ class Constant(Schedule):
         return np.full(t.shape, self.lr)
 
     @property
+    def settles(self) -> bool:
+        return True
+
+    @property
     def span(self) -> int:
         return 101
 
@@ -124,6 +128,10 @@ class MultiStep(Schedule):
         switches = [in_steps(each) for each in self.milestones]
         levels = self.lr * powers(self.gamma, np.arange(len(switches) + 1))
         return levels[np.searchsorted(switches, t, side="right")]
+
+    @property
+    def settles(self) -> bool:
+        return True
 
     @property
     def span(self) -> int:
@@ -303,6 +311,10 @@ class Polynomial(Schedule):
         return self.end + (self.lr - self.end) * numerics.real_power(left, self.power)
 
     @property
+    def settles(self) -> bool:
+        return True
+
+    @property
     def span(self) -> int:
         return in_steps(self.steps) + 1
 
@@ -340,6 +352,10 @@ class Linear(Schedule):
         return self.end + (self.lr - self.end) * (1.0 - progress(t, in_steps(self.steps)))
 
     @property
+    def settles(self) -> bool:
+        return True
+
+    @property
     def span(self) -> int:
         return in_steps(self.steps) + 1
 
@@ -374,6 +390,10 @@ class Cosine(Schedule):
 
     def formula(self, t: np.ndarray) -> Floats:
         return self.end + (self.lr - self.end) * half_cosine(progress(t, in_steps(self.steps)))
+
+    @property
+    def settles(self) -> bool:
+        return True
 
     @property
     def span(self) -> int:

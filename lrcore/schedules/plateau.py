@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrcore._utils.numerics import Floats
-from lrcore._utils.validation import check_fraction, check_is_number, check_share
+from lrcore._utils.validation import (
+    check_fraction,
+    check_is_number,
+    check_share,
+    is_finite,
+)
 from lrcore.schedules.base import Scale, Schedule
 from lrcore.schedules.fields import as_count, as_rate, check_steps
 
@@ -141,10 +146,15 @@ class Plateau:
         inner = self.schedule.to_dict()
         return {"schedule": "Plateau", "of": inner, **options, "state": self.state_dict()}
 
+    @property
+    def _worst(self) -> float:
+        """What any metric is better than."""
+        return math.inf if self.mode == "min" else -math.inf
+
     def reset(self) -> None:
         """Set the state to that before the first check."""
         self.scale = 1.0
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.best = self._worst
         self.bad = 0
         self.waiting = 0
         self.checks = 0
@@ -203,8 +213,10 @@ class Plateau:
         return gain > self.atol + self.rtol * abs(self.best)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state as plain values, without the schedule and the options."""
-        return {name: getattr(self, name) for name in STATE}
+        """The state as plain values that any JSON has, without the schedule and the options; the
+        best metric is None before the first one."""
+        state = {name: getattr(self, name) for name in STATE}
+        return {**state, "best": self.best if math.isfinite(self.best) else None}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned.
@@ -219,8 +231,10 @@ class Plateau:
         scale = as_rate("state['scale']", saved["scale"])
         if not self.floor <= scale <= 1:
             raise ValueError(f"state['scale'] must be from floor = {self.floor} to 1, got {scale}")
-        best = saved["best"]
-        if isinstance(best, bool) or not isinstance(best, (int, float, np.number)) or best != best:
+        # None before the first metric; files of before have infinity.
+        best = self._worst if saved["best"] is None else saved["best"]
+        is_number = isinstance(best, (int, float, np.number)) and not isinstance(best, bool)
+        if not is_number or not (is_finite(best) or best in (math.inf, -math.inf)):
             raise ValueError(f"state['best'] must be a number, got {best!r}")
         for name in ("bad", "waiting", "checks"):
             check_steps(f"state[{name!r}]", saved[name], least=0)

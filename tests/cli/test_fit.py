@@ -1,6 +1,8 @@
 import json
+import os
 
 import numpy as np
+import pytest
 from files import svmlight
 
 import lrcore
@@ -68,7 +70,31 @@ def test_bad_data_is_refused_and_nothing_is_written(data, tmp_path, error_of):
     bad.write_text("1 1:1\n1 2:1\n")
     assert "y has 1 class" in error_of("fit", str(bad), "-o", new)
     assert "No such file" in error_of("fit", str(tmp_path / "no.svm"), "-o", new)
-    assert "no such folder" in error_of("fit", data, "-o", str(tmp_path / "no" / "m"))
+    assert "there is no folder" in error_of("fit", data, "-o", str(tmp_path / "no" / "m"))
     words = ("--loss", "squared_error", "--optimizer", "sgd", "--lr", "1e30")
     assert "diverged by step" in error_of("fit", data, "-o", new, *words)
     assert not (tmp_path / "new.lrcore").exists()
+
+
+@pytest.mark.parametrize("output", [".", "", "no/model", "pipe"])
+def test_a_path_that_no_model_can_take_is_refused_before_the_data_are_read(
+    output, tmp_path, error_of, monkeypatch
+):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(tmp_path)
+    assert "no.svm" not in error_of("fit", "no.svm", "-o", output)
+
+
+def test_options_that_do_not_go_together_are_refused_before_the_data_are_read(error_of, tmp_path):
+    words = ["--optimizer", "ftrl", "--penalty", "l1"]
+    assert "FTRL cannot apply" in error_of("fit", "no.svm", "-o", str(tmp_path / "m"), *words)
+
+
+def test_more_features_than_fit_the_memory(tmp_path, error_of, monkeypatch):
+    path = tmp_path / "wide.svm"
+    path.write_text("1 1:1 2147483647:1\n-1 2:1\n")
+    pages = {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    line = error_of("fit", str(path), "-o", str(tmp_path / "m"))
+    assert "2,147,483,647 features, of which a model takes 64.0 GiB at least" in line
+    assert "this machine has 4.0" in line

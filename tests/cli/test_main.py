@@ -1,5 +1,6 @@
 """The whole command: wrong usage, exit status, running as a process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -85,3 +86,27 @@ def test_a_closed_pipe_is_status_1_without_a_traceback():
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_lack_of_memory_is_status_1_and_one_line(monkeypatch, error_of):
+    def take_all(*args):
+        raise MemoryError("Unable to allocate 48.0 GiB")
+
+    monkeypatch.setattr("lrcore.cli.evaluate.load", take_all)
+    assert "more memory than there is: Unable to allocate 48.0 GiB" in error_of(
+        "evaluate", "m", "d"
+    )
+
+
+def test_json_is_that_of_any_reader(tmp_path, model, output_of):
+    data = tmp_path / "one.svm"
+    data.write_text("1 1:0.5\n")
+    regressor = str(tmp_path / "regressor")
+    output_of("fit", str(tmp_path / "train.svm"), "-o", regressor, "--loss", "squared_error")
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    with pytest.warns(UserWarning, match="R"):  # of one row
+        text = output_of("evaluate", regressor, str(data), "--json")
+    assert json.loads(text, parse_constant=refuse)["r2"] is None

@@ -9,6 +9,7 @@ from files import svmlight
 from scipy import sparse
 from strategies import sparse_problem
 
+from lrcore._utils import npz
 from lrcore.io import datafile
 from lrcore.io.datafile import DataError
 
@@ -55,6 +56,17 @@ BAD_LINES = [
     ("1 99999999999999:1", "the index '99999999999999' is too large"),
     ("1 3:1 junk", "expected index:value, got 'junk'"),
     ("1 3:1 :2", "expected index:value, got ':2'"),
+    ("1 1_0:5", "expected index:value, got '1_0:5'"),
+    ("1 10:5_0", "the value must be a finite number, got '10:5_0'"),
+    ("1_0 10:5", "the label must be a finite number, got '1_0'"),
+    ("1 3:1 qid:2 4:1", "qid must come before all features, got 'qid:2' after 3"),
+    ("1 qid:2 qid:3 4:1", "qid must come before all features, got 'qid:3' after -1"),
+    ("1 qid 4:1", "expected index:value, got 'qid'"),
+    ("1 " + "9" * 5000 + ":1", f"the index {'9' * 40 + '...'!r} is too large"),
+    ("1 2147483648:1", "the index '2147483648' is too large"),
+    ("1 1:1e39", "the value must be finite in float32, got '1:1e39'"),
+    ("1 1:-3.5e38", "the value must be finite in float32, got '1:-3.5e38'"),
+    ("1e999 1:1", "the label must be a finite number, got '1e999'"),
 ]
 
 
@@ -67,6 +79,45 @@ def test_an_error_names_the_malformed_line(tmp_path, line, message, suffix, open
     with pytest.raises(DataError) as caught:
         datafile.read(path)
     assert str(caught.value) == f"{path}:5: {message}"
+
+
+def test_a_sign_of_python_in_a_comment_is_none_of_a_number(tmp_path):
+    path = tmp_path / "data.svm"
+    path.write_text("# made_by 1_0\n1 qid:3 2:1.5 # a_b\n-1 qid:4 3:2\n")
+    X, y, _ = datafile.read(path)
+    assert X.toarray().tolist() == [[0.0, 1.5, 0.0], [0.0, 0.0, 2.0]]
+    assert y.tolist() == [1.0, -1.0]
+
+
+def test_a_value_that_float64_holds_is_read_as_such(tmp_path):
+    path = tmp_path / "data.svm"
+    path.write_text("1 1:1e39\n-1 1:1\n")
+    assert datafile.read(path, dtype=np.float64)[0].data.tolist() == [1e39, 1.0]
+
+
+@pytest.mark.parametrize("content", [b"1 1:1\n" * 2**18, b"1" * 2**24], ids=["lines", "a line"])
+@pytest.mark.parametrize("suffix, pack", [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_text_that_unpacks_to_far_more_than_it_is(tmp_path, suffix, pack, content, monkeypatch):
+    monkeypatch.setattr(npz, "MOST_BYTES", 1 << 14)
+    path = tmp_path / f"data.svm{suffix}"
+    path.write_bytes(pack(content))
+    with pytest.raises(DataError, match=r"data\.svm\.\w+:\d+: unpacks to more than the"):
+        datafile.read(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
+def test_a_file_that_may_not_be_read_is_an_os_error(tmp_path, suffix):
+    (tmp_path / f"folder{suffix}").mkdir()
+    with pytest.raises(IsADirectoryError):
+        datafile.read(tmp_path / f"folder{suffix}")
+
+
+def test_a_plain_array_is_no_matrix(tmp_path):
+    path = tmp_path / "X.npz"
+    with open(path, "wb") as file:
+        np.save(file, np.ones((3, 2)))
+    with pytest.raises(DataError, match=r"not a scipy \.npz file"):
+        datafile.read(path)
 
 
 @pytest.mark.parametrize("name", ["a.svm", "a.svm.gz", "a.svm.bz2", "a.npz"])

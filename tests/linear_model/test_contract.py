@@ -148,3 +148,32 @@ def test_pipelines_that_hand_on_frames(library):
     assert pipeline[-1].feature_names_in_[:2].tolist() == ["x0", "x1"]
     assert equal_bits(pipeline[-1].coef_, plain[-1].coef_)
     assert equal_bits(pipeline.predict_proba(DENSE), plain.predict_proba(DENSE))
+
+
+@pytest.mark.parametrize("kind", [LinearClassifier, LinearRegressor])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_refused_fit_leaves_the_estimator_as_it_was(kind, method):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 9)), np.arange(40) % 2
+    mixed = pandas.DataFrame(X[:, :2], columns=["a", 1])
+    more = {"classes": [0, 1]} if (kind, method) == (LinearClassifier, "partial_fit") else {}
+    fresh = kind(random_state=0)
+    with pytest.raises(TypeError, match="Feature names are only supported"):
+        getattr(fresh, method)(mixed, y, **more)
+    assert not [name for name in vars(fresh) if name.endswith("_") or name == "_trained"]
+    model = kind(random_state=0).fit(X, y)
+    before, predicted = dict(vars(model)), model.predict(X)
+    with pytest.raises((TypeError, ValueError)):
+        getattr(model, method)(mixed, y)
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is before[name] for name in before)
+    assert np.array_equal(model.predict(X), predicted)
+
+
+def test_a_width_that_is_not_that_of_the_weights_is_refused():
+    X, y = np.eye(6), np.arange(6) % 2
+    model = LinearClassifier(random_state=0).fit(X, y)
+    model.n_features_in_ = 100_000
+    with pytest.raises(ValueError, match="X has 100000 features, and the model 6"):
+        model.predict(np.ones((2, 100_000)))

@@ -1,6 +1,7 @@
 """Continuing from a saved state: exactly, and only if it fits."""
 
 import copy
+import json
 import os
 import pickle
 import signal
@@ -14,7 +15,8 @@ import pytest
 from backends import use_backend
 from strategies import BUILDS, RULES, equal_bits
 
-from lrcore import SGD, Adam, AdamW, Optimizer, schedules
+from lrcore import SGD, Adam, AdamW, Nadam, Optimizer, ScheduleFreeAdamW, schedules
+from lrcore._utils import archive, bfloat16
 from lrcore._utils.archive import ArchiveError
 
 from .arrays import gradients_of, leaves, nested_arrays, two_arrays
@@ -217,3 +219,217 @@ def test_an_optimizer_from_read_only_memory_steps(mapped, tmp_path):
     assert equal_bits(again.params["w"], params["w"])
     assert equal_bits(again.params["deep"][0], params["deep"][0])
     assert equal_bits(again.averages["w"], opt.averages["w"])
+
+
+# ---- files with the right digest, which anyone can compute --------------------------------------
+
+
+def forge(path, change):
+    """Write the file again with a change to its header and arrays, and a digest of what is there
+    then."""
+    header, arrays = archive.read(path, "an optimizer", 1)
+    change(header, arrays)
+    archive.write(path, header, arrays)
+
+
+def said(**values):
+    return lambda h, a: h["optimizer"].update(values)
+
+
+def spoilt(place, value):
+    def change(h, a):
+        name = f"array_{place}"
+        a[name] = a[name].copy()
+        a[name].reshape(-1)[0] = value
+
+    return change
+
+
+HOSTILE = [
+    said(t=-1),
+    said(t=True),
+    said(t=1.5),
+    said(t=1 << 62),
+    said(t="1"),
+    said(skipped=-1),
+    said(seed=-1),
+    said(seed=1 << 64),
+    said(rule=None),
+    said(rule="Adam"),
+    said(rule={"rule": "Adam", "lr": 10**400}),
+    said(rule={"rule": "Adam", "lr": float("nan")}),
+    said(rule={"rule": "Adam", "lr": {"schedule": ["Constant"], "lr": 1.0}}),
+    said(rule={"rule": "Adam", "lr": {"schedule": "Constant", "lr": "1"}}),
+    said(rule={"rule": "Adam", "beta1": 2.0}),
+    said(rule={"rule": "SGD", "lr": 0.1}),
+    said(overrides=[]),
+    said(overrides={"b": 3}),
+    said(overrides={"b": {"lr": {"schedule": None}}}),
+    said(overrides={"nobody": {"lr": 0.1}}),
+    said(travel=[0, 0]),
+    lambda h, a: h.update(arrays=h["arrays"][:-1]),
+    lambda h, a: h.update(arrays=5),
+    lambda h, a: h.update(arrays=[[1]] * len(h["arrays"])),
+    lambda h, a: h.update(optimizer=[1]),
+    lambda h, a: h.pop("optimizer"),
+    lambda h, a: a.pop("array_0"),
+    lambda h, a: a.update(array_0=a["array_0"][:-1]),
+    lambda h, a: a.update(array_0=a["array_0"].astype(complex)),
+    lambda h, a: a.update(array_0=a["array_0"].astype("U9")),
+    spoilt(0, np.nan),
+    spoilt(-1, np.nan),
+]
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_a_hostile_file_with_the_right_digest_changes_nothing(number, tmp_path):
+    params = two_arrays()
+    opt = Optimizer(params, ADAM)
+    opt.step(gradients_of(params))
+    path = tmp_path / "run"
+    opt.save(path)
+    change = HOSTILE[number]
+    if number == len(HOSTILE) - 1:
+        change = spoilt(len(archive.read(path, "an optimizer", 1)[0]["arrays"]) - 1, np.inf)
+    forge(path, change)
+    before = {k: v.copy() for k, v in params.items()}, opt.state_dict()
+    with pytest.raises((ArchiveError, ValueError, TypeError)):
+        opt.load(path)
+    assert all(equal_bits(params[k], before[0][k]) for k in params)
+    after = opt.state_dict()
+    assert all(np.array_equal(after[key], before[1][key]) for key in after)
+
+
+def test_numbers_that_are_not_finite_are_read_where_they_are_let_through(tmp_path):
+    w = np.array([np.nan, np.inf, 1.0])
+    Optimizer(w, SGD(0.1), nonfinite="propagate").save(tmp_path / "run")
+    other = np.zeros(3)
+    with pytest.raises(ValueError, match=r"params has nan; nonfinite='propagate'"):
+        Optimizer(other, SGD(0.1)).load(tmp_path / "run")
+    assert not other.any()
+    Optimizer(other, SGD(0.1), nonfinite="propagate").load(tmp_path / "run")
+    assert np.array_equal(other, w, equal_nan=True)
+
+
+SLOW = [
+    ScheduleFreeAdamW(lr=schedules.InverseSqrt(0.1, timescale=10)),
+    ScheduleFreeAdamW(beta2=1.0 - 1e-14),
+    Nadam(beta1=1.0 - 1e-15),
+]
+QUICK = [
+    ScheduleFreeAdamW(),
+    ScheduleFreeAdamW(lr=schedules.Cosine(0.1, steps=900).warmup(30)),
+    Nadam(),
+    Adam(0.1),
+]
+
+
+@pytest.mark.parametrize("rule", SLOW + QUICK, ids=str)
+def test_a_number_of_steps_costs_no_minutes(rule):
+    w = np.zeros(3)
+    opt = Optimizer(w, rule)
+    opt.step(np.ones(3))
+    saved = {**opt.state_dict(), "t": 10**9}
+    start = time.perf_counter()
+    if rule in SLOW:
+        with pytest.raises(ValueError, match=r"state\['t'\] is 1,000,000,000"):
+            opt.load_state_dict(saved)
+    else:
+        opt.load_state_dict(saved)
+        opt.step(np.ones(3))
+        assert np.isfinite(w).all()
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("lr", [0.1, schedules.Cosine(0.1, steps=40_000, end=0.01).warmup(5)])
+def test_the_weights_of_an_average_sum_up_to_what_one_after_another_does(lr):
+    rule, n = ScheduleFreeAdamW(lr=lr, beta2=0.99), 5 * (1 << 14) + 77
+    t = np.arange(n)
+    weights = rule.rates(t) ** 2 * (1 - 0.99 ** (t + 1.0))
+    expected = weights[-1] / weights.sum()
+    assert rule.lookback(n) < n
+    assert rule.coefficients(t[-1:])[0][2] == pytest.approx(expected, rel=1e-10)
+
+
+NUMPY_NUMBERS = [
+    (Adam(lr=np.float32(0.25), beta1=np.float64(0.5)), {}),
+    (SGD(lr=np.int64(1), momentum=np.float32(0.5), nesterov=np.True_), {}),
+    (ADAM, {"overrides": {"b": {"lr": np.float32(0.5)}}}),
+    (ADAM, {"seed": np.int64(7), "state_dtype": "bfloat16"}),
+    (Adam(schedules.Cosine(np.float32(0.5), steps=np.int64(9))), {"ema": np.float32(0.5)}),
+]
+
+
+@pytest.mark.parametrize("rule, keywords", NUMPY_NUMBERS, ids=str)
+def test_numbers_of_numpy_are_saved_as_any(rule, keywords, tmp_path):
+    params, others = ({"w": np.ones(9, np.float32), "b": np.ones(3, np.float32)} for _ in "ab")
+    opt = Optimizer(params, rule, **keywords)
+    opt.step({"w": np.ones(9, np.float32), "b": np.ones(3, np.float32)})
+    opt.save(tmp_path / "run")
+    json.dumps(opt.rule.to_dict())
+    same = {key: keywords[key] for key in ("ema", "state_dtype") if key in keywords}
+    again = Optimizer(others, Adam(1.0), **same)
+    again.load(tmp_path / "run")
+    assert (again.rule, again.overrides, again.seed) == (opt.rule, opt.overrides, opt.seed)
+    for each, w in ((opt, params), (again, others)):
+        each.step({"w": w["w"] * np.float32(0.5), "b": w["b"] * np.float32(0.5)})
+    assert all(equal_bits(params[k], others[k]) for k in params)
+
+
+@pytest.mark.parametrize("how", ["file", "dict"])
+@pytest.mark.parametrize("first, second", [(np.float64, np.float32), (np.float32, np.float64)])
+def test_a_state_of_another_dtype_is_taken_over_on_request(first, second, how, tmp_path):
+    was, now = np.linspace(-1, 1, 9, dtype=first), np.zeros(9, second)
+    opt, other = Optimizer(was, ADAM, ema=0.5), Optimizer(now, SGD(1.0), ema=0.5)
+    for _ in range(3):
+        opt.step(was * first(0.5))
+    opt.save(tmp_path / "run")
+    if how == "file":
+        with pytest.raises(ValueError, match="cast=True takes other dtypes"):
+            other.load(tmp_path / "run")
+        other.load(tmp_path / "run", cast=True)
+    else:
+        with pytest.raises(ValueError, match="cast=True takes other dtypes"):
+            other.load_state_dict(opt.state_dict())
+        now[...] = was
+        other.load_state_dict(opt.state_dict(), cast=True)
+    assert equal_bits(now, was.astype(second))
+    for key, value in other.state_dict().items():
+        saved = opt.state_dict()[key]
+        if isinstance(value, np.ndarray):
+            assert equal_bits(value, saved.astype(second))
+        else:
+            assert value == saved
+    for each, w in ((opt, was), (other, now)):
+        each.step(np.full(9, 0.25, w.dtype))
+    np.testing.assert_allclose(now, was, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first, second", [(None, "bfloat16"), ("bfloat16", None)])
+def test_a_state_kept_otherwise_is_taken_over_on_request(first, second):
+    w = np.linspace(-1, 1, 9, dtype=np.float32)
+    opt = Optimizer(w.copy(), ADAM, state_dtype=first)
+    opt.step(w)
+    other = Optimizer(w.copy(), ADAM, state_dtype=second)
+    with pytest.raises(ValueError, match="load with cast=True"):
+        other.load_state_dict(opt.state_dict())
+    other.load_state_dict(opt.state_dict(), cast=True)
+    for name in ("params.mean_gradient", "params.mean_square"):
+        values = [opt.state_dict()[name], other.state_dict()[name]]
+        wide = [bfloat16.widen(v) if v.dtype == np.uint16 else v for v in values]
+        np.testing.assert_allclose(wide[0], wide[1], rtol=2**-8)
+        assert wide[0].any()
+
+
+def test_a_state_that_another_dtype_does_not_hold_changes_nothing():
+    opt, other = Optimizer(np.ones(3), ADAM), Optimizer(np.ones(3, np.float32), ADAM)
+    opt.step(np.full(3, 1e30))
+    with pytest.raises(
+        ValueError, match=r"mean_square'\] has 1e\+5\d, which float32 does not hold"
+    ):
+        other.load_state_dict(opt.state_dict(), cast=True)
+    assert other.t == 0
+    saved = opt.state_dict()
+    saved["params.mean_square"] = saved["params.mean_square"] + 1j
+    with pytest.raises(TypeError, match="must be float32, float64 or bfloat16, got complex128"):
+        other.load_state_dict(saved, cast=True)

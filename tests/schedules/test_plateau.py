@@ -1,3 +1,4 @@
+import json
 import math
 from functools import partial
 
@@ -9,7 +10,7 @@ from strategies import equal_bits, sparse_problem
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, schedules
-from lrcore.schedules import Constant, Cosine, Plateau
+from lrcore.schedules import Constant, Cosine, Plateau, from_dict
 
 
 def cuts(plateau, metrics):
@@ -111,6 +112,7 @@ def test_the_state_round_trips():
         ({"scale": 0.05}, "state..scale.. must be from floor = 0.1 to 1, got 0.05"),
         ({"best": math.nan}, "state..best.. must be a number, got nan"),
         ({"best": "1"}, "state..best.. must be a number, got '1'"),
+        ({"best": 10**400}, "state..best.. must be a number, got 1000"),
         ({"bad": -1}, "state..bad.. must be >= 0, got -1"),
         ({"more": 1}, "state must be a dict of scale, best"),
     ],
@@ -328,3 +330,28 @@ def test_an_update_is_whole():
             plateau = at_the_cut()
             interrupt(partial(act, plateau), at)
             assert plateau.state_dict() in (before, after)
+
+
+def without_constants(text):
+    """JSON as other languages read it, which know no infinity."""
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_is_strict_json_before_and_after_its_first_metric(mode):
+    plateau = Plateau(Constant(1.0), patience=1, mode=mode)
+    for metric in (math.nan, 3.0, 2.0):
+        plain = without_constants(json.dumps(plateau.to_dict()))
+        again = from_dict(plain)
+        assert vars(again) == vars(plateau)
+        assert vars(from_dict({**plain, "state": vars_of(plateau)})) == vars(plateau)
+        plateau.update(metric)
+
+
+def vars_of(plateau):
+    """The state as files of before have it, with an infinite best metric."""
+    return {**plateau.state_dict(), "best": plateau.best}

@@ -295,6 +295,9 @@ def test_no_rate_is_negative_or_nan(schedule, steps):
     assert not np.signbit(rates).any()
     assert isinstance(schedule.span, int)
     assert schedule.span >= 1
+    if schedule.settles:
+        later = schedule.span + np.array([0, 1, 7, 10**4, 10**9, 1 << 50])
+        assert len(set(schedule(later))) == 1
 
 
 @given(st.integers(1, 10**6), st.integers(0, 2 * 10**6), st.floats(0, 10), st.floats(0, 10))

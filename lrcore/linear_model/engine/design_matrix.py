@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from lrcore import _backend
-from lrcore._utils import frames
+from lrcore._utils import frames, sparse_formats
 
 #: Values that are compared with 1 at a time.
 COMPARED = 1 << 16
@@ -116,7 +116,8 @@ class DesignMatrix:
         flat = self.values.reshape(-1)
         sample = np.abs(flat[:: max(1, flat.size // 4_096)].astype(np.float64))
         share = self.nnz_per_row / max(1, sample.size)
-        norm1, norm2 = share * math.fsum(sample), share * math.fsum(sample * sample)
+        with np.errstate(over="ignore"):
+            norm1, norm2 = share * exact_sum(sample), share * exact_sum(sample * sample)
         return RowStatistics(norm1, norm2, self._overlap())
 
     def typical_magnitude(self) -> float:
@@ -206,6 +207,14 @@ class DesignMatrix:
         """The rows times their factors, (n_rows,) or (n_outputs, n_rows) float64, summed up in
         float64 in row order, onto `out` if it is given."""
         return _backend.active.weighted_row_sum(self, factors, n_threads, out)
+
+
+def exact_sum(values: np.ndarray) -> float:
+    """The sum of numbers >= 0, rounded once; infinity above the largest float64."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
 
 
 def ones(n: int, dtype: np.dtype[Any]) -> np.ndarray:
@@ -299,23 +308,32 @@ def validated(matrix: DesignMatrix, names: list[Any] | None, n_threads: int | No
 def _sparse_rows(X: Any, dtype: np.dtype[Any] | None) -> DesignMatrix:
     _check_kind(X.dtype)
     _check_shape(X.shape)
-    X = X.tocsr()
-    if X.indices.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
-        raise TypeError(f"X.indices must be int32 or int64, got {X.indices.dtype}")
-    indptr, indices = _plain(X.indptr, np.dtype(np.int64)), _plain(X.indices, X.indices.dtype)
-    n_values = min(len(indices), len(X.data))
-    if len(indptr) != X.shape[0] + 1 or not 0 <= indptr[0] <= indptr[-1] <= n_values:
+    X = sparse_formats.to_csr(X)
+    return csr_rows(X.indptr, X.indices, X.data, X.shape, _target(X.dtype, dtype))
+
+
+def csr_rows(
+    indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, shape: tuple[int, int],
+    dtype: np.dtype[Any],
+) -> DesignMatrix:  # fmt: skip
+    """The rows of a CSR matrix, whose arrays fit together; its indices are not looked at."""
+    for name, array in (("indices", indices), ("indptr", indptr)):
+        if array.dtype not in sparse_formats.INDICES:
+            raise TypeError(f"X.{name} must be int32 or int64, got {array.dtype}")
+    indptr, indices = _plain(indptr, np.dtype(np.int64)), _plain(indices, indices.dtype)
+    n_values = min(len(indices), len(values))
+    if len(indptr) != shape[0] + 1 or not 0 <= indptr[0] <= indptr[-1] <= n_values:
         raise ValueError(
-            f"X has {X.shape[0]} rows, {len(indptr)} entries of indptr, from {indptr.min()} to "
-            f"{indptr.max()}, and {n_values} values; the CSR matrix is damaged"
+            f"X has {shape[0]} rows, {len(indptr)} entries of indptr, from "
+            f"{indptr.min(initial=0)} to {indptr.max(initial=0)}, and {n_values} values; the CSR "
+            "matrix is damaged"
         )
-    target = _target(X.dtype, dtype)
-    values = ones(n_values, target) if _are_ones(X.data) else _plain(X.data, target)
+    values = ones(n_values, dtype) if _are_ones(values) else _plain(values, dtype)
     if indptr[0] > 0 or indptr[-1] < max(len(indices), len(values)):
         # What lies before the first row or after the last belongs to none.
         span = slice(indptr[0], indptr[-1])
         indptr, indices, values = indptr - indptr[0], indices[span], values[span]
-    return DesignMatrix(X.shape, values, indptr, indices)
+    return DesignMatrix(shape, values, indptr, indices)
 
 
 def _are_ones(values: np.ndarray) -> bool:
@@ -346,7 +364,7 @@ def _check_kind(dtype: np.dtype[Any]) -> None:
 
 def _check_shape(shape: tuple[int, ...]) -> None:
     for count, what in zip(shape, ("sample", "feature")):
-        if count == 0:
+        if count < 1:
             raise ValueError(
                 f"X has 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is required."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -191,7 +192,8 @@ class EpochRunner:
         bound /= max(updates.lr_factors or (1.0,))
         if rule.uses_distance:
             factors = [rule.dog_lr_factor(state.dog.so_far) for state in states if state.dog]
-            bound = min(bound / max(factors), t / GROWTH)
+            top = max(factors)  # 0 once the sum of squares has overflown
+            bound = min(bound / top if top > 0 else math.inf, t / GROWTH)
         bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
 

@@ -32,13 +32,26 @@ def diverged(runner: EpochRunner, state: ModelState, why: str) -> DivergenceErro
     return DivergenceError(where, suggest_lower(runner), why)
 
 
-def check_finite(runner: EpochRunner, states: list[ModelState]) -> None:
-    """Raise unless all weights are finite."""
+def check_finite(
+    runner: EpochRunner, states: list[ModelState], features: np.ndarray | None = None
+) -> None:
+    """Raise unless all weights are finite, and what they and the rate follow from: those of some
+    features, and the intercept, or of all."""
     for state in states:
-        w = state.weights
-        starts = range(0, w.shape[1], CHECKED)
-        if not all(np.isfinite(w[:, k : k + CHECKED]).all() for k in starts):
+        of_features = [state.weights]
+        if state.average is not None:
+            of_features.append(state.average.changes.T)
+        if features is not None:
+            of_features = [part for w in of_features for part in (w[:, features], w[:, -1:])]
+        sums = [state.lazy_penalty.accumulated_lr, *([state.dog.sums] if state.dog else [])]
+        if not all(map(finite, of_features)) or not all(np.isfinite(s).all() for s in sums):
             raise diverged(runner, state, "its weights are not finite")
+
+
+def finite(rows: np.ndarray) -> bool:
+    """Whether all numbers of a matrix are."""
+    starts = range(0, rows.shape[1], CHECKED)
+    return all(bool(np.isfinite(rows[:, k : k + CHECKED]).all()) for k in starts)
 
 
 class DivergenceGuard(Monitor):

@@ -17,7 +17,7 @@ import numpy as np
 from lrcore.linear_model.engine.epoch import Chunk, EpochLoss, EpochRunner, make_room
 from lrcore.linear_model.engine.layout import LazyPenalty, ModelState, UpdateConfig
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saves_all
-from lrcore.linear_model.monitor.divergence import diverged
+from lrcore.linear_model.monitor.divergence import check_finite, diverged
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig
@@ -140,11 +140,17 @@ class Stream:
                     state.lazy_penalty = replace(lazy, periods=periods)
         offset = 0 if self._updates.mini_batch else states[0].t
         part = part.scaled(self._scale, offset, min(size, offset + part.n_rows))
-        runner = EpochRunner(self._objective, self._updates, part.X, self._n_threads, stream=True)
+        X = part.X
+        runner = EpochRunner(self._objective, self._updates, X, self._n_threads, stream=True)
         order = np.arange(part.n_rows, dtype=np.int64)
         loss = runner.run_epoch(states, part, order, self._goes_on, at_least)
         if not np.isfinite(loss.total):
             raise diverged(runner, states[0], f"the sum of losses is {loss.total}")
+        # Losses are of rows before they are learnt from: the last ones may have spoilt the weights,
+        # and so has any row those that no other touches. All weights are looked at where there are
+        # few of them, else those that the rows have touched.
+        few = X.shape[1] <= COPIED * X.values.size
+        check_finite(runner, states, None if few else X.indices)
         for state, lazy in zip(states, lazy_penalties):
             state.lazy_penalty = lazy
         self.loss = self.loss.plus(loss)

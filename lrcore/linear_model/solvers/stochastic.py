@@ -196,12 +196,13 @@ class Stochastic:
             while loop.goes_on:
                 order, after_chunk = training.next_order(), loop.begin_epoch()
                 loop.end_epoch(runner.run_epoch(states, training.problem, order, after_chunk))
+        model = training.finished(states)
         if not self.lr_factors:
-            check_finite(runner, states)
+            check_finite(runner, model.states)
         if config.warns and config.tol and stopping and not stopping.stopped:
             self._warn_if_still_falling(loop.progress, config)
         result = FitResult(
-            training.finished(states),
+            model,
             loop.progress.losses,
             loop.progress.measured,
             loop.interrupted,

@@ -52,7 +52,7 @@ class _Point:
     """Weights, and what all rows lose by them."""
 
     def __init__(self, problem: Problem, n_threads: int | None, W: np.ndarray) -> None:
-        self._problem, self._W = problem, W
+        self._problem, self._n_threads = problem, n_threads
         X = problem.X
         each = [X.raw_predictions(w[:-1].copy(), float(w[-1]), n_threads) for w in W]
         z = np.stack(each, axis=1).astype(np.float64)
@@ -66,7 +66,7 @@ class _Point:
     def gradients(self, share: np.ndarray) -> np.ndarray:
         """Of the mean loss by each weight, (n_outputs, n_features)."""
         weighed = np.ascontiguousarray((share[:, None] * self._slopes).T)
-        return self._problem.X.weighted_sum(weighed)
+        return self._problem.X.weighted_sum(weighed, self._n_threads)
 
     def curvatures(self, share: np.ndarray) -> np.ndarray:
         """Bounds of the second derivatives by each weight, (n_features,); by a log link, which has
@@ -74,8 +74,8 @@ class _Point:
         loss, X = self._problem.objective.loss, self._problem.X
         if loss.log_link:
             z, y, slopes = self._z[:, 0], self._problem.targets[0], self._slopes[:, 0]
-            return X.column_squares(share * loss.second_derivative(z, y, slopes), None)
-        return loss.curvature * X.column_squares(share, None)
+            return X.column_squares(share * loss.second_derivative(z, y, slopes), self._n_threads)
+        return loss.curvature * X.column_squares(share, self._n_threads)
 
 
 def _without(

@@ -1,5 +1,7 @@
 """Newton's method: its minimum, its certificate, its bits, and how it ends."""
 
+import warnings
+
 import independent_optimum as optimum
 import numpy as np
 import pytest
@@ -305,3 +307,17 @@ def test_what_it_cannot_do_is_refused(keywords, message):
     X, _, labels, _ = sparse_problem()
     with pytest.raises(ValueError, match=message):
         LinearClassifier(**{"solver": "newton", "alpha": 0.1, **keywords}).fit(X, labels)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_weights_that_float32_does_not_hold_are_an_error(penalty):
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    y = 1e150 * X[:, 1]
+    model = LinearRegressor(solver="newton", penalty=penalty, alpha=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert np.isfinite(model.fit(X, y).coef_).all()
+        before = model.coef_
+        with pytest.raises(FloatingPointError, match="weights that are not finite in float32"):
+            model.fit(X.astype(np.float32), y)
+    assert np.array_equal(model.coef_, before)

@@ -332,3 +332,50 @@ def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
     assert equal_bits(part.coef_, clf.coef_)
     whole = LinearClassifier(**keywords).partial_fit(X, y, classes=[0, 1])
     assert equal_bits(clf.partial_fit(X[n_rows:], y[n_rows:]).coef_, whole.coef_)
+
+
+EXTREME = [
+    (np.float32, 1e30, None),
+    (np.float64, 1e308, None),
+    (np.float64, 1.0, 1e306),
+    (np.float32, 1e30, 1e306),
+]
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("dtype, value, weight", EXTREME)
+@pytest.mark.parametrize("rule", [r for r in lrcore.rules.LINEAR_RULES if r != "AdamW"])
+def test_extreme_rows_end_in_finite_weights_or_an_error(rule, dtype, value, weight, average):
+    rng = np.random.default_rng(0)
+    penalised = lrcore.rules.rule_class(rule)(0.1).linear_formula.metric
+    for rows in (np.asarray, sparse.csr_matrix):
+        for loss in ("squared_error", "huber"):
+            X = rng.normal(size=(50, 4)).astype(dtype)
+            X[-1, 0] = value  # the last row, after which no loss is looked at
+            weights = None if weight is None else np.full(50, weight)
+            model = LinearRegressor(
+                loss, optimizer=rule, average=average, penalty="l2" if penalised else None
+            )
+            try:
+                model.partial_fit(rows(X), np.abs(X[:, 1]), weights)
+            except FloatingPointError:
+                assert not hasattr(model, "_trained")
+                continue
+            assert np.isfinite(model.coef_).all()
+            assert np.isfinite(model.intercept_).all()
+
+
+def test_a_weight_that_one_row_of_a_large_model_spoils_is_noticed():
+    n = 10_000
+    X = sparse.csr_matrix(([1.0, 1e300, 1.0], [0, n - 1, 1], [0, 1, 2, 3]), (3, n))
+    model = LinearRegressor(optimizer="sgd", lr=1e10, block_size=1).partial_fit(X[:1], [1.0])
+    with pytest.raises(FloatingPointError, match="weights are not finite"):
+        model.partial_fit(X, [1.0, 1.0, 1.0])
+
+
+def test_weights_whose_sum_is_infinite_are_refused():
+    weights = [1.0, 1e308, 1e308]
+    message = r"sample_weight must have a sum that float64 holds, got 1e\+308 in row 1"
+    for method in ("fit", "partial_fit"):
+        with pytest.raises(ValueError, match=message):
+            getattr(LinearRegressor(), method)(np.eye(3), [1.0, 2.0, 3.0], weights)
