@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 
+#: The neighbouring numbers of its dtype, at most, between the bounds of an element that counts as
+#: fixed.
+FEWEST_STEPS = 4
+
 
 class Box:
     """Lower and upper bounds of the elements of x.
@@ -49,6 +53,17 @@ class Box:
         if (self.low == np.inf).any() or (self.high == -np.inf).any():
             raise ValueError("bounds must leave room: a lower one of inf or an upper one of -inf")
         self.bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
+
+    def free(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Which elements of an x of this shape can move, as flags.
+
+        An element cannot where its bounds are equal, or so near each other that a difference of
+        points in between would be all rounding error.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            spacing = np.spacing(np.maximum(np.abs(self.low), np.abs(self.high)))
+            fixed = self.high - self.low <= FEWEST_STEPS * spacing
+        return np.broadcast_to(~fixed, shape)
 
     def project(self, x: np.ndarray) -> None:
         """Move x into the box, in place."""

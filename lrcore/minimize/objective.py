@@ -100,21 +100,28 @@ class Objective:
     def _differences(self, method: str, box: Box) -> Callable[[np.ndarray], Any]:
         """A function that approximates the gradient by scipy's finite differences.
 
-        scipy has no public function for other than forward differences, hence the private import.
+        It is 0 for the elements that the box holds fast, as there is nothing to take a difference
+        of. scipy has no public function for other than forward differences, hence the private
+        import.
         """
         from scipy.optimize._numdiff import approx_derivative
 
-        low, high = (np.broadcast_to(side, self._shape).ravel() for side in (box.low, box.high))
-
-        def flat(x: np.ndarray) -> Any:
-            self.nfev += 1
-            return self._fun(x.reshape(self._shape), *self._args)
+        free = box.free(self._shape)
+        sides = [np.broadcast_to(side, self._shape)[free] for side in (box.low, box.high)]
 
         def approximate(point: np.ndarray) -> Any:
-            g = approx_derivative(
-                flat, point.reshape(-1), method, f0=self.value(point), bounds=(low, high)
-            )
-            return np.reshape(g, self._shape)
+            def along_free(x: np.ndarray) -> Any:
+                self.nfev += 1
+                whole = point.astype(x.dtype)
+                whole[free] = x
+                return self._fun(whole, *self._args)
+
+            value, g = self.value(point), np.zeros(self._shape)
+            if free.any():
+                g[free] = approx_derivative(
+                    along_free, point[free], method, f0=value, bounds=sides
+                ).reshape(-1)
+            return g
 
         return approximate
 
