@@ -59,6 +59,19 @@ def as_length(name: str, value: Any, least: int = 1) -> Length:
     return match[1] + match[2]
 
 
+def as_real_length(name: str, value: Any) -> Length | float:
+    """A length as `as_length` gives it, or a finite number of steps above 0 that is not whole.
+
+    >>> as_real_length("up", 5), as_real_length("up", "5%"), as_real_length("up", 17.3)
+    (5, '5%', 17.3)
+    """
+    if not isinstance(value, (float, np.floating)):
+        return as_length(name, value)
+    if not 0 < value <= LONGEST:
+        raise ValueError(f"{name} must be > 0 and <= 2**53 steps, got {float(value)!r}")
+    return int(value) if float(value).is_integer() else float(value)
+
+
 def as_flag(name: str, value: Any) -> bool:
     """The value as a bool of Python, if it is True or False."""
     check_flag(name, value)
@@ -94,8 +107,9 @@ def as_count(name: str, value: Any) -> int:
 PLAIN_FIELDS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("lr", "end", "start", "peak", "gamma", "power", "multiplier"), as_rate),
     **dict.fromkeys(("factor", "low", "high"), as_rate),
-    **dict.fromkeys(("steps", "every", "at", "up", "down", "decay_steps", "timescale"), as_length),
-    **dict.fromkeys(("staircase", "vectorized"), as_flag),
+    **dict.fromkeys(("steps", "every", "at", "decay_steps", "timescale"), as_length),
+    **dict.fromkeys(("up", "down"), as_real_length),
+    **dict.fromkeys(("staircase", "vectorized", "whole"), as_flag),
     "milestones": as_milestones,
     "warmup_steps": lambda name, value: as_length(name, value, least=0),
     "by": as_shift,
@@ -126,7 +140,12 @@ def steps_of(
 
 
 def in_steps(length: Length) -> int:
-    """A length that is a number of steps; raises ValueError if it is text."""
+    """A length that is a whole number of steps; raises ValueError if it is text."""
+    return int(in_real_steps(length))
+
+
+def in_real_steps(length: Length | float) -> int | float:
+    """A length that is a number of steps, whole or not; raises ValueError if it is text."""
     if isinstance(length, str):
         raise ValueError(
             f"{length!r} is not a number of steps yet: call resolve(steps_per_epoch=..., "
