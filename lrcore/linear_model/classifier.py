@@ -66,7 +66,7 @@ from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
 from lrcore.linear_model.parameters import SHARED, LossName, OneOf, set_parameters
 from lrcore.linear_model.problem import Problem
-from lrcore.losses import LOSSES
+from lrcore.losses import LOSSES, class_log_probabilities, class_probabilities
 from lrcore.rules import Rule
 
 
@@ -476,21 +476,21 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         scaled to sum to 1.
         """
         raw = self._raw_predictions(X)
-        loss = self._trained.objective.loss
-        p = loss.probability(raw.astype(np.float64))
-        if loss.joint:
-            pass
-        elif p.shape[1] == 1:
-            p = np.concatenate([1.0 - p, p], axis=1)
-        else:
-            total = p.sum(axis=1, keepdims=True)
-            p = np.where(total > 0, p / np.where(total > 0, total, 1.0), 1.0 / p.shape[1])
+        p = class_probabilities(self._trained.objective.loss, raw.astype(np.float64))
         return p.astype(raw.dtype)
 
     @available_if(has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Logarithm of `predict_proba`."""
-        return np.asarray(np.log(self.predict_proba(X)))
+        """Logarithm of `predict_proba`, worked out from the raw predictions.
+
+        So it has all its digits also where a probability is too small for a float, and of float64
+        where it is next to 1; in float32 it is 0 where `predict_proba` is 1.
+        """
+        raw = self._raw_predictions(X)
+        logs = class_log_probabilities(self._trained.objective.loss, raw.astype(np.float64))
+        if raw.dtype == np.float32:
+            logs[logs >= -(2.0**-25)] = 0.0  # as scikit-learn asks for
+        return logs.astype(raw.dtype)
 
     @property
     def coef_(self) -> Any:
