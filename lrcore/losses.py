@@ -641,11 +641,11 @@ def class_probabilities(loss: Loss, z: Floats) -> Floats:
 
     Of classes fitted against the rest they are each one's own, scaled to sum to 1.
     """
-    if loss.joint:
-        return loss.probability(z)
-    if z.shape[1] == 1:
-        return loss.probability(np.concatenate([-z, z], axis=1))
     p = loss.probability(z)
+    if loss.joint:
+        return p
+    if z.shape[1] == 1:
+        return np.concatenate([1.0 - p, p], axis=1)
     total = p.sum(axis=1, keepdims=True)
     lost = total[:, 0] == 0
     p = p / np.where(total > 0, total, 1.0)

@@ -229,7 +229,7 @@ def test_logarithms_of_two_probabilities(margin, sign):
     logs = class_log_probabilities(LogLoss(), z)[0]
     np.testing.assert_allclose(logs, exact_logs([0.0, sign * margin]), rtol=1e-15, atol=1e-300)
     p = class_probabilities(LogLoss(), z)[0]
-    np.testing.assert_allclose(p, np.exp(logs), rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(p, np.exp(logs), rtol=1e-12, atol=1e-16)
 
 
 @pytest.mark.parametrize("margin", MARGINS)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from lrcore._utils import validation
+from lrcore._utils import frames, missing, validation
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 
@@ -20,7 +20,7 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     """sample_weight as float64, None if it is None or 1 everywhere."""
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, np.float64)
+    weight = _as_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, weight)
     if weight.shape != (n_rows,):
@@ -37,10 +37,26 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 
+def _as_floats(name: str, value: Any) -> np.ndarray:
+    """Real numbers as float64, with NaN for those that are missing."""
+    frames.check_in_memory(name, value)
+    missing.check_nothing_masked(name, value)
+    array = np.asarray(value)
+    if array.dtype.kind in "Mmc":
+        raise ValueError(f"{name} must hold numbers, got {array.dtype}")
+    try:
+        if array.dtype.kind in "OSU":
+            return missing.objects_as_floats(array)
+        return np.asarray(array, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from None
+
+
 def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -> np.ndarray | None:
     """penalty_factors as float64, a copy, all finite in X's dtype as well; None if it is None."""
     if penalty_factors is None:
         return None
+    missing.check_nothing_masked("penalty_factors", penalty_factors)
     try:
         factors = np.array(penalty_factors, np.float64)
     except (TypeError, ValueError) as error:
@@ -70,19 +86,40 @@ def check_lengths(X: DesignMatrix, y: np.ndarray) -> None:
 
 def check_labels(y: Any) -> np.ndarray:
     """Labels as a vector, finite if they are numbers."""
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    frames.check_in_memory("y", y)
+    missing.check_none_missing("Input y", y)
     labels = column_or_1d(y, warn=True)
-    if labels.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(labels))
-        if bad.size:
-            name = "NaN" if np.isnan(labels[bad[0]]) else "infinity"
-            raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {labels[bad[0]]}")
+    if labels.dtype.kind == "O":
+        labels = _plain_labels(labels)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        first = np.flatnonzero(np.isinf(labels))[0]
+        raise ValueError(f"Input y contains infinity: y[{first}] is {labels[first]}")
     # It sorts all labels, and has nothing to say of whole numbers, flags and strings.
-    whole = labels.dtype.kind in "biuU" or (
+    whole = labels.dtype.kind in "biuUO" or (
         labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all())
     )
     if not whole:
         check_classification_targets(labels)
     return np.asarray(labels)
+
+
+def _plain_labels(labels: np.ndarray) -> np.ndarray:
+    """Objects that are numbers or flags as an array of such; strings as they are."""
+    objects = labels.tolist()
+    types = set(map(type, objects))
+    strings = {each for each in types if issubclass(each, str)}
+    if types == strings:
+        return labels
+    plain = labels if strings else np.array(objects)
+    if plain.dtype.kind not in "biufMm" or plain.shape != labels.shape:
+        names = " and ".join(sorted(each.__name__ for each in types))
+        raise ValueError(
+            f"Unknown label type: y must hold numbers or strings alone, got {names}; str(label) "
+            "makes a string of each"
+        )
+    return plain
 
 
 def encode(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,15 +140,14 @@ def check_targets(y: Any) -> np.ndarray:
     """Targets as float64, finite, (n_rows,) or (n_rows, n_targets)."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
+    frames.check_in_memory("y", y)
+    missing.check_nothing_masked("y", y)
     target = np.asarray(y)
     if target.ndim not in (1, 2) or (target.ndim == 2 and target.shape[1] == 0):
         raise ValueError(f"y must have shape (n_rows,) or (n_rows, n_targets), got {target.shape}")
     if target.dtype.kind == "c":
         raise ValueError(f"y must be real, got {target.dtype}")
-    try:
-        target = np.ascontiguousarray(target, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold numbers: {error}") from None
+    target = np.ascontiguousarray(_as_floats("y", target))
     bad = np.argwhere(~np.isfinite(target))
     if bad.size:
         value = target[tuple(bad[0])]
@@ -160,7 +196,8 @@ def weigh_classes(
                 f"class_weight has {strange[0]!r}, which is not among the classes "
                 f"{classes.tolist()!r}"
             )
-        each = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], float)
+        of_classes = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], object)
+        each = _as_floats("class_weight", of_classes)
         if not (np.isfinite(each) & (each >= 0)).all() or not each.any():
             raise ValueError(f"class_weight must be finite and >= 0, got {class_weight!r}")
     elif class_weight == "balanced":
@@ -182,6 +219,7 @@ def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         return known
+    missing.check_none_missing("classes", classes)
     given = np.unique(np.asarray(classes))
     if len(given) < 2:
         raise ValueError(f"classes must name at least 2 classes, got {given.tolist()!r}")

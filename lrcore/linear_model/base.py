@@ -451,14 +451,25 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """The rows to stop by, checked, if there are any."""
         if eval_set is None:
             return None
-        if not isinstance(eval_set, tuple) or len(eval_set) != 2:
-            raise TypeError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}")
-        X = as_design_matrix(eval_set[0], problem.X.dtype)
+        if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
+            got = type(eval_set).__name__
+            got = f"{got} of {len(eval_set)}" if isinstance(eval_set, tuple) else got
+            raise TypeError(
+                f"eval_set must be a pair (X, y), got {got}; a triple (X, y, sample_weight) will "
+                "do as well"
+            )
+        rows, y, sample_weight = (*eval_set, None)[:3]
+        try:
+            X = as_design_matrix(rows, problem.X.dtype)
+            targets = targets_of(y)
+            check_lengths(X, targets[0])
+            weight = check_weight(sample_weight, X.shape[0])
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"eval_set: {error}") from None
         if X.shape[1] != problem.X.shape[1]:
             raise ValueError(f"eval_set has {X.shape[1]} features, and X has {problem.X.shape[1]}")
-        targets = targets_of(eval_set[1])
-        check_lengths(X, targets[0])
-        return Problem(X, targets, None, problem.objective)
+        return Problem(X, targets, weight, problem.objective).without_weightless_rows()
 
     def _alpha_of_few(self, X: Any, y: Any, sample_weight: Any) -> float:
         """The alpha that these rows would have if they were few; where a search may begin."""

@@ -313,7 +313,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         y: Any,
         sample_weight: Any = None,
         *,
-        eval_set: tuple[Any, Any] | None = None,
+        eval_set: tuple[Any, ...] | None = None,
         callback: Callable[[Event], Any] | None = None,
     ) -> LinearClassifier:
         """Fit from scratch.
@@ -331,9 +331,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             A row of weight 2 counts as two: gradient and loss are twice as large, which is the
             same optimum as repeating the row, by other steps. Rows of weight 0 are left out, which
             is the same fit to the bit as without them (a copy of the others is made).
-        eval_set : tuple (X, y), optional
+        eval_set : tuple (X, y) or (X, y, sample_weight), optional
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
-            ``n_iter_no_change`` epochs. They are not learnt from.
+            ``n_iter_no_change`` epochs. They are not learnt from. Their weights are those given,
+            without `class_weight`.
         callback : callable, optional
             Called with an `Event` after every chunk of rows, which says where the fit is, has
             statistics for those who ask, and a method ``stop``.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrcore._backend import threads
+from lrcore._utils.missing import check_nothing_masked, first_missing
 from lrcore._utils.validation import check_integer, check_nonnegative
 from lrcore.minimize.box import Box
 from lrcore.optim.options import check_ema
@@ -98,9 +99,12 @@ def as_start(x0: Any) -> np.ndarray:
     ValueError
         If x0 is empty, or has a value that is not a finite real number.
     """
+    check_nothing_masked("x0", x0)
     start = np.atleast_1d(np.asarray(x0))
     if start.dtype.kind not in "biuf":
-        raise ValueError(f"x0 must be real numbers, got {start.dtype}")
+        first = first_missing(start)
+        where = f", {start.flat[first]} at position {first}" if first >= 0 else ""
+        raise ValueError(f"x0 must be real numbers, got {start.dtype}{where}")
     if start.size == 0:
         raise ValueError(f"x0 must have at least one element, got shape {start.shape}")
     dtype = np.float32 if start.dtype == np.float32 else np.float64

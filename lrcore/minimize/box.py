@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._utils.missing import check_nothing_masked, objects_as_floats
+
 #: The neighbouring numbers of its dtype, at most, between the bounds of an element that counts as
 #: fixed.
 FEWEST_STEPS = 4
@@ -83,10 +85,20 @@ class Box:
             return np.subtract(point, target, out=target)
 
 
+def _numbers(side: Any) -> np.ndarray:
+    """Bounds of one side as float64, with NaN for what is missing."""
+    check_nothing_masked("bounds", side)
+    array = np.asarray(side, object) if isinstance(side, list) else np.asarray(side)
+    try:
+        return objects_as_floats(array) if array.dtype.kind == "O" else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"bounds must hold numbers: {error}") from None
+
+
 def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lower and the upper bounds, float64, in the shape of x."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
-        low, high = (np.asarray(side, np.float64) for side in (bounds.lb, bounds.ub))
+        low, high = (_numbers(side) for side in (bounds.lb, bounds.ub))
     else:
         try:
             pairs = [(low, high) for low, high in bounds]
@@ -101,9 +113,7 @@ def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 f"{len(pairs)}"
             )
         low, high = (
-            np.array([missing if p[i] is None else p[i] for p in pairs], np.float64).reshape(
-                like.shape
-            )
+            _numbers([missing if p[i] is None else p[i] for p in pairs]).reshape(like.shape)
             for i, missing in enumerate((-np.inf, np.inf))
         )
     try:

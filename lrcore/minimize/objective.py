@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._utils.missing import check_nothing_masked
 from lrcore.minimize.arguments import DIFFERENCES
 from lrcore.minimize.box import Box
 
@@ -136,6 +137,7 @@ def as_number(name: str, value: Any) -> float:
     """
     if type(value) is float or type(value) is np.float64:
         return float(value)
+    check_nothing_masked(f"what {name} returns", value)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must return a real number, got {value!r}")
@@ -165,6 +167,7 @@ def as_gradient(name: str, g: Any, shape: tuple[int, ...], dtype: np.dtype) -> n
         and g.flags.aligned
     ):
         return g
+    check_nothing_masked(f"what {name} returns", g)
     array = np.asarray(g)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must return real numbers, got {type(g).__name__} ({array.dtype})")

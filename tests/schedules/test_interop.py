@@ -146,7 +146,7 @@ def test_converted_schedules_can_be_saved():
                 "piecewise_interpolate_schedule", interpolate_type="cubic", init_value=0.1
             ),
             ValueError,
-            "interpolate_type must be one of linear, cosine, got 'cubic'",
+            "interpolate_type must be 'linear' or 'cosine', got 'cubic'",
         ),
         (
             lambda: interop.from_keras(

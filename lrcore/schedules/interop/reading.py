@@ -161,7 +161,7 @@ def steps_after(total: str, n_total: int, part: str, n_part: int) -> int:
 def choice(name: str, value: Any, meanings: dict[str, Any]) -> Any:
     """What one of a few words means; raises unless it is one of them."""
     if not isinstance(value, str) or value not in meanings:
-        raise ValueError(f"{name} must be one of {', '.join(meanings)}, got {value!r}")
+        raise ValueError(f"{name} must be {' or '.join(map(repr, meanings))}, got {value!r}")
     return meanings[value]
 
 
