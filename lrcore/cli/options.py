@@ -41,6 +41,14 @@ def nonnegative_number(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """A finite number > 0."""
+    value = nonnegative_number(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"a rate of {text} learns nothing; give one above 0")
+    return value
+
+
 def number_or_auto(text: str) -> float | str:
     """A number at least 0, or "auto"."""
     return text if text == "auto" else nonnegative_number(text)
@@ -76,7 +84,7 @@ def learning_rate(text: str) -> str | float | list[float] | schedules.Schedule:
         return text
     if "(" in text:
         return schedule_spec(text)
-    rates = [nonnegative_number(each) for each in text.split(",")]
+    rates = [rate(each) for each in text.split(",")]
     return rates if len(rates) > 1 else rates[0]
 
 

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from lrcore._utils import frames, missing, validation
+from lrcore._utils.validation import shown
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 
@@ -37,30 +38,27 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 
-def _as_floats(name: str, value: Any) -> np.ndarray:
-    """Real numbers as float64, with NaN for those that are missing."""
+def _as_floats(name: str, value: Any, error: type[Exception] = ValueError) -> np.ndarray:
+    """Real numbers as float64, with NaN for those that are missing; what else is there is an error
+    of this type."""
     frames.check_in_memory(name, value)
     missing.check_nothing_masked(name, value)
     array = np.asarray(value)
     if array.dtype.kind in "Mmc":
-        raise ValueError(f"{name} must hold numbers, got {array.dtype}")
+        raise error(f"{name} must hold numbers, got {array.dtype}")
     try:
         if array.dtype.kind in "OSU":
             return missing.objects_as_floats(array)
         return np.asarray(array, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers: {error}") from None
+    except (TypeError, ValueError) as problem:
+        raise error(f"{name} must hold numbers: {problem}") from None
 
 
 def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -> np.ndarray | None:
     """penalty_factors as float64, a copy, all finite in X's dtype as well; None if it is None."""
     if penalty_factors is None:
         return None
-    missing.check_nothing_masked("penalty_factors", penalty_factors)
-    try:
-        factors = np.array(penalty_factors, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"penalty_factors must hold numbers: {error}") from None
+    factors = np.array(_as_floats("penalty_factors", penalty_factors, TypeError))
     if factors.shape != (n_features,):
         raise ValueError(
             f"penalty_factors must have shape ({n_features},), one for each feature of X, got "
@@ -166,10 +164,12 @@ def check_loss_parameters(name: str, epsilon: Any, quantile: Any, power: Any) ->
         )
     check_number("quantile", quantile, 0, 1)
     if quantile in (0, 1):
-        raise ValueError(f"quantile must be within 0 and 1, got {quantile!r}")
+        raise ValueError(f"quantile must be within 0 and 1, got {shown(quantile)}")
     check_number("power", power, -math.inf)
     if 0 < power < 1:
-        raise ValueError(f"power must be <= 0 or >= 1, got {power!r}; there is no such variance")
+        raise ValueError(
+            f"power must be <= 0 or >= 1, got {shown(power)}; there is no such variance"
+        )
 
 
 def check_domain(name: str, loss: Loss, targets: list[np.ndarray]) -> None:
@@ -193,18 +193,20 @@ def weigh_classes(
         strange = [key for key in class_weight if key not in classes.tolist()]
         if strange:
             raise ValueError(
-                f"class_weight has {strange[0]!r}, which is not among the classes "
+                f"class_weight has {shown(strange[0])}, which is not among the classes "
                 f"{classes.tolist()!r}"
             )
         of_classes = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], object)
         each = _as_floats("class_weight", of_classes)
         if not (np.isfinite(each) & (each >= 0)).all() or not each.any():
-            raise ValueError(f"class_weight must be finite and >= 0, got {class_weight!r}")
-    elif class_weight == "balanced":
+            raise ValueError(f"class_weight must be finite and >= 0, got {shown(class_weight)}")
+    elif isinstance(class_weight, str) and class_weight == "balanced":
         counts = np.bincount(codes, weight, minlength=len(classes))
         each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
     else:
-        raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}")
+        raise ValueError(
+            f"class_weight must be a dict, 'balanced' or None, got {shown(class_weight)}"
+        )
     weighed: np.ndarray = each[codes] * (1.0 if weight is None else weight)
     if not weighed.any():
         raise ValueError(

@@ -17,6 +17,7 @@ import numpy as np
 
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
@@ -68,15 +69,17 @@ def as_alpha(alpha: Any) -> str | float | np.ndarray:
     """
     if isinstance(alpha, str):
         if alpha != "auto":
-            raise TypeError(f"alpha must be 'auto', a number or a list of numbers, got {alpha!r}")
+            raise TypeError(
+                f"alpha must be 'auto', a number or a list of numbers, got {shown(alpha)}"
+            )
         return alpha
     if isinstance(alpha, (list, tuple, np.ndarray)):
         if np.ndim(alpha) != 1 or len(alpha) == 0:
-            raise ValueError(f"alpha must be one number or a list of several, got {alpha!r}")
+            raise ValueError(f"alpha must be one number or a list of several, got {shown(alpha)}")
         for each in alpha:
             check_number("each of several alpha", each, 0)
         if len(set(map(float, alpha))) < len(alpha):
-            raise ValueError(f"alpha must not have a number twice, got {alpha!r}")
+            raise ValueError(f"alpha must not have a number twice, got {shown(alpha)}")
         return np.sort(np.asarray(alpha, np.float64))[::-1]
     check_number("alpha", alpha, 0)
     return float(alpha)

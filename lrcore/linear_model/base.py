@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lrcore import losses, penalties
 from lrcore._utils.plotting import AlphaPathDisplay
+from lrcore._utils.validation import shown
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
     check_count,
@@ -214,8 +215,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         n_held_out = max(1, round(self.validation_fraction * n_rows))
         if n_held_out >= n_rows:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction!r} leaves no row of {n_rows} to "
-                "learn from; give a smaller one, or eval_set="
+                f"validation_fraction={shown(self.validation_fraction)} leaves no row of {n_rows} "
+                "to learn from; give a smaller one, or eval_set="
             )
         order = check_random_state(self.random_state).permutation(n_rows)
         return problem.take(np.sort(order[n_held_out:])), problem.take(np.sort(order[:n_held_out]))
@@ -225,7 +226,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         solver = make_solver(self)
         if not isinstance(solver, Stochastic):
             raise ValueError(
-                f"partial_fit needs solver='stochastic' or 'auto', got {self.solver!r}, which "
+                f"partial_fit needs solver='stochastic' or 'auto', got {shown(self.solver)}, which "
                 "needs all rows at once: call fit"
             )
         lr = self._stream_lr(solver, first)
@@ -428,8 +429,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self, "n_iter_")
         if self.alphas_ is None or self.alpha_losses_ is None:
             raise ValueError(
-                f"alpha={self.alpha!r} and solver {self.solver_!r} tried no others; alpha='auto' "
-                "and alpha=[...] do, with solver='newton' and 'dual'"
+                f"alpha={shown(self.alpha)} and solver {self.solver_!r} tried no others; "
+                "alpha='auto' and alpha=[...] do, with solver='newton' and 'dual'"
             )
         label = "mean held-out loss"
         return AlphaPathDisplay(self.alphas_, self.alpha_losses_, self.alpha_, label).plot(ax)

@@ -50,6 +50,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import (
     check_classes,
     check_labels,
@@ -75,7 +76,7 @@ def has_probabilities(model: Any) -> bool:
     loss = "log_loss" if model.loss is None else model.loss
     if loss not in LOSSES or not LOSSES[loss].probabilistic:
         raise AttributeError(
-            f"probabilities need loss='log_loss' or 'modified_huber', not {model.loss!r}"
+            f"probabilities need loss='log_loss' or 'modified_huber', not {shown(model.loss)}"
         )
     return True
 
@@ -297,7 +298,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         super()._check_params()
         if self.multi_class == "softmax" and self._loss != "log_loss":
             raise ValueError(
-                f"multi_class='softmax' needs loss='log_loss', got loss={self.loss!r}; "
+                f"multi_class='softmax' needs loss='log_loss', got loss={shown(self.loss)}; "
                 "multi_class='ovr' fits each class against the rest by any loss"
             )
 
@@ -376,7 +377,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         classes, codes = encode(labels)
         if len(classes) < 2:
             raise ValueError(
-                f"y has 1 class, {classes[0]!r}; a classifier needs at least 2 classes"
+                f"y has 1 class, {shown(classes[0])}; a classifier needs at least 2 classes"
             )
         weight = weigh_classes(weight, self.class_weight, classes, codes)
         n_outputs = self._n_outputs(len(classes))
@@ -391,7 +392,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         if strange.size:
             label = labels[strange].tolist()[0]
             raise ValueError(
-                f"y has the class {label!r} in row {strange[0]}, which is not in classes "
+                f"y has the class {shown(label)} in row {strange[0]}, which is not in classes "
                 f"{classes.tolist()!r}"
             )
         return class_targets(codes, len(classes), self._n_outputs(len(classes)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from lrcore._backend import threads
 from lrcore._utils.missing import check_nothing_masked, first_missing
-from lrcore._utils.validation import check_integer, check_nonnegative
+from lrcore._utils.validation import check_integer, check_nonnegative, shown
 from lrcore.minimize.box import Box
 from lrcore.optim.options import check_ema
 from lrcore.rules import Rule
@@ -47,14 +47,14 @@ class Options:
             check_nonnegative(name, getattr(self, name))
         threads.check(self.n_threads)
         if self.line_search not in (None, "armijo"):
-            raise ValueError(f"line_search must be None or 'armijo', got {self.line_search!r}")
+            raise ValueError(f"line_search must be None or 'armijo', got {shown(self.line_search)}")
         if self.polish not in (None, "lbfgs"):
-            raise ValueError(f"polish must be None or 'lbfgs', got {self.polish!r}")
+            raise ValueError(f"polish must be None or 'lbfgs', got {shown(self.polish)}")
         check_ema(self.averaging, "averaging")
         if self.line_search is not None and self.averaging is not None:
             raise ValueError(
-                f"averaging={self.averaging!r} is of the rule's own steps, which "
-                f"line_search={self.line_search!r} shortens: leave one of them out"
+                f"averaging={shown(self.averaging)} is of the rule's own steps, which "
+                f"line_search={shown(self.line_search)} shortens: leave one of them out"
             )
 
 
@@ -121,8 +121,8 @@ def check_no_constraints(rule: Rule, constraints: Any) -> None:
     none = constraints is None or (hasattr(constraints, "__len__") and len(constraints) == 0)
     if not none:
         raise ValueError(
-            f"{type(rule).__name__}.minimize takes bounds, but no constraints, got {constraints!r};"
-            " scipy's method='SLSQP' and 'trust-constr' do"
+            f"{type(rule).__name__}.minimize takes bounds, but no constraints, got "
+            f"{shown(constraints)}; scipy's method='SLSQP' and 'trust-constr' do"
         )
 
 
@@ -167,7 +167,7 @@ def as_step_callback(callback: Any) -> StepCallback:
     if callback is None:
         return lambda point, value: False
     if not callable(callback):
-        raise TypeError(f"callback must be a function, got {callback!r}")
+        raise TypeError(f"callback must be a function, got {shown(callback)}")
     from scipy.optimize import OptimizeResult
 
     try:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lrcore._utils.missing import check_nothing_masked, objects_as_floats
+from lrcore._utils.validation import shown
 
 #: The neighbouring numbers of its dtype, at most, between the bounds of an element that counts as
 #: fixed.
@@ -105,7 +106,7 @@ def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         except (TypeError, ValueError):
             raise ValueError(
                 "bounds must be a scipy.optimize.Bounds or a pair (lowest, highest) for each "
-                f"element of x, got {bounds!r}"
+                f"element of x, got {shown(bounds)}"
             ) from None
         if len(pairs) != like.size:
             raise ValueError(

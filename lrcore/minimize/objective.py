@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lrcore._utils.missing import check_nothing_masked
+from lrcore._utils.validation import shown
 from lrcore.minimize.arguments import DIFFERENCES
 from lrcore.minimize.box import Box
 
@@ -44,11 +45,11 @@ class Objective:
         self, fun: Any, jac: Any, args: tuple[Any, ...], like: np.ndarray, box: Box
     ) -> None:
         if not callable(fun):
-            raise TypeError(f"fun must be a function, got {fun!r}")
+            raise TypeError(f"fun must be a function, got {shown(fun)}")
         if not (callable(jac) or jac is True or (isinstance(jac, str) and jac in DIFFERENCES)):
             raise ValueError(
                 "jac must be a function, True, None, or one of "
-                f"{', '.join(DIFFERENCES)}, got {jac!r}"
+                f"{', '.join(DIFFERENCES)}, got {shown(jac)}"
             )
         self._fun = fun
         self._args = args
@@ -93,7 +94,7 @@ class Objective:
         returned = self._fun(point, *self._args)
         if self._paired and not (isinstance(returned, (tuple, list)) and len(returned) == 2):
             raise ValueError(
-                f"fun must return a pair (value, gradient) with jac=True, got {returned!r}"
+                f"fun must return a pair (value, gradient) with jac=True, got {shown(returned)}"
             )
         self._latest = (point, returned)
         return returned
@@ -140,7 +141,7 @@ def as_number(name: str, value: Any) -> float:
     check_nothing_masked(f"what {name} returns", value)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must return a real number, got {value!r}")
+        raise TypeError(f"{name} must return a real number, got {shown(value)}")
     if array.size != 1:
         raise ValueError(
             f"{name} must return a single number, got an array of shape {array.shape}; "

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from lrcore._utils.numerics import Floats
-from lrcore._utils.validation import check_choice, check_share
+from lrcore._utils.validation import check_choice, check_share, shown
 from lrcore.schedules.base import LAST_STEP, Schedule
 from lrcore.schedules.decays import half_cosine, powers
 from lrcore.schedules.fields import Length, in_real_steps, in_steps
@@ -71,7 +71,7 @@ class CosineRestarts(Schedule):
         super().__post_init__()
         check_share("gamma", self.gamma)
         if self.multiplier != 1 and not 1.001 <= self.multiplier <= 1000:
-            raise ValueError(f"multiplier must be 1 or 1.001 to 1000, got {self.multiplier!r}")
+            raise ValueError(f"multiplier must be 1 or 1.001 to 1000, got {shown(self.multiplier)}")
 
     def formula(self, t: np.ndarray) -> Floats:
         cycle, share = self._positions(t)
@@ -160,7 +160,9 @@ class Cyclic(Schedule):
         check_choice("mode", self.mode, MODES)
         check_share("gamma", self.gamma)
         if self.gamma != 1 and self.mode != "exp_range":
-            raise ValueError(f"gamma={self.gamma!r} needs mode='exp_range', got {self.mode!r}")
+            raise ValueError(
+                f"gamma={shown(self.gamma)} needs mode='exp_range', got {shown(self.mode)}"
+            )
 
     @property
     def _lengths(self) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lrcore._utils.validation import check_flag, check_integer, check_nonnegative
+from lrcore._utils.validation import check_flag, check_integer, check_nonnegative, shown
 
 #: A number of steps, or text: ``"10ep"`` (epochs) or ``"5%"`` (of the run).
 Length = int | str
@@ -25,7 +25,7 @@ def check_steps(name: str, value: int, least: int = 1) -> None:
     """Raise unless the value is an integer number of steps from least to 2**53."""
     check_integer(name, value, least)
     if value > LONGEST:
-        raise ValueError(f"{name} must be <= 2**53, got {value!r}")
+        raise ValueError(f"{name} must be <= 2**53, got {shown(value)}")
 
 
 def as_rate(name: str, value: Any) -> float:
@@ -44,7 +44,7 @@ def as_length(name: str, value: Any, least: int = 1) -> Length:
         if isinstance(value, (float, np.floating)):
             raise TypeError(
                 f"{name} must be an integer number of steps, or text such as '10ep' (epochs) or "
-                f"'5%' (of the run), got {value!r}"
+                f"'5%' (of the run), got {shown(value)}"
             )
         check_steps(name, value, least)
         return int(value)
@@ -52,10 +52,10 @@ def as_length(name: str, value: Any, least: int = 1) -> Length:
     if not match:
         raise ValueError(
             f"{name} must be a number of steps, or text such as '10ep' (epochs) or '5%' (of the "
-            f"run), got {value!r}"
+            f"run), got {shown(value)}"
         )
     if Fraction(match[1]) == 0:
-        raise ValueError(f"{name} must be above 0, got {value!r}")
+        raise ValueError(f"{name} must be above 0, got {shown(value)}")
     return match[1] + match[2]
 
 
@@ -81,7 +81,7 @@ def as_flag(name: str, value: Any) -> bool:
 def as_milestones(name: str, value: Any) -> tuple[Length, ...]:
     """Lengths as a tuple; those that are in steps must ascend."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} must be a list of steps such as [30, 60], got {value!r}")
+        raise TypeError(f"{name} must be a list of steps such as [30, 60], got {shown(value)}")
     lengths = tuple(as_length(f"{name}[{i}]", each) for i, each in enumerate(value))
     if not lengths:
         raise ValueError(f"{name} must have at least one step; use Constant for a rate that stays")

@@ -17,7 +17,13 @@ from scipy.stats import chi2
 from sklearn.utils import check_random_state
 
 from lrcore._utils.numerics import Floats
-from lrcore._utils.validation import check_flag, check_integer, check_not_zero, check_number
+from lrcore._utils.validation import (
+    check_flag,
+    check_integer,
+    check_not_zero,
+    check_number,
+    shown,
+)
 from lrcore.linear_model.arguments import check_weight
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
 from lrcore.losses import ALL, Loss
@@ -272,7 +278,7 @@ def _curvature(loss: str | Loss) -> float:
     elif isinstance(loss, Loss):
         kind, name = type(loss), type(loss).__name__
     else:
-        raise ValueError(f"loss must be one of {smooth}, or a Loss, got {loss!r}")
+        raise ValueError(f"loss must be one of {smooth}, or a Loss, got {shown(loss)}")
     if not kind.smooth:
         raise ValueError(
             f"loss must have a bounded second derivative, and {name!r} has none: no L exists; "

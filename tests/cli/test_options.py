@@ -32,6 +32,8 @@ def test_text_becomes_a_value(convert, text, value):
         (options.share, "1.01", "1.01 is above 1"),
         (options.count, "0", "0 is below 1"),
         (options.learning_rate, "0.5,-1", "-1 is below 0"),
+        (options.learning_rate, "0", "a rate of 0 learns nothing; give one above 0"),
+        (options.learning_rate, "0.5,0.0", "a rate of 0.0 learns nothing"),
         (options.learning_rate, "cosin(0.5, 9)", "cosin"),
     ],
 )

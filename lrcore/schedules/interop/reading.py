@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lrcore._utils.validation import check_is_number, check_positive, check_share
+from lrcore._utils.validation import check_is_number, check_positive, check_share, shown
 from lrcore.schedules.base import Schedule
 from lrcore.schedules.decays import Linear
 from lrcore.schedules.fields import as_flag, as_rate, check_steps
@@ -62,14 +62,14 @@ def as_whole_multiplier(name: str, value: Any) -> int:
 def as_list(name: str, value: Any) -> list[Any]:
     """The elements of a list or tuple, of which there must be one at least."""
     if not isinstance(value, (list, tuple, np.ndarray)) or len(value) == 0:
-        raise TypeError(f"{name} must be a list with one element at least, got {value!r}")
+        raise TypeError(f"{name} must be a list with one element at least, got {shown(value)}")
     return list(value)
 
 
 def as_mapping(name: str, value: Any) -> Mapping[Any, Any]:
     """A dict, or another mapping."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a dict, got {value!r}")
+        raise TypeError(f"{name} must be a dict, got {shown(value)}")
     return value
 
 
@@ -161,7 +161,7 @@ def steps_after(total: str, n_total: int, part: str, n_part: int) -> int:
 def choice(name: str, value: Any, meanings: dict[str, Any]) -> Any:
     """What one of a few words means; raises unless it is one of them."""
     if not isinstance(value, str) or value not in meanings:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, meanings))}, got {value!r}")
+        raise ValueError(f"{name} must be {' or '.join(map(repr, meanings))}, got {shown(value)}")
     return meanings[value]
 
 
@@ -178,7 +178,7 @@ def rising(start: float, lr: float, steps: int) -> Schedule | None:
 def only(name: str, value: Any, allowed: Any, instead: str) -> None:
     """Raise unless an argument has the only value that lrcore has a schedule for."""
     if value != allowed:
-        raise ValueError(f"{name} must be {allowed!r} to be read, got {value!r}; {instead}")
+        raise ValueError(f"{name} must be {allowed!r} to be read, got {shown(value)}; {instead}")
 
 
 def joined(parts: list[tuple[int, Schedule]]) -> Schedule:
