@@ -88,6 +88,8 @@ def check_labels(y: Any) -> np.ndarray:
         raise ValueError("requires y to be passed, but the target y is None")
     frames.check_in_memory("y", y)
     missing.check_none_missing("Input y", y)
+    if np.asarray(y).dtype.kind == "c":
+        raise ValueError(f"y must be real, got {np.asarray(y).dtype}: Complex data not supported")
     labels = column_or_1d(y, warn=True)
     if labels.dtype.kind == "O":
         labels = _plain_labels(labels)

@@ -389,6 +389,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """
         check_count("n", n)
         weights = self._weights()[0]
+        if names is not None and not hasattr(names, "__len__"):
+            raise TypeError(f"names must be a list of names, got {shown(names)}")
         if names is None:
             names = getattr(self, "feature_names_in_", range(weights.shape[1]))
         if len(names) != weights.shape[1]:

@@ -135,10 +135,11 @@ def check_rule(optimizer: Any) -> None:
         rule_class(optimizer)
 
 
-def check_random(random_state: Any) -> None:
-    """Raise ValueError unless it is a seed, or has a state of NumPy's, as scikit-learn takes it."""
+def as_random(random_state: Any) -> np.random.RandomState:
+    """The random numbers of a seed, or those of a RandomState; ValueError for anything else."""
     try:
-        check_random_state(random_state)
+        random: np.random.RandomState = check_random_state(random_state)
+        return random
     except ValueError:
         raise ValueError(
             "random_state must be None, an integer in 0 to 2**32 - 1, or a RandomState, got "
@@ -150,7 +151,7 @@ def check_random(random_state: Any) -> None:
 SHARED: Mapping[str, Constraint] = {
     "solver": OneOf(("auto", *SOLVERS)),
     "optimizer": Checked(check_rule),
-    "random_state": Checked(check_random),
+    "random_state": Checked(as_random),
     "lr": Checked(as_lr),
     "penalty": OneOf((*PENALTIES, None)),
     "alpha": Checked(as_alpha),

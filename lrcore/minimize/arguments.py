@@ -46,10 +46,10 @@ class Options:
         for name in ("gtol", "ftol", "xtol"):
             check_nonnegative(name, getattr(self, name))
         threads.check(self.n_threads)
-        if self.line_search not in (None, "armijo"):
-            raise ValueError(f"line_search must be None or 'armijo', got {shown(self.line_search)}")
-        if self.polish not in (None, "lbfgs"):
-            raise ValueError(f"polish must be None or 'lbfgs', got {shown(self.polish)}")
+        for name, word in (("line_search", "armijo"), ("polish", "lbfgs")):
+            value = getattr(self, name)
+            if not (value is None or (isinstance(value, str) and value == word)):
+                raise ValueError(f"{name} must be None or {word!r}, got {shown(value)}")
         check_ema(self.averaging, "averaging")
         if self.line_search is not None and self.averaging is not None:
             raise ValueError(

@@ -42,7 +42,11 @@ class Box:
         with np.errstate(over="ignore"):
             self.low, self.high = (np.asarray(side, like.dtype) for side in (low, high))
         if np.isnan(self.low).any() or np.isnan(self.high).any():
-            raise ValueError("bounds must not be NaN; None or an infinity is no bound")
+            i = np.flatnonzero(np.isnan(self.low) | np.isnan(self.high))[0]
+            raise ValueError(
+                f"bounds must not be NaN, got one for element {i} of x; None or an infinity is no "
+                "bound"
+            )
         crossed = np.flatnonzero(self.low > self.high)
         if crossed.size:
             i = crossed[0]
@@ -54,7 +58,11 @@ class Box:
                 f"{low} and {high}"
             )
         if (self.low == np.inf).any() or (self.high == -np.inf).any():
-            raise ValueError("bounds must leave room: a lower one of inf or an upper one of -inf")
+            i = np.flatnonzero((self.low == np.inf) | (self.high == -np.inf))[0]
+            raise ValueError(
+                f"bounds must leave room, got a lower one of inf or an upper one of -inf in "
+                f"{like.dtype} for element {i} of x"
+            )
         self.bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
 
     def free(self, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,10 +12,10 @@ import numpy as np
 from lrcore import rules, schedules
 from lrcore._backend import threads
 from lrcore._utils import numerics
-from lrcore._utils.validation import check_seed
+from lrcore._utils.validation import check_seed, shown
 from lrcore.optim import state
 from lrcore.optim.options import check_adjustments, check_ema, ema_at
-from lrcore.optim.param_group import ParamGroup, grouped, overridden
+from lrcore.optim.param_group import ParamGroup, check_overrides, grouped, overridden
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import DoGState, Rule
 
@@ -98,9 +98,11 @@ class Optimizer:
         seed: int = 0,
     ) -> None:
         if not isinstance(rule, Rule):
-            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
-        if nonfinite not in NONFINITE:
-            raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
+            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {shown(rule)}")
+        if not isinstance(nonfinite, str) or nonfinite not in NONFINITE:
+            raise ValueError(
+                f"nonfinite must be 'raise', 'skip' or 'propagate', got {shown(nonfinite)}"
+            )
         threads.check(n_threads)
         check_ema(ema)
         if ema is not None and rule.averages:
@@ -109,8 +111,11 @@ class Optimizer:
                 f"out ema={ema!r}"
             )
         check_seed("seed", seed)
-        if state_dtype not in (None, "bfloat16"):
-            raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
+        if state_dtype is not None and not (
+            isinstance(state_dtype, str) and state_dtype == "bfloat16"
+        ):
+            raise ValueError(f"state_dtype must be None or 'bfloat16', got {shown(state_dtype)}")
+        check_overrides(overrides)
         self._params = Parameters(params)
         self._rule = rule
         self.overrides = {
@@ -170,7 +175,7 @@ class Optimizer:
     @rule.setter
     def rule(self, rule: Rule) -> None:
         if not isinstance(rule, Rule):
-            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
+            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {shown(rule)}")
         chosen = overridden(self._params, rule, self.overrides)
         for group in self._groups:
             for name, each in ((self._params.names[i], chosen[i]) for i in group.indices):

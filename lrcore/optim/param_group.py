@@ -13,6 +13,7 @@ from lrcore import _backend
 from lrcore._backend import threads
 from lrcore._utils import bfloat16
 from lrcore._utils.arrays import aligned
+from lrcore._utils.validation import shown
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import DoGState, Rule
 from lrcore.schedules import Plateau
@@ -300,6 +301,20 @@ def grouped(
             group.averages = [array.copy() for array in group.params]
         groups.append(group)
     return groups
+
+
+def check_overrides(overrides: Any) -> None:
+    """Raise TypeError unless it is None or a dict of dicts."""
+    if overrides is None:
+        return
+    if not isinstance(overrides, Mapping) or not all(
+        isinstance(pattern, str) and isinstance(values, Mapping)
+        for pattern, values in overrides.items()
+    ):
+        raise TypeError(
+            "overrides must be a dict of patterns of names, each with a dict of hyperparameters, "
+            f"such as {{'*.bias': {{'lr': 0.1}}}}, got {shown(overrides)}"
+        )
 
 
 def overridden(

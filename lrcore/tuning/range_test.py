@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
 from lrcore._utils import plotting, sparkline
@@ -19,6 +18,7 @@ from lrcore._utils.numerics import Floats
 from lrcore._utils.validation import check_integer, check_number, shown
 from lrcore.linear_model import LinearClassifier
 from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.parameters import as_random
 from lrcore.tuning import rate_curve
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
@@ -245,7 +245,7 @@ def lr_range_test(
     for name, count in (("rows_per_step", rows_per_step), ("n_seeds", n_seeds)):
         if count is not None:
             check_integer(name, count)
-    random = check_random_state(random_state)
+    random = as_random(random_state)
     # The steps of a sweep are made when it begins, as each has an order of all rows in memory.
     steps: Iterator[Callable[[float], Any]]
     if isinstance(model, LinearModel):

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.stats import chi2
-from sklearn.utils import check_random_state
 
 from lrcore._utils.numerics import Floats
 from lrcore._utils.validation import (
@@ -26,6 +25,7 @@ from lrcore._utils.validation import (
 )
 from lrcore.linear_model.arguments import check_weight
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
+from lrcore.linear_model.parameters import as_random
 from lrcore.losses import ALL, Loss
 from lrcore.rules import SGD, Rule
 from lrcore.schedules import Schedule
@@ -262,7 +262,7 @@ def estimate_lipschitz(
     check_number("margin", margin, 0)
     check_not_zero("margin", margin, "0.05 is a common choice")
     check_flag("fit_intercept", fit_intercept)
-    random = check_random_state(random_state)
+    random = as_random(random_state)
     rows = as_design_matrix(X)
     weight = check_weight(sample_weight, rows.shape[0])
     shares = np.ones(rows.shape[0]) if weight is None else weight
