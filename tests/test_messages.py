@@ -1,4 +1,4 @@
-"""Errors about arguments name the argument and what was given, in words that are no library's own."""
+"""Errors about arguments name the argument, and show plainly what was given."""
 
 import numpy as np
 import pytest
