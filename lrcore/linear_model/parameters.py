@@ -142,8 +142,8 @@ def as_random(random_state: Any) -> np.random.RandomState:
         return random
     except ValueError:
         raise ValueError(
-            "random_state must be None, an integer in 0 to 2**32 - 1, or a RandomState, got "
-            f"{shown(random_state)}"
+            "random_state must be None, an integer in 0 to 2**32 - 1, or a RandomState; "
+            f"{shown(random_state)} cannot be used to seed one"
         ) from None
 
 
