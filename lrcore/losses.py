@@ -145,6 +145,11 @@ class Loss:
         """The probability of the second class."""
         raise TypeError(f"{type(self).__name__} has no probabilities")
 
+    def log_probability(self, z: Floats) -> Floats:
+        """Its logarithm, which is finite where the probability itself is too small for a float."""
+        p = self.probability(z)
+        return np.where(p > 0, numerics.log(np.where(p > 0, p, 1.0)), -np.inf)
+
     @property
     def conjugate_pieces(self) -> Pieces | None:
         """The conjugate's numbers, None if it is not quadratic in pieces."""
@@ -214,8 +219,11 @@ class LogLoss(Loss):
 
     def probability(self, z: Floats) -> Floats:
         """The logistic function."""
-        e = numerics.exp(-np.abs(z))
+        e = exp_of_negative(-np.abs(z))
         return np.asarray(np.where(z > 0, 1.0, e) / (1.0 + e))
+
+    def log_probability(self, z: Floats) -> Floats:
+        return np.asarray(np.minimum(z, 0.0) - numerics.log1p_unit(exp_of_negative(-np.abs(z))))
 
     def row_gap_bound(self, z: Floats, y: Floats, gradient: Floats, u: Floats) -> Floats:
         # A relative entropy is at most the chi-square distance.
@@ -586,6 +594,9 @@ class Softmax(Loss):
         """The probability of each class, (n_rows, n_outputs)."""
         return self._shares(z)[2]
 
+    def log_probability(self, z: Floats) -> Floats:
+        return log_shares(z)
+
     def second_derivative(self, z: Floats, y: Floats, gradient: Floats) -> Floats:
         """Of each output by itself, (n_rows, n_outputs)."""
         p = self._probabilities(gradient, y)
@@ -640,6 +651,50 @@ def weighted_quantile(y: Floats, share: Floats, q: float) -> float:
     order = np.argsort(y, kind="stable")
     reached = np.cumsum(share[order])
     return float(y[order[min(np.searchsorted(reached, q * reached[-1]), len(y) - 1)]])
+
+
+def exp_of_negative(x: Floats) -> Floats:
+    """exp(x) for x <= 0, which is 0 where float64 has no normal number left."""
+    return np.where(x < -708.0, 0.0, numerics.exp(x))
+
+
+def log_shares(logs: Floats) -> Floats:
+    """Logarithms of the shares that ``exp(logs)`` have of their sum in each row; equal shares where
+    all logarithms of a row are -inf."""
+    top = np.max(logs, axis=1, keepdims=True)
+    relative = np.where(np.isneginf(top), 0.0, logs - np.where(np.isneginf(top), 0.0, top))
+    e = exp_of_negative(relative)
+    np.put_along_axis(e, np.argmax(relative, axis=1, keepdims=True), 0.0, axis=1)
+    rest = np.cumsum(e, axis=1)[:, -1:]  # beside the largest, which is 1
+    few = rest <= 1.0
+    total = np.where(few, numerics.log1p_unit(np.where(few, rest, 0.0)), numerics.log(1.0 + rest))
+    return np.asarray(relative - total)
+
+
+def class_probabilities(loss: Loss, z: Floats) -> Floats:
+    """Probabilities of all classes, (n_rows, n_classes), from raw predictions, (n_rows, n_outputs).
+
+    Of classes fitted against the rest they are each one's own, scaled to sum to 1.
+    """
+    p = loss.probability(z)
+    if loss.joint:
+        return p
+    if z.shape[1] == 1:
+        return np.concatenate([1.0 - p, p], axis=1)
+    total = p.sum(axis=1, keepdims=True)
+    lost = total[:, 0] == 0
+    p = p / np.where(total > 0, total, 1.0)
+    p[lost] = numerics.exp(log_shares(loss.log_probability(z[lost])))
+    return p
+
+
+def class_log_probabilities(loss: Loss, z: Floats) -> Floats:
+    """The logarithms of `class_probabilities`."""
+    if loss.joint:
+        return loss.log_probability(z)
+    if z.shape[1] == 1:
+        return loss.log_probability(np.concatenate([-z, z], axis=1))
+    return log_shares(loss.log_probability(z))
 
 
 def log_of_mean(y: Floats, share: Floats) -> float:

@@ -1,3 +1,5 @@
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
+
 import numpy as np
 import oracles
 import pytest
@@ -5,7 +7,14 @@ from strategies import BUILDS, LOSSES, equal_bits, targets_for
 
 from lrcore import _core
 from lrcore.linear_model.solvers.newton import NEWTON_LOSSES
-from lrcore.losses import ALL, LogLoss, Softmax
+from lrcore.losses import (
+    ALL,
+    LogLoss,
+    ModifiedHuber,
+    Softmax,
+    class_log_probabilities,
+    class_probabilities,
+)
 
 rng = np.random.default_rng(1)
 RAW = np.concatenate(
@@ -77,8 +86,7 @@ def test_probability_is_the_logistic_function():
     z = rng.uniform(-30, 30, 1000)
     np.testing.assert_allclose(LogLoss().probability(z), 1 / (1 + np.exp(-z)), rtol=1e-15)
     extremes = LogLoss().probability(np.array([-1e300, 0.0, 1e300]))
-    assert extremes[0] < 1e-300
-    assert extremes[1:].tolist() == [0.5, 1.0]
+    assert extremes.tolist() == [0.0, 0.5, 1.0]
 
 
 def test_every_loss_is_compiled():
@@ -199,3 +207,57 @@ def test_row_gap_bounds_hold_for_the_softmax():
         assert (bound >= gap - 1e-9).all()
         assert np.sum(gap) > 1e-6
     np.testing.assert_allclose(loss.within_bounds(gradient, y), gradient, atol=1e-15)
+
+
+#: Margins at which a probability of one class is beside 1, too small beside 1, too small for a
+#: float.
+MARGINS = [0.0, 1.0, 38.0, 100.0, 707.0, 709.0, 745.0, 1e4, 1e300]
+
+
+def exact_logs(raw):
+    """Logarithms of the shares of exp(raw), by decimal numbers of many digits."""
+    with localcontext() as context:
+        context.prec, context.Emax, context.Emin = 400, MAX_EMAX, MIN_EMIN
+        powers = [Decimal(z).exp() for z in raw]
+        return [float((each / sum(powers)).ln()) for each in powers]
+
+
+@pytest.mark.parametrize("margin", MARGINS[:-1])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_logarithms_of_two_probabilities(margin, sign):
+    z = np.array([[sign * margin]])
+    logs = class_log_probabilities(LogLoss(), z)[0]
+    np.testing.assert_allclose(logs, exact_logs([0.0, sign * margin]), rtol=1e-15, atol=1e-300)
+    p = class_probabilities(LogLoss(), z)[0]
+    np.testing.assert_allclose(p, np.exp(logs), rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+def test_logarithms_of_three_probabilities(margin):
+    z = np.array([[margin, 0.0, -margin], [0.5, -margin, 0.25], [-margin, -margin, -margin]])
+    logs = class_log_probabilities(Softmax(3), z)
+    assert np.isfinite(logs).all()
+    if margin < 1e6:
+        expected = [exact_logs(row) for row in z]
+        np.testing.assert_allclose(logs, expected, rtol=2e-15, atol=1e-300)
+
+
+@pytest.mark.parametrize("margin", MARGINS[:-1])
+def test_logarithms_of_probabilities_against_the_rest(margin):
+    z = np.array([[-margin, -2 * margin, -3 * margin], [margin, margin + 1.0, -margin]])
+    logs, p = class_log_probabilities(LogLoss(), z), class_probabilities(LogLoss(), z)
+    own = [[exact_logs([0.0, one])[1] for one in row] for row in z]
+    np.testing.assert_allclose(logs, [exact_logs(row) for row in own], rtol=1e-14, atol=1e-300)
+    np.testing.assert_allclose(p, np.exp(logs), rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(p.sum(axis=1), 1.0)
+
+
+def test_probabilities_that_are_0():
+    z = np.array([[-2.0, 0.0, 1.0], [-1.0, -3.0, -1.5]])
+    with np.errstate(divide="raise", invalid="raise", over="raise"):
+        logs = class_log_probabilities(ModifiedHuber(), z)
+        two = class_log_probabilities(ModifiedHuber(), np.array([[3.0], [-0.5]]))
+        p = class_probabilities(ModifiedHuber(), z)
+    np.testing.assert_allclose(p, [[0.0, 1 / 3, 2 / 3], [1 / 3, 1 / 3, 1 / 3]])
+    np.testing.assert_allclose(np.exp(logs), p)
+    np.testing.assert_allclose(two, [[-np.inf, 0.0], [np.log(0.75), np.log(0.25)]], atol=1e-16)

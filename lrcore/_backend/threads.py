@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from pathlib import Path
 
 from lrcore import _core
+from lrcore._utils.validation import shown
 
 #: Elements that a thread must have before a second one is worth waking (about 10 microseconds).
 WORTHWHILE = 65_536
@@ -123,8 +125,8 @@ def check(n_threads: int | None) -> None:
     """Raise unless n_threads is None or an integer >= 1."""
     if n_threads is None:
         return
-    if isinstance(n_threads, bool) or not isinstance(n_threads, int):
-        raise TypeError(f"n_threads must be an integer or None, got {n_threads!r}")
+    if isinstance(n_threads, bool) or not isinstance(n_threads, Integral):
+        raise TypeError(f"n_threads must be an integer or None, got {shown(n_threads)}")
     if not 1 <= n_threads <= 1024:
         raise ValueError(f"n_threads must be in 1 to 1024, or None to choose, got {n_threads}")
 

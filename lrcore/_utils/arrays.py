@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrcore._utils.missing import check_nothing_masked
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 #: Bytes of a cache line.
@@ -23,8 +25,11 @@ def view_of(name: str, value: object) -> np.ndarray:
     ------
     TypeError
         If the value is none of these.
+    ValueError
+        If it has masked elements.
     """
     if isinstance(value, np.ndarray):
+        check_nothing_masked(name, value)
         return value
     if hasattr(value, "__array_interface__"):
         return np.asarray(value)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from lrcore._utils.missing import objects_as_floats
+
 #: Rows that are copied at a time: few enough to stay in the cache from one column to the next.
 BLOCK_ROWS = 4_096
 
@@ -23,8 +25,17 @@ ENCODE = (
 
 
 def is_frame(X: Any) -> bool:
-    """Whether X is a frame of pandas or polars."""
+    """Whether X is a frame of pandas or polars that is in memory."""
     return hasattr(X, "columns") and (hasattr(X, "iloc") or hasattr(X, "get_columns"))
+
+
+def check_in_memory(name: str, value: Any) -> None:
+    """Raise TypeError if the value is a lazy frame, which holds a query in place of rows."""
+    if hasattr(value, "collect_schema") and hasattr(value, "collect"):
+        raise TypeError(
+            f"{name} must be in memory, got a {type(value).__name__}, which is yet to be computed; "
+            "its method collect does that"
+        )
 
 
 def as_matrix(X: Any, dtype: np.dtype[Any] | None) -> Any:
@@ -88,7 +99,7 @@ def _numbers(name: Any, column: Any, dtype: np.dtype[Any]) -> np.ndarray:
     if numbers.dtype.kind != "O":
         return numbers
     try:
-        return numbers.astype(dtype)
+        return objects_as_floats(numbers, dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"X must hold numbers, got column {name!r} of objects: {error}; {ENCODE}"

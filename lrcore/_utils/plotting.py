@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrcore._utils.validation import shown
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -69,7 +71,7 @@ class ScheduleDisplay:
         """
         steps = schedule.span if steps is None else steps
         if not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise ValueError(f"steps must be an integer >= 1, got {steps!r}")
+            raise ValueError(f"steps must be an integer >= 1, got {shown(steps)}")
         t, rates = sample(schedule, int(steps))
         return cls(t, rates, name).plot(ax=ax)
 

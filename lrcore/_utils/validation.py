@@ -17,12 +17,40 @@ import numpy as np
 Number = int | float | np.integer[Any] | np.floating[Any]
 
 
+#: Characters of a value that a message has room for.
+LONGEST_SHOWN = 200
+
+
+def shown(value: Any) -> str:
+    """The value as a message shows it: as Python writes it, whatever library it comes from.
+
+    >>> shown(np.float64(1.0)), shown([np.int64(3), "a"]), shown(np.zeros((9, 9)))
+    ('1.0', "[3, 'a']", 'an array of shape (9, 9)')
+    """
+    if isinstance(value, np.str_):
+        return shown(str(value))
+    if isinstance(value, np.generic):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        few = value.size <= 8 and value.ndim > 0
+        return shown(value.tolist()) if few else f"an array of shape {value.shape}"
+    if type(value) is dict:
+        text = "{" + ", ".join(f"{shown(k)}: {shown(v)}" for k, v in value.items()) + "}"
+    elif type(value) is list:
+        text = "[" + ", ".join(map(shown, value)) + "]"
+    elif type(value) is tuple:
+        text = "(" + ", ".join(map(shown, value)) + (",)" if len(value) == 1 else ")")
+    else:
+        text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+
+
 def check_is_number(name: str, value: Any) -> None:
     """Raise unless the value is an integer or a float, of Python or NumPy; it may be NaN."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
     ):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
 
 
 def is_finite(value: Number) -> bool:
@@ -46,7 +74,7 @@ def check_number(
     if not (is_finite(value) and least <= value <= most):
         lower = f", >= {least:g}" if least > -math.inf else ""
         upper = f" and <= {most:g}" if most < math.inf else ""
-        raise ValueError(f"{name} must be finite{lower}{upper}, got {value!r}")
+        raise ValueError(f"{name} must be finite{lower}{upper}, got {shown(value)}")
 
 
 def check_nonnegative(name: str, value: Number) -> None:
@@ -58,7 +86,7 @@ def check_nonnegative(name: str, value: Number) -> None:
     """
     check_is_number(name, value)
     if not is_finite(value) or value < 0:
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+        raise ValueError(f"{name} must be finite and >= 0, got {shown(value)}")
 
 
 def check_positive(name: str, value: Number, advice: str = "") -> None:
@@ -75,21 +103,21 @@ def check_positive(name: str, value: Number, advice: str = "") -> None:
 def check_not_zero(name: str, value: Number, advice: str = "") -> None:
     """Raise if a number that is checked to be >= 0 is 0; the advice ends the message."""
     if value == 0:
-        raise ValueError(f"{name} must be > 0, got {value!r}{'; ' if advice else ''}{advice}")
+        raise ValueError(f"{name} must be > 0, got {shown(value)}{'; ' if advice else ''}{advice}")
 
 
 def check_share(name: str, value: Number) -> None:
     """Raise unless the value is a number in [0, 1]."""
     check_nonnegative(name, value)
     if value > 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
+        raise ValueError(f"{name} must be in [0, 1], got {shown(value)}")
 
 
 def check_fraction(name: str, value: Number) -> None:
     """Raise unless the value is a number in [0, 1), such as a decay."""
     check_nonnegative(name, value)
     if value >= 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+        raise ValueError(f"{name} must be in [0, 1), got {shown(value)}")
 
 
 def check_integer(name: str, value: int, least: int | None = 1) -> None:
@@ -103,21 +131,21 @@ def check_integer(name: str, value: int, least: int | None = 1) -> None:
     ValueError: max_iter must be >= 1, got 0
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     if least is not None and int(value) < least:
-        raise ValueError(f"{name} must be >= {least}, got {value!r}")
+        raise ValueError(f"{name} must be >= {least}, got {shown(value)}")
 
 
 def check_flag(name: str, value: bool) -> None:
     """Raise unless the value is True or False, of Python or NumPy."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """Raise ValueError unless the value is one of these texts."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}")
 
 
 def check_seed(name: str, value: int) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from lrcore.cli.data import load_model
 from lrcore.cli.metrics import measure
-from lrcore.cli.options import add_data_options, read_for_model, require_labels, strict_json
-from lrcore.linear_model.persistence import load
+from lrcore.cli.options import (
+    add_data_options,
+    add_unseen_option,
+    read_for_model,
+    require_labels,
+    strict_json,
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -15,12 +21,13 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure a model on labelled data")
     parser.add_argument("model", metavar="MODEL")
     add_data_options(parser)
+    add_unseen_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Print the number of rows and the metrics, a line for each."""
-    model = load(args.model)
+    model = load_model(args.model, args)
     X, y = read_for_model(model, args)
     y = require_labels(y, args)
     result = {"rows": X.shape[0], **measure(model, X, y)}

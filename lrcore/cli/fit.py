@@ -9,6 +9,7 @@ from typing import Any
 
 from lrcore._backend import threads
 from lrcore._utils.replacing import check_writable
+from lrcore.cli.data import load_model
 from lrcore.cli.options import (
     add_data_options,
     add_model_options,
@@ -16,7 +17,9 @@ from lrcore.cli.options import (
     learning_rate,
     make_estimator,
     number_or_auto,
+    read_for_model,
     read_labelled,
+    require_labels,
     strict_json,
 )
 from lrcore.linear_model.monitor.callbacks import Event
@@ -55,23 +58,34 @@ def add_parser(commands: Any) -> None:
         default="auto",
         help="relative duality gap at which a fit ends (auto: 0.001)",
     )
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--resume",
+        metavar="MODEL",
+        help="go on from the weights of a model file, by its own parameters; --epochs, --tol and "
+        "--threads may differ",
+    )
+    parser.set_defaults(run=run, own_parser=parser)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Fit the model, save it, and print what was done."""
     # What cannot be is said before anything is read.
     check_writable(args.output)
-    model = make_estimator(args)
-    model.set_params(solver=args.solver, max_iter=args.epochs, tol=args.tol)
-    model._check_params()
+    model = new_model(args) if args.resume is None else resumed(args)
     start = time.perf_counter()
-    X, y, zero_based = read_labelled(args)
+    if args.resume is None:
+        X, y, zero_based = read_labelled(args)
+    else:
+        X, labels = read_for_model(model, args)
+        y, zero_based = require_labels(labels, args), model.extra_.get("zero_based")
     seconds_reading = time.perf_counter() - start
+    warm_start = model.warm_start
+    model.set_params(warm_start=args.resume is not None)
     start = time.perf_counter()
     with ProgressBar(args.epochs and X.shape[0] * args.epochs) as bar:
         model.fit(X, y, callback=bar.update)
     seconds_fitting = time.perf_counter() - start
+    model.set_params(warm_start=warm_start)
     save(model, args.output, extra={"zero_based": zero_based})
     result = {
         "model": args.output,
@@ -88,6 +102,38 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         "threads": threads.count(args.threads, X.nnz),
     }
     print(strict_json(result) if args.json else report(result))
+
+
+def new_model(args: argparse.Namespace) -> Any:
+    """The model with the parameters that the options name."""
+    model = make_estimator(args)
+    model.set_params(solver=args.solver, max_iter=args.epochs, tol=args.tol)
+    model._check_params()
+    return model
+
+
+#: What may be given with ``--resume``.
+RESUMABLE = {"data", "output", "json", "zero_based", "epochs", "tol", "threads", "resume"}
+
+
+def resumed(args: argparse.Namespace) -> Any:
+    """The model to go on from; options that its own parameters stand for are wrong usage."""
+    parser = args.own_parser
+    given = [
+        action.option_strings[-1]
+        for action in parser._actions
+        if action.dest in vars(args)
+        and action.dest not in RESUMABLE
+        and getattr(args, action.dest) != action.default
+    ]
+    if given:
+        parser.error(
+            f"--resume goes on with the parameters of {args.resume}: leave out {', '.join(given)}"
+        )
+    model = load_model(args.resume, args)
+    own = {"max_iter": args.epochs, "n_threads": args.threads}
+    own["tol"] = None if args.tol == "auto" else args.tol
+    return model.set_params(**{name: value for name, value in own.items() if value is not None})
 
 
 def report(result: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from lrcore.cli.options import (
     count,
     make_estimator,
     nonnegative_number,
+    plot_file,
     read_labelled,
     strict_json,
 )
@@ -28,7 +29,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--steps", type=count, default=100, help="rates in between")
     parser.add_argument("--rows-per-step", type=count, help="default: one pass, but 32 to 8,192")
     parser.add_argument("--seeds", type=count, default=3, help="sweeps")
-    parser.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg, .pdf)")
+    parser.add_argument("--plot", type=plot_file, metavar="FILE", help="draw it (.png, .svg, .pdf)")
     parser.set_defaults(run=run)
 
 

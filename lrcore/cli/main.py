@@ -59,12 +59,19 @@ def main(argv: list[str] | None = None) -> int:
         print("lrcore: stopped; nothing was written", file=sys.stderr)
         return 130
     except (ValueError, TypeError, FloatingPointError, OSError, ImportError) as error:
-        print(f"lrcore: error: {error}", file=sys.stderr)
+        print(f"lrcore: error: {message_of(error)}", file=sys.stderr)
         return 1
     except MemoryError as error:
         why = f": {error}" if str(error) else ""
         print(f"lrcore: error: this takes more memory than there is{why}", file=sys.stderr)
         return 1
+
+
+def message_of(error: Exception) -> str:
+    """What an error says, without the number that the system has for it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def build_parser() -> argparse.ArgumentParser:

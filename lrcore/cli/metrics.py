@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import (
     accuracy_score,
-    log_loss,
     mean_squared_error,
     r2_score,
     roc_auc_score,
@@ -40,9 +39,20 @@ def measure(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
     metrics = {"accuracy": float(accuracy_score(y, model.predict(X)))}
     all_known = np.isin(y, model.classes_).all()
     if hasattr(model, "predict_proba") and all_known:
-        p = model.predict_proba(X).astype(np.float64)
-        p /= p.sum(axis=1, keepdims=True)
-        metrics["log_loss"] = float(log_loss(y, p, labels=model.classes_))
+        metrics["log_loss"] = mean_log_loss(model, X, y)
     if len(model.classes_) == 2 and len(np.unique(y)) == 2 and all_known:
         metrics["auc"] = float(roc_auc_score(y, model.decision_function(X)))
     return metrics
+
+
+def mean_log_loss(model: Any, X: Any, y: np.ndarray) -> float:
+    """The mean of the negative logarithm of the probability of each label.
+
+    It is of the logarithms that the model gives, which may be of probabilities that are too small
+    for a float. A label that the model excludes counts as one of the least probability that differs
+    from 0 beside 1, as in scikit-learn; otherwise one of them would make the mean infinite.
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.asarray(model.predict_log_proba(X), np.float64)
+    own = logs[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    return float(-np.mean(np.where(np.isneginf(own), np.log(np.finfo(np.float64).eps), own)))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lrcore import losses, schedules
+from lrcore.cli import data
 from lrcore.io import datafile
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rules import LINEAR_RULES
@@ -27,9 +28,16 @@ LOSS_PARAMETERS = {
 }
 
 
+class OptionError(argparse.ArgumentTypeError, ValueError):
+    """Text that an option cannot have; argparse prints the message as it is."""
+
+
 def finite_number(text: str) -> float:
     """A finite number."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise OptionError(f"{text!r} is not a number") from None
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text} is not finite")
     return value
@@ -40,6 +48,14 @@ def nonnegative_number(text: str) -> float:
     value = finite_number(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def rate(text: str) -> float:
+    """A finite number > 0."""
+    value = nonnegative_number(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"a rate of {text} learns nothing; give one above 0")
     return value
 
 
@@ -58,10 +74,36 @@ def share(text: str) -> float:
 
 def count(text: str) -> int:
     """An integer >= 1."""
-    value = int(text)
+    value = whole_number(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
+
+
+def whole_number(text: str) -> int:
+    """An integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise OptionError(f"{text!r} is not a whole number") from None
+
+
+def seed(text: str) -> int:
+    """An integer that NumPy takes as a seed."""
+    value = whole_number(text)
+    if not 0 <= value < 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text} is not in 0 to 2**32 - 1")
+    return value
+
+
+def plot_file(text: str) -> str:
+    """A file to draw to, in a folder that exists, as a kind of picture that can be drawn."""
+    folder, suffix = os.path.dirname(text) or ".", os.path.splitext(text)[1]
+    if not os.path.isdir(folder):
+        raise argparse.ArgumentTypeError(f"{folder}: no such folder")
+    if os.path.isdir(text) or suffix not in (".png", ".svg", ".pdf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a file that ends in .png, .svg or .pdf")
+    return text
 
 
 def schedule_spec(text: str) -> schedules.Schedule:
@@ -78,13 +120,17 @@ def learning_rate(text: str) -> str | float | list[float] | schedules.Schedule:
         return text
     if "(" in text:
         return schedule_spec(text)
-    rates = [nonnegative_number(each) for each in text.split(",")]
+    rates = [rate(each) for each in text.split(",")]
     return rates if len(rates) > 1 else rates[0]
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the data file and how to read it, and ``--json``."""
-    parser.add_argument("data", metavar="DATA", help="svmlight text (also .gz, .bz2) or scipy .npz")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="svmlight text (also .gz, .bz2) or scipy .npz; - reads it from stdin",
+    )
     add_json_option(parser)
     parser.add_argument(
         "--zero-based",
@@ -142,7 +188,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--l1-ratio", type=share, default=0.15, help="share of l1 in elasticnet")
     for name, (default, whose) in LOSS_PARAMETERS.items():
-        parser.add_argument(f"--{name}", type=float, default=default, help=f"parameter of {whose}")
+        about = f"parameter of {whose}"
+        parser.add_argument(f"--{name}", type=finite_number, default=default, help=about)
     parser.add_argument("--batch-size", type=count, default=1, help="1: online updates")
     parser.add_argument(
         "--block-size",
@@ -150,8 +197,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=256,
         help="rows, at most, whose predictions are computed together before the updates",
     )
+    parser.add_argument(
+        "--average",
+        action="store_true",
+        help="the model is the mean of the weights over all steps; asks for --solver stochastic",
+    )
     parser.add_argument("--no-intercept", action="store_true")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the shuffling")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the shuffling")
     parser.add_argument("--threads", type=count, help="default: what the machine grants")
     parser.add_argument("--float64", action="store_true", help="instead of float32")
 
@@ -164,6 +216,7 @@ def make_estimator(args: argparse.Namespace) -> LinearClassifier | LinearRegress
     return cls(
         **loss_parameters,
         loss=args.loss,
+        average=args.average,
         optimizer=args.optimizer,
         lr=getattr(args, "lr", "auto"),
         penalty=None if args.penalty == "none" else args.penalty,
@@ -194,13 +247,34 @@ def read_labelled(args: argparse.Namespace) -> tuple[Any, np.ndarray, bool]:
         If the file cannot be used, or has no labels.
     """
     dtype = np.float64 if args.float64 else np.float32
-    X, y, zero_based = datafile.read(args.data, zero_based=args.zero_based, dtype=dtype)
+    X, y, zero_based = data.read(args, zero_based=args.zero_based, dtype=dtype)
     check_width(args.data, X.shape[1])
     return X, require_labels(y, args), zero_based
 
 
+def add_unseen_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ignore-unseen``."""
+    parser.add_argument(
+        "--ignore-unseen",
+        action="store_true",
+        help="leave out features that the model has not seen, instead of refusing the data",
+    )
+
+
 def read_for_model(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarray | None]:
-    """Read the data file for a fitted model: with its number of features, in its dtype.
+    """Read the data file for a fitted model: with its number of features, in its dtype."""
+    X, y, _ = data.read(args, **options_for_model(model, args))
+    return features_of_model(X, model, args), y
+
+
+def read_rows_for_model(model: Any, args: argparse.Namespace) -> Any:
+    """The same rows, where labels are not needed."""
+    X = data.read_unlabelled(args, **options_for_model(model, args))
+    return features_of_model(X, model, args)
+
+
+def options_for_model(model: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """How to read data for a fitted model.
 
     Unless an option says otherwise, indices start where they did in the file that the model was
     fitted on.
@@ -208,13 +282,18 @@ def read_for_model(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarra
     zero_based = args.zero_based
     if zero_based is None:
         zero_based = model.extra_.get("zero_based")
-    X, y, _ = datafile.read(
-        args.data,
-        n_features=model.n_features_in_,
-        zero_based=zero_based,
-        dtype=model.coef_.dtype,
-    )
-    return X, y
+    n_features = None if ignores_unseen(args) else model.n_features_in_
+    return {"n_features": n_features, "zero_based": zero_based, "dtype": model.coef_.dtype}
+
+
+def features_of_model(X: Any, model: Any, args: argparse.Namespace) -> Any:
+    """The rows without features that the model has not seen, if that is asked for."""
+    return data.without_unseen(X, model.n_features_in_) if ignores_unseen(args) else X
+
+
+def ignores_unseen(args: argparse.Namespace) -> bool:
+    """Whether ``--ignore-unseen`` is given; ``fit`` has no such option."""
+    return bool(getattr(args, "ignore_unseen", False))
 
 
 #: Bytes of each feature that a fit takes at least: its weights, and sums over the rows.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lrcore.cli.options import add_data_options, read_for_model, strict_json
-from lrcore.linear_model.persistence import load
+from lrcore.cli.data import load_model
+from lrcore.cli.options import add_data_options, add_unseen_option, read_rows_for_model, strict_json
 
 
 def add_parser(commands: Any) -> None:
@@ -17,16 +17,17 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("predict", help="print a prediction for each row")
     parser.add_argument("model", metavar="MODEL")
     add_data_options(parser)
+    add_unseen_option(parser)
     parser.add_argument("--proba", action="store_true", help="probabilities of all classes")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Print the predictions, or the probabilities of all classes."""
-    model = load(args.model)
+    model = load_model(args.model, args)
     if args.proba and not hasattr(model, "predict_proba"):
         parser.error("--proba needs a model fitted with --loss log_loss or modified_huber")
-    X, _ = read_for_model(model, args)
+    X = read_rows_for_model(model, args)
     predicted = model.predict_proba(X) if args.proba else model.predict(X)
     if not args.json:
         sys.stdout.write("\n".join(lines_of(predicted)) + "\n")

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrcore._utils import sparkline
 from lrcore._utils.replacing import check_writable
-from lrcore.cli.options import add_json_option, count, schedule_spec, strict_json
+from lrcore.cli.options import add_json_option, count, plot_file, schedule_spec, strict_json
 from lrcore.schedules import Schedule
 
 #: Rates in the printed table, and bars below it.
@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
         "--steps", type=count, help="length of the run (default: until the rate stays the same)"
     )
     parser.add_argument("--steps-per-epoch", type=count, help="number of steps in one epoch (1ep)")
-    parser.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg, .pdf)")
+    parser.add_argument("--plot", type=plot_file, metavar="FILE", help="draw it (.png, .svg, .pdf)")
     add_json_option(parser)
     parser.set_defaults(run=run)
 

@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from lrcore._utils import validation
+from lrcore._utils import frames, missing, validation
+from lrcore._utils.validation import shown
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.losses import Loss
 
@@ -29,7 +30,7 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     """sample_weight as float64, None if it is None or 1 everywhere."""
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, np.float64)
+    weight = _as_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, weight)
     if weight.shape != (n_rows,):
@@ -52,14 +53,27 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 
+def _as_floats(name: str, value: Any, error: type[Exception] = ValueError) -> np.ndarray:
+    """Real numbers as float64, with NaN for those that are missing; what else is there is an error
+    of this type."""
+    frames.check_in_memory(name, value)
+    missing.check_nothing_masked(name, value)
+    array = np.asarray(value)
+    if array.dtype.kind in "Mmc":
+        raise error(f"{name} must hold numbers, got {array.dtype}")
+    try:
+        if array.dtype.kind in "OSU":
+            return missing.objects_as_floats(array)
+        return np.asarray(array, np.float64)
+    except (TypeError, ValueError) as problem:
+        raise error(f"{name} must hold numbers: {problem}") from None
+
+
 def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -> np.ndarray | None:
     """penalty_factors as float64, a copy, all finite in X's dtype as well; None if it is None."""
     if penalty_factors is None:
         return None
-    try:
-        factors = np.array(penalty_factors, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"penalty_factors must hold numbers: {error}") from None
+    factors = np.array(_as_floats("penalty_factors", penalty_factors, TypeError))
     if factors.shape != (n_features,):
         raise ValueError(
             f"penalty_factors must have shape ({n_features},), one for each feature of X, got "
@@ -85,19 +99,42 @@ def check_lengths(X: DesignMatrix, y: np.ndarray) -> None:
 
 def check_labels(y: Any) -> np.ndarray:
     """Labels as a vector, finite if they are numbers."""
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    frames.check_in_memory("y", y)
+    missing.check_none_missing("Input y", y)
+    if np.asarray(y).dtype.kind == "c":
+        raise ValueError(f"y must be real, got {np.asarray(y).dtype}: Complex data not supported")
     labels = column_or_1d(y, warn=True)
-    if labels.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(labels))
-        if bad.size:
-            name = "NaN" if np.isnan(labels[bad[0]]) else "infinity"
-            raise ValueError(f"Input y contains {name}: y[{bad[0]}] is {labels[bad[0]]}")
+    if labels.dtype.kind == "O":
+        labels = _plain_labels(labels)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        first = np.flatnonzero(np.isinf(labels))[0]
+        raise ValueError(f"Input y contains infinity: y[{first}] is {labels[first]}")
     # It sorts all labels, and has nothing to say of whole numbers, flags and strings.
-    whole = labels.dtype.kind in "biuU" or (
+    whole = labels.dtype.kind in "biuUO" or (
         labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all())
     )
     if not whole:
         check_classification_targets(labels)
     return np.asarray(labels)
+
+
+def _plain_labels(labels: np.ndarray) -> np.ndarray:
+    """Objects that are numbers or flags as an array of such; strings as they are."""
+    objects = labels.tolist()
+    types = set(map(type, objects))
+    strings = {each for each in types if issubclass(each, str)}
+    if types == strings:
+        return labels
+    plain = labels if strings else np.array(objects)
+    if plain.dtype.kind not in "biufMm" or plain.shape != labels.shape:
+        names = " and ".join(sorted(each.__name__ for each in types))
+        raise ValueError(
+            f"Unknown label type: y must hold numbers or strings alone, got {names}; str(label) "
+            "makes a string of each"
+        )
+    return plain
 
 
 def encode(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,15 +155,14 @@ def check_targets(y: Any) -> np.ndarray:
     """Targets as float64, finite, (n_rows,) or (n_rows, n_targets)."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
+    frames.check_in_memory("y", y)
+    missing.check_nothing_masked("y", y)
     target = np.asarray(y)
     if target.ndim not in (1, 2) or (target.ndim == 2 and target.shape[1] == 0):
         raise ValueError(f"y must have shape (n_rows,) or (n_rows, n_targets), got {target.shape}")
     if target.dtype.kind == "c":
         raise ValueError(f"y must be real, got {target.dtype}")
-    try:
-        target = np.ascontiguousarray(target, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold numbers: {error}") from None
+    target = np.ascontiguousarray(_as_floats("y", target))
     bad = np.argwhere(~np.isfinite(target))
     if bad.size:
         value = target[tuple(bad[0])]
@@ -145,10 +181,12 @@ def check_loss_parameters(name: str, epsilon: Any, quantile: Any, power: Any) ->
         )
     check_number("quantile", quantile, 0, 1)
     if quantile in (0, 1):
-        raise ValueError(f"quantile must be within 0 and 1, got {quantile!r}")
+        raise ValueError(f"quantile must be within 0 and 1, got {shown(quantile)}")
     check_number("power", power, -math.inf)
     if 0 < power < 1:
-        raise ValueError(f"power must be <= 0 or >= 1, got {power!r}; there is no such variance")
+        raise ValueError(
+            f"power must be <= 0 or >= 1, got {shown(power)}; there is no such variance"
+        )
 
 
 def check_domain(name: str, loss: Loss, targets: list[np.ndarray]) -> None:
@@ -172,17 +210,20 @@ def weigh_classes(
         strange = [key for key in class_weight if key not in classes.tolist()]
         if strange:
             raise ValueError(
-                f"class_weight has {strange[0]!r}, which is not among the classes "
+                f"class_weight has {shown(strange[0])}, which is not among the classes "
                 f"{classes.tolist()!r}"
             )
-        each = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], float)
+        of_classes = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], object)
+        each = _as_floats("class_weight", of_classes)
         if not (np.isfinite(each) & (each >= 0)).all() or not each.any():
-            raise ValueError(f"class_weight must be finite and >= 0, got {class_weight!r}")
-    elif class_weight == "balanced":
+            raise ValueError(f"class_weight must be finite and >= 0, got {shown(class_weight)}")
+    elif isinstance(class_weight, str) and class_weight == "balanced":
         counts = np.bincount(codes, weight, minlength=len(classes))
         each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
     else:
-        raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}")
+        raise ValueError(
+            f"class_weight must be a dict, 'balanced' or None, got {shown(class_weight)}"
+        )
     weighed: np.ndarray = each[codes] * (1.0 if weight is None else weight)
     if not weighed.any():
         raise ValueError(
@@ -197,6 +238,7 @@ def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
         return known
+    missing.check_none_missing("classes", classes)
     given = np.unique(np.asarray(classes))
     if len(given) < 2:
         raise ValueError(f"classes must name at least 2 classes, got {given.tolist()!r}")

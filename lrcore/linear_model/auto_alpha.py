@@ -17,6 +17,7 @@ import numpy as np
 
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.problem import Problem
@@ -60,8 +61,8 @@ class AlphaPath:
     start: TrainedModel | None
 
 
-def as_alpha(alpha: Any) -> str | float | np.ndarray:
-    """The argument `alpha`, checked: "auto", a number, or several.
+def as_alpha(alpha: Any, name: str = "alpha") -> str | float | np.ndarray:
+    """The argument `alpha`, or one of another name, checked: "auto", a number, or several.
 
     Raises
     ------
@@ -69,17 +70,19 @@ def as_alpha(alpha: Any) -> str | float | np.ndarray:
     """
     if isinstance(alpha, str):
         if alpha != "auto":
-            raise TypeError(f"alpha must be 'auto', a number or a list of numbers, got {alpha!r}")
+            raise TypeError(
+                f"{name} must be 'auto', a number or a list of numbers, got {shown(alpha)}"
+            )
         return alpha
     if isinstance(alpha, (list, tuple, np.ndarray)):
         if np.ndim(alpha) != 1 or len(alpha) == 0:
-            raise ValueError(f"alpha must be one number or a list of several, got {alpha!r}")
+            raise ValueError(f"{name} must be one number or a list of several, got {shown(alpha)}")
         for each in alpha:
-            check_number("each of several alpha", each, 0)
+            check_number(f"each of several {name}", each, 0)
         if len(set(map(float, alpha))) < len(alpha):
-            raise ValueError(f"alpha must not have a number twice, got {alpha!r}")
+            raise ValueError(f"{name} must not have a number twice, got {shown(alpha)}")
         return np.sort(np.asarray(alpha, np.float64))[::-1]
-    check_number("alpha", alpha, 0)
+    check_number(name, alpha, 0)
     return float(alpha)
 
 

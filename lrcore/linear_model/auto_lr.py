@@ -12,6 +12,7 @@ import numpy as np
 
 from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.problem import Problem
@@ -68,20 +69,25 @@ def as_lr(lr: Any) -> Rates:
     TypeError, ValueError
     """
     if isinstance(lr, str):
-        return lr if lr == "auto" else spec.parse(lr)
+        if lr == "auto":
+            return lr
+        try:
+            return spec.parse(lr)
+        except spec.SpecError as error:
+            raise spec.SpecError(f"lr must be 'auto', a number or a spec: {error}") from None
     if isinstance(lr, Schedule):
         return lr
     if isinstance(lr, (list, tuple, np.ndarray)):
         if np.ndim(lr) != 1 or len(lr) == 0:
-            raise ValueError(f"lr must be one rate or a list of several, got {lr!r}")
+            raise ValueError(f"lr must be one rate or a list of several, got {shown(lr)}")
         several = [_above_zero(rate) for rate in lr]
         if len(set(several)) < len(several):
-            raise ValueError(f"lr must not have a rate twice, got {lr!r}")
+            raise ValueError(f"lr must not have a rate twice, got {shown(lr)}")
         return np.array(several)
     if isinstance(lr, bool) or not isinstance(lr, (int, float, np.integer, np.floating)):
         raise TypeError(
             "lr must be 'auto', a number, a Schedule or its spec string, or a list of numbers, "
-            f"got {lr!r}"
+            f"got {shown(lr)}"
         )
     check_number("lr", lr, 0)
     return float(lr)

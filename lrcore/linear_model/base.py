@@ -16,6 +16,7 @@ from lrcore import losses, penalties
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.interrupts import interrupts
 from lrcore._utils.plotting import AlphaPathDisplay
+from lrcore._utils.validation import shown
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
     check_columns,
@@ -277,8 +278,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         n_rows = problem.n_rows
         if max(1, round(self.validation_fraction * n_rows)) >= n_rows:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction!r} leaves no row of {n_rows} to "
-                "learn from; give a smaller one, or eval_set="
+                f"validation_fraction={shown(self.validation_fraction)} leaves no row of {n_rows} "
+                "to learn from; give a smaller one, or eval_set="
             )
         order = check_random_state(self.random_state).permutation(n_rows)
         held_out = held_out_rows(problem, self.validation_fraction, order)
@@ -295,7 +296,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         solver = make_solver(self)
         if not isinstance(solver, Stochastic):
             raise ValueError(
-                f"partial_fit needs solver='stochastic' or 'auto', got {self.solver!r}, which "
+                f"partial_fit needs solver='stochastic' or 'auto', got {shown(self.solver)}, which "
                 "needs all rows at once: call fit"
             )
         lr, alpha = self._stream_lr(solver, first), self._stream_alpha(first)
@@ -481,6 +482,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """
         check_count("n", n)
         weights = self._weights()[0]
+        if names is not None and not hasattr(names, "__len__"):
+            raise TypeError(f"names must be a list of names, got {shown(names)}")
         if names is None:
             names = getattr(self, "feature_names_in_", range(weights.shape[1]))
         if len(names) != weights.shape[1]:
@@ -521,8 +524,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self, "n_iter_")
         if self.alphas_ is None or self.alpha_losses_ is None:
             raise ValueError(
-                f"alpha={self.alpha!r} and solver {self.solver_!r} tried no others; alpha='auto' "
-                "and alpha=[...] do, with solver='newton' and 'dual'"
+                f"alpha={shown(self.alpha)} and solver {self.solver_!r} tried no others; "
+                "alpha='auto' and alpha=[...] do, with solver='newton' and 'dual'"
             )
         label = "mean held-out loss"
         return AlphaPathDisplay(self.alphas_, self.alpha_losses_, self.alpha_, label).plot(ax)
@@ -545,14 +548,25 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """The rows to stop by, checked, if there are any."""
         if eval_set is None:
             return None
-        if not isinstance(eval_set, tuple) or len(eval_set) != 2:
-            raise TypeError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}")
-        X = as_design_matrix(eval_set[0], problem.X.dtype, self.n_threads)
+        if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
+            got = type(eval_set).__name__
+            got = f"{got} of {len(eval_set)}" if isinstance(eval_set, tuple) else got
+            raise TypeError(
+                f"eval_set must be a pair (X, y), got {got}; a triple (X, y, sample_weight) will "
+                "do as well"
+            )
+        rows, y, sample_weight = (*eval_set, None)[:3]
+        try:
+            X = as_design_matrix(rows, problem.X.dtype, self.n_threads)
+            targets = targets_of(y)
+            check_lengths(X, targets[0])
+            weight = check_weight(sample_weight, X.shape[0])
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"eval_set: {error}") from None
         if X.shape[1] != problem.X.shape[1]:
             raise ValueError(f"eval_set has {X.shape[1]} features, and X has {problem.X.shape[1]}")
-        targets = targets_of(eval_set[1])
-        check_lengths(X, targets[0])
-        return Problem(X, targets, None, problem.objective)
+        return Problem(X, targets, weight, problem.objective).without_weightless_rows()
 
     def _alpha_of_few(self, X: Any, y: Any, sample_weight: Any) -> float:
         """The alpha that these rows would have if they were few; where a search may begin."""

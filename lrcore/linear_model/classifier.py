@@ -50,6 +50,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from lrcore._backend.rounding import rounded_to_nearest
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import (
     check_classes,
     check_columns,
@@ -67,7 +68,7 @@ from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
 from lrcore.linear_model.parameters import SHARED, LossName, OneOf, set_parameters
 from lrcore.linear_model.problem import Problem
-from lrcore.losses import LOSSES
+from lrcore.losses import LOSSES, class_log_probabilities, class_probabilities
 from lrcore.rules import Rule
 
 
@@ -76,7 +77,7 @@ def has_probabilities(model: Any) -> bool:
     loss = "log_loss" if model.loss is None else model.loss
     if loss not in LOSSES or not LOSSES[loss].probabilistic:
         raise AttributeError(
-            f"probabilities need loss='log_loss' or 'modified_huber', not {model.loss!r}"
+            f"probabilities need loss='log_loss' or 'modified_huber', not {shown(model.loss)}"
         )
     return True
 
@@ -298,7 +299,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         super()._check_params()
         if self.multi_class == "softmax" and self._loss != "log_loss":
             raise ValueError(
-                f"multi_class='softmax' needs loss='log_loss', got loss={self.loss!r}; "
+                f"multi_class='softmax' needs loss='log_loss', got loss={shown(self.loss)}; "
                 "multi_class='ovr' fits each class against the rest by any loss"
             )
 
@@ -315,7 +316,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         y: Any,
         sample_weight: Any = None,
         *,
-        eval_set: tuple[Any, Any] | None = None,
+        eval_set: tuple[Any, ...] | None = None,
         callback: Callable[[Event], Any] | None = None,
     ) -> LinearClassifier:
         """Fit from scratch.
@@ -333,9 +334,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             A row of weight 2 counts as two: gradient and loss are twice as large, which is the
             same optimum as repeating the row, by other steps. Rows of weight 0 are left out, which
             is the same fit to the bit as without them (a copy of the others is made).
-        eval_set : tuple (X, y), optional
+        eval_set : tuple (X, y) or (X, y, sample_weight), optional
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
-            ``n_iter_no_change`` epochs. They are not learnt from.
+            ``n_iter_no_change`` epochs. They are not learnt from. Their weights are those given,
+            without `class_weight`.
         callback : callable, optional
             Called with an `Event` after every chunk of rows, which says where the fit is, has
             statistics for those who ask, and a method ``stop``.
@@ -376,7 +378,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         classes, codes = encode(labels)
         if len(classes) < 2:
             raise ValueError(
-                f"y has 1 class, {classes[0]!r}; a classifier needs at least 2 classes"
+                f"y has 1 class, {shown(classes[0])}; a classifier needs at least 2 classes"
             )
         weight = weigh_classes(weight, self.class_weight, classes, codes)
         n_outputs = self._n_outputs(len(classes))
@@ -391,7 +393,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         if strange.size:
             label = labels[strange].tolist()[0]
             raise ValueError(
-                f"y has the class {label!r} in row {strange[0]}, which is not in classes "
+                f"y has the class {shown(label)} in row {strange[0]}, which is not in classes "
                 f"{classes.tolist()!r}"
             )
         return class_targets(codes, len(classes), self._n_outputs(len(classes)))
@@ -475,22 +477,22 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         scaled to sum to 1.
         """
         raw = self._raw_predictions(X)
-        loss = self._trained.objective.loss
-        p = loss.probability(raw.astype(np.float64))
-        if loss.joint:
-            pass
-        elif p.shape[1] == 1:
-            p = np.concatenate([1.0 - p, p], axis=1)
-        else:
-            total = p.sum(axis=1, keepdims=True)
-            p = np.where(total > 0, p / np.where(total > 0, total, 1.0), 1.0 / p.shape[1])
+        p = class_probabilities(self._trained.objective.loss, raw.astype(np.float64))
         return p.astype(raw.dtype)
 
     @available_if(has_probabilities)
     @rounded_to_nearest
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Logarithm of `predict_proba`."""
-        return np.asarray(np.log(self.predict_proba(X)))
+        """Logarithm of `predict_proba`, worked out from the raw predictions.
+
+        So it has all its digits also where a probability is too small for a float, and of float64
+        where it is next to 1; in float32 it is 0 where `predict_proba` is 1.
+        """
+        raw = self._raw_predictions(X)
+        logs = class_log_probabilities(self._trained.objective.loss, raw.astype(np.float64))
+        if raw.dtype == np.float32:
+            logs[logs >= -(2.0**-25)] = 0.0  # as scikit-learn asks for
+        return logs.astype(raw.dtype)
 
     @property
     def coef_(self) -> Any:

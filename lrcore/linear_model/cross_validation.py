@@ -21,6 +21,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.plotting import AlphaPathDisplay
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.auto_alpha import as_alpha, downhill, strength_at
 from lrcore.linear_model.classifier import LinearClassifier, has_probabilities
@@ -29,6 +30,37 @@ from lrcore.linear_model.regressor import LinearRegressor
 
 #: The tolerance of fits to folds where it is "auto": scores do not change any more.
 FOLD_TOL = 1e-2
+
+
+def scorer_of(scoring: Any, model: Any) -> Callable[..., float]:
+    """The scorer of a name or a function; errors name `scoring`."""
+    try:
+        scorer: Callable[..., float] = check_scoring(model, scoring)
+        return scorer
+    except (TypeError, ValueError):
+        raise ValueError(
+            "scoring must be a name that sklearn.metrics.get_scorer_names() has, or a function of "
+            f"an estimator, X and y, got {shown(scoring)}"
+        ) from None
+
+
+def splits_of(cv: Any, model: Any, X: Any, y: Any, groups: Any = None) -> list[Any]:
+    """The rows to learn from and those held out, for each fold; errors name `cv`."""
+    try:
+        splitter = check_cv(cv, y, classifier=is_classifier(model))
+        splits = [(train, test) for train, test in splitter.split(X, y, groups)]
+        for rows in (rows for split in splits for rows in split):
+            if np.ndim(rows) != 1 or (np.size(rows) and np.asarray(rows).dtype.kind not in "iub"):
+                raise TypeError("train and test are to be numbers of rows")
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            "cv must be a number of folds >= 2, a splitter or a list of pairs (train, test), which "
+            f"split these rows, got {shown(cv)}: {error}"
+        ) from None
+    if not splits:
+        raise ValueError(f"cv must have one split at least, got {shown(cv)}")
+    return splits
 
 
 class Folds:
@@ -121,15 +153,15 @@ class CrossValidatedModel(BaseEstimator):
 
     @rounded_to_nearest
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
-        alphas, ratios = as_alpha(self.alphas), self._ratios()
+        alphas, ratios = as_alpha(self.alphas, "alphas"), self._ratios()
         if self.penalty is None:
             raise ValueError("penalty=None has no alpha to choose; set it, or do without CV")
         given = None if isinstance(alphas, str) else np.atleast_1d(alphas)
         whole = self._estimator()
         start = whole._alpha_of_few(X, y, sample_weight)  # checks all arguments
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
-        scorer = negative_loss if self.scoring is None else check_scoring(whole, self.scoring)
-        splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y, groups))
+        scorer = negative_loss if self.scoring is None else scorer_of(self.scoring, whole)
+        splits = splits_of(self.cv, self, X, y, groups)
         tol = FOLD_TOL if self.tol == "auto" else self.tol
         paths = []
         for own in ratios:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from lrcore._backend import threads
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_count, check_number
 from lrcore.linear_model.auto_alpha import as_alpha
 from lrcore.linear_model.auto_lr import as_lr
 from lrcore.linear_model.solvers.select import SOLVERS
 from lrcore.losses import LOSSES
 from lrcore.penalties import PENALTIES
+from lrcore.rules import Rule, rule_class
 
 
 class Constraint(Protocol):
@@ -35,7 +38,7 @@ class OneOf:
         if (value is None or isinstance(value, str)) and value in self.words:
             return
         *most, last = map(repr, self.words)
-        raise ValueError(f"{name} must be {', '.join(most)} or {last}, got {value!r}")
+        raise ValueError(f"{name} must be {', '.join(most)} or {last}, got {shown(value)}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ class Number:
     def check(self, name: str, value: Any) -> None:
         check_number(name, value, self.least, self.most)
         if self.inside and value in (self.least, self.most):
-            raise ValueError(f"{name} must be within {self.least} and {self.most}, got {value!r}")
+            raise ValueError(
+                f"{name} must be within {self.least} and {self.most}, got {shown(value)}"
+            )
 
 
 class Count:
@@ -92,6 +97,15 @@ class FlagOr:
             self.constraint.check(name, value)
 
 
+class Flag:
+    """A boolean, or 0 or 1 in its place."""
+
+    def check(self, name: str, value: Any) -> None:
+        number = isinstance(value, (bool, np.bool_, int, np.integer))
+        if not (number and value in (0, 1)):
+            raise TypeError(f"{name} must be True or False, got {shown(value)}")
+
+
 @dataclass(frozen=True)
 class Checked:
     """What a function, which is called with the value alone, does not refuse."""
@@ -110,13 +124,34 @@ class LossName:
 
     def check(self, name: str, value: Any) -> None:
         known = [each for each, loss in LOSSES.items() if loss.classifies == self.classifies]
-        if value is not None and value not in known:
-            raise ValueError(f"loss must be one of {', '.join(known)}, got {value!r}")
+        if value is not None and not (isinstance(value, str) and value in known):
+            raise ValueError(f"loss must be one of {', '.join(known)}, got {shown(value)}")
+
+
+def check_rule(optimizer: Any) -> None:
+    """Raise ValueError unless the optimizer is a rule, the name of one, or "auto"."""
+    automatic = isinstance(optimizer, str) and optimizer == "auto"
+    if not (automatic or isinstance(optimizer, Rule)):
+        rule_class(optimizer)
+
+
+def as_random(random_state: Any) -> np.random.RandomState:
+    """The random numbers of a seed, or those of a RandomState; ValueError for anything else."""
+    try:
+        random: np.random.RandomState = check_random_state(random_state)
+        return random
+    except ValueError:
+        raise ValueError(
+            "random_state must be None, an integer in 0 to 2**32 - 1, or a RandomState; "
+            f"{shown(random_state)} cannot be used to seed one"
+        ) from None
 
 
 #: Parameters of both estimators; those that are not here are checked where they meet the data.
 SHARED: Mapping[str, Constraint] = {
     "solver": OneOf(("auto", *SOLVERS)),
+    "optimizer": Checked(check_rule),
+    "random_state": Checked(as_random),
     "lr": Checked(as_lr),
     "penalty": OneOf((*PENALTIES, None)),
     "alpha": Checked(as_alpha),
@@ -131,6 +166,8 @@ SHARED: Mapping[str, Constraint] = {
     "average": FlagOr(Number(0)),
     "on_divergence": OneOf(("raise", "recover")),
     "n_threads": Checked(threads.check),
+    "verbose": FlagOr(Number(0)),
+    **dict.fromkeys(("fit_intercept", "shuffle", "early_stopping", "warm_start"), Flag()),
 }
 
 

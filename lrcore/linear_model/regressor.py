@@ -129,7 +129,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         y: Any,
         sample_weight: Any = None,
         *,
-        eval_set: tuple[Any, Any] | None = None,
+        eval_set: tuple[Any, ...] | None = None,
         callback: Callable[[Event], Any] | None = None,
     ) -> LinearRegressor:
         """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.

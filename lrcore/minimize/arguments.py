@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from lrcore._backend import threads
-from lrcore._utils.validation import check_integer, check_nonnegative
+from lrcore._utils.missing import check_nothing_masked, first_missing
+from lrcore._utils.validation import check_integer, check_nonnegative, shown
 from lrcore.minimize.box import Box
 from lrcore.optim.options import check_ema
 from lrcore.rules import Rule
@@ -45,15 +46,15 @@ class Options:
         for name in ("gtol", "ftol", "xtol"):
             check_nonnegative(name, getattr(self, name))
         threads.check(self.n_threads)
-        if self.line_search not in (None, "armijo"):
-            raise ValueError(f"line_search must be None or 'armijo', got {self.line_search!r}")
-        if self.polish not in (None, "lbfgs"):
-            raise ValueError(f"polish must be None or 'lbfgs', got {self.polish!r}")
+        for name, word in (("line_search", "armijo"), ("polish", "lbfgs")):
+            value = getattr(self, name)
+            if not (value is None or (isinstance(value, str) and value == word)):
+                raise ValueError(f"{name} must be None or {word!r}, got {shown(value)}")
         check_ema(self.averaging, "averaging")
         if self.line_search is not None and self.averaging is not None:
             raise ValueError(
-                f"averaging={self.averaging!r} is of the rule's own steps, which "
-                f"line_search={self.line_search!r} shortens: leave one of them out"
+                f"averaging={shown(self.averaging)} is of the rule's own steps, which "
+                f"line_search={shown(self.line_search)} shortens: leave one of them out"
             )
 
 
@@ -98,9 +99,12 @@ def as_start(x0: Any) -> np.ndarray:
     ValueError
         If x0 is empty, or has a value that is not a finite real number.
     """
+    check_nothing_masked("x0", x0)
     start = np.atleast_1d(np.asarray(x0))
     if start.dtype.kind not in "biuf":
-        raise ValueError(f"x0 must be real numbers, got {start.dtype}")
+        first = first_missing(start)
+        where = f", {start.flat[first]} at position {first}" if first >= 0 else ""
+        raise ValueError(f"x0 must be real numbers, got {start.dtype}{where}")
     if start.size == 0:
         raise ValueError(f"x0 must have at least one element, got shape {start.shape}")
     dtype = np.float32 if start.dtype == np.float32 else np.float64
@@ -117,8 +121,8 @@ def check_no_constraints(rule: Rule, constraints: Any) -> None:
     none = constraints is None or (hasattr(constraints, "__len__") and len(constraints) == 0)
     if not none:
         raise ValueError(
-            f"{type(rule).__name__}.minimize takes bounds, but no constraints, got {constraints!r};"
-            " scipy's method='SLSQP' and 'trust-constr' do"
+            f"{type(rule).__name__}.minimize takes bounds, but no constraints, got "
+            f"{shown(constraints)}; scipy's method='SLSQP' and 'trust-constr' do"
         )
 
 
@@ -163,7 +167,7 @@ def as_step_callback(callback: Any) -> StepCallback:
     if callback is None:
         return lambda point, value: False
     if not callable(callback):
-        raise TypeError(f"callback must be a function, got {callback!r}")
+        raise TypeError(f"callback must be a function, got {shown(callback)}")
     from scipy.optimize import OptimizeResult
 
     try:

@@ -6,6 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._utils.missing import check_nothing_masked, objects_as_floats
+from lrcore._utils.validation import shown
+
+#: The neighbouring numbers of its dtype, at most, between the bounds of an element that counts as
+#: fixed.
+FEWEST_STEPS = 4
+
 
 class Box:
     """Lower and upper bounds of the elements of x.
@@ -35,7 +42,11 @@ class Box:
         with np.errstate(over="ignore"):
             self.low, self.high = (np.asarray(side, like.dtype) for side in (low, high))
         if np.isnan(self.low).any() or np.isnan(self.high).any():
-            raise ValueError("bounds must not be NaN; None or an infinity is no bound")
+            i = np.flatnonzero(np.isnan(self.low) | np.isnan(self.high))[0]
+            raise ValueError(
+                f"bounds must not be NaN, got one for element {i} of x; None or an infinity is no "
+                "bound"
+            )
         crossed = np.flatnonzero(self.low > self.high)
         if crossed.size:
             i = crossed[0]
@@ -47,8 +58,23 @@ class Box:
                 f"{low} and {high}"
             )
         if (self.low == np.inf).any() or (self.high == -np.inf).any():
-            raise ValueError("bounds must leave room: a lower one of inf or an upper one of -inf")
+            i = np.flatnonzero((self.low == np.inf) | (self.high == -np.inf))[0]
+            raise ValueError(
+                f"bounds must leave room, got a lower one of inf or an upper one of -inf in "
+                f"{like.dtype} for element {i} of x"
+            )
         self.bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
+
+    def free(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Which elements of an x of this shape can move, as flags.
+
+        An element cannot where its bounds are equal, or so near each other that a difference of
+        points in between would be all rounding error.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            spacing = np.spacing(np.maximum(np.abs(self.low), np.abs(self.high)))
+            fixed = self.high - self.low <= FEWEST_STEPS * spacing
+        return np.broadcast_to(~fixed, shape)
 
     def project(self, x: np.ndarray) -> None:
         """Move x into the box, in place."""
@@ -68,17 +94,27 @@ class Box:
             return np.subtract(point, target, out=target)
 
 
+def _numbers(side: Any) -> np.ndarray:
+    """Bounds of one side as float64, with NaN for what is missing."""
+    check_nothing_masked("bounds", side)
+    array = np.asarray(side, object) if isinstance(side, list) else np.asarray(side)
+    try:
+        return objects_as_floats(array) if array.dtype.kind == "O" else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"bounds must hold numbers: {error}") from None
+
+
 def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lower and the upper bounds, float64, in the shape of x."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
-        low, high = (np.asarray(side, np.float64) for side in (bounds.lb, bounds.ub))
+        low, high = (_numbers(side) for side in (bounds.lb, bounds.ub))
     else:
         try:
             pairs = [(low, high) for low, high in bounds]
         except (TypeError, ValueError):
             raise ValueError(
                 "bounds must be a scipy.optimize.Bounds or a pair (lowest, highest) for each "
-                f"element of x, got {bounds!r}"
+                f"element of x, got {shown(bounds)}"
             ) from None
         if len(pairs) != like.size:
             raise ValueError(
@@ -86,9 +122,7 @@ def _sides(bounds: Any, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 f"{len(pairs)}"
             )
         low, high = (
-            np.array([missing if p[i] is None else p[i] for p in pairs], np.float64).reshape(
-                like.shape
-            )
+            _numbers([missing if p[i] is None else p[i] for p in pairs]).reshape(like.shape)
             for i, missing in enumerate((-np.inf, np.inf))
         )
     try:

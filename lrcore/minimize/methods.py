@@ -6,8 +6,9 @@ from typing import Any
 
 from lrcore._backend import threads
 from lrcore._backend.rounding import rounded_to_nearest
-from lrcore._utils.validation import check_integer, check_seed
+from lrcore._utils.validation import check_choice, check_integer, check_seed
 from lrcore.minimize.arguments import (
+    DIFFERENCES,
     Options,
     as_start,
     as_step_callback,
@@ -167,6 +168,7 @@ def minimize(
     (array([1., 1.]), [True, True])
     """
     args = args if isinstance(args, tuple) else (args,)
+    check_choice("finite_differences", finite_differences, DIFFERENCES)
     gtol = gradient_tolerance(gtol, tol)
     options = Options(
         maxiter, gtol, ftol, xtol, return_all, n_threads, line_search, averaging, polish

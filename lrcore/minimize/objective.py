@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._utils.missing import check_nothing_masked
+from lrcore._utils.validation import shown
 from lrcore.minimize.arguments import DIFFERENCES
 from lrcore.minimize.box import Box
 
@@ -43,11 +45,11 @@ class Objective:
         self, fun: Any, jac: Any, args: tuple[Any, ...], like: np.ndarray, box: Box
     ) -> None:
         if not callable(fun):
-            raise TypeError(f"fun must be a function, got {fun!r}")
+            raise TypeError(f"fun must be a function, got {shown(fun)}")
         if not (callable(jac) or jac is True or (isinstance(jac, str) and jac in DIFFERENCES)):
             raise ValueError(
                 "jac must be a function, True, None, or one of "
-                f"{', '.join(DIFFERENCES)}, got {jac!r}"
+                f"{', '.join(DIFFERENCES)}, got {shown(jac)}"
             )
         self._fun = fun
         self._args = args
@@ -92,7 +94,7 @@ class Objective:
         returned = self._fun(point, *self._args)
         if self._paired and not (isinstance(returned, (tuple, list)) and len(returned) == 2):
             raise ValueError(
-                f"fun must return a pair (value, gradient) with jac=True, got {returned!r}"
+                f"fun must return a pair (value, gradient) with jac=True, got {shown(returned)}"
             )
         self._latest = (point, returned)
         return returned
@@ -100,21 +102,28 @@ class Objective:
     def _differences(self, method: str, box: Box) -> Callable[[np.ndarray], Any]:
         """A function that approximates the gradient by scipy's finite differences.
 
-        scipy has no public function for other than forward differences, hence the private import.
+        It is 0 for the elements that the box holds fast, as there is nothing to take a difference
+        of. scipy has no public function for other than forward differences, hence the private
+        import.
         """
         from scipy.optimize._numdiff import approx_derivative
 
-        low, high = (np.broadcast_to(side, self._shape).ravel() for side in (box.low, box.high))
-
-        def flat(x: np.ndarray) -> Any:
-            self.nfev += 1
-            return self._fun(x.reshape(self._shape), *self._args)
+        free = box.free(self._shape)
+        sides = [np.broadcast_to(side, self._shape)[free] for side in (box.low, box.high)]
 
         def approximate(point: np.ndarray) -> Any:
-            g = approx_derivative(
-                flat, point.reshape(-1), method, f0=self.value(point), bounds=(low, high)
-            )
-            return np.reshape(g, self._shape)
+            def along_free(x: np.ndarray) -> Any:
+                self.nfev += 1
+                whole = point.astype(x.dtype)
+                whole[free] = x
+                return self._fun(whole, *self._args)
+
+            value, g = self.value(point), np.zeros(self._shape)
+            if free.any():
+                g[free] = approx_derivative(
+                    along_free, point[free], method, f0=value, bounds=sides
+                ).reshape(-1)
+            return g
 
         return approximate
 
@@ -129,9 +138,10 @@ def as_number(name: str, value: Any) -> float:
     """
     if type(value) is float or type(value) is np.float64:
         return float(value)
+    check_nothing_masked(f"what {name} returns", value)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must return a real number, got {value!r}")
+        raise TypeError(f"{name} must return a real number, got {shown(value)}")
     if array.size != 1:
         raise ValueError(
             f"{name} must return a single number, got an array of shape {array.shape}; "
@@ -158,6 +168,7 @@ def as_gradient(name: str, g: Any, shape: tuple[int, ...], dtype: np.dtype) -> n
         and g.flags.aligned
     ):
         return g
+    check_nothing_masked(f"what {name} returns", g)
     array = np.asarray(g)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must return real numbers, got {type(g).__name__} ({array.dtype})")

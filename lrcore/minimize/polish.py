@@ -10,7 +10,7 @@ from lrcore.minimize.arguments import Options, StepCallback
 from lrcore.minimize.box import Box
 from lrcore.minimize.objective import Objective
 from lrcore.minimize.points import frozen_copy
-from lrcore.minimize.result import CALLBACK_STOP, CALLBACK_STOP_MESSAGE, State
+from lrcore.minimize.result import CALLBACK_STOP, CALLBACK_STOP_MESSAGE, CONVERGED, State
 
 
 class StoppedByCallback(Exception):  # noqa: N818
@@ -27,7 +27,8 @@ def polish_by_lbfgs(
     Returns
     -------
     OptimizeResult
-        Of this phase alone: that of scipy, or one of the same form if the callback ended it.
+        Of this phase alone: that of scipy, or one of the same form if the callback ended it, or if
+        the bounds fix all elements of x.
     """
     from scipy.optimize import Bounds, OptimizeResult, minimize
 
@@ -48,6 +49,16 @@ def polish_by_lbfgs(
         if callback(latest, objective.value(latest)):
             raise StoppedByCallback
 
+    if not box.free(start.shape).any():
+        # scipy's result would have neither a gradient nor a status.
+        value, g = evaluate(start.reshape(-1))
+        state.last = latest, g.reshape(start.shape).astype(start.dtype)
+        message = "The bounds let no element of x move."
+        state.message += f" {message}"
+        return OptimizeResult(
+            x=start.reshape(-1).astype(np.float64), fun=value, jac=g, nit=0, status=state.status,
+            success=state.status == CONVERGED, message=message,
+        )  # fmt: skip
     sides = (np.broadcast_to(side, start.shape).ravel() for side in (box.low, box.high))
     ftol = options.ftol or float(np.finfo(start.dtype).eps)
     try:

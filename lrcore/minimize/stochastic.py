@@ -9,6 +9,7 @@ import numpy as np
 
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
+from lrcore._utils.validation import shown
 from lrcore.minimize.arguments import StepCallback
 from lrcore.minimize.objective import all_finite, as_gradient, as_number, largest_magnitude
 from lrcore.minimize.points import CopyPool
@@ -46,9 +47,9 @@ class BatchObjective:
 
     def __init__(self, grad_batch: Any, fun: Any, args: tuple[Any, ...]) -> None:
         if not callable(grad_batch):
-            raise TypeError(f"grad_batch must be a function, got {grad_batch!r}")
+            raise TypeError(f"grad_batch must be a function, got {shown(grad_batch)}")
         if fun is not None and not callable(fun):
-            raise TypeError(f"fun must be a function or None, got {fun!r}")
+            raise TypeError(f"fun must be a function or None, got {shown(fun)}")
         self._grad_batch, self._fun, self._args = grad_batch, fun, args
         self.nfev = 0
         self.njev = 0

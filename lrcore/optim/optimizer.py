@@ -16,7 +16,7 @@ from lrcore._backend import threads
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
 from lrcore._utils import numerics
-from lrcore._utils.validation import check_seed
+from lrcore._utils.validation import check_seed, shown
 from lrcore.optim import state
 from lrcore.optim.options import (
     Scale,
@@ -26,7 +26,7 @@ from lrcore.optim.options import (
     check_steps,
     ema_at,
 )
-from lrcore.optim.param_group import ParamGroup, grouped, overridden
+from lrcore.optim.param_group import ParamGroup, check_overrides, grouped, overridden
 from lrcore.optim.parameters import Parameters, writeable
 from lrcore.rules import DoGState, Rule
 from lrcore.schedules import Plateau, Schedule
@@ -140,7 +140,7 @@ class Optimizer:
         seed: int = 0,
     ) -> None:
         if not isinstance(rule, Rule):
-            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
+            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {shown(rule)}")
         check_nonfinite(nonfinite)
         threads.check(n_threads)
         check_ema(ema)
@@ -150,8 +150,11 @@ class Optimizer:
                 f"out ema={ema!r}"
             )
         check_seed("seed", seed)
-        if state_dtype not in (None, "bfloat16"):
-            raise ValueError(f"state_dtype must be None or 'bfloat16', got {state_dtype!r}")
+        if state_dtype is not None and not (
+            isinstance(state_dtype, str) and state_dtype == "bfloat16"
+        ):
+            raise ValueError(f"state_dtype must be None or 'bfloat16', got {shown(state_dtype)}")
+        check_overrides(overrides)
         self._params = Parameters(params)
         self._n_threads = n_threads
         self._nonfinite = nonfinite
@@ -215,7 +218,7 @@ class Optimizer:
     @rule.setter
     def rule(self, rule: Rule) -> None:
         if not isinstance(rule, Rule):
-            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {rule!r}")
+            raise TypeError(f"rule must be a rule such as lrcore.Adam(lr=1e-3), got {shown(rule)}")
         self._go_on_by(rule, self._progress.overrides)
 
     @property

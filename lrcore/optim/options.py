@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrcore._core import cpu
-from lrcore._utils.validation import check_fraction, check_number, check_positive
+from lrcore._utils.validation import check_fraction, check_number, check_positive, shown
 
 #: Order of polynomial averages (Shamir and Zhang 2013): weights grow as this power of the step.
 POLYNOMIAL_ORDER = 8.0
@@ -39,7 +39,7 @@ def check_ema(ema: float | str | None, name: str = "ema") -> None:
         return
     if isinstance(ema, str):
         raise ValueError(
-            f"{name} must be a number in [0, 1), 'polyak' or 'polynomial', got {ema!r}"
+            f"{name} must be a number in [0, 1), 'polyak' or 'polynomial', got {shown(ema)}"
         )
     check_fraction(name, ema)
 

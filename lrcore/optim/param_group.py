@@ -17,6 +17,7 @@ from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
 from lrcore._utils import bfloat16
 from lrcore._utils.arrays import aligned
+from lrcore._utils.validation import shown
 from lrcore.optim.options import Scale
 from lrcore.optim.parameters import Parameters
 from lrcore.rules import DoGState, Rule
@@ -314,6 +315,20 @@ def grouped(
             group.averages = [array.copy() for array in group.params]
         groups.append(group)
     return groups
+
+
+def check_overrides(overrides: Any) -> None:
+    """Raise TypeError unless it is None or a dict of dicts."""
+    if overrides is None:
+        return
+    if not isinstance(overrides, Mapping) or not all(
+        isinstance(pattern, str) and isinstance(values, Mapping)
+        for pattern, values in overrides.items()
+    ):
+        raise TypeError(
+            "overrides must be a dict of patterns of names, each with a dict of hyperparameters, "
+            f"such as {{'*.bias': {{'lr': 0.1}}}}, got {shown(overrides)}"
+        )
 
 
 def overridden(

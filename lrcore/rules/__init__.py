@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrcore import schedules
+from lrcore._utils.validation import shown
 from lrcore.rules.adam import Adam, Adamax, AdamW, AMSGrad, Nadam, RAdam
 from lrcore.rules.adaptive import AdaDelta, AdaGrad, RMSProp
 from lrcore.rules.base import DoGState as DoGState
@@ -47,4 +48,4 @@ def rule_class(name: object) -> type[Rule]:
     for known, cls in RULES.items():
         if isinstance(name, str) and known.lower() == name.lower():
             return cls
-    raise ValueError(f"optimizer must be a rule or one of {', '.join(RULES)}, got {name!r}")
+    raise ValueError(f"optimizer must be a rule or one of {', '.join(RULES)}, got {shown(name)}")

@@ -127,7 +127,11 @@ class Rule:
             for each in fields(self)
             if each.name in SHARED and getattr(self, each.name) != each.default
         ]
-        values = (f"{each.name}={getattr(self, each.name)!r}" for each in own + set_here)
+        named = ((each.name, getattr(self, each.name)) for each in own + set_here)
+        values = (
+            f"{name}={value.item() if isinstance(value, np.generic) else value!r}"
+            for name, value in named
+        )
         return f"{type(self).__name__}({', '.join(values)})"
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lrcore._utils.numerics import Floats
+from lrcore._utils.validation import shown
 from lrcore.rules.base import Rule
 from lrcore.rules.formula import Array, Formula
 from lrcore.schedules import Schedule
@@ -89,7 +90,9 @@ class SGD(Rule):
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0; try momentum=0.9")
         if self.nesterov and self.dampening:
-            raise ValueError(f"nesterov=True needs dampening=0, got dampening={self.dampening!r}")
+            raise ValueError(
+                f"nesterov=True needs dampening=0, got dampening={shown(self.dampening)}"
+            )
 
     @property
     def formula(self) -> type[Formula]:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from lrcore._utils import plotting
 from lrcore._utils.numerics import Floats
+from lrcore._utils.validation import shown
 from lrcore.schedules import adapters
 from lrcore.schedules.fields import (
     PLAIN_FIELDS,
@@ -42,7 +43,7 @@ LARGEST = float(np.finfo(np.float64).max)
 def as_schedule_field(name: str, value: Any) -> Schedule:
     """The value, if it is a schedule."""
     if not isinstance(value, Schedule):
-        raise TypeError(f"{name} must be a schedule such as Constant(0.1), got {value!r}")
+        raise TypeError(f"{name} must be a schedule such as Constant(0.1), got {shown(value)}")
     return value
 
 
@@ -110,7 +111,7 @@ class Schedule:
         """
         steps = np.asarray(t)
         if steps.dtype.kind not in "iu":
-            raise TypeError(f"t must be an integer or an array of integers, got {t!r}")
+            raise TypeError(f"t must be an integer or an array of integers, got {shown(t)}")
         if steps.size and steps.min() < 0:
             raise ValueError(f"t must be >= 0, got {steps.min()}")
         if steps.size and steps.max() > LAST_STEP:
@@ -594,7 +595,7 @@ class Clip(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.high is not None and self.high < self.low:
-            raise ValueError(f"high must be >= low = {self.low!r}, got {self.high!r}")
+            raise ValueError(f"high must be >= low = {shown(self.low)}, got {shown(self.high)}")
 
     def formula(self, t: np.ndarray) -> Floats:
         return np.clip(self.inner.rates(t), self.low, self.high)

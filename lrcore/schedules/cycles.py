@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from lrcore._utils.numerics import Floats
-from lrcore._utils.validation import check_choice, check_share
+from lrcore._utils.validation import check_choice, check_share, shown
 from lrcore.schedules.base import LAST_STEP, Schedule
 from lrcore.schedules.decays import half_cosine, powers
-from lrcore.schedules.fields import Length, in_steps
+from lrcore.schedules.fields import Length, in_real_steps, in_steps
 
 MODES = ("triangular", "triangular2", "exp_range")
 
 
-def check_within(name: str, part: Length, whole: Length) -> None:
+def check_within(name: str, part: Length | float, whole: Length) -> None:
     """Raise ValueError if a part, such as a warmup, is not shorter than the whole."""
-    if isinstance(part, int) and isinstance(whole, int) and part >= whole:
+    if isinstance(part, (int, float)) and isinstance(whole, int) and part >= whole:
         raise ValueError(f"{name} must be < steps = {whole}, got {part}")
 
 
@@ -33,12 +34,15 @@ class CosineRestarts(Schedule):
     steps : length
         Length of the first cycle.
     multiplier : float, 1 or 1.001 to 1000
-        The ratio of the lengths of a cycle and the one before it. If it is not an integer, the
-        lengths are ``floor(steps * multiplier ** k + 0.5)``, so that restarts are at whole steps.
+        The ratio of the lengths of a cycle and the one before it.
     end : float >= 0
         The rate that each cycle falls to; the last step of a cycle is just above it.
     gamma : float in [0, 1]
         Cycle k begins at ``end + (lr - end) * gamma ** k``.
+    whole : bool
+        Where `multiplier` is not an integer: whether the lengths of cycles are rounded to
+        ``floor(steps * multiplier ** k + 0.5)``, so that restarts are at whole steps. Otherwise a
+        cycle may begin between two steps.
 
     Notes
     -----
@@ -61,12 +65,13 @@ class CosineRestarts(Schedule):
     multiplier: float = 1.0
     end: float = 0.0
     gamma: float = 1.0
+    whole: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_share("gamma", self.gamma)
         if self.multiplier != 1 and not 1.001 <= self.multiplier <= 1000:
-            raise ValueError(f"multiplier must be 1 or 1.001 to 1000, got {self.multiplier!r}")
+            raise ValueError(f"multiplier must be 1 or 1.001 to 1000, got {shown(self.multiplier)}")
 
     def formula(self, t: np.ndarray) -> Floats:
         cycle, share = self._positions(t)
@@ -86,15 +91,19 @@ class CosineRestarts(Schedule):
     @cached_property
     def _cycles(self) -> tuple[np.ndarray, Floats]:
         """First steps and lengths of all cycles up to `LAST_STEP`."""
-        whole = self.multiplier == int(self.multiplier)
-        factor = int(self.multiplier) if whole else self.multiplier
-        starts, lengths = [], []
-        start, length = 0, in_steps(self.steps) + (0 if whole else 0.0)
+        integer = self.multiplier == int(self.multiplier)
+        factor = int(self.multiplier) if integer else self.multiplier
+        rounds = self.whole and not integer
+        starts: list[float] = []
+        lengths: list[float] = []
+        start: float = 0
+        length: float = in_steps(self.steps)
         while start <= LAST_STEP:
             starts.append(start)
-            lengths.append(int(length + 0.5) if isinstance(length, float) else length)
+            lengths.append(int(length + 0.5) if rounds else length)
             start, length = start + lengths[-1], length * factor
-        return np.array(starts, np.int64), np.array(lengths, np.float64)
+        at_steps = self.whole or integer
+        return np.array(starts, np.int64 if at_steps else np.float64), np.array(lengths, np.float64)
 
     @property
     def span(self) -> int:
@@ -113,9 +122,9 @@ class Cyclic(Schedule):
     lr : float >= 0
         The rate at which cycles begin and end.
     peak : float >= 0
-    up : length
-        Steps from `lr` to `peak`.
-    down : length, optional
+    up : length, or float > 0
+        Steps from `lr` to `peak`; if they are not whole, the peak lies between two steps.
+    down : length, or float > 0, optional
         Steps back to `lr`; by default as many.
     mode : {"triangular", "triangular2", "exp_range"}
         The height of the cycles above `lr`: the same for all, or halved from cycle to cycle, or
@@ -141,8 +150,8 @@ class Cyclic(Schedule):
 
     lr: float
     peak: float
-    up: Length
-    down: Length | None = None
+    up: Length | float
+    down: Length | float | None = None
     mode: str = "triangular"
     gamma: float = 1.0
 
@@ -151,11 +160,13 @@ class Cyclic(Schedule):
         check_choice("mode", self.mode, MODES)
         check_share("gamma", self.gamma)
         if self.gamma != 1 and self.mode != "exp_range":
-            raise ValueError(f"gamma={self.gamma!r} needs mode='exp_range', got {self.mode!r}")
+            raise ValueError(
+                f"gamma={shown(self.gamma)} needs mode='exp_range', got {shown(self.mode)}"
+            )
 
     @property
-    def _lengths(self) -> tuple[int, int]:
-        return in_steps(self.up), in_steps(self.up if self.down is None else self.down)
+    def _lengths(self) -> tuple[float, float]:
+        return in_real_steps(self.up), in_real_steps(self.up if self.down is None else self.down)
 
     def formula(self, t: np.ndarray) -> Floats:
         up, down = self._lengths
@@ -170,7 +181,7 @@ class Cyclic(Schedule):
 
     @property
     def span(self) -> int:
-        return 4 * sum(self._lengths)
+        return math.ceil(4 * sum(self._lengths))
 
 
 @dataclass(frozen=True)
@@ -183,8 +194,9 @@ class OneCycle(Schedule):
     lr : float >= 0
         The highest rate, at step `up`.
     steps : length
-    up : length, optional
-        Steps from `start` to `lr`; by default three tenths of `steps`.
+    up : length, or float > 0, optional
+        Steps from `start` to `lr`, by default three tenths of `steps`. If they are not whole, the
+        peak lies between two steps.
     start : float >= 0, optional
         The first rate; by default ``lr / 25``.
     end : float >= 0, optional
@@ -211,7 +223,7 @@ class OneCycle(Schedule):
 
     lr: float
     steps: Length
-    up: Length | None = None
+    up: Length | float | None = None
     start: float | None = None
     end: float | None = None
     shape: str = "cosine"
@@ -225,13 +237,17 @@ class OneCycle(Schedule):
             check_within("up", self.up, self.steps)
 
     @property
-    def rise(self) -> int:
+    def _up(self) -> float:
         if self.up is not None:
-            return in_steps(self.up)
+            return in_real_steps(self.up)
         return max(1, (3 * in_steps(self.steps) + 5) // 10)
 
+    @property
+    def rise(self) -> int:
+        return math.ceil(self._up)
+
     def formula(self, t: np.ndarray) -> Floats:
-        steps, up = in_steps(self.steps), self.rise
+        steps, up = in_steps(self.steps), self._up
         start = self.lr / 25.0 if self.start is None else self.start
         end = start / 1e4 if self.end is None else self.end
         share = np.where(t < up, t / up, (steps - np.minimum(t, steps)) / (steps - up))

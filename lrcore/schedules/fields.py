@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lrcore._utils.validation import check_flag, check_integer, check_nonnegative
+from lrcore._utils.validation import check_flag, check_integer, check_nonnegative, shown
 
 #: A number of steps, or text: ``"10ep"`` (epochs) or ``"5%"`` (of the run).
 Length = int | str
@@ -25,7 +25,7 @@ def check_steps(name: str, value: int, least: int = 1) -> None:
     """Raise unless the value is an integer number of steps from least to 2**53."""
     check_integer(name, value, least)
     if value > LONGEST:
-        raise ValueError(f"{name} must be <= 2**53, got {value!r}")
+        raise ValueError(f"{name} must be <= 2**53, got {shown(value)}")
 
 
 def as_rate(name: str, value: Any) -> float:
@@ -44,7 +44,7 @@ def as_length(name: str, value: Any, least: int = 1) -> Length:
         if isinstance(value, (float, np.floating)):
             raise TypeError(
                 f"{name} must be an integer number of steps, or text such as '10ep' (epochs) or "
-                f"'5%' (of the run), got {value!r}"
+                f"'5%' (of the run), got {shown(value)}"
             )
         check_steps(name, value, least)
         return int(value)
@@ -52,11 +52,24 @@ def as_length(name: str, value: Any, least: int = 1) -> Length:
     if not match:
         raise ValueError(
             f"{name} must be a number of steps, or text such as '10ep' (epochs) or '5%' (of the "
-            f"run), got {value!r}"
+            f"run), got {shown(value)}"
         )
     if Fraction(match[1]) == 0:
-        raise ValueError(f"{name} must be above 0, got {value!r}")
+        raise ValueError(f"{name} must be above 0, got {shown(value)}")
     return match[1] + match[2]
+
+
+def as_real_length(name: str, value: Any) -> Length | float:
+    """A length as `as_length` gives it, or a finite number of steps above 0 that is not whole.
+
+    >>> as_real_length("up", 5), as_real_length("up", "5%"), as_real_length("up", 17.3)
+    (5, '5%', 17.3)
+    """
+    if not isinstance(value, (float, np.floating)):
+        return as_length(name, value)
+    if not 0 < value <= LONGEST:
+        raise ValueError(f"{name} must be > 0 and <= 2**53 steps, got {float(value)!r}")
+    return int(value) if float(value).is_integer() else float(value)
 
 
 def as_flag(name: str, value: Any) -> bool:
@@ -68,7 +81,7 @@ def as_flag(name: str, value: Any) -> bool:
 def as_milestones(name: str, value: Any) -> tuple[Length, ...]:
     """Lengths as a tuple; those that are in steps must ascend."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} must be a list of steps such as [30, 60], got {value!r}")
+        raise TypeError(f"{name} must be a list of steps such as [30, 60], got {shown(value)}")
     lengths = tuple(as_length(f"{name}[{i}]", each) for i, each in enumerate(value))
     if not lengths:
         raise ValueError(f"{name} must have at least one step; use Constant for a rate that stays")
@@ -94,8 +107,9 @@ def as_count(name: str, value: Any) -> int:
 PLAIN_FIELDS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("lr", "end", "start", "peak", "gamma", "power", "multiplier"), as_rate),
     **dict.fromkeys(("factor", "low", "high"), as_rate),
-    **dict.fromkeys(("steps", "every", "at", "up", "down", "decay_steps", "timescale"), as_length),
-    **dict.fromkeys(("staircase", "vectorized"), as_flag),
+    **dict.fromkeys(("steps", "every", "at", "decay_steps", "timescale"), as_length),
+    **dict.fromkeys(("up", "down"), as_real_length),
+    **dict.fromkeys(("staircase", "vectorized", "whole"), as_flag),
     "milestones": as_milestones,
     "warmup_steps": lambda name, value: as_length(name, value, least=0),
     "by": as_shift,
@@ -126,7 +140,12 @@ def steps_of(
 
 
 def in_steps(length: Length) -> int:
-    """A length that is a number of steps; raises ValueError if it is text."""
+    """A length that is a whole number of steps; raises ValueError if it is text."""
+    return int(in_real_steps(length))
+
+
+def in_real_steps(length: Length | float) -> int | float:
+    """A length that is a number of steps, whole or not; raises ValueError if it is text."""
     if isinstance(length, str):
         raise ValueError(
             f"{length!r} is not a number of steps yet: call resolve(steps_per_epoch=..., "

@@ -15,6 +15,7 @@ from lrcore._utils.validation import (
     check_is_number,
     check_share,
     is_finite,
+    shown,
 )
 from lrcore.schedules.base import Scale, Schedule
 from lrcore.schedules.fields import as_count, as_rate, check_steps
@@ -106,9 +107,11 @@ class Plateau:
         floor: float = 0.0,
     ) -> None:
         if not isinstance(schedule, Schedule):
-            raise TypeError(f"schedule must be a schedule such as Constant(0.1), got {schedule!r}")
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+            raise TypeError(
+                f"schedule must be a schedule such as Constant(0.1), got {shown(schedule)}"
+            )
+        if not isinstance(mode, str) or mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max', got {shown(mode)}")
         check_fraction("factor", factor)
         check_share("floor", floor)
         check_steps("cooldown", cooldown, least=0)

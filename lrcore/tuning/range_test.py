@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import plotting, sparkline
 from lrcore._utils.numerics import Floats
-from lrcore._utils.validation import check_integer, check_number
+from lrcore._utils.validation import check_integer, check_number, shown
 from lrcore.linear_model import LinearClassifier
 from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.parameters import as_random
 from lrcore.tuning import rate_curve
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
@@ -247,7 +247,7 @@ def lr_range_test(
     for name, count in (("rows_per_step", rows_per_step), ("n_seeds", n_seeds)):
         if count is not None:
             check_integer(name, count)
-    random = check_random_state(random_state)
+    random = as_random(random_state)
     # The steps of a sweep are made when it begins, as each has an order of all rows in memory.
     steps: Iterator[Callable[[float], Any]]
     if isinstance(model, LinearModel):
@@ -266,15 +266,15 @@ def _check_function(model: Any, X: Any, y: Any, rows_per_step: Any, n_seeds: Any
     if not callable(model) or isinstance(model, type):
         raise TypeError(
             "model must be a LinearClassifier, a LinearRegressor or a function step(lr) that "
-            f"returns a loss, got {model!r}"
+            f"returns a loss, got {shown(model)}"
         )
     for name, value in (("X", X), ("y", y), ("rows_per_step", rows_per_step)):
         if value is not None:
             raise ValueError(f"{name} must be None where model is a function, which has its own")
     if n_seeds not in (None, 1):
         raise ValueError(
-            f"n_seeds must be 1 where model is a function, got {n_seeds!r}: only you can take it "
-            "back to the start; call lr_range_test for each"
+            f"n_seeds must be 1 where model is a function, got {shown(n_seeds)}: only you can take "
+            "it back to the start; call lr_range_test for each"
         )
 
 
@@ -362,7 +362,9 @@ def _sweep(
         except FloatingPointError:
             loss = math.nan
         if isinstance(loss, (bool, np.bool_)) or not isinstance(loss, numbers.Real):
-            raise TypeError(f"model must return a loss, a number, got {loss!r} at lr = {lr:.3g}")
+            raise TypeError(
+                f"model must return a loss, a number, got {shown(loss)} at lr = {lr:.3g}"
+            )
         if not math.isfinite(loss):
             return np.array(losses), f"the loss is not finite at lr = {lr:.3g}"
         losses.append(float(loss))

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, check_cv
-from sklearn.utils import check_random_state
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import check_choice, check_flag, check_integer
 from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.cross_validation import scorer_of, splits_of
 from lrcore.linear_model.monitor.diagnostics import RateWarning, warn
+from lrcore.linear_model.parameters import as_random
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
 METHODS = ("grid", "random", "halving", "bayes")
@@ -162,15 +162,15 @@ def lr_search(
     high = LR_MAX if lr_max is None else lr_max
     check_range(low, high)
     check_flag("refit", refit)
-    random = check_random_state(random_state)
+    random = as_random(random_state)
     seed = int(random.randint(2**31 - 1))
     rated = clone(model)
     if rated.random_state is None:
         rated.set_params(random_state=seed)
-    scorer = check_scoring(rated, scoring=SCORINGS.get(model._loss) if scoring is None else scoring)
+    scorer = scorer_of(SCORINGS.get(model._loss) if scoring is None else scoring, rated)
     options: dict[str, Any] = {
         "scoring": _Score(scorer),
-        "cv": list(check_cv(cv, y, classifier=is_classifier(model)).split(X, y)),
+        "cv": splits_of(cv, model, X, y),
         "refit": False,
         "return_train_score": False,
         "error_score": "raise",
@@ -222,7 +222,7 @@ def _make_search(
     if method == "halving":
         return HalvingGridSearchCV(estimator, grid, random_state=seed, **options)
     if method == "random":
-        drawn = check_random_state(seed).uniform(math.log(low), math.log(high), n_points)
+        drawn = np.random.RandomState(seed).uniform(math.log(low), math.log(high), n_points)
         grid = {"lr": np.exp(np.sort(drawn)).tolist()}
     return GridSearchCV(estimator, grid, **options)
 

@@ -14,12 +14,18 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.stats import chi2
-from sklearn.utils import check_random_state
 
 from lrcore._utils.numerics import Floats
-from lrcore._utils.validation import check_flag, check_integer, check_not_zero, check_number
+from lrcore._utils.validation import (
+    check_flag,
+    check_integer,
+    check_not_zero,
+    check_number,
+    shown,
+)
 from lrcore.linear_model.arguments import check_weight
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
+from lrcore.linear_model.parameters import as_random
 from lrcore.losses import ALL, Loss
 from lrcore.rules import SGD, Rule
 from lrcore.schedules import Schedule
@@ -256,7 +262,7 @@ def estimate_lipschitz(
     check_number("margin", margin, 0)
     check_not_zero("margin", margin, "0.05 is a common choice")
     check_flag("fit_intercept", fit_intercept)
-    random = check_random_state(random_state)
+    random = as_random(random_state)
     rows = as_design_matrix(X)
     weight = check_weight(sample_weight, rows.shape[0])
     shares = np.ones(rows.shape[0]) if weight is None else weight
@@ -272,7 +278,7 @@ def _curvature(loss: str | Loss) -> float:
     elif isinstance(loss, Loss):
         kind, name = type(loss), type(loss).__name__
     else:
-        raise ValueError(f"loss must be one of {smooth}, or a Loss, got {loss!r}")
+        raise ValueError(f"loss must be one of {smooth}, or a Loss, got {shown(loss)}")
     if not kind.smooth:
         raise ValueError(
             f"loss must have a bounded second derivative, and {name!r} has none: no L exists; "

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lrcore._utils.validation import check_not_zero, check_number
+from lrcore._utils.validation import check_not_zero, check_number, shown
 from lrcore.linear_model import LinearRegressor
 from lrcore.linear_model.arguments import check_labels, check_lengths, check_targets
 from lrcore.linear_model.base import LinearModel
@@ -49,4 +49,4 @@ def check_range(lr_min: Any, lr_max: Any) -> None:
     check_not_zero("lr_min", lr_min, "rates are spread by factors")
     check_number("lr_max", lr_max, 0)
     if lr_max <= lr_min:
-        raise ValueError(f"lr_max must be > lr_min = {lr_min!r}, got {lr_max!r}")
+        raise ValueError(f"lr_max must be > lr_min = {shown(lr_min)}, got {shown(lr_max)}")

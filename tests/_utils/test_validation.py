@@ -79,3 +79,29 @@ def test_flags():
     for value in (0, 1, None, "yes"):
         with pytest.raises(TypeError, match=r"^f must be True or False, got "):
             check.check_flag("f", value)
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (np.float64(1.0), "1.0"),
+        (np.float32(0.1), "0.1"),
+        (np.int64(-3), "-3"),
+        (np.bool_(True), "True"),
+        (np.str_("zz"), "'zz'"),
+        (np.datetime64("2020-01-01"), "2020-01-01"),
+        (np.array([1.0, -2.0]), "[1.0, -2.0]"),
+        (np.zeros((3, 4)), "an array of shape (3, 4)"),
+        ([np.int64(1), (np.float64(0.5),)], "[1, (0.5,)]"),
+        ({np.str_("a"): np.float32(0.5)}, "{'a': 0.5}"),
+        ("it's", '"it\'s"'),
+        (None, "None"),
+    ],
+)
+def test_what_messages_show(value, text):
+    assert check.shown(value) == text
+
+
+def test_messages_do_not_show_all_of_long_values():
+    assert check.shown(list(range(1000))).endswith("...")
+    assert len(check.shown("a" * 1000)) < 210

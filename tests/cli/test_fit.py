@@ -6,6 +6,8 @@ import pytest
 from files import svmlight
 
 import lrcore
+from lrcore.cli import main as cli
+from lrcore.io.datafile import read
 
 from .conftest import TARGET, X
 
@@ -98,3 +100,40 @@ def test_more_features_than_fit_the_memory(tmp_path, error_of, monkeypatch):
     line = error_of("fit", str(path), "-o", str(tmp_path / "m"))
     assert "2,147,483,647 features, of which a model takes 64.0 GiB at least" in line
     assert "this machine has 4.0" in line
+
+
+@pytest.mark.parametrize("solver", ["stochastic", "newton"])
+def test_a_fit_is_resumed(data, tmp_path, output_of, solver):
+    first, second, whole = (str(tmp_path / name) for name in ("first", "second", "whole"))
+    words = ("--solver", solver, "--alpha", "1e-3", "--tol", "0.9")
+    output_of("fit", data, "-o", first, "--epochs", "2", *words)
+    output_of("fit", data, "-o", second, "--epochs", "40", "--tol", "1e-9", "--resume", first)
+    output_of("fit", data, "-o", whole, "--epochs", "60", *words[:-1], "1e-9")
+    losses = [
+        float(output_of("evaluate", path, data, "--json").split('"log_loss": ')[1].split(",")[0])
+        for path in (first, second, whole)
+    ]
+    assert losses[0] > losses[1] == pytest.approx(losses[2], rel=2e-2)
+    resumed = lrcore.load(second)
+    assert (resumed.solver, resumed.warm_start, resumed.max_iter) == (solver, False, 40)
+
+
+def test_what_a_resumed_fit_has_parameters_for_is_wrong_usage(data, model, tmp_path, capsys):
+    path = str(tmp_path / "other")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["fit", data, "-o", path, "--resume", model, "--loss", "hinge", "--lr", "3"])
+    assert stop.value.code == 2
+    assert f"parameters of {model}: leave out --loss, --lr" in capsys.readouterr().err
+    assert cli.main(["fit", data, "-o", path, "--resume", data]) == 1
+    assert "not a model file" in capsys.readouterr().err
+
+
+def test_weights_are_averaged(data, tmp_path, output_of):
+    path = str(tmp_path / "model")
+    output_of("fit", data, "-o", path, "--average", "--lr", "0.5", "--epochs", "3")
+    rows, labels, _ = read(data)
+    wanted = lrcore.LinearClassifier(
+        average=True, lr=0.5, max_iter=3, random_state=0, block_size=256
+    ).fit(rows, labels)
+    assert lrcore.load(path).solver_ == "stochastic"
+    np.testing.assert_array_equal(lrcore.load(path).coef_, wanted.coef_)

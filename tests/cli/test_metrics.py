@@ -30,6 +30,22 @@ def test_what_the_model_or_the_labels_do_not_allow_is_left_out():
     assert set(measure(LogisticRegression().fit(X, three), X, three)) == {"accuracy", "log_loss"}
 
 
+def test_log_loss_of_labels_that_are_far_off():
+    wide = 200.0 * X
+    model = lrcore.LinearClassifier(alpha=1e-4, random_state=0).fit(X, X[:, 0] > 0)
+    raw = model.decision_function(wide)
+    expected = np.mean(np.logaddexp(0, np.where(Y == 1, -raw, raw)))
+    assert raw[Y == 1].min() < -100
+    assert measure(model, wide, Y == 1)["log_loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_log_loss_of_labels_that_are_excluded_is_finite():
+    model = lrcore.LinearClassifier("modified_huber", random_state=0).fit(X, X[:, 0] > 0)
+    p = model.predict_proba(X)
+    assert (p[np.arange(200), Y] == 0).any()
+    assert measure(model, X, Y == 1)["log_loss"] == pytest.approx(log_loss(Y, p))
+
+
 def test_regressor():
     target = X @ [1.0, 2.0, 3.0]
     model = lrcore.LinearRegressor(alpha=0.0, max_iter=3, random_state=0).fit(X, target)

@@ -48,7 +48,28 @@ TORCH = {
         "CyclicLR",
         {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 7, "mode": "exp_range", "gamma": 0.98},
     ),
+    "CyclicLR between steps": (
+        "CyclicLR",
+        {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 2.5, "step_size_down": 4.3,
+         "mode": "triangular2"},
+    ),
+    "CyclicLR exp_range between steps": (
+        "CyclicLR",
+        {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3.7, "mode": "exp_range", "gamma": 0.98},
+    ),
     "OneCycleLR": ("OneCycleLR", {"max_lr": 0.3, "total_steps": N}),
+    "OneCycleLR 7 steps": ("OneCycleLR", {"max_lr": 0.3, "total_steps": 7}),
+    "OneCycleLR 7 steps linear": (
+        "OneCycleLR",
+        {"max_lr": 0.3, "total_steps": 7, "pct_start": 0.45, "anneal_strategy": "linear"},
+    ),
+    "OneCycleLR late peak": ("OneCycleLR", {"max_lr": 0.3, "total_steps": N, "pct_start": 0.99}),
+    "OneCycleLR no rise": ("OneCycleLR", {"max_lr": 0.3, "total_steps": N, "pct_start": 0.0}),
+    "OneCycleLR no rise linear": (
+        "OneCycleLR",
+        {"max_lr": 0.3, "total_steps": N, "pct_start": 0.0, "anneal_strategy": "linear"},
+    ),
+    "OneCycleLR no fall": ("OneCycleLR", {"max_lr": 0.3, "total_steps": N, "pct_start": 1.0}),
     "OneCycleLR whole": (
         "OneCycleLR",
         {"max_lr": 0.3, "total_steps": N + 3, "pct_start": 0.25, "div_factor": 10.0},
@@ -135,6 +156,18 @@ OPTAX = {
     ),
     "onecycle linear": ("linear_onecycle_schedule", {"transition_steps": 40, "peak_value": 0.3}),
     "onecycle cosine": ("cosine_onecycle_schedule", {"transition_steps": 40, "peak_value": 0.3}),
+    "exponential without decay": (
+        "exponential_decay", {"init_value": 0.3, "transition_steps": 7, "decay_rate": 0.0},
+    ),
+    "warmup cosine of nothing": (
+        "warmup_cosine_decay_schedule",
+        {"init_value": 0.05, "peak_value": 0.0, "warmup_steps": 9, "decay_steps": 40,
+         "end_value": 0.01},
+    ),
+    "onecycle cosine rounded down": (
+        "cosine_onecycle_schedule",
+        {"transition_steps": 37, "peak_value": 0.3, "pct_start": 0.25},
+    ),
     "sgdr": (
         "sgdr_schedule",
         {"cosine_kwargs": [
@@ -186,6 +219,10 @@ KERAS = {
         "CosineDecayRestarts",
         {"initial_learning_rate": 0.3, "first_decay_steps": 5, "t_mul": 1.5, "m_mul": 0.8},
     ),
+    "CosineDecayRestarts real alpha": (
+        "CosineDecayRestarts",
+        {"initial_learning_rate": 0.3, "first_decay_steps": 7, "t_mul": 1.37, "alpha": 0.1},
+    ),
 }  # fmt: skip
 
 RUN = {"num_warmup_steps": 9, "num_training_steps": 40}
@@ -226,7 +263,7 @@ TRANSFORMERS = {
 
 
 def with_torch(make, lr=0.3):
-    """Rates of a torch scheduler that `make` makes of an optimizer."""
+    """Rates of a torch scheduler that `make` makes of an optimizer, up to its last step."""
     param = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
     optimizer = torch.optim.SGD([param], lr=lr)
     scheduler = make(optimizer)
@@ -234,7 +271,10 @@ def with_torch(make, lr=0.3):
     for _ in range(N):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        scheduler.step()
+        try:
+            scheduler.step()
+        except (ValueError, ZeroDivisionError):  # as OneCycleLR raises after its last step
+            break
     return rates
 
 

@@ -120,6 +120,32 @@ def test_three_classes_one_against_the_rest():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("multi_class", ["softmax", "ovr"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_logarithms_of_probabilities_are_finite_at_any_margin(n_classes, multi_class, dtype):
+    labels = np.digitize(TARGET, np.quantile(TARGET, [0.3, 0.7][: n_classes - 1]))
+    rows = DENSE.astype(dtype)
+    multi_class = multi_class if n_classes > 2 else "auto"
+    clf = LinearClassifier(multi_class=multi_class, random_state=0).fit(rows, labels)
+    for factor in (1, 38, 1e4):
+        logs = clf.predict_log_proba(rows * dtype(factor))
+        raw = clf.decision_function(rows * dtype(factor)).astype(np.float64)
+        assert logs.dtype == dtype
+        assert np.isfinite(logs).all()
+        if n_classes == 2:
+            expected = -np.logaddexp(0, np.stack([raw, -raw], axis=1))
+        else:
+            raw = -np.logaddexp(0, -raw) if multi_class == "ovr" else raw
+            expected = raw - np.logaddexp.reduce(raw, axis=1)[:, None]
+        rtol, atol = (1e-13, 1e-300) if dtype == np.float64 else (1e-6, 3e-8)
+        # The shift by the largest, up to 1e6, costs the last digits of those that follow.
+        np.testing.assert_allclose(
+            logs, expected, rtol=rtol, atol=max(atol, 1e-16 * abs(raw).max())
+        )
+    assert logs.min() < -1e4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_model_has_the_dtype_of_its_rows(dtype):
     clf = LinearClassifier(random_state=0).fit(X.astype(dtype), LABELS)
     assert clf.coef_.dtype == dtype

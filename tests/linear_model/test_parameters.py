@@ -10,6 +10,9 @@ from lrcore import LinearClassifier, LinearRegressor
 from lrcore.linear_model import parameters
 from lrcore.linear_model.parameters import Checked, Count, FlagOr, LossName, Number, OneOf, Optional
 
+ROWS = np.random.default_rng(0).normal(size=(20, 2))
+CLASSES = np.arange(20) % 2
+
 CASES = [
     (OneOf(("a", None)), ["a", None], ["b", 1, True, ("a",)], "p must be 'a' or None, got"),
     (OneOf(("a", "b", "c")), ["c"], [None], "p must be 'a', 'b' or 'c', got None"),
@@ -56,3 +59,26 @@ def test_constraints_are_of_parameters_and_allow_their_defaults(cls):
     assert set(parameters.SHARED) <= set(cls._constraints) <= set(arguments)
     for name, constraint in cls._constraints.items():
         constraint.check(name, arguments[name].default)
+
+
+@pytest.mark.parametrize("name", inspect.signature(LinearClassifier).parameters)
+def test_what_was_given_is_named_and_shown_in_plain_words(name):
+    refused = []
+    for value in (np.float64(-1.0), np.float64("nan"), np.int64(-3), np.str_("zz"), np.ones(9)):
+        try:
+            LinearClassifier(**{name: value}).fit(ROWS, CLASSES)
+        except (ValueError, TypeError) as error:
+            refused.append(str(error))
+    assert refused
+    for message in refused:
+        assert "np." not in message
+        assert "array(" not in message
+        assert name in message
+
+
+@pytest.mark.parametrize("label", [1.0, 1, True, "a", np.datetime64("2020-01-01")])
+def test_one_class_is_shown_as_it_is(label):
+    with pytest.raises(
+        ValueError, match=f"y has 1 class, '?{label}'?; a classifier needs at least"
+    ):
+        LinearClassifier().fit(ROWS, np.array([label] * len(ROWS)))

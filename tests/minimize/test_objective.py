@@ -95,3 +95,56 @@ def test_a_gradient_may_be_the_point_itself():
     found = lrcore.SGD(lr=0.5).minimize(lambda x: 0.5 * x @ x, [3.0, 4.0], jac=lambda x: x)
     assert found.success
     assert equal_bits(found.x, found.jac)
+
+
+def squares(x):
+    return ((x - 1.0) ** 2).sum()
+
+
+#: Bounds of the first of three elements that leave it no room.
+FAST = {
+    "equal": (0.25, 0.25),
+    "neighbours": (3.0, np.nextafter(3.0, 4.0)),
+    "smallest": (0.0, 5e-324),
+    "huge": (1e150, 1e150),
+}
+
+
+@pytest.mark.parametrize("method", ["2-point", "3-point", "cs"])
+@pytest.mark.parametrize("bounds", FAST.values(), ids=FAST.keys())
+def test_differences_are_0_where_bounds_leave_no_room(method, bounds):
+    found = lrcore.Adam(lr=0.1).minimize(
+        squares, np.zeros(3), bounds=[bounds, (-5, 5), (None, None)], finite_differences=method
+    )
+    assert found.x[0] == bounds[0]
+    assert found.jac[0] == 0.0
+    # Beside the square of 1e150, those of the others are lost to rounding.
+    if method == "cs" or bounds[0] < 1e100:
+        assert found.success
+        np.testing.assert_allclose(found.x[1:], 1.0, atol=1e-4)
+
+
+def test_differences_are_0_where_bounds_are_equal_once_rounded():
+    found = lrcore.SGD(lr=0.1).minimize(
+        squares, np.zeros(2, np.float32), bounds=[(0.1, 0.1 + 1e-12), (-5, 5)], gtol=1e-3
+    )
+    assert found.success
+    assert found.jac[0] == 0.0
+    np.testing.assert_allclose(found.x, np.float32([0.1, 1.0]), atol=2e-3)
+
+
+@pytest.mark.parametrize("method", ["2-point", "3-point"])
+def test_differences_within_narrow_bounds_keep_their_sign(method):
+    found = lrcore.Adam(lr=0.1).minimize(
+        squares, np.zeros(2), bounds=[(-1e-9, 1e-9), (-5, 5)], finite_differences=method
+    )
+    assert found.x[0] == 1e-9
+    np.testing.assert_allclose(found.jac[0], -2.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 2)])
+def test_nothing_can_move(shape):
+    found = lrcore.Adam(lr=0.1).minimize(squares, np.zeros(shape), bounds=Bounds(0.25, 0.25))
+    assert (found.success, found.nit, found.nfev) == (True, 0, 1)
+    np.testing.assert_array_equal(found.x, np.full(found.x.shape, 0.25))
+    np.testing.assert_array_equal(found.jac, np.zeros(found.x.shape))

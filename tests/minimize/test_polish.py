@@ -59,3 +59,16 @@ def test_polish_starts_at_the_best_point_even_after_divergence():
     assert found.phases[0].status == 3
     assert found.success
     np.testing.assert_allclose(found.x, 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("jac", [None, lambda x: 2 * (x - 1)], ids=["differences", "jac"])
+def test_bounds_may_leave_nothing_to_polish(jac):
+    found = lrcore.Adam(lr=0.1).minimize(
+        lambda x: float(np.sum((x - 1) ** 2)), [0.0, 0.0], jac=jac, bounds=[(0, 0), (2, 2)],
+        polish="lbfgs",
+    )  # fmt: skip
+    assert (found.success, found.status, found.nit, found.fun) == (True, 0, 0, 2.0)
+    assert found.message.endswith("The bounds let no element of x move.")
+    np.testing.assert_array_equal(found.x, [0.0, 2.0])
+    np.testing.assert_array_equal(found.jac, [0.0, 0.0] if jac is None else [-2.0, 2.0])
+    assert [phase.nit for phase in found.phases] == [0, 0]

@@ -116,6 +116,9 @@ def test_runs_that_do_not_fit_are_refused(make, message):
         (lambda: Cyclic(0.1, 0.2, 5, mode="square"), "mode must be one of triangular, tri"),
         (lambda: Cyclic(0.1, 0.2, 5, gamma=0.9), "gamma=0.9 needs mode='exp_range'"),
         (lambda: OneCycle(0.1, 5, up=5), "up must be < steps = 5, got 5"),
+        (lambda: OneCycle(0.1, 5, up=5.5), "up must be < steps = 5, got 5.5"),
+        (lambda: OneCycle(0.1, 5, up=0.0), "up must be > 0 and <= 2[*][*]53 steps, got 0.0"),
+        (lambda: Cyclic(0.1, 0.2, 5, down=math.nan), "down must be > 0 .* got nan"),
         (lambda: OneCycle(0.1, 1), "steps must be >= 2"),
         (lambda: OneCycle(0.1, 5, shape="sine"), "shape must be one of cosine, linear"),
         (lambda: WarmupStableDecay(0.1, 10, 8, 3), "must be <= steps = 10, got 8 [+] 3"),
@@ -167,6 +170,17 @@ def test_values_that_are_refused(make, message):
 def test_wrong_types_are_refused(make, message):
     with pytest.raises(TypeError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [OneCycle(0.1, 20, up=np.float64(2.5)), Cyclic(0.1, 0.2, 2.5, 4.25), Cyclic(0.1, 0.2, 2.0)],
+)
+def test_peaks_between_steps_are_plain_numbers_that_can_be_saved(schedule):
+    assert schedules.from_json(schedule.to_json()) == schedule
+    assert eval(repr(schedule)) == schedule
+    assert isinstance(schedule.span, int)
+    assert isinstance(schedule.up, int if schedule.up == 2 else float)
 
 
 def test_numpy_numbers_become_plain_ones():

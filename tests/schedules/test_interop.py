@@ -1,5 +1,7 @@
 """Rates recorded from torch, optax, Keras and transformers (golden/record_schedules.py)."""
 
+import dataclasses
+import inspect
 import json
 import math
 from pathlib import Path
@@ -18,8 +20,8 @@ ALL = [(library, key) for library in LIBRARIES for key in RECORDED[library]["run
 SAME_BEFORE = {
     ("torch", "CosineAnnealingLR beyond"): 21,
     ("transformers", "cosine beyond"): 41,
-    ("torch", "OneCycleLR"): 1,
-    ("keras", "CosineDecayRestarts real"): 6,
+    ("torch", "OneCycleLR 7 steps"): 7,
+    ("torch", "OneCycleLR 7 steps linear"): 7,
 }
 
 
@@ -57,12 +59,11 @@ def test_cosines_of_other_libraries_rise_again_after_their_end():
         assert schedule(60) == schedule(steps) < expected[steps + 5]
 
 
-def test_a_peak_between_steps_is_at_the_nearest_step():
-    schedule, expected = read("torch", "OneCycleLR")
-    peak = 0.3 * len(expected) - 1
-    assert peak == pytest.approx(17.3)
-    assert schedule.up == 17
-    assert np.abs(schedule(np.arange(61)) - expected).max() < 0.01
+def test_a_peak_may_lie_between_steps():
+    schedule, expected = read("torch", "OneCycleLR 7 steps")
+    assert schedule.up == pytest.approx(1.1)
+    assert expected[1] == pytest.approx(0.294, abs=1e-3)
+    assert schedule(1) < schedule.lr
 
 
 def test_keras_restarts_between_steps():
@@ -70,9 +71,10 @@ def test_keras_restarts_between_steps():
     starts = np.cumsum([5, 7.5, 11.25])
     t = np.arange(len(expected))
     ours = schedule(t)
-    assert [k for k in t[1:] if ours[k] > ours[k - 1]][:3] == [5, 13, 24]
-    theirs = [k for k in t[1:] if expected[k] > expected[k - 1]][:3]
-    assert theirs == [math.ceil(start) for start in starts]
+    rises = [k for k in t[1:] if ours[k] > ours[k - 1]][:3]
+    assert rises == [math.ceil(start) for start in starts]
+    rounded = dataclasses.replace(schedule, whole=True)(t)
+    assert [k for k in t[1:] if rounded[k] > rounded[k - 1]][:3] == [5, 13, 24]
 
 
 @pytest.mark.parametrize("key", RECORDED["torch"]["plateaus"])
@@ -190,6 +192,136 @@ def test_converted_schedules_can_be_saved():
 )
 def test_schedules_that_lrcore_does_not_have_are_refused(read, error, message):
     with pytest.raises(error, match=message):
+        read()
+
+
+#: Arguments with which each schedule can be read: those of a recording, or these.
+VALID = {
+    (library, run["name"]): run["arguments"]
+    for library in LIBRARIES
+    for run in RECORDED[library]["runs"].values()
+} | {
+    ("torch", "OneCycleLR"): {"max_lr": 0.3, "epochs": 8, "steps_per_epoch": 8, "pct_start": 0.25},
+    ("torch", "ReduceLROnPlateau"): {},
+    ("transformers", "reduce_lr_on_plateau"): {},
+}
+
+
+@pytest.mark.parametrize("library, name", VALID)
+def test_what_cannot_be_read_is_refused_by_the_name_it_has_there(library, name):
+    arguments = dict(VALID[library, name])
+    if library in ("torch", "transformers"):
+        arguments["lr"] = 0.3
+    if "boundaries_and_scales" in arguments:
+        arguments["boundaries_and_scales"] = {4: 0.5, 20: 0.1}
+    reader = getattr(interop, f"{library}_readers").READERS[name]
+    convert = getattr(interop, f"from_{library}")
+    convert(name, **arguments)
+    refused = []
+    for word in inspect.signature(reader).parameters:
+        for value in (
+            -1,
+            0,
+            2.5,
+            1e9,
+            math.nan,
+            math.inf,
+            "x",
+            [],
+            [3],
+            None,
+            {0: 1.0},
+            {2.5: 1.0},
+        ):
+            try:
+                schedule = convert(name, **{**arguments, word: value})
+            except (ValueError, TypeError) as error:
+                refused.append((word, str(error)))
+            else:
+                assert np.isfinite(schedule(7))
+    assert len(refused) > 3
+    assert [each for each in refused if each[0] not in each[1]] == []
+
+
+def test_whole_numbers_of_steps_may_be_floats():
+    options = {"lr": 0.1, "num_warmup_steps": 10.0, "num_training_steps": np.float64(100)}
+    schedule = interop.from_transformers("linear", **options)
+    assert schedule == interop.from_transformers("linear", 0.1, **{
+        "num_warmup_steps": 10, "num_training_steps": 100
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "read, message",
+    [
+        (
+            lambda: interop.from_transformers(
+                "linear", lr=0.1, num_warmup_steps=30.5, num_training_steps=100
+            ),
+            "num_warmup_steps must be a whole number of steps to be read, got 30.5",
+        ),
+        (
+            lambda: interop.from_transformers(
+                "cosine", lr=0.1, num_warmup_steps=100, num_training_steps=100
+            ),
+            "num_training_steps must be above num_warmup_steps = 100, got 100",
+        ),
+        (
+            lambda: interop.from_transformers(
+                "warmup_stable_decay", lr=0.1, num_warmup_steps=60, num_decay_steps=50,
+                num_training_steps=100,
+            ),
+            "num_training_steps must be >= num_warmup_steps [+] num_decay_steps = 110, got 100",
+        ),
+        (
+            lambda: interop.from_torch(
+                "OneCycleLR", lr=0.1, max_lr=1.0, total_steps=100, pct_start=0.295, three_phase=True
+            ),
+            "pct_start must be a multiple of 1 / 100 in .0.02, 0.5. .* got 0.295",
+        ),
+        (
+            lambda: interop.from_torch(
+                "OneCycleLR", lr=0.1, max_lr=1.0, total_steps=100, pct_start=0.51, three_phase=True
+            ),
+            "pct_start must be a multiple of 1 / 100",
+        ),
+        (
+            lambda: interop.from_torch(
+                "OneCycleLR", lr=0.1, max_lr=1.0, epochs=2, steps_per_epoch=5, pct_start=0.1
+            ),
+            "pct_start must be 0 or above 1 / epochs [*] steps_per_epoch = 0.1 .* got 0.1",
+        ),
+        (
+            lambda: interop.from_torch("OneCycleLR", lr=0.1, max_lr=1.0, total_steps=2),
+            "total_steps must be >= 3 to be read, got 2",
+        ),
+        (
+            lambda: interop.from_torch("CosineAnnealingWarmRestarts", lr=0.1, T_0=7, T_mult=1.5),
+            "T_mult must be a whole number .* got 1.5",
+        ),
+        (
+            lambda: interop.from_keras(
+                "PiecewiseConstantDecay", boundaries=[9, 5], values=[0.3, 0.2, 0.1]
+            ),
+            "boundaries must ascend, got .9, 5.",
+        ),
+        (
+            lambda: interop.from_optax(
+                "warmup_cosine_decay_schedule", init_value=0.0, peak_value=0.1, warmup_steps=20,
+                decay_steps=10,
+            ),
+            "decay_steps must be above warmup_steps = 20, got 10",
+        ),
+        (
+            lambda: interop.from_optax(
+                "cosine_onecycle_schedule", transition_steps=9, peak_value=0.1, pct_start=0.1
+            ),
+            "pct_start must be at least 1 / transition_steps = 0.111111 .* got 0.1",
+        ),
+    ],
+)  # fmt: skip
+def test_what_lies_between_steps_is_refused(read, message):
+    with pytest.raises(ValueError, match=message):
         read()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from lrcore import _backend
-from lrcore._utils import frames, sparse_formats
+from lrcore._utils import frames, missing, sparse_formats
 
 #: Values that are compared with 1 at a time.
 COMPARED = 1 << 16
@@ -259,10 +259,12 @@ def as_design_matrix(
 def converted(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[DesignMatrix, list[Any] | None]:
     """X in the kernels' form, and the names of its columns; its values are not checked."""
     names = None
+    frames.check_in_memory("X", X)
     if frames.is_frame(X):
         names, X = list(X.columns), frames.as_matrix(X, dtype)
     if sparse.issparse(X):
         return _sparse_rows(X, dtype), names
+    missing.check_nothing_masked("X", X)
     array = np.asarray(X)
     if array.dtype.kind == "O":
         array = _as_numbers(array)
@@ -350,7 +352,7 @@ def _plain(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 def _as_numbers(array: np.ndarray) -> np.ndarray:
     try:
-        return array.astype(np.float64)
+        return missing.objects_as_floats(array)
     except (TypeError, ValueError) as error:
         raise type(error)(f"X must hold numbers, got an array of objects: {error}") from None
 

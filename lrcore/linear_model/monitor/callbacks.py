@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.engine.epoch import Chunk
 from lrcore.linear_model.monitor.base import (
@@ -181,7 +182,7 @@ class CallbackMonitor(Monitor):
         self, callback: Callback | None, max_iter: int, hooks: Hooks | None = None
     ) -> None:
         if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be a function of an event, got {callback!r}")
+            raise TypeError(f"callback must be a function of an event, got {shown(callback)}")
         self._callback = callback
         self._max_iter = max_iter
         self._hooks = Hooks() if hooks is None else hooks

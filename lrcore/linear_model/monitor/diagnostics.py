@@ -151,8 +151,7 @@ class RateDiagnostics(Monitor):
                 f"the fit stagnates: {self._where()}, it has taken {fallen / at_first:.2%} off "
                 "the loss that it began with, and one step of the right length along the gradient "
                 f"would take {gain / at_first:.0%} off; the rate is too low: try "
-                f"lr={10 * first_rate(self._runner):.3g} or more, a schedule that restarts, or "
-                "scale='auto'",
+                f"{suggest_higher(self._runner)}, a schedule that restarts, or scale='auto'",
             )
 
     @property
@@ -168,6 +167,12 @@ class RateDiagnostics(Monitor):
         if what not in self._told:
             self._told.add(what)
             warn(message)
+
+
+def suggest_higher(runner: EpochRunner) -> str:
+    """What to try where the rate is too low; ten times 0 is no better."""
+    rate = first_rate(runner)
+    return f"lr={10 * rate:.3g} or more" if rate > 0 else "a rate above 0"
 
 
 def runs_away(curve: list[float], null_loss: float) -> bool:

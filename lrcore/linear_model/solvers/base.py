@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from lrcore._utils.interrupts import interrupts
+from lrcore._utils.validation import shown
 from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import Monitor, Progress
 from lrcore.linear_model.problem import Problem
@@ -72,7 +73,9 @@ def check_needs(solver: str, model: Any, needs: Mapping[str, tuple[Any, str]]) -
     for name, (needed, why) in needs.items():
         value = getattr(model, name)
         if value != needed:
-            raise ValueError(f"solver={solver!r} needs {name}={needed!r}, got {value!r}: {why}")
+            raise ValueError(
+                f"solver={shown(solver)} needs {name}={shown(needed)}, got {shown(value)}: {why}"
+            )
 
 
 class EpochLoop:

@@ -26,6 +26,7 @@ from lrcore._backend.compiled import LONG_ROW
 from lrcore._backend.shuffle import RUN_LENGTH as REORDERED_RUN
 from lrcore._backend.shuffle import shuffled
 from lrcore._utils import numerics
+from lrcore._utils.validation import shown
 from lrcore.linear_model.engine import reorder
 from lrcore.linear_model.engine.epoch import CHUNK_ROWS, AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
@@ -278,8 +279,8 @@ class Dual:
         if not (curved and (isinstance(model.alpha, str) or np.all(np.asarray(model.alpha) > 0))):
             raise ValueError(
                 "solver='dual' needs penalty='l2', or 'elasticnet' with l1_ratio < 1, and alpha > "
-                f"0, got penalty={model.penalty!r}, alpha={model.alpha!r}, l1_ratio="
-                f"{model.l1_ratio!r}; solver='newton' and 'stochastic' have the others"
+                f"0, got penalty={shown(model.penalty)}, alpha={shown(model.alpha)}, l1_ratio="
+                f"{shown(model.l1_ratio)}; solver='newton' and 'stochastic' have the others"
             )
         check_needs(cls.name, model, NEEDS)
         return cls(model.n_iter_no_change)

@@ -3,18 +3,19 @@
 Each function takes the name of a schedule in that library and its arguments, with the defaults of
 the library, and returns a schedule with the same rates: tests compare them with values recorded
 from the libraries, within 1e-12 of the highest rate. Step 0 is the first update in all of them.
-These rates differ:
+Arguments that lrcore has no schedule for are refused by the names that they have there, such as
+three phases of ``OneCycleLR`` that end between two steps. These rates differ:
 
 * torch's ``CosineAnnealingLR`` and transformers' ``cosine``, ``cosine_with_min_lr`` and
   ``cosine_warmup_with_min_lr`` rise again after their last step; here the rate stays at the end.
-* torch's ``OneCycleLR`` has its peak at ``pct_start * total_steps - 1``, which may lie between two
-  steps; here it is at the nearest step. It raises an error after step ``total_steps - 1``.
+* torch's ``OneCycleLR`` goes beyond its end at step ``total_steps``, and raises an error after it;
+  here the rate stays at the end.
 * torch's ``ReduceLROnPlateau`` with a relative threshold counts a worse metric as an improvement
   where metrics are negative, stops at an absolute `min_lr` (here: its ratio to `lr`), and skips
   cuts that change the rate by less than `eps`.
-* Keras's ``CosineDecayRestarts`` with a `t_mul` that is not an integer restarts between steps, and
-  computes the restarts by logarithms, so that one may be a step off by rounding; here they are at
-  whole steps. Keras computes cosines in float32, so recorded values agree to 2e-7.
+* Keras's ``CosineDecayRestarts`` computes the restarts by logarithms, so that one at a whole step
+  may be a step off by rounding. Keras computes cosines in float32, so recorded values agree to
+  2e-7.
 
 Two differences are taken into account:
 

@@ -14,7 +14,16 @@ from lrcore.schedules.decays import (
     InverseTime,
     Polynomial,
 )
-from lrcore.schedules.interop.reading import Readers, joined, only, preceded, read, rising
+from lrcore.schedules.fields import as_rate
+from lrcore.schedules.interop.reading import (
+    Readers,
+    as_steps,
+    joined,
+    only,
+    preceded,
+    read,
+    rising,
+)
 
 
 def from_keras(name: str, **arguments: Any) -> Schedule:
@@ -42,7 +51,10 @@ def from_keras(name: str, **arguments: Any) -> Schedule:
 
 
 def _piecewise(boundaries: Iterable[int], values: Iterable[float]) -> Schedule:
-    starts, levels = [0, *(b + 1 for b in boundaries)], [Constant(value) for value in values]
+    starts = [0, *(as_steps("boundaries", b, least=0) + 1 for b in boundaries)]
+    levels = [Constant(as_rate("values", value)) for value in values]
+    if starts != sorted(set(starts)):
+        raise ValueError(f"boundaries must ascend, got {[start - 1 for start in starts[1:]]}")
     if len(starts) != len(levels):
         raise ValueError(
             f"values must have one more than boundaries, got {len(levels)} and {len(starts) - 1}"
@@ -84,7 +96,7 @@ def _restarts(
     alpha: float = 0.0,
 ) -> Schedule:
     lr = initial_learning_rate
-    return CosineRestarts(lr, first_decay_steps, t_mul, alpha * lr, m_mul)
+    return CosineRestarts(lr, first_decay_steps, t_mul, alpha * lr, m_mul, whole=False)
 
 
 READERS: Readers = {

@@ -16,7 +16,18 @@ from lrcore.schedules.decays import (
     MultiStep,
     Polynomial,
 )
-from lrcore.schedules.interop.reading import Readers, joined, only, preceded, read, rising
+from lrcore.schedules.fields import as_rate
+from lrcore.schedules.interop.reading import (
+    Readers,
+    as_steps,
+    choice,
+    joined,
+    only,
+    preceded,
+    read,
+    rising,
+    steps_after,
+)
 
 
 def from_optax(name: str, **arguments: Any) -> Schedule:
@@ -71,6 +82,8 @@ def _exponential(
     staircase: bool = False,
     end_value: float | None = None,
 ) -> Schedule:
+    if decay_rate == 0:  # which optax takes for no decay at all
+        return Constant(init_value)
     schedule: Schedule = Exponential(init_value, decay_rate, transition_steps, staircase)
     schedule = _delayed(schedule, transition_begin)
     if end_value is None:
@@ -78,10 +91,19 @@ def _exponential(
     return schedule.clip(low=end_value) if decay_rate < 1 else schedule.clip(high=end_value)
 
 
+def _switches(boundaries_and_scales: Mapping[int, float] | None) -> list[tuple[int, float]]:
+    """The steps of the boundaries in ascending order, each with its scale."""
+    name = "boundaries_and_scales"
+    return sorted(
+        (as_steps(name, step), as_rate(name, scale))
+        for step, scale in (boundaries_and_scales or {}).items()
+    )
+
+
 def _piecewise(
     init_value: float, boundaries_and_scales: Mapping[int, float] | None = None
 ) -> Schedule:
-    switches = sorted((boundaries_and_scales or {}).items())
+    switches = _switches(boundaries_and_scales)
     scales = {scale for _, scale in switches}
     if len(scales) == 1:
         return MultiStep(init_value, tuple(step for step, _ in switches), scales.pop())
@@ -95,15 +117,18 @@ def _interpolated(
     init_value: float,
     boundaries_and_scales: Mapping[int, float] | None = None,
 ) -> Schedule:
-    ways = {"linear": Linear, "cosine": Cosine}
-    if interpolate_type not in ways:
-        raise ValueError(f"interpolate_type must be 'linear' or 'cosine', got {interpolate_type!r}")
+    way = choice("interpolate_type", interpolate_type, {"linear": Linear, "cosine": Cosine})
     at, value = 0, init_value
     parts: list[tuple[int, Schedule]] = []
-    for step, scale in sorted((boundaries_and_scales or {}).items()):
-        parts.append((at, ways[interpolate_type](value, step - at, value * scale)))
+    for step, scale in _switches(boundaries_and_scales):
+        parts.append((at, way(value, step - at, value * scale)))
         at, value = step, value * scale
     return joined(parts) if parts else Constant(init_value)
+
+
+def _warmup_constant(init_value: float, peak_value: float, warmup_steps: int) -> Schedule:
+    # Without steps it stays at the first value there.
+    return rising(init_value, peak_value, warmup_steps) or Constant(init_value)
 
 
 def _warmup_cosine(
@@ -115,7 +140,9 @@ def _warmup_cosine(
     exponent: float = 1.0,
 ) -> Schedule:
     only("exponent", exponent, 1.0, "another is a function of the step: Custom")
-    cosine = Cosine(peak_value, decay_steps - warmup_steps, end_value)
+    steps = steps_after("decay_steps", decay_steps, "warmup_steps", warmup_steps)
+    # optax takes the end as a part of the peak.
+    cosine = Cosine(peak_value, steps, end_value if peak_value else 0.0)
     return preceded(rising(init_value, peak_value, warmup_steps), cosine, warmup_steps)
 
 
@@ -141,6 +168,17 @@ def _warmup_exponential(
     return preceded(rising(init_value, peak_value, warmup_steps), fall, warmup_steps)
 
 
+def _peak_step(pct_start: float, transition_steps: int) -> int:
+    """The step of the peak of a cycle, which optax rounds down."""
+    step = int(pct_start * transition_steps)
+    if not 0 < step < transition_steps:
+        raise ValueError(
+            f"pct_start must be at least 1 / transition_steps = {1 / transition_steps:.6g} and "
+            f"below 1 to be read, got {pct_start!r}"
+        )
+    return step
+
+
 def _linear_one_cycle(
     transition_steps: int,
     peak_value: float,
@@ -149,9 +187,15 @@ def _linear_one_cycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> Schedule:
+    up, down = _peak_step(pct_start, transition_steps), int(pct_final * transition_steps)
+    if not up < down < transition_steps:
+        raise ValueError(
+            f"pct_final must be above pct_start = {pct_start!r}, by a step at least, and below 1 "
+            f"to be read, got {pct_final!r}"
+        )
     scales = {
-        int(pct_start * transition_steps): div_factor,
-        int(pct_final * transition_steps): 1.0 / div_factor,
+        up: div_factor,
+        down: 1.0 / div_factor,
         transition_steps: 1.0 / final_div_factor,
     }
     return _interpolated("linear", peak_value / div_factor, scales)
@@ -164,13 +208,15 @@ def _cosine_one_cycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> Schedule:
-    start, up = peak_value / div_factor, int(pct_start * transition_steps)
+    start, up = peak_value / div_factor, _peak_step(pct_start, transition_steps)
     return OneCycle(peak_value, transition_steps, up, start, start / final_div_factor)
 
 
 def _sgdr(cosine_kwargs: Iterable[dict[str, Any]]) -> Schedule:
     at, parts = 0, []
     for each in cosine_kwargs:
+        if not isinstance(each, dict):
+            raise TypeError(f"cosine_kwargs must be a list of dicts, got {each!r} in it")
         parts.append((at, from_optax("warmup_cosine_decay_schedule", **each)))
         at += each["decay_steps"]
     return joined(parts)
@@ -184,9 +230,7 @@ READERS: Readers = {
     "piecewise_constant_schedule": _piecewise,
     "piecewise_interpolate_schedule": _interpolated,
     "cosine_decay_schedule": _cosine,
-    "warmup_constant_schedule": lambda init_value, peak_value, warmup_steps: Linear(
-        init_value, warmup_steps, peak_value
-    ),
+    "warmup_constant_schedule": _warmup_constant,
     "warmup_cosine_decay_schedule": _warmup_cosine,
     "warmup_exponential_decay_schedule": _warmup_exponential,
     "linear_onecycle_schedule": _linear_one_cycle,

@@ -16,7 +16,8 @@ from lrcore.schedules.decays import (
     Polynomial,
     Step,
 )
-from lrcore.schedules.interop.reading import Readers, read
+from lrcore.schedules.fields import as_real_length
+from lrcore.schedules.interop.reading import Readers, as_steps, choice, read
 from lrcore.schedules.plateau import Plateau
 
 
@@ -52,7 +53,7 @@ def from_torch(name: str, lr: float, **arguments: Any) -> Schedule | Plateau:
 
 
 def _multi_step(lr: float, milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
-    return MultiStep(lr, tuple(sorted(milestones)), gamma)
+    return MultiStep(lr, tuple(sorted(as_steps("milestones", each) for each in milestones)), gamma)
 
 
 def _constant(lr: float, factor: float = 1.0 / 3, total_iters: int = 5) -> Schedule:
@@ -69,13 +70,14 @@ def _cyclic(
     lr: float,
     base_lr: float,
     max_lr: float,
-    step_size_up: int = 2000,
-    step_size_down: int | None = None,
+    step_size_up: float = 2000,
+    step_size_down: float | None = None,
     mode: str = "triangular",
     gamma: float = 1.0,
 ) -> Schedule:
-    gamma = gamma if mode == "exp_range" else 1.0
-    return Cyclic(base_lr, max_lr, step_size_up, step_size_down, mode, gamma)
+    up = as_real_length("step_size_up", step_size_up)
+    down = None if step_size_down is None else as_real_length("step_size_down", step_size_down)
+    return Cyclic(base_lr, max_lr, up, down, mode, gamma if mode == "exp_range" else 1.0)
 
 
 def _one_cycle(
@@ -90,18 +92,43 @@ def _one_cycle(
     final_div_factor: float = 1e4,
     three_phase: bool = False,
 ) -> Schedule:
+    name = "total_steps"
     if total_steps is None:
         if epochs is None or steps_per_epoch is None:
             raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
-        total_steps = epochs * steps_per_epoch
-    up, start = round(pct_start * total_steps - 1), max_lr / div_factor
-    steps, end = total_steps - 1, start / final_div_factor
-    if not three_phase:
-        shape = {"cos": "cosine"}.get(anneal_strategy, anneal_strategy)
-        return OneCycle(max_lr, steps, up, start, end, shape)
-    way = Cosine if anneal_strategy == "cos" else Linear
-    last = way(start, steps - 2 * up, end)
-    return way(start, up, max_lr).then(way(max_lr, up, start).then(last, at=up), at=up)
+        name, total_steps = "epochs * steps_per_epoch", epochs * steps_per_epoch
+    if total_steps < 3:
+        raise ValueError(f"{name} must be >= 3 to be read, got {total_steps}")
+    way = choice("anneal_strategy", anneal_strategy, {"cos": Cosine, "linear": Linear})
+    start = max_lr / div_factor
+    end, last, peak = start / final_div_factor, total_steps - 1, pct_start * total_steps - 1
+    if three_phase:
+        up = _whole_peak(pct_start, total_steps)
+        fall = way(max_lr, up, start).then(way(start, last - 2 * up, end), at=up)
+        return way(start, up, max_lr).then(fall, at=up)
+    if pct_start == 0:
+        return way(max_lr, total_steps, end).shift(-1)
+    if pct_start == 1:
+        return way(start, last, max_lr)
+    if peak <= 0:
+        raise ValueError(
+            f"pct_start must be 0 or above 1 / {name} = {1 / total_steps:.6g} to be read, got "
+            f"{pct_start!r}"
+        )
+    shape = "cosine" if way is Cosine else "linear"
+    return OneCycle(max_lr, last, peak, start, end, shape)
+
+
+def _whole_peak(pct_start: float, total_steps: int) -> int:
+    """The step of the peak of three phases, which has to be whole, with all phases at least one."""
+    share = pct_start * total_steps
+    whole = round(share)
+    if abs(share - whole) > 1e-12 * share or not 4 <= 2 * whole <= total_steps:
+        raise ValueError(
+            f"pct_start must be a multiple of 1 / {total_steps} in [{2 / total_steps:.6g}, 0.5] "
+            f"with three_phase=True to be read, as phases end at whole steps, got {pct_start!r}"
+        )
+    return whole - 1
 
 
 def plateau(
@@ -115,7 +142,7 @@ def plateau(
     min_lr: float = 0.0,
 ) -> Plateau:
     """The Plateau for ReduceLROnPlateau, which cuts one check later and has a rate as its floor."""
-    relative = threshold_mode == "rel"
+    relative = choice("threshold_mode", threshold_mode, {"rel": True, "abs": False})
     return Plateau(
         Constant(lr),
         factor=factor,

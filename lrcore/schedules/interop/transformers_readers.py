@@ -13,7 +13,16 @@ from lrcore.schedules.decays import (
     Linear,
     Polynomial,
 )
-from lrcore.schedules.interop.reading import Readers, only, preceded, read, rising
+from lrcore.schedules.interop.reading import (
+    Readers,
+    as_steps,
+    choice,
+    only,
+    preceded,
+    read,
+    rising,
+    steps_after,
+)
 from lrcore.schedules.interop.torch_readers import plateau
 from lrcore.schedules.plateau import Plateau
 
@@ -65,27 +74,37 @@ def _end_rate(lr: float, min_lr: float | None, min_lr_rate: float | None) -> flo
     return lr * min_lr_rate if min_lr is None and min_lr_rate is not None else float(min_lr or 0.0)
 
 
+def _after_warmup(num_training_steps: int, num_warmup_steps: int) -> int:
+    """The steps that remain after the warmup."""
+    return steps_after(
+        "num_training_steps", num_training_steps, "num_warmup_steps", num_warmup_steps
+    )
+
+
 def _linear(lr: float, num_warmup_steps: int, num_training_steps: int) -> Schedule:
-    return _warmed(lr, num_warmup_steps, Linear(lr, num_training_steps - num_warmup_steps))
+    steps = _after_warmup(num_training_steps, num_warmup_steps)
+    return _warmed(lr, num_warmup_steps, Linear(lr, steps))
 
 
 def _cosine(
     lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5
 ) -> Schedule:
     _check_half_cycle(num_cycles)
-    return _warmed(lr, num_warmup_steps, Cosine(lr, num_training_steps - num_warmup_steps))
+    steps = _after_warmup(num_training_steps, num_warmup_steps)
+    return _warmed(lr, num_warmup_steps, Cosine(lr, steps))
 
 
 def _restarts(
     lr: float, num_warmup_steps: int, num_training_steps: int, num_cycles: int = 1
 ) -> Schedule:
-    steps = num_training_steps - num_warmup_steps
-    if num_cycles < 1 or steps % num_cycles:
+    steps = _after_warmup(num_training_steps, num_warmup_steps)
+    n_cycles = as_steps("num_cycles", num_cycles)
+    if steps % n_cycles:
         raise ValueError(
             f"num_cycles must divide num_training_steps - num_warmup_steps = {steps}, so that "
-            f"restarts are at whole steps, got {num_cycles}"
+            f"restarts are at whole steps, got {n_cycles}"
         )
-    cycles = CosineRestarts(lr, steps // num_cycles).then(Constant(0.0), at=steps)
+    cycles = CosineRestarts(lr, steps // n_cycles).then(Constant(0.0), at=steps)
     return _warmed(lr, num_warmup_steps, cycles)
 
 
@@ -96,7 +115,8 @@ def _polynomial(
     lr_end: float = 1e-7,
     power: float = 1.0,
 ) -> Schedule:
-    fall = Polynomial(lr, num_training_steps - num_warmup_steps, power, lr_end)
+    steps = _after_warmup(num_training_steps, num_warmup_steps)
+    fall = Polynomial(lr, steps, power, lr_end)
     return _warmed(lr, num_warmup_steps, fall)
 
 
@@ -114,7 +134,8 @@ def _cosine_to(
 ) -> Schedule:
     _check_half_cycle(num_cycles)
     end = _end_rate(lr, min_lr, min_lr_rate)
-    return _warmed(lr, num_warmup_steps, Cosine(lr, num_training_steps - num_warmup_steps, end))
+    steps = _after_warmup(num_training_steps, num_warmup_steps)
+    return _warmed(lr, num_warmup_steps, Cosine(lr, steps, end))
 
 
 def _cosine_warmup_to(
@@ -129,7 +150,7 @@ def _cosine_warmup_to(
     """The warmup begins at ``lr / n`` instead of 0, and the cosine one step after its start."""
     _check_half_cycle(num_cycles)
     n, end = num_warmup_steps, _end_rate(lr, min_lr, min_lr_rate)
-    fall = Cosine(lr, num_training_steps - n, end).shift(-1)
+    fall = Cosine(lr, _after_warmup(num_training_steps, n), end).shift(-1)
     if n == 0:
         return fall
     if warmup_lr_rate is None:
@@ -153,13 +174,17 @@ def _stable(
         if num_training_steps is None:
             raise ValueError("either num_training_steps or num_stable_steps is needed")
         num_stable_steps = num_training_steps - num_warmup_steps - num_decay_steps
-    shapes = {"linear": 1.0, "cosine": None, "1-sqrt": 0.5}
-    for name, value in (("warmup_type", warmup_type), ("decay_type", decay_type)):
-        if value not in shapes:
-            raise ValueError(f"{name} must be one of {', '.join(shapes)}, got {value!r}")
-    least, n, power = lr * min_lr_ratio, num_warmup_steps, shapes[warmup_type]
+        if num_stable_steps < 0:
+            raise ValueError(
+                "num_training_steps must be >= num_warmup_steps + num_decay_steps = "
+                f"{num_warmup_steps + num_decay_steps}, got {num_training_steps}"
+            )
+    power = choice("warmup_type", warmup_type, {"linear": 1.0, "cosine": None, "1-sqrt": 0.5})
+    shape = choice(
+        "decay_type", decay_type, {"linear": "linear", "cosine": "cosine", "1-sqrt": "sqrt"}
+    )
+    least, n = lr * min_lr_ratio, num_warmup_steps
     steps = num_stable_steps + num_decay_steps
-    shape = {"1-sqrt": "sqrt"}.get(decay_type, decay_type)
     fall = WarmupStableDecay(lr, steps, 0, num_decay_steps, least, shape)
     if n == 0:
         return fall

@@ -152,6 +152,21 @@ def test_no_class_is_held_out_whole(seed):
     assert np.bincount(held_out.targets[0].astype(int)).tolist() == [29, 0, 1]
 
 
+@pytest.mark.parametrize("solver", ["stochastic", "newton", "dual"])
+def test_an_eval_set_has_weights(solver):
+    train, held_out = slice(0, 200), slice(200, None)
+    weight = np.random.default_rng(0).integers(0, 4, 100).astype(float)
+    rows, labels = X[held_out], LABELS[held_out]
+    clf = LinearClassifier(solver=solver, alpha=1e-3, max_iter=6, random_state=0)
+    clf.fit(X[train], LABELS[train], eval_set=(rows, labels, weight))
+    expected = log_loss(labels, clf.predict_proba(rows), sample_weight=weight)
+    assert clf.stopping_curve_[-1] == pytest.approx(expected, rel=1e-9)
+    again = np.repeat(np.arange(100), weight.astype(int))
+    other = LinearClassifier(solver=solver, alpha=1e-3, max_iter=6, random_state=0)
+    other.fit(X[train], LABELS[train], eval_set=(rows[again], labels[again]))
+    np.testing.assert_allclose(other.stopping_curve_, clf.stopping_curve_, rtol=1e-9)
+
+
 def test_bits_do_not_depend_on_builds_or_threads(monkeypatch):
     found = []
     for build in BUILDS:
@@ -207,9 +222,18 @@ def test_bad_keywords_are_refused(keywords, error, message):
     "eval_set, error, message",
     [
         (X, TypeError, r"eval_set must be a pair \(X, y\), got"),
+        ((X,), TypeError, r"got tuple of 1; a triple \(X, y, sample_weight\)"),
+        ([X, LABELS], TypeError, r"eval_set must be a pair \(X, y\), got list"),
+        ((X, LABELS, [1.0]), ValueError, r"eval_set: sample_weight must have shape \(300,\)"),
+        ((X, LABELS, -LABELS), ValueError, "eval_set: sample_weight must be finite and >= 0"),
+        ((X.toarray() * np.nan, LABELS), ValueError, "eval_set: X has NaN in row 0, column 0"),
         ((X[:, :3], LABELS), ValueError, "eval_set has 3 features, and X has 60"),
-        ((X, LABELS[:5]), ValueError, "y must have one entry for each of the 300 rows"),
-        ((X, LABELS + 5), ValueError, r"y has the class 5 in row 0, which is not in classes \[0, "),
+        ((X, LABELS[:5]), ValueError, "eval_set: y must have one entry for each of the 300 rows"),
+        (
+            (X, LABELS + 5),
+            ValueError,
+            r"eval_set: y has the class 5 in row 0, which is not in classes \[0, ",
+        ),
     ],
 )
 def test_bad_eval_sets_are_refused(eval_set, error, message):
