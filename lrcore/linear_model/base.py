@@ -26,6 +26,7 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.auto_alpha import AlphaPath
+from lrcore.linear_model.auto_lr import find_lr
 from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.duality import gap_of_model
 from lrcore.linear_model.engine import scaling
@@ -45,7 +46,8 @@ from lrcore.linear_model.sampling import held_out_rows
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.linear_model.solvers.partial_fit import fit_stream, moves
 from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
-from lrcore.linear_model.solvers.stochastic import Stochastic
+from lrcore.linear_model.solvers.stochastic import Stochastic, finds_lr
+from lrcore.linear_model.solvers.stream_start import StreamStart, restarted, to_keep
 from lrcore.linear_model.solvers.training import as_steps
 from lrcore.losses import Loss, Softmax
 from lrcore.penalties import Penalty
@@ -299,11 +301,20 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 f"partial_fit needs solver='stochastic' or 'auto', got {shown(self.solver)}, which "
                 "needs all rows at once: call fit"
             )
-        lr, alpha = self._stream_lr(solver, first), self._stream_alpha(first)
+        problem = problem.without_weightless_rows()
+        beginning = None if first else self._trained.beginning
+        start = None
+        if finds_lr(solver) and (first or beginning is not None):
+            start = restarted(beginning, problem)
+        if start is None:
+            lr, alpha = self._stream_lr(solver, first), self._stream_alpha(first)
+        else:
+            lr, alpha = self._found_for_stream(solver, start)
+            problem = start.rows
         problem = self._at_alpha(problem, alpha)
         rule = solver.rule if lr is None else solver.rule.with_lr(lr)
         check_stream_rule(rule)
-        last = None if first else self._trained
+        last = None if first or start is not None else self._trained
         updates = solver.updates(rule, problem, last)
         if last is not None:
             last = as_steps(last, updates, problem.X)
@@ -319,12 +330,17 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                     "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
                     "changed since the last call; call fit, or set them back"
                 )
-        config = self._config(solver, problem, start=last, streams=True)
-        problem = problem.without_weightless_rows()
+        intercepts = None
+        if start is None:
+            config = self._config(solver, problem, start=last, streams=True)
+        else:
+            config, intercepts = self._config(solver, start.deciding), start.intercepts
         # Ctrl-C may not come between weights that have moved and the estimator that has them.
         with interrupts() as interrupted:
             try:
-                result = fit_stream(problem, updates, config, last, interrupted)
+                result = fit_stream(problem, updates, config, last, interrupted, intercepts)
+                if not interrupted():
+                    result.model.beginning = to_keep(start, beginning, problem)
                 result.lr, result.alpha, result.solver = lr, alpha, solver.name
                 self._finish(result, X if first else None, **learnt)
             except BaseException:
@@ -333,9 +349,10 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 raise
             stopped = interrupted()
         if stopped:
+            n_before = beginning.n_rows if start is not None and beginning is not None else 0
             raise KeyboardInterrupt(
-                f"partial_fit was stopped after the first {result.n_rows} rows; the estimator has "
-                "learnt from them"
+                f"partial_fit was stopped after the first {result.n_rows - n_before} rows; the "
+                "estimator has learnt from them"
             )
 
     def _stream_lr(self, solver: Stochastic, first: bool) -> float | Schedule | None:
@@ -351,6 +368,15 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         chosen = isinstance(given, np.ndarray) or solver.searches
         before = None if first or not chosen else self.lr_
         return before if isinstance(before, float) else None
+
+    def _found_for_stream(self, solver: Stochastic, start: StreamStart) -> tuple[float, float]:
+        """The rate and the alpha that the first rows of a stream call for."""
+        config = replace(self._config(solver, start.deciding), max_iter=1)
+        alpha = self._alpha_of_steps
+        if isinstance(auto_alpha.as_alpha(self.alpha), str):
+            alpha = auto_alpha.of_steps(start.deciding, scaled=config.scale_columns)
+        problem = self._at_alpha(start.deciding, alpha)
+        return find_lr(replace(solver, warns=False), problem, config), alpha
 
     def _stream_alpha(self, first: bool) -> float:
         """The alpha of partial_fit: the one given, else that of the last fit, if it took steps."""

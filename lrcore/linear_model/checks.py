@@ -29,8 +29,9 @@ from lrcore.linear_model.engine.layout import (
     slot_width,
 )
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
-from lrcore.linear_model.problem import Objective
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import TrainedModel
+from lrcore.linear_model.solvers.stream_start import MOST_ROWS
 
 #: Groups of features that the core has room for.
 MOST_GROUPS = 40
@@ -61,6 +62,8 @@ def check_model(trained: TrainedModel, n_features: int) -> None:
     check_vector("scale", trained.scale, n_features, dtype, least=np.finfo(dtype).tiny)
     if trained.replay is not None:
         check_replay(trained.replay, trained, n_features)
+    if trained.beginning is not None:
+        check_beginning(trained.beginning, trained, n_features)
 
 
 def check_vector(
@@ -222,31 +225,50 @@ def check_rows(X: DesignMatrix) -> None:
 
 def check_replay(replay: ReplayBuffer, trained: TrainedModel, n_features: int) -> None:
     """Raise unless the rows to go over again are as those of a fit are."""
-    rows, updates, loss = replay.rows, trained.updates, trained.objective.loss
+    rows, updates = replay.rows, trained.updates
     if updates is None:
         raise ValueError("only steps of a rule go over rows again")
-    check_rows(rows.X)
-    check_vector("weights of rows to go over again", rows.sample_weight, rows.n_rows)
-    n_targets = updates.n_targets(loss)
-    shape = (rows.n_rows,) if n_targets == 1 else (rows.n_rows, n_targets)
     if not len(rows.targets) == len(replay.before) == len(trained.states):
         raise ValueError("rows to go over again need a target and a state for each of the model's")
-    for y in rows.targets:
-        if y.shape != shape or y.dtype != np.float64 or not np.isfinite(y).all():
-            raise ValueError(
-                f"targets of rows to go over again must be finite, float64, of shape {shape}"
-            )
-        if loss.outside(y).size:
-            raise ValueError(f"targets of rows to go over again must be {loss.domain}")
-        if loss.joint and not np.isin(y, np.arange(loss.n_raw_predictions)).all():
-            raise ValueError("targets of rows to go over again must be numbers of classes")
-    if rows.X.shape[1] != n_features or rows.X.dtype != trained.dtype:
-        raise ValueError(f"rows to go over again need {n_features} features of {trained.dtype}")
+    check_learnable("rows to go over again", rows, updates.n_targets(trained.objective.loss),
+                    trained, n_features)  # fmt: skip
     n_columns = len(saved_features(rows.X))
     for k, state in enumerate(replay.before):
         check_state(f"state_before_{k}", state, trained, n_features, n_columns)
         if state.array.dtype != trained.dtype:
             raise ValueError(f"state_before_{k} must be of {trained.dtype}")
+
+
+def check_beginning(rows: Problem, trained: TrainedModel, n_features: int) -> None:
+    """Raise unless the first rows of a stream are such that it can begin with them again."""
+    if trained.updates is None:
+        raise ValueError("only steps of a rule begin again")
+    n_outputs = len(rows.targets) * trained.objective.loss.n_raw_predictions
+    if n_outputs != trained.n_outputs:
+        raise ValueError(f"the first rows need targets for {trained.n_outputs} outputs")
+    check_learnable("the first rows", rows, 1, trained, n_features)
+    if rows.n_rows >= MOST_ROWS:
+        raise ValueError(f"the first rows must be fewer than {MOST_ROWS}, got {rows.n_rows}")
+
+
+def check_learnable(
+    what: str, rows: Problem, n_targets: int, trained: TrainedModel, n_features: int
+) -> None:
+    """Raise unless the model can learn from these rows, of so many numbers for each target."""
+    loss = trained.objective.loss
+    check_rows(rows.X)
+    check_vector(f"weights of {what}", rows.sample_weight, rows.n_rows)
+    n_rows = rows.X.shape[0]
+    shape = (n_rows,) if n_targets == 1 else (n_rows, n_targets)
+    for y in rows.targets:
+        if y.shape != shape or y.dtype != np.float64 or not np.isfinite(y).all():
+            raise ValueError(f"targets of {what} must be finite, float64, of shape {shape}")
+        if loss.outside(y).size:
+            raise ValueError(f"targets of {what} must be {loss.domain}")
+        if loss.joint and not np.isin(y, np.arange(loss.n_raw_predictions)).all():
+            raise ValueError(f"targets of {what} must be numbers of classes")
+    if rows.X.shape[1] != n_features or rows.X.dtype != trained.dtype:
+        raise ValueError(f"{what} need {n_features} features of {trained.dtype}")
 
 
 def check_numbers(trained: TrainedModel) -> None:

@@ -103,7 +103,9 @@ def _arrays(model: Model) -> archive.Arrays:
         arrays["scale"] = trained.scale
     if trained.replay is not None:
         arrays |= _state_arrays("state_before", "average_before", trained.replay.before)
-        arrays |= _row_arrays(trained.replay)
+        arrays |= _row_arrays("before", trained.replay.rows)
+    if trained.beginning is not None:
+        arrays |= _row_arrays("beginning", trained.beginning)
     if isinstance(model, LinearClassifier):
         arrays["classes"] = plain_labels(model.classes_)
     if hasattr(model, "feature_names_in_"):
@@ -122,6 +124,7 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
         "states": _places(trained.states),
         "averages": [s.average and s.average.since for s in trained.states],
         "before": None if trained.replay is None else _places(trained.replay.before),
+        "beginning": len(trained.beginning.targets) if trained.beginning is not None else None,
         "single_target": getattr(model, "_single", True),
         "object_labels": getattr(model, "classes_", np.empty(0)).dtype == object,
         "sparsified": bool(model._sparse),
@@ -277,6 +280,9 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     trained = TrainedModel(states, objective, updates, scale)
     if header.get("before"):
         trained.replay = _replay_buffer(header, arrays, trained)
+    if header.get("beginning") is not None:
+        check_integer("targets of the first rows", header["beginning"], least=1)
+        trained.beginning = _rows("beginning", header["beginning"], header, arrays, objective)
     return trained
 
 
@@ -334,8 +340,7 @@ def _states(
     return states
 
 
-def _row_arrays(replay: ReplayBuffer) -> dict[str, np.ndarray]:
-    rows = replay.rows
+def _row_arrays(name: str, rows: Problem) -> dict[str, np.ndarray]:
     parts = {
         "indptr": rows.X.indptr,
         "indices": rows.X.indices,
@@ -343,26 +348,38 @@ def _row_arrays(replay: ReplayBuffer) -> dict[str, np.ndarray]:
         "weight": rows.sample_weight,
     }
     parts |= {f"target_{k}": y for k, y in enumerate(rows.targets)}
-    return {f"before_{name}": part for name, part in parts.items() if part is not None}
+    return {f"{name}_{key}": part for key, part in parts.items() if part is not None}
 
 
 def _replay_buffer(
     header: dict[str, Any], arrays: archive.Arrays, trained: TrainedModel
 ) -> ReplayBuffer:
     """The rows to go over again, and the states to put back first."""
-    parts = {name[7:]: array for name, array in arrays.items() if name.startswith("before_")}
+    rows = _rows("before", len(trained.states), header, arrays, trained.objective)
+    names = ("state_before", "average_before")
+    places, n_columns = (header["before"], header["averages"]), len(saved_features(rows.X))
+    before = _states(*places, names, arrays, trained.updates, n_columns)
+    return ReplayBuffer(rows, before)
+
+
+def _rows(
+    name: str, n_targets: int, header: dict[str, Any], arrays: archive.Arrays,
+    objective: Objective,
+) -> Problem:  # fmt: skip
+    """Rows as `_row_arrays` wrote them."""
+    prefix = f"{name}_"
+    parts = {
+        key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)
+    }
     n_features = header["n_features"]
     X = DesignMatrix(parts["values"].shape, parts["values"])  # of dense rows
     if "indptr" in parts:
         shape = len(parts["indptr"]) - 1, n_features
         X = DesignMatrix(shape, parts["values"], parts["indptr"], parts["indices"])
     check_rows(X)
-    targets = [parts[f"target_{k}"] for k in range(len(trained.states))]
+    targets = [parts[f"target_{k}"] for k in range(n_targets)]
     weight = check_weight(parts.get("weight"), X.shape[0])
-    names = ("state_before", "average_before")
-    places, n_columns = (header["before"], header["averages"]), len(saved_features(X))
-    before = _states(*places, names, arrays, trained.updates, n_columns)
-    return ReplayBuffer(Problem(X, targets, weight, trained.objective), before)
+    return Problem(X, targets, weight, objective)
 
 
 def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:

@@ -46,12 +46,14 @@ class TrainedModel:
         The rows that a stream goes over again.
     dual : list of DualVariables, optional
         Of each target, after a dual solver, which can go on from them; not in pickles.
+    beginning : Problem, optional
+        The rows of a stream so far, while they are so few that its rate may still change.
     """
 
     def __init__(
         self, states: list[ModelState], objective: Objective, updates: UpdateConfig | None = None,
         scale: np.ndarray | None = None, replay: ReplayBuffer | None = None,
-        dual: list[DualVariables] | None = None,
+        dual: list[DualVariables] | None = None, beginning: Problem | None = None,
     ) -> None:  # fmt: skip
         self.states = states
         self.objective = objective
@@ -59,12 +61,13 @@ class TrainedModel:
         self.scale = scale
         self.replay = replay
         self.dual = dual
+        self.beginning = beginning
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "dual": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= {"dual": None, **state}
+        self.__dict__ |= {"dual": None, "beginning": None, **state}
 
     @property
     def t(self) -> int:

@@ -94,7 +94,7 @@ def test_what_cannot_be_saved_is_refused(path):
     odd.classes_ = np.array([Decimal(1), Decimal(2)], object)
     with pytest.raises(TypeError, match=r"classes of dtype object .* Decimal\('1'\)"):
         lrcore.save(odd, path)
-    odd = LinearClassifier(random_state=Decimal(1)).fit(X, LABELS)
+    odd = LinearClassifier().fit(X, LABELS).set_params(random_state=Decimal(1))
     with pytest.raises(TypeError, match=r"random_state=Decimal\('1'\) cannot be saved"):
         lrcore.save(odd, path)
     assert not path.exists()

@@ -8,7 +8,7 @@ rows that belong to the same block. A call then never learns from less than one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ from lrcore.linear_model.monitor.divergence import check_finite, diverged
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig
-from lrcore.linear_model.solvers.training import scale_to_begin_with
+from lrcore.linear_model.solvers.training import begin_at, scale_to_begin_with
 
 #: Slots for each value of X up to which a stream works on copies of the states: they take less than
 #: half of its time then.
@@ -36,9 +36,10 @@ NEVER = 1 << 60
 
 def fit_stream(
     problem: Problem, updates: UpdateConfig, config: SolverConfig, last: TrainedModel | None,
-    interrupted: Callable[[], bool],
+    interrupted: Callable[[], bool], intercepts: Sequence[np.ndarray] | None = None,
 ) -> FitResult:  # fmt: skip
-    """One pass in the order given; `last` is the model that it goes on from.
+    """One pass in the order given; `last` is the model that it goes on from. Without one it begins
+    at these intercepts, one for each target and output, or at 0.
 
     Copies stand in for its states until the pass has succeeded, unless it `moves` them: those are
     lost if it diverges. It ends after the rows at hand once `interrupted` says so, with what was
@@ -53,6 +54,8 @@ def fit_stream(
         states = [
             ModelState.new(updates, problem.X, lazy if penalised else None) for _ in problem.targets
         ]
+        if intercepts is not None:
+            begin_at(states, intercepts, updates)
     else:
         in_place = moves(last, problem)
         states = last.states if in_place else [state.copy() for state in last.states]

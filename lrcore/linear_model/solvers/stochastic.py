@@ -274,7 +274,7 @@ class Stochastic:
 
     def _found_lr(self, problem: Problem, config: SolverConfig) -> float | None:
         """The rate that "auto" finds; None where it does not look for one."""
-        if not (isinstance(self.lr, str) and self.searches) or self.rule.uses_distance:
+        if not finds_lr(self):
             return None
         if config.start is not None and self.previous_lr is not None:
             return self.previous_lr
@@ -291,6 +291,11 @@ class Stochastic:
         model = result.model
         settle_zeros(model.states, problem.scaled(model.scale, 0, problem.n_rows), config.n_threads)
         return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
+
+
+def finds_lr(solver: Stochastic) -> bool:
+    """Whether its rate is one to be found."""
+    return isinstance(solver.lr, str) and solver.searches and not solver.rule.uses_distance
 
 
 def falling(lr: float, steps_per_epoch: int, total_steps: int, *, wholly: bool) -> Schedule:

@@ -292,17 +292,17 @@ def wide_stream(n_rows=100, n_features=50_000):
 def test_a_large_model_learns_in_place_and_is_lost_if_it_diverges():
     X, y = wide_stream()
     assert X.shape[1] > 4 * X.nnz
-    reg = LinearRegressor().partial_fit(X, y)
+    reg = LinearRegressor(lr=0.5).partial_fit(X, y)
     held, before = reg._trained.states[0].array, reg.coef_.copy()
     assert reg.partial_fit(X, y)._trained.states[0].array is held
     assert not equal_bits(reg.coef_, before)
-    reg.set_params(optimizer=AdaGrad(lr=1e38))
+    reg.set_params(optimizer=AdaGrad(lr=1e38), lr="auto")
     with pytest.raises(FloatingPointError, match=r"diverged .* the model is lost, since it is so"):
         reg.partial_fit(X * np.float32(1e20), y)
     assert not hasattr(reg, "coef_")
     with pytest.raises(NotFittedError):
         reg.predict(X)
-    reg.set_params(optimizer="adagrad").partial_fit(X, y)
+    reg.set_params(optimizer="adagrad", lr=0.5).partial_fit(X, y)
     assert equal_bits(reg.coef_, before)
 
 
@@ -320,7 +320,7 @@ def test_ctrl_c_in_partial_fit_says_how_far_it_came(monkeypatch, batch_size):
             os.kill(os.getpid(), signal.SIGINT)
         return fit_rows(self, state, *arguments)
 
-    keywords = {"block_size": 10, "batch_size": batch_size}
+    keywords = {"block_size": 10, "batch_size": batch_size, "lr": 0.5}
     clf = LinearClassifier(**keywords)
     monkeypatch.setattr(_backend.active.EpochKernel, "fit_rows", interrupt)
     with pytest.raises(KeyboardInterrupt, match="partial_fit was stopped after the first") as e:
@@ -379,3 +379,85 @@ def test_weights_whose_sum_is_infinite_are_refused():
     for method in ("fit", "partial_fit"):
         with pytest.raises(ValueError, match=message):
             getattr(LinearRegressor(), method)(np.eye(3), [1.0, 2.0, 3.0], weights)
+
+
+# ---- the first rows, from which the rate is found ------------------------------------------------
+
+
+def prices(n_rows=2600):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(n_rows, 8))
+    return rows, 2e5 + 1e5 * (rows @ rng.normal(size=8) + 0.5 * rng.normal(size=n_rows))
+
+
+def in_calls(model, rows, y, ends, **first):
+    for start, stop in zip((0, *ends[:-1]), ends):
+        model.partial_fit(rows[start:stop], y[start:stop], **(first if start == 0 else {}))
+    return model
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "sgd", "adam"])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 100.0])
+def test_a_stream_finds_a_rate_for_targets_in_any_unit(optimizer, unit):
+    rows, y = prices()
+    reg = in_calls(LinearRegressor(optimizer=optimizer), rows, unit * y, range(100, 2601, 100))
+    assert reg.score(rows, unit * y) > 0.88
+    assert isinstance(reg.lr_, float)
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "sgd"])
+@pytest.mark.parametrize("n_rows", [1, 5, 130, 1000, 2047, 2048, 2600])
+def test_the_rate_follows_from_the_rows_alone_wherever_calls_end(optimizer, n_rows, tmp_path):
+    rows, y = (part[:n_rows] for part in prices())
+    whole = LinearRegressor(optimizer=optimizer).partial_fit(rows, y)
+    for ends in (range(1, min(n_rows, 150)), (3, 64, 127, 128), (700, 1024, 2047), (2048, 2100)):
+        ends = [end for end in ends if end < n_rows] + [n_rows]
+        parts = in_calls(LinearRegressor(optimizer=optimizer), rows, y, ends)
+        assert parts.lr_ == whole.lr_
+        assert equal_bits(parts.coef_, whole.coef_)
+        assert equal_bits(parts.intercept_, whole.intercept_)
+    lrcore.save(parts, tmp_path / "m")
+    again = [lrcore.load(tmp_path / "m"), pickle.loads(pickle.dumps(parts)), whole]
+    more, y_more = (part[:500] for part in prices(3000))
+    for each in again:
+        each.partial_fit(more, y_more)
+    assert len({each.lr_ for each in again}) == 1
+    assert all(equal_bits(each.coef_, whole.coef_) for each in again)
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("multi_class", ["softmax", "ovr"])
+def test_streams_of_classes_that_come_one_after_another(form, multi_class):
+    """Of the first rows nobody knows that there are other classes."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(6000, 6))
+    y = np.argmax(rows[:, :3] + 0.3 * rng.normal(size=(6000, 3)), axis=1)
+    late = np.concatenate([np.flatnonzero(y == 0)[:700], np.flatnonzero(y >= 0)])
+    rows, y = rows[late], y[late]
+    rows = sparse.csr_matrix(rows) if form == "sparse" else rows
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
+    clf = LinearClassifier(multi_class=multi_class)
+    clf.partial_fit(rows[:700], y[:700], [0, 1, 2], weight[:700])
+    clf.partial_fit(rows[700:], y[700:], sample_weight=weight[700:])
+    assert clf.score(rows, y) > 0.8
+    whole = LinearClassifier(multi_class=multi_class).partial_fit(rows, y, [0, 1, 2], weight)
+    assert equal_bits(whole.coef_, clf.coef_)
+
+
+def test_columns_in_different_units_are_scaled_in_a_stream():
+    rows, y = prices()
+    raw = rows * np.geomspace(1e-4, 1e4, 8)
+    reg = in_calls(LinearRegressor(), raw, y, range(100, 2601, 100))
+    assert reg.score(raw, y) > 0.88
+
+
+def test_a_rate_that_was_given_begins_at_once():
+    rows, y = prices(300)
+    reg = LinearRegressor(lr=0.5).partial_fit(rows[:100], y[:100]).partial_fit(rows[100:], y[100:])
+    assert reg.lr_ == 0.5
+    assert reg._trained.beginning is None
+    found = LinearRegressor().partial_fit(rows[:100], y[:100])
+    assert found._trained.beginning.n_rows == 100
+    found.set_params(lr=0.5).partial_fit(rows[100:], y[100:])
+    assert found.lr_ == 0.5
+    assert found._trained.beginning is None

@@ -1,0 +1,58 @@
+"""The first rows of a stream, from which "auto" finds its rate.
+
+No call knows how many rows are yet to come, and the first may have a single one. So the first rows
+are kept, and whenever there are 1, 2, 4, ... of them, up to `MOST_ROWS`, the rate is found from
+just these, and the stream begins again with it, from the first row on. What it has learnt after any
+row then follows from the rows alone, wherever calls end, and all restarts together take the time of
+two passes over the first rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lrcore.linear_model.problem import Problem
+
+#: Rows after which the rate is found for the last time.
+MOST_ROWS = 2048
+
+
+class StreamStart(NamedTuple):
+    """All rows of a stream since its first, and how many of them its rate follows from."""
+
+    rows: Problem
+    n_deciding: int
+
+    @property
+    def deciding(self) -> Problem:
+        """The rows that the rate follows from."""
+        return self.rows.span(0, self.n_deciding)
+
+    @property
+    def intercepts(self) -> list[np.ndarray]:
+        """The best constant predictions for these, for each target; of a class that has not come up
+        yet no more is said than so few rows can tell."""
+        most = np.inf
+        if self.rows.objective.loss.classifies:
+            most = np.log1p(self.n_deciding)
+        return [np.clip(each, -most, most) for each in self.deciding.constants()]
+
+
+def restarted(before: Problem | None, problem: Problem) -> StreamStart | None:
+    """The beginning of a stream whose rate is to be found anew, now that more rows are there; None
+    where the one that it has is to be kept."""
+    n_before = 0 if before is None else before.n_rows
+    rows = problem if before is None else before.followed_by(problem)
+    n_deciding = 1 << (min(rows.n_rows, MOST_ROWS).bit_length() - 1)
+    return StreamStart(rows, n_deciding) if n_deciding > n_before else None
+
+
+def to_keep(start: StreamStart | None, before: Problem | None, problem: Problem) -> Problem | None:
+    """A copy of all rows of a stream after a call, which has begun anew if there is a start; None
+    once there are enough of them, or if it had none to keep."""
+    if start is None:
+        return None if before is None else before.followed_by(problem)
+    rows = start.rows
+    return rows.take(np.arange(rows.n_rows)) if rows.n_rows < MOST_ROWS else None
