@@ -80,9 +80,8 @@ class DualTraining:
         self._problem, self._config = problem, config
         X = problem.X
         intercept = problem.objective.fit_intercept
-        square = mean_square(problem, config.n_threads) or 1.0
-        constant = CONSTANT * square if intercept else 0.0
         n_threads = config.n_threads
+        constant = CONSTANT * (mean_square(problem, n_threads) or 1.0) if intercept else 0.0
         self.outputs = [DualAscent(problem, y, constant, n_threads) for y in problem.targets]
         self._random = check_random_state(config.random_state)
         self._order = np.arange(problem.n_rows, dtype=np.int64)
