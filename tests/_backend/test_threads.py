@@ -139,7 +139,7 @@ if order == "core second":
     import lrcore
 child = os.fork()
 if child == 0:
-    signal.alarm(20)
+    signal.alarm(90)
     import numpy as np
     import lrcore
     from lrcore._backend import threads
@@ -162,7 +162,7 @@ sys.exit(os.waitpid(child, 0)[1])
 def test_a_fork_after_another_library_ran_openmp(order):
     """Its threads are gone in the child, which would wait for them for ever."""
     command = [sys.executable, "-W", "ignore", "-c", FORKED, order]
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
 
 
