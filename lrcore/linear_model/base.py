@@ -302,19 +302,11 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 "needs all rows at once: call fit"
             )
         problem = problem.without_weightless_rows()
-        beginning = None if first else self._trained.beginning
-        start = None
-        if finds_lr(solver) and (first or beginning is not None):
-            start = restarted(beginning, problem)
-        if start is None:
-            lr, alpha = self._stream_lr(solver, first), self._stream_alpha(first)
-        else:
-            lr, alpha = self._found_for_stream(solver, start)
-            problem = start.rows
+        lr, alpha = self._stream_lr(solver, first), self._stream_alpha(first)
         problem = self._at_alpha(problem, alpha)
         rule = solver.rule if lr is None else solver.rule.with_lr(lr)
         check_stream_rule(rule)
-        last = None if first or start is not None else self._trained
+        last = None if first else self._trained
         updates = solver.updates(rule, problem, last)
         if last is not None:
             last = as_steps(last, updates, problem.X)
@@ -330,10 +322,15 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                     "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
                     "changed since the last call; call fit, or set them back"
                 )
-        intercepts = None
-        if start is None:
-            config = self._config(solver, problem, start=last, streams=True)
-        else:
+        config = self._config(solver, problem, start=last, streams=True)
+        start, beginning, intercepts = None, None, None
+        if finds_lr(solver):
+            beginning = None if last is None else last.beginning
+            start = restarted(beginning, problem) if last is None or beginning else None
+        if start is not None:
+            lr, alpha = self._found_for_stream(solver, start)
+            problem, last = self._at_alpha(start.rows, alpha), None
+            updates = solver.updates(solver.rule.with_lr(lr), problem, None)
             config, intercepts = self._config(solver, start.deciding), start.intercepts
         # Ctrl-C may not come between weights that have moved and the estimator that has them.
         with interrupts() as interrupted:
@@ -381,7 +378,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     def _stream_alpha(self, first: bool) -> float:
         """The alpha of partial_fit: the one given, else that of the last fit, if it took steps."""
         searched = isinstance(auto_alpha.as_alpha(self.alpha), str)
-        goes_on = searched and not first and self.solver_ == "stochastic"
+        goes_on = searched and not first and getattr(self, "solver_", None) == "stochastic"
         return float(self.alpha_) if goes_on else self._alpha_of_steps
 
     def _finish(self, result: FitResult, X: Any = None, **learnt: Any) -> None:

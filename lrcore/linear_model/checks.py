@@ -8,6 +8,7 @@ point to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -234,6 +235,8 @@ def check_replay(replay: ReplayBuffer, trained: TrainedModel, n_features: int) -
                     trained, n_features)  # fmt: skip
     n_columns = len(saved_features(rows.X))
     for k, state in enumerate(replay.before):
+        # A pickle of before may have them the other way round in memory.
+        state = replace(state, array=np.ascontiguousarray(state.array))
         check_state(f"state_before_{k}", state, trained, n_features, n_columns)
         if state.array.dtype != trained.dtype:
             raise ValueError(f"state_before_{k} must be of {trained.dtype}")

@@ -20,8 +20,10 @@ NONFINITE = ("raise", "skip", "propagate")
 
 def check_nonfinite(nonfinite: str) -> None:
     """Raise unless nonfinite is one of `NONFINITE`."""
-    if nonfinite not in NONFINITE:
-        raise ValueError(f"nonfinite must be 'raise', 'skip' or 'propagate', got {nonfinite!r}")
+    if not isinstance(nonfinite, str) or nonfinite not in NONFINITE:
+        raise ValueError(
+            f"nonfinite must be 'raise', 'skip' or 'propagate', got {shown(nonfinite)}"
+        )
 
 
 def check_steps(name: str, n: int) -> int:

@@ -191,7 +191,7 @@ class Plateau:
         """
         check_is_number("metric", metric)
         metric = float(metric)
-        state = self.state_dict()
+        state = {name: getattr(self, name) for name in STATE}
         state["checks"] += 1
         if self._improves(metric):
             state |= {"best": metric, "bad": 0}

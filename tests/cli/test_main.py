@@ -92,7 +92,7 @@ def test_a_lack_of_memory_is_status_1_and_one_line(monkeypatch, error_of):
     def take_all(*args):
         raise MemoryError("Unable to allocate 48.0 GiB")
 
-    monkeypatch.setattr("lrcore.cli.evaluate.load", take_all)
+    monkeypatch.setattr("lrcore.cli.data.load", take_all)
     assert "more memory than there is: Unable to allocate 48.0 GiB" in error_of(
         "evaluate", "m", "d"
     )

@@ -137,8 +137,9 @@ def test_several_outputs_are_averaged(keywords, batch_size, backend):
     """A call for each batch of rows, after which all weights can be read."""
     labels = np.digitize(TARGET, np.quantile(TARGET, [0.3, 0.7]))
     clf = LinearClassifier(
-        average=True, alpha=1e-2, batch_size=batch_size, block_size=1, scale=None, **keywords
-    )
+        average=True, alpha=1e-2, batch_size=batch_size, block_size=1, scale=None, lr=0.5,
+        **keywords,
+    )  # fmt: skip
     seen = []
     for start in range(0, 144, batch_size):
         rows = slice(start, start + batch_size)

@@ -69,6 +69,7 @@ def test_what_cannot_be_set_changes_nothing(optimizer, parameters, match):
     assert clf.get_params() == before
 
 
+@pytest.mark.filterwarnings("ignore::lrcore.RateWarning")  # 1e-9 teaches nothing
 def test_a_grid_goes_over_them():
     model = LinearClassifier(optimizer=Adam(0.01), max_iter=2, random_state=0)
     names = {"optimizer__beta1": [0.0, 0.9], "optimizer__lr": [1e-9, 0.1]}

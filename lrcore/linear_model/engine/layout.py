@@ -343,7 +343,8 @@ class ModelState:
 
     def part(self, features: np.ndarray) -> ModelState:
         """A copy with these features alone."""
-        array = self.array[features] if self.by_feature else self.array[:, features]
+        part = self.array[features] if self.by_feature else self.array[:, features]
+        array = np.ascontiguousarray(part)
         changes = None if self.average is None else self.average.changes[features]
         return self._with(array, changes)
 
