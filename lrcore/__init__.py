@@ -29,7 +29,11 @@ if TYPE_CHECKING:
         LinearRegressor,
         LinearRegressorCV,
     )
-    from lrcore.linear_model.monitor.diagnostics import DivergenceError, RateWarning
+    from lrcore.linear_model.monitor.diagnostics import (
+        DivergenceError,
+        RateWarning,
+        UselessFitWarning,
+    )
     from lrcore.linear_model.persistence import load, save
     from lrcore.tuning.range_test import lr_range_test
     from lrcore.tuning.search import lr_search
@@ -43,6 +47,7 @@ __all__ = [
     "LinearRegressorCV",
     "Optimizer",
     "RateWarning",
+    "UselessFitWarning",
     "check_stable",
     "estimate_lipschitz",
     "get_num_threads",
@@ -65,6 +70,7 @@ _LATER = {
     "LinearRegressor": "lrcore.linear_model",
     "LinearRegressorCV": "lrcore.linear_model",
     "RateWarning": "lrcore.linear_model.monitor.diagnostics",
+    "UselessFitWarning": "lrcore.linear_model.monitor.diagnostics",
     "check_stable": "lrcore.tuning.stability",
     "estimate_lipschitz": "lrcore.tuning.stability",
     "load": "lrcore.linear_model.persistence",

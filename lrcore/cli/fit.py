@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from typing import Any
 
 from lrcore._backend import threads
@@ -23,6 +24,7 @@ from lrcore.cli.options import (
     strict_json,
 )
 from lrcore.linear_model.monitor.callbacks import Event
+from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 from lrcore.linear_model.persistence import save
 from lrcore.linear_model.solvers.select import SOLVERS
 
@@ -82,7 +84,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     warm_start = model.warm_start
     model.set_params(warm_start=args.resume is not None)
     start = time.perf_counter()
-    with ProgressBar(args.epochs and X.shape[0] * args.epochs) as bar:
+    bar = ProgressBar(args.epochs and X.shape[0] * args.epochs)
+    with bar, warnings.catch_warnings():
+        # A script would not see the warning: such a model is not written.
+        warnings.simplefilter("error", UselessFitWarning)
         model.fit(X, y, callback=bar.update)
     seconds_fitting = time.perf_counter() - start
     model.set_params(warm_start=warm_start)

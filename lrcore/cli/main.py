@@ -12,6 +12,7 @@ import sys
 
 from lrcore._utils.version import __version__
 from lrcore.cli import demo, evaluate, fit, lr_find, predict, schedule
+from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 
 #: The modules of the subcommands, in the order of the help text.
 SUBCOMMANDS = (fit, lr_find, predict, evaluate, schedule, demo)
@@ -58,6 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lrcore: stopped; nothing was written", file=sys.stderr)
         return 130
+    except UselessFitWarning as error:
+        print(f"lrcore: error: {error}; no model was written", file=sys.stderr)
+        return 1
     except (ValueError, TypeError, FloatingPointError, OSError, ImportError) as error:
         print(f"lrcore: error: {message_of(error)}", file=sys.stderr)
         return 1

@@ -115,7 +115,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         The learning rate. ``"auto"`` keeps the rate of a rule that was given as an object; of one
         that was named ``fit`` looks for the best, on some of the rows, in a tenth of its time or
         that of 2,000 rows: the rate that loses least on half of them after a fit on the
-        others. ``partial_fit`` then goes on with what ``fit`` found, else with the rule's default.
+        others, among which are some of every class. A fit at such a rate begins at the best
+        constant predictions, and begins again at a lower one if it diverges. ``partial_fit`` goes
+        on with what ``fit`` found; without one it finds a rate from the first 1, 2, 4, ... up to
+        2,048 rows of the stream, which it keeps as long, and begins again with it. With fewer than
+        100 rows the rate is the rule's own, in the unit of the targets.
         A number falls linearly to 0 over a ``fit`` of five epochs or more (worst-case optimal for
         the last iterate, Defazio et al. 2023). Of fewer, adaptive rules, which are all but SGD, let
         it fall at the end alone, over the last eleventh of one and the last quarter of two, so that
@@ -137,7 +141,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         turn, of which one Newton step tells what it would lose if it were left out (Rad and Maleki
         2020), or five folds where there is no such step; a fifth of more rows, up to 50,000, after
         fits to as many of the others at the same C. Then all rows are fitted. With
-        ``solver="stochastic"`` it is 1e-6, and below 50 rows a hundredth of the mean of ``|x|**2``.
+        ``solver="stochastic"`` it is 1e-6, in the units of X and y where these are extreme; below
+        50 rows a hundredth of the mean of ``|x|**2``.
         Of several the best is kept in the same way. See `alpha_`, `alphas_` and `alpha_losses_`.
     l1_ratio : float in [0, 1]
         Share of l1 in ``"elasticnet"``.
@@ -152,8 +157,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         magnitudes of what is not 0 differ by more than a factor of 100, or 10 without the outermost
         tenth; words are not. ``solver="stochastic"`` learns from a copy of X whose columns are
         divided by the largest magnitude so far (Ross, Mineiro and Langford 2013), for ``"auto"`` in
-        the same cases. ``partial_fit``, which does not know the rows to come, does so for ``"max"``
-        alone.
+        the same cases, and where all magnitudes are below 1/64 or above 64. ``partial_fit`` goes by
+        the first rows of the stream where it finds its rate from them, else ``"auto"`` is None.
     fit_intercept : bool
     max_iter : int, optional
         Epochs, at most; of ``"newton"`` steps. By default 5 of ``"stochastic"``, 1000 of
@@ -171,10 +176,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         no larger; ``"auto"`` is 1e-3. With ``"stochastic"``: stop once the objective, of the
         weights after each epoch over all rows, has not fallen by more than this for
         `n_iter_no_change` epochs; it costs about a third of an epoch to look, and ``"auto"`` does
-        not. A rate that falls does so over ``max_iter`` epochs all the same. None runs all epochs.
+        not. A rate given as a number is cut to a fifth then, and the fit goes on from its best
+        epoch, until that does not help any more. A ConvergenceWarning says if `max_iter` came
+        first. None runs all epochs.
     early_stopping : bool
-        Stop by the mean loss of rows that are held out, a share of `validation_fraction`; `tol`
-        is then of this loss, 0 if None.
+        Stop by the mean loss of rows that are held out, a share of `validation_fraction` of each
+        class; `tol` is then of this loss, 0 if None. The weights kept are those of the best epoch,
+        `best_iter_`.
     validation_fraction : float in (0, 1)
     n_iter_no_change : int
     warm_start : bool
@@ -225,6 +233,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         How far above the minimum the objective is at most, over the objective; of several outputs,
         the largest. None after ``solver="stochastic"``, and where a feature without a penalty
         allows no bound.
+    best_iter_ : int
+        The epochs after which the weights were what they are: fewer than `n_iter_` where a later
+        one was no better.
     alpha_ : float
         The weight of the penalty.
     alphas_, alpha_losses_ : ndarray or None

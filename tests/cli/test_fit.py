@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 from files import svmlight
+from scipy import sparse
 
 import lrcore
 from lrcore.cli import main as cli
@@ -138,3 +139,25 @@ def test_weights_are_averaged(data, tmp_path, output_of):
     ).fit(rows, labels)
     assert lrcore.load(path).solver_ == "stochastic"
     np.testing.assert_array_equal(lrcore.load(path).coef_, wanted.coef_)
+
+
+@pytest.mark.parametrize("words", [("--lr", "1e9"), ("--lr", "1e6", "--loss", "hinge")])
+def test_a_model_that_is_no_better_than_a_constant_is_not_written(words, data, tmp_path, error_of):
+    path = tmp_path / "model"
+    line = error_of("fit", data, "-o", str(path), *words)
+    assert "the fit is no better than a prediction without X" in line
+    assert "try a lower rate such as lr=1e+0" in line
+    assert line.endswith("no model was written\n")
+    assert not path.exists()
+
+
+def test_prices_are_fitted(tmp_path, output_of):
+    """Targets in hundreds of thousands, by default and by the update rules."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1000, 8)).astype(np.float32)
+    y = 2e5 + 1e5 * (rows @ rng.normal(size=8) + 0.5 * rng.normal(size=1000))
+    prices, path = tmp_path / "prices.svm", str(tmp_path / "model")
+    prices.write_text(svmlight(sparse.csr_matrix(rows), y))
+    for words in ((), ("--solver", "stochastic"), ("--epochs", "1"), ("--optimizer", "sgd")):
+        output_of("fit", str(prices), "-o", path, "--loss", "squared_error", *words)
+        assert json.loads(output_of("evaluate", path, str(prices), "--json"))["r2"] > 0.85

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
-from lrcore.linear_model.monitor.diagnostics import RateWarning, warn
+from lrcore.linear_model.monitor.diagnostics import UselessFitWarning, warn
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult
 from lrcore.linear_model.sampling import sample
@@ -39,7 +38,7 @@ def warn_if_useless(result: FitResult, problem: Problem, n_threads: int | None) 
             f"the fit is no better than a prediction without X: the mean {name_of(loss)} of its "
             f"own rows is {least + model:.4g} after solver {result.solver!r}{_rate(result)}, and "
             f"{least + constant:.4g} by {what}; try {_advice(result)}",
-            ConvergenceWarning if result.model.updates is None else RateWarning,
+            UselessFitWarning,
         )
 
 

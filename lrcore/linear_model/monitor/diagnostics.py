@@ -55,6 +55,10 @@ class RateWarning(ConvergenceWarning):
     an unsuitable rate; or one that diverged, and went on at a lower one."""
 
 
+class UselessFitWarning(RateWarning):
+    """A fit that predicts its own rows no better than the best constant prediction does."""
+
+
 def warn(message: str, category: type[Warning] = RateWarning) -> None:
     """Warn in the line that calls `fit`."""
     level, frame = 1, sys._getframe()

@@ -63,13 +63,14 @@ class DivergenceGuard(Monitor):
     twice it goes back to the beginning.
 
     Losses are compared with the `reference`, those that the fit began with. Where they are of
-    several rates at once, only one that is not finite counts.
+    several rates at once, only one that is not finite counts. A guard that keeps no `checkpoints`
+    goes back to the beginning.
     """
 
     def __init__(
         self, runner: EpochRunner, states: list[ModelState], lr: LRController,
         begin: Callable[[], list[ModelState]], reference: Reference, *, recovers: bool,
-        several_rates: bool,
+        several_rates: bool, checkpoints: bool = True,
     ) -> None:  # fmt: skip
         self._runner = runner
         self._states = states
@@ -78,6 +79,7 @@ class DivergenceGuard(Monitor):
         self._reference = reference
         self._recovers = recovers
         self._several_rates = several_rates
+        self._checkpoints = checkpoints
         self._epoch = self._cuts = 0
         self._tried = False
         self._plateau = self._first_plateau = lr.plateau_state()
@@ -94,7 +96,7 @@ class DivergenceGuard(Monitor):
         """Take a copy of the states after an epoch, if they are good."""
         losses = self._excess(progress)
         best = min(self._reference.excess if self._reference.excess > 0 else math.inf, *losses)
-        if self._recovers and losses[-1] <= GOOD * best:
+        if self._recovers and self._checkpoints and losses[-1] <= GOOD * best:
             good = [state.copy() for state in self._states]
             self._good = lambda: [state.copy() for state in good]
             self._epoch, self._tried = progress.n_epochs, False
@@ -138,8 +140,8 @@ class DivergenceGuard(Monitor):
         self._lr.scale(CUT)
         step = self._states[0].t
         warn(
-            f"{error.where}: {error.why}; on_divergence='recover' goes back to step {step}, after "
-            f"{self._epoch} epochs, and on at rate {self._lr.rate(step):.3g}"
+            f"{error.where}: {error.why}; it goes back to step {step}, after {self._epoch} epochs, "
+            f"and on at rate {self._lr.rate(step):.3g}"
         )
 
 

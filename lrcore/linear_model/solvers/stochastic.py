@@ -189,7 +189,11 @@ class Stochastic:
         reference = problem.reference(constants)
         lanes = LaneLosses(training.runner)
         monitors = [
-            *self._monitors(training, config, lr_controller, stopping, reference, monitors), lanes
+            *self._monitors(
+                training, config, lr_controller, stopping, reference, monitors,
+                found=found is not None,
+            ),
+            lanes,
         ]  # fmt: skip
         runner, states = training.runner, training.states
         with EpochLoop(training.model, config.max_iter, monitors) as loop:
@@ -217,14 +221,16 @@ class Stochastic:
     def _monitors(
         self, training: StochasticTraining, config: SolverConfig, lr: LRController,
         stopping: EarlyStopping | None, reference: Reference, others: Sequence[Monitor],
+        *, found: bool,
     ) -> list[Monitor]:  # fmt: skip
         """Monitors in the order in which they see an epoch: whether it counts at all, what is
-        measured of it, then those who report it."""
+        measured of it, then those who report it. A rate that was found is no one's choice: a fit
+        that diverges at it begins again at a lower one."""
         runner, states = training.runner, training.states
         stats = GradientStats(runner.objective, states, training.problem, config.n_threads)
         guard = DivergenceGuard(
-            runner, states, lr, training.begin, reference, recovers=self.recovers,
-            several_rates=bool(self.lr_factors),
+            runner, states, lr, training.begin, reference, recovers=self.recovers or found,
+            several_rates=bool(self.lr_factors), checkpoints=self.recovers,
         )  # fmt: skip
         monitors: list[Monitor] = [guard]
         if config.verbose:

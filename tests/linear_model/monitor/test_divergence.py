@@ -1,6 +1,7 @@
 """Fits that diverge: how the error names it, and how a fit recovers."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from lrcore.linear_model.monitor.diagnostics import (
 from lrcore.linear_model.monitor.divergence import Checkpoints, DivergenceGuard
 from lrcore.linear_model.monitor.lr_controller import LRController
 from lrcore.linear_model.problem import Reference
+from lrcore.linear_model.solvers import stochastic
 from lrcore.schedules import Constant, Plateau, Polynomial
 
 X, DENSE, LABELS, TARGET = sparse_problem()
@@ -154,8 +156,7 @@ def test_recovery_is_a_fit_at_the_lower_rate():
     wild = LinearRegressor(optimizer=SGD(lr=1e3), on_divergence="recover", **keywords)
     messages = rate_warnings(wild, X, TARGET)
     assert [m.split("; ")[-1] for m in messages] == [
-        "on_divergence='recover' goes back to step 0, after 0 epochs, and on at rate "
-        + f"{10.0 ** (2 - k):.3g}"
+        "it goes back to step 0, after 0 epochs, and on at rate " + f"{10.0 ** (2 - k):.3g}"
         for k in range(len(messages))
     ]
     assert 2 <= len(messages) <= 5
@@ -278,3 +279,19 @@ def test_bad_arguments_are_refused(keywords, message):
     for model, y in ((LinearClassifier, LABELS), (LinearRegressor, TARGET)):
         with pytest.raises(ValueError, match=message):
             model(**keywords).fit(X, y)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_a_fit_begins_again_where_a_rate_that_was_found_diverges(optimizer, monkeypatch):
+    """The rows that it was found by may be tamer than the others."""
+    monkeypatch.setattr(stochastic, "find_lr", lambda *arguments: 1e4)
+    reg = LinearRegressor(optimizer=optimizer, loss="squared_error", random_state=0)
+    y = np.where(np.arange(len(TARGET)) == 77, 1e30, TARGET)
+    for target in (TARGET, y):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            reg.fit(X, target)
+        assert np.isfinite(reg.coef_).all()
+        assert optimizer != "sgd" or "goes back to step 0" in str(found[0].message)
+    with pytest.raises(DivergenceError):
+        reg.set_params(lr=1e4, optimizer="sgd").fit(X, TARGET)
