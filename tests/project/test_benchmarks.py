@@ -57,6 +57,7 @@ def test_parameters_come_from_the_registries():
 
 
 @pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.filterwarnings("ignore::lrcore.UselessFitWarning")  # of fits as short as can be
 def test_every_benchmark_runs(name, little):
     cls = CLASSES[name]
     assert len(cls.params) == len(cls.param_names)

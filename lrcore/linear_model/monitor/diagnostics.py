@@ -132,9 +132,9 @@ class RateDiagnostics(Monitor):
                     f"{suggest_lower(self._runner)}",
                 )
         checked = last or (n % 5 == 0 and (n // 5).bit_count() == 1)
-        above = self._excess(curve)
-        if self._fresh and checked and above[-1] >= STILL * self._reference.excess:
-            self._check_that_it_falls(above)
+        least, at_first = self._reference
+        if self._fresh and checked and curve[-1] - least >= STILL * at_first:
+            self._check_that_it_falls(self._excess(curve))
 
     def _excess(self, losses: list[float]) -> list[float]:
         """Losses above the least that there can be: of counts they may be negative."""

@@ -10,7 +10,13 @@ import numpy as np
 from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import ModelState
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress, roll_back
-from lrcore.linear_model.monitor.diagnostics import DivergenceError, runs_away, suggest_lower, warn
+from lrcore.linear_model.monitor.diagnostics import (
+    RISES,
+    DivergenceError,
+    runs_away,
+    suggest_lower,
+    warn,
+)
 from lrcore.linear_model.monitor.lr_controller import LRController
 from lrcore.linear_model.problem import Reference
 
@@ -94,9 +100,11 @@ class DivergenceGuard(Monitor):
 
     def keep(self, progress: Progress) -> None:
         """Take a copy of the states after an epoch, if they are good."""
-        losses = self._excess(progress)
-        best = min(self._reference.excess if self._reference.excess > 0 else math.inf, *losses)
-        if self._recovers and self._checkpoints and losses[-1] <= GOOD * best:
+        if not (self._recovers and self._checkpoints):
+            return
+        least, at_first = self._reference
+        last, best = progress.losses[-1] - least, min(progress.losses) - least
+        if last <= GOOD * min(best, at_first if at_first > 0 else math.inf):
             good = [state.copy() for state in self._states]
             self._good = lambda: [state.copy() for state in good]
             self._epoch, self._tried = progress.n_epochs, False
@@ -104,24 +112,21 @@ class DivergenceGuard(Monitor):
 
     def _check(self, progress: Progress) -> None:
         """Raise if the last epoch shows that the fit diverges."""
-        total, losses, at_first = progress.epoch_loss.total, self._excess(progress), self._reference
+        total, (least, at_first) = progress.epoch_loss.total, self._reference
+        losses = [loss - least for loss in progress.losses[-RISES - 1 :]]
         if not math.isfinite(total):
             raise diverged(self._runner, self._states[0], f"the sum of losses is {total}")
         if self._several_rates:
             return
-        if not progress.cut_short and at_first.excess > 0 and runs_away(losses, at_first.excess):
+        if not progress.cut_short and at_first > 0 and runs_away(losses, at_first):
             raise diverged(
                 self._runner,
                 self._states[0],
-                f"the mean loss of epoch {len(losses)} was {progress.losses[-1]:.3g}, and was "
-                f"{at_first.least + at_first.excess:.3g} before the first step",
+                f"the mean loss of epoch {progress.n_epochs} was {progress.losses[-1]:.3g}, and "
+                f"was {least + at_first:.3g} before the first step",
             )
         if self._recovers:
             check_finite(self._runner, self._states)
-
-    def _excess(self, progress: Progress) -> list[float]:
-        """The losses of the epochs, above the least that there can be."""
-        return [loss - self._reference.least for loss in progress.losses]
 
     def _go_back(self, error: DivergenceError) -> None:
         """Put the last good states back, at a tenth of the rate; raises the error where the fit is
