@@ -295,20 +295,27 @@ def _downhill(trial: Trial, guess: float) -> float:
     def lost(rate: float) -> np.ndarray:
         return trial.losses(np.array([rate]), 1.0)[0]
 
+    def harmless(rate: float) -> bool:
+        """Whether rows lose about what they lose by the constant: lower rates only get nearer."""
+        least = held_out.mean(constant)
+        teaches = _ahead(lost(rate), constant, held_out, CAUTION)
+        return not teaches and bool(mean_losses(lost(rate)[None], held_out)[0] <= WORSE * least)
+
     rate = guess
     while not np.isfinite(lost(rate)).all() and rate > guess / FARTHEST:
         rate /= LEAP
     for step, caution in zip(STEPS, (CAUTION, 0.0)):
         for factor in (step, 1.0 / step):
-            while 1.0 / FARTHEST < rate * factor / guess < FARTHEST and _ahead(
-                lost(rate * factor), lost(rate), held_out, caution
+            while (
+                1.0 / FARTHEST < rate * factor / guess < FARTHEST
+                and not (factor < 1.0 and harmless(rate))
+                and _ahead(lost(rate * factor), lost(rate), held_out, caution)
             ):
                 rate *= factor
-    at_guess, least = mean_losses(np.stack([lost(guess), lost(rate)]), held_out)
     if not _ahead(lost(rate), constant, held_out, CAUTION):
         # These rows teach next to nothing, and so the best rate is one that learns nothing.
-        return guess if at_guess <= WORSE * held_out.mean(constant) else rate
-    twice = mean_losses(lost(2.0 * rate)[None], held_out)[0]
+        return guess if harmless(guess) else rate
+    least, twice = mean_losses(np.stack([lost(rate), lost(2.0 * rate)]), held_out)
     return rate if twice <= DIVERGED * least else rate / 2.0
 
 
