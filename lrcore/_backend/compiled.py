@@ -394,11 +394,12 @@ class EpochKernel:
             kernels.RuleSteps(index, coefficients, rates), order, y.reshape(-1), weight, squares,
         )  # fmt: skip
         if self._updates.lr_factors:
-            # Of the rates that have not diverged.
-            with np.errstate(invalid="ignore"):
+            # Of the rates that have not diverged, whose sum may be too large for a number.
+            with np.errstate(invalid="ignore", over="ignore"):
                 losses = self.lane_losses - before
-            finite = losses[np.isfinite(losses)]
-            total = float(finite.sum()) if finite.size else np.nan
+                finite = losses[np.isfinite(losses)]
+                largest = np.finfo(np.float64).max
+                total = min(float(finite.sum()), largest) if finite.size else np.nan
         state.step += len(rates)
         self._tuner.note(n_threads, len(order) * X.nnz_per_row, time.perf_counter() - start)
         return float(total)

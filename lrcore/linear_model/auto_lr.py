@@ -111,14 +111,16 @@ def natural_lr(rule: Rule, problem: Problem, *, scaled: bool = False) -> float:
     loss, factor = problem.objective.loss, 1.0
     if not loss.classifies:
         constants, share = problem.constants(), problem.share
-        errors, sizes, means = 0.0, 0.0, 0.0
+        errors, sizes, curvature = 0.0, 0.0, 0.0
         for y, constant in zip(problem.targets, constants):
-            z = np.full(problem.n_rows, constant[0])
+            y, z = y.astype(np.float64), np.full(problem.n_rows, constant[0])
+            slopes = loss.evaluate(z, y)[1]
             errors += float(np.sum(share * np.abs(y - z)))
-            sizes += float(np.sum(share * np.abs(loss.evaluate(z, y.astype(np.float64))[1])))
-            means += float(np.sum(share * np.abs(y)))
+            sizes += float(np.sum(share * np.abs(slopes)))
+            if loss.log_link:
+                curvature += float(np.sum(share * loss.second_derivative(z, y, slopes)))
         if loss.log_link:
-            factor = 1.0 if rule.adaptive else _over(errors, sizes) / _over(means, 1.0)
+            factor = 1.0 if rule.adaptive else _over(len(constants), curvature)
         else:
             factor = errors if rule.adaptive else _over(errors, sizes)
     size = 1.0 if scaled else scaling.beyond(problem.X.typical_magnitude())
