@@ -222,7 +222,9 @@ def _in_two_sweeps(trial: Trial, guess: float) -> float:
         lost = mean_losses(losses, held_out)
         # Where twice the rate diverges, the fit to come may, which has other rows and more of them.
         stable = np.append(lost[1:], np.inf) <= DIVERGED * lost.min()
-        return int(np.argmin(np.where(stable, lost, np.inf)))
+        least = losses[int(np.argmin(np.where(stable, lost, np.inf)))]
+        good = [not _ahead(least, each, held_out, CAUTION) for each in losses]
+        return _nearest_to(guess, rates, stable & good)
 
     rates, losses = _going_on(trial, center * FINE ** np.arange(-4.0, TRIED - 4.0), fine, best)
     return float(rates[best(rates, losses)]) if converges(losses) else center
@@ -243,14 +245,18 @@ def _nearest(trial: Trial, guess: float, share: float) -> tuple[float, bool]:
             good = np.array([not _ahead(best, each, held_out, CAUTION) for each in losses])
         else:
             good = mean_losses(losses, held_out) <= WORSE * held_out.mean(constant)
-        distance = np.where(good, np.abs(np.log(rates / guess)), np.inf)
-        return int(np.argmin(distance))
+        return _nearest_to(guess, rates, good)
 
     rates = guess * COARSE ** np.arange(3.0 - TRIED, 3.0)
     rates, losses = _going_on(trial, rates, share, nearest)
     if not converges(losses):
         return guess, False
     return float(rates[nearest(rates, losses)]), teaches(losses)
+
+
+def _nearest_to(guess: float, rates: np.ndarray, good: np.ndarray) -> int:
+    """The place of the good rate that is nearest to the guess; of the highest where none is."""
+    return int(np.argmin(np.where(good, np.abs(np.log(rates / guess)), np.inf)))
 
 
 def converges(losses: np.ndarray) -> bool:
