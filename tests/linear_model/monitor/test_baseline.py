@@ -1,4 +1,4 @@
-"""No fit is worse than the best constant without a word, whatever the units and shares of classes."""
+"""No fit is worse than the best constant without a word, in any unit, of any share of classes."""
 
 import warnings
 
