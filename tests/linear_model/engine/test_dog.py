@@ -60,9 +60,9 @@ def test_the_bits_do_not_depend_on_build_or_threads(kind, dtype, block, mean, mo
     n = 48 if block == 1 else len(y)  # threads that outnumber processors wait at every block
     for matrix in (X[:n].astype(dtype), DENSE[:n].astype(dtype)):
         found = []
-        for build in BUILDS:
-            use_backend(monkeypatch, build)
-            for n_threads in THREADS:
+        for n_threads in THREADS:  # another number starts other threads, which takes longest
+            for build in BUILDS:
+                use_backend(monkeypatch, build)
                 found.append(
                     run(matrix, y[:n], loss, block=block, mean=mean, l2=1e-2, n_threads=n_threads)
                 )
