@@ -93,7 +93,8 @@ def _one_by_one(
         results.append(result)
         losses[k] = result.loss_curve[-1]
         if held_out is not None and of_rows is not None:
-            of_rows[k] = result.model.row_losses(held_out, config.n_threads)
+            with np.errstate(over="ignore", invalid="ignore"):
+                of_rows[k] = result.model.row_losses(held_out, config.n_threads)
     stopped = any(result.interrupted for result in results)
     return Sweep(rates, losses, results.__getitem__, of_rows, stopped)
 
@@ -119,9 +120,9 @@ def _in_one_pass(
 
     of_rows = None
     if held_out is not None:
-        raw = whole.model.raw_predictions(held_out.X, config.n_threads).astype(np.float64)
         loss = problem.objective.loss
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # at rates that are too high
+            raw = whole.model.raw_predictions(held_out.X, config.n_threads).astype(np.float64)
             of_rows = np.stack([loss.evaluate(z, held_out.targets[0])[0] for z in raw.T])
     return Sweep(rates, curves[-1].copy(), result_at, of_rows, whole.interrupted)
 
