@@ -104,7 +104,10 @@ class Problem:
         """The weighted mean of a number for each row."""
         weight = self.sample_weight
         weighted = weight is not None and bool(weight.any())
-        return float(np.average(of_rows, weights=weight if weighted else None))
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # a row may lose more than a number holds
+            return float(np.average(of_rows, weights=weight if weighted else None))
 
     @property
     def share(self) -> np.ndarray:
