@@ -213,8 +213,7 @@ def slope(problem: Problem) -> float:
     loss, y = problem.objective.loss, problem.targets[0]
     if loss.classifies or loss.log_link:
         return 1.0
-    share = np.ones(len(y)) if problem.sample_weight is None else problem.sample_weight
-    share = share / problem.total_weight
+    share = problem.share
     z = np.full(len(y), float(np.sum(share * y)))
     error = float(np.sum(share * np.abs(y - z)))
     size = float(np.sum(share * np.abs(loss.evaluate(z, y)[1])))

@@ -255,7 +255,7 @@ def _nearest(trial: Trial, guess: float, share: float) -> tuple[float, bool]:
 
 
 def _nearest_to(guess: float, rates: np.ndarray, good: np.ndarray) -> int:
-    """The place of the good rate that is nearest to the guess; of the highest where none is."""
+    """The place of the good rate that is nearest to the guess; of the lowest where none is."""
     return int(np.argmin(np.where(good, np.abs(np.log(rates / guess)), np.inf)))
 
 
@@ -271,8 +271,7 @@ def _least(losses: np.ndarray, of: Problem) -> int:
 
 def mean_losses(losses: np.ndarray, of: Problem) -> np.ndarray:
     """The mean of each row of losses, infinite where one of them is not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.array([of.mean(each) for each in losses])
+    mean = np.array([of.mean(each) for each in losses])
     return np.where(np.isfinite(mean), mean, np.inf)
 
 

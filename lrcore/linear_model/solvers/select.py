@@ -108,8 +108,7 @@ def is_curved(problem: Problem) -> bool:
     loss, y = problem.objective.loss, problem.targets[0]
     if loss.conjugate_pieces is None or not loss.conjugate_pieces.bounded:
         return True
-    weight = np.ones(len(y)) if problem.sample_weight is None else problem.sample_weight
-    share = weight / problem.total_weight
+    share = problem.share
     z = np.full(len(y), 0.0 if loss.classifies else float(np.sum(share * y)))
     second = loss.second_derivative(z, y, loss.evaluate(z, y)[1])
     return float(np.sum(share[second > 0])) >= CURVED
