@@ -245,3 +245,23 @@ def test_an_end_of_the_rates_that_were_tried_is_no_answer(power):
         found = search(trial, 0.5)
         assert trial.best / 2 <= found <= 2 * trial.best
         assert len(trial.seen) < 120
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
+def test_too_few_rows_for_a_search_have_the_rules_own_rate_in_their_units(optimizer, loss):
+    """Targets 1,024 times as large: a distance is as many times larger, and the inverse of a second
+    derivative what it was for squares, as large as a distance for absolute errors, and less by this
+    for counts, whose second derivatives are the means."""
+    y = np.maximum(PRICES[:60], 1.0) if loss == "poisson" else PRICES[:60]
+    found = [
+        LinearRegressor(loss, optimizer=optimizer, random_state=0, max_iter=1)
+        .fit(PLAIN[:60], unit * y)
+        .lr_
+        for unit in (1.0, 1024.0)
+    ]
+    powers = {
+        "adagrad": {"squared_error": 1, "absolute_error": 1, "poisson": 0},
+        "sgd": {"squared_error": 0, "absolute_error": 1, "poisson": -1},
+    }
+    assert found[1] / found[0] == 1024.0 ** powers[optimizer][loss]

@@ -7,6 +7,12 @@ from scipy import sparse
 from strategies import BUILDS, THREADS, equal_bits
 
 from lrcore import LinearClassifier, LinearRegressor
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.engine.layout import ModelState
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.solvers.zeros import settle_zeros
+from lrcore.losses import SquaredError
+from lrcore.penalties import ElasticNet
 
 
 def words(seed=0, n_rows=1000, n_features=1500, n_true=40):
@@ -101,6 +107,26 @@ def test_the_objective_does_not_rise():
     before, after = seen[-1], np.append(clf.coef_, clf.intercept_)
     assert objective(after[:-1], after[-1]) <= objective(before[:-1], before[-1])
     assert np.count_nonzero(after) < 0.6 * np.count_nonzero(before)
+
+
+def test_weights_stay_that_would_have_to_be_zero_one_at_a_time():
+    """Three columns that are the same have half as much again as they need: without any one of
+    them the objective falls, and without all three it rises."""
+    rng = np.random.default_rng(0)
+    column = rng.normal(size=(400, 1))
+    rows, y, l1 = np.repeat(column, 3, axis=1), 2.0 * column[:, 0], 1e-3
+    whole = Problem(
+        as_design_matrix(rows), [y], None, Objective(SquaredError(), ElasticNet(l1=l1), False)
+    )
+    state = ModelState(np.array([[1.0, 1.0, 1.0, 0.0]]), 1, by_feature=False)
+
+    def objective():
+        w = state.weights[0, :3]
+        return np.mean((rows @ w - y) ** 2) / 2 + l1 * np.abs(w).sum()
+
+    before = objective()
+    settle_zeros([state], whole, 1)
+    assert objective() <= before < 1.0
 
 
 def test_weights_without_a_penalty_are_kept():
