@@ -138,6 +138,7 @@ extensions = []
 if not os.environ.get("LRCORE_NO_CORE"):
     extensions = cythonize(
         [core(name, f"{name}.pyx") for name in ("cpu", "bindings", "baseline")],
+        quiet=True,
         nthreads=2 if sys.platform == "linux" else 0,
         compiler_directives={
             "language_level": 3,
