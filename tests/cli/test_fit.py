@@ -141,6 +141,7 @@ def test_weights_are_averaged(data, tmp_path, output_of):
     np.testing.assert_array_equal(lrcore.load(path).coef_, wanted.coef_)
 
 
+@pytest.mark.filterwarnings("default::lrcore.UselessFitWarning")  # as it is for users
 @pytest.mark.parametrize("words", [("--lr", "1e9"), ("--lr", "1e6", "--loss", "hinge")])
 def test_a_model_that_is_no_better_than_a_constant_is_not_written(words, data, tmp_path, error_of):
     path = tmp_path / "model"
