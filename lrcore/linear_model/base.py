@@ -26,7 +26,6 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.auto_alpha import AlphaPath
-from lrcore.linear_model.auto_lr import find_lr
 from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.duality import gap_of_model
 from lrcore.linear_model.engine import scaling
@@ -46,13 +45,11 @@ from lrcore.linear_model.sampling import held_out_rows
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.linear_model.solvers.partial_fit import fit_stream, moves
 from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
-from lrcore.linear_model.solvers.stochastic import Stochastic, finds_lr
-from lrcore.linear_model.solvers.stream_start import StreamStart, restarted, to_keep
-from lrcore.linear_model.solvers.training import as_steps
+from lrcore.linear_model.solvers.stochastic import Stochastic
+from lrcore.linear_model.stream_call import stream_call
 from lrcore.losses import Loss, Softmax
 from lrcore.penalties import Penalty
 from lrcore.rules import Rule
-from lrcore.schedules import Plateau, Schedule
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -301,85 +298,30 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 f"partial_fit needs solver='stochastic' or 'auto', got {shown(self.solver)}, which "
                 "needs all rows at once: call fit"
             )
-        problem = problem.without_weightless_rows()
-        lr, alpha = self._stream_lr(solver, first), self._stream_alpha(first)
-        problem = self._at_alpha(problem, alpha)
-        rule = solver.rule if lr is None else solver.rule.with_lr(lr)
-        check_stream_rule(rule)
-        last = None if first else self._trained
-        updates = solver.updates(rule, problem, last)
-        if last is not None:
-            last = as_steps(last, updates, problem.X)
-            assert last.updates is not None
-            same = (
-                updates.layout == last.updates.layout
-                and problem.objective.loss.joint == last.objective.loss.joint
-                and self._scales(solver, problem, last, streams=True) == (last.scale is not None)
-                and updates.rule.uses_distance == last.updates.rule.uses_distance
-            )
-            if not same:
-                raise ValueError(
-                    "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
-                    "changed since the last call; call fit, or set them back"
-                )
-        config = self._config(solver, problem, start=last, streams=True)
-        start, beginning, intercepts = None, None, None
-        if finds_lr(solver):
-            beginning = None if last is None else last.beginning
-            start = restarted(beginning, problem) if last is None or beginning else None
-        if start is not None:
-            lr, alpha = self._found_for_stream(solver, start)
-            problem, last = self._at_alpha(start.rows, alpha), None
-            updates = solver.updates(solver.rule.with_lr(lr), problem, None)
-            config, intercepts = self._config(solver, start.deciding), start.intercepts
+        call = stream_call(self, solver, problem)
         # Ctrl-C may not come between weights that have moved and the estimator that has them.
         with interrupts() as interrupted:
             try:
-                result = fit_stream(problem, updates, config, last, interrupted, intercepts)
-                if not interrupted():
-                    result.model.beginning = to_keep(start, beginning, problem)
-                result.lr, result.alpha, result.solver = lr, alpha, solver.name
+                result = call.complete(
+                    fit_stream(
+                        call.problem, call.updates, call.config, call.last, interrupted,
+                        call.intercepts,
+                    )
+                )  # fmt: skip
+                if interrupted():
+                    result.model.beginning = None  # not all of its rows were learnt from
                 self._finish(result, X if first else None, **learnt)
             except BaseException:
-                if last is not None and self._trained is last and moves(last, problem):
+                last = call.last
+                if last is not None and self._trained is last and moves(last, call.problem):
                     del self._trained, self.n_iter_
                 raise
             stopped = interrupted()
         if stopped:
-            n_before = beginning.n_rows if start is not None and beginning is not None else 0
             raise KeyboardInterrupt(
-                f"partial_fit was stopped after the first {result.n_rows - n_before} rows; the "
+                f"partial_fit was stopped after the first {call.n_new(result.n_rows)} rows; the "
                 "estimator has learnt from them"
             )
-
-    def _stream_lr(self, solver: Stochastic, first: bool) -> float | Schedule | None:
-        """The rate of partial_fit: the one given, else what the last fit found or chose; None for
-        the rule's own."""
-        given = solver.lr
-        if isinstance(given, np.ndarray) and first:
-            raise ValueError(
-                f"partial_fit needs one lr, got {len(given)}; fit finds the best of them"
-            )
-        if not isinstance(given, (str, np.ndarray)):
-            return given
-        chosen = isinstance(given, np.ndarray) or solver.searches
-        before = None if first or not chosen else self.lr_
-        return before if isinstance(before, float) else None
-
-    def _found_for_stream(self, solver: Stochastic, start: StreamStart) -> tuple[float, float]:
-        """The rate and the alpha that the first rows of a stream call for."""
-        config = replace(self._config(solver, start.deciding), max_iter=1)
-        alpha = self._alpha_of_steps
-        if isinstance(auto_alpha.as_alpha(self.alpha), str):
-            alpha = auto_alpha.of_steps(start.deciding, scaled=config.scale_columns)
-        problem = self._at_alpha(start.deciding, alpha)
-        return find_lr(replace(solver, warns=False), problem, config), alpha
-
-    def _stream_alpha(self, first: bool) -> float:
-        """The alpha of partial_fit: the one given, else that of the last fit, if it took steps."""
-        searched = isinstance(auto_alpha.as_alpha(self.alpha), str)
-        goes_on = searched and not first and getattr(self, "solver_", None) == "stochastic"
-        return float(self.alpha_) if goes_on else self._alpha_of_steps
 
     def _finish(self, result: FitResult, X: Any = None, **learnt: Any) -> None:
         """Take what a fit has resulted in, the features of X if it is the first, and what else was
@@ -624,19 +566,4 @@ def check_held(model: TrainedModel) -> None:
             f"the fit ended at weights that are not finite in {model.dtype}",
             "scale y and the columns of X to be near 1, or give X in float64",
             "one of them at least is too large",
-        )
-
-
-def check_stream_rule(rule: Rule) -> None:
-    """Raise unless the rule's schedule is one that partial_fit can follow."""
-    if isinstance(rule.lr, Plateau):
-        raise ValueError(
-            "the lr of optimizer is a Plateau, and partial_fit measures nothing to feed it: "
-            "give its `current`, or call fit"
-        )
-    if rule.unresolved:
-        raise ValueError(
-            f"the schedule of optimizer has {', '.join(rule.unresolved)}, and "
-            "partial_fit knows neither epochs nor the length of the run: give lengths in "
-            "steps, or call fit"
         )
