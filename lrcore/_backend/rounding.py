@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lrcore._core import cpu
 
@@ -23,4 +23,4 @@ def rounded_to_nearest(function: Function) -> Function:
         with cpu.Nearest():
             return function(*args, **keywords)
 
-    return rounded  # type: ignore[return-value]
+    return cast(Function, rounded)
