@@ -22,7 +22,7 @@ ROUNDING = 1e-12
 
 
 def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | None) -> None:
-    """Set to 0 the weights of these states that are at a minimum, in place; features are numbered
+    """Set to 0 the weights of these states that are 0 at a minimum, in place; features are numbered
     as in the problem. Nothing changes without an l1 penalty."""
     if problem.objective.penalty.strengths[0] == 0:
         return
@@ -42,7 +42,7 @@ def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | No
             if found is None:
                 break
             W, point = found
-        changed = before != W
+        changed = (W == 0) & (before != 0)
         state.weights[changed] = 0
         if state.average is not None:
             state.average.changes[:, : len(W)][changed.T] = 0

@@ -129,6 +129,16 @@ def test_weights_stay_that_would_have_to_be_zero_one_at_a_time():
     assert objective() <= before < 1.0
 
 
+def test_weights_that_are_not_numbers_stay_so():
+    """They are what a fit that has diverged is known by."""
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    objective = Objective(SquaredError(), ElasticNet(l1=0.1), False)
+    whole = Problem(as_design_matrix(rows), [rows[:, 0].copy()], None, objective)
+    state = ModelState(np.array([[1.0, np.nan, 1e-9, 0.0]]), 1, by_feature=False)
+    settle_zeros([state], whole, 1)
+    assert np.isnan(state.weights[0, 1])
+
+
 def test_weights_without_a_penalty_are_kept():
     factors = np.ones(X.shape[1])
     factors[::3] = 0.0
