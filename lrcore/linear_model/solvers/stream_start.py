@@ -9,6 +9,7 @@ two passes over the first rows.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ def restarted(before: Problem | None, problem: Problem) -> StreamStart | None:
     """The beginning of a stream whose rate is to be found anew, now that more rows are there; None
     where the one that it has is to be kept."""
     n_before = 0 if before is None else before.n_rows
-    rows = problem if before is None else before.followed_by(problem)
+    rows = problem if before is None else _all(before, problem)
     n_deciding = 1 << (min(rows.n_rows, MOST_ROWS).bit_length() - 1)
     return StreamStart(rows, n_deciding) if n_deciding > n_before else None
 
@@ -53,6 +54,11 @@ def to_keep(start: StreamStart | None, before: Problem | None, problem: Problem)
     """A copy of all rows of a stream after a call, which has begun anew if there is a start; None
     once there are enough of them, or if it had none to keep."""
     if start is None:
-        return None if before is None else before.followed_by(problem)
+        return None if before is None else _all(before, problem)
     rows = start.rows
     return rows.take(np.arange(rows.n_rows)) if rows.n_rows < MOST_ROWS else None
+
+
+def _all(before: Problem, problem: Problem) -> Problem:
+    """The rows of both, with the objective of now."""
+    return replace(before.followed_by(problem), objective=problem.objective)

@@ -462,3 +462,11 @@ def test_a_rate_that_was_given_begins_at_once():
     found.set_params(lr=0.5).partial_fit(rows[100:], y[100:])
     assert found.lr_ == 0.5
     assert found._trained.beginning is None
+
+
+def test_a_stream_that_begins_again_has_the_parameters_of_now():
+    rows, y = prices(900)
+    changed = LinearRegressor().partial_fit(rows[:300], y[:300]).set_params(loss="absolute_error")
+    changed.partial_fit(rows[300:], y[300:])
+    fresh = LinearRegressor("absolute_error").partial_fit(rows, y)
+    assert equal_bits(changed.coef_, fresh.coef_)
