@@ -17,6 +17,7 @@ from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.interrupts import interrupts
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore._utils.validation import shown
+from lrcore.io.dataset import Dataset
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
     check_columns,
@@ -499,6 +500,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     def _raw_predictions(self, X: Any) -> np.ndarray:
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")
+        if isinstance(X, Dataset):
+            return np.concatenate([self._raw_predictions(batch.X) for batch in X])
         matrix, names = converted(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         z = self._trained.raw_predictions(matrix, self.n_threads)

@@ -47,10 +47,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import shown
+from lrcore.io.dataset import Dataset
 from lrcore.linear_model.arguments import (
     check_classes,
     check_columns,
@@ -62,9 +64,9 @@ from lrcore.linear_model.arguments import (
     weigh_classes,
 )
 from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.dataset_fit import fit_dataset, partial_fit_dataset, score_dataset
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
-from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
 from lrcore.linear_model.parameters import SHARED, LossName, OneOf, set_parameters
 from lrcore.linear_model.problem import Problem
@@ -161,8 +163,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         the first rows of the stream where it finds its rate from them, else ``"auto"`` is None.
     fit_intercept : bool
     max_iter : int, optional
-        Epochs, at most; of ``"newton"`` steps. By default 5 of ``"stochastic"``, 1000 of
-        ``"dual"``, 100 of ``"newton"``.
+        Epochs, at most; of ``"newton"`` steps. By default 1000 of ``"dual"``, 100 of
+        ``"newton"``; of ``"stochastic"`` 5, and on few rows as many as make 20,000 steps over no
+        more than a million rows.
     shuffle : bool
         Take the rows in a new order in each epoch of ``fit``.
     batch_size : int
@@ -324,11 +327,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, ...] | None = None,
-        callback: Callable[[Event], Any] | None = None,
+        callback: Callable[..., Any] | None = None,
     ) -> LinearClassifier:
         """Fit from scratch.
 
@@ -370,6 +373,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             longer; the estimator has what it learnt until then.
         """
         self._check_params()
+        if isinstance(X, Dataset):
+            return fit_dataset(self, X, y, sample_weight, eval_set, callback)
         problem, classes = self._problem(X, y, sample_weight)
         held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, classes))
         hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
@@ -416,7 +421,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     @rounded_to_nearest
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None
     ) -> LinearClassifier:
         """One pass over more rows, in the order given.
 
@@ -446,6 +451,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             By Ctrl-C; the estimator has learnt from the rows that the message names.
         """
         self._check_params()
+        if isinstance(X, Dataset):
+            return partial_fit_dataset(self, X, y, sample_weight, classes)
         first = not hasattr(self, "_trained")
         matrix = self._stream_matrix(X, first)
         labels = check_labels(y)
@@ -504,6 +511,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         if raw.dtype == np.float32:
             logs[logs >= -(2.0**-25)] = 0.0  # as scikit-learn asks for
         return logs.astype(raw.dtype)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The share of rows whose class is predicted; X may be a `Dataset`."""
+        if isinstance(X, Dataset):
+            return score_dataset(self, X, accuracy_score, sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     @property
     def coef_(self) -> Any:

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 
 from lrcore import losses
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import numerics
+from lrcore.io.dataset import Dataset
 from lrcore.linear_model.arguments import (
     check_columns,
     check_domain,
@@ -20,9 +22,9 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.dataset_fit import fit_dataset, partial_fit_dataset, score_dataset
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
-from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
 from lrcore.linear_model.parameters import SHARED, LossName, set_parameters
 from lrcore.linear_model.problem import Problem
@@ -126,17 +128,19 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, ...] | None = None,
-        callback: Callable[[Event], Any] | None = None,
+        callback: Callable[..., Any] | None = None,
     ) -> LinearRegressor:
         """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.
 
         Of y, (n_rows, n_targets), each column is fitted by itself, in the same passes.
         """
         self._check_params()
+        if isinstance(X, Dataset):
+            return fit_dataset(self, X, y, sample_weight, eval_set, callback)
         problem, single = self._problem(X, y, sample_weight)
         n_targets = len(problem.targets)
         held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, n_targets)[0])
@@ -172,9 +176,11 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         return self._mean_loss_of(matrix, targets, sample_weight)
 
     @rounded_to_nearest
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> LinearRegressor:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> LinearRegressor:
         """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
         self._check_params()
+        if isinstance(X, Dataset):
+            return partial_fit_dataset(self, X, y, sample_weight)
         first = not hasattr(self, "_trained")
         matrix = self._stream_matrix(X, first)
         targets, single = self._targets(y, None if first else self._trained.n_outputs)
@@ -191,6 +197,12 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         if self._trained.objective.loss.log_link:
             raw = numerics.exp(raw).astype(raw.dtype)
         return raw[:, 0] if self._single else raw
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The share of y's variance that is explained, R2; X may be a `Dataset`."""
+        if isinstance(X, Dataset):
+            return score_dataset(self, X, r2_score, sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     @property
     def coef_(self) -> Any:

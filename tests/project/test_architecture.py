@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "io": {"_backend"},
     "linear_model": {
         "_core",
+        "io",
         "conjugates",
         "losses",
         "penalties",

@@ -1,0 +1,424 @@
+"""Tables as datasets: CSV, JSON lines, Parquet and Arrow files, and tables in memory.
+
+pyarrow reads them batch by batch; a transformer turns each batch into rows of X.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import numpy as np
+
+from lrcore.io.batch import Batch
+from lrcore.io.dataset import BATCH_ROWS, Dataset
+from lrcore.io.errors import DataError
+from lrcore.io.featurizer import Featurizer
+from lrcore.io.files import Text, open_text
+from lrcore.io.paths import expanded
+
+#: Bytes of text that pyarrow parses at a time, and by whose rows the types of columns are told.
+BLOCK_BYTES = 1 << 22
+
+#: Fields of text that mean that there is no value.
+NULLS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
+
+#: Delimiters by the end of a file's name, without that of its compression.
+DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
+
+#: What opens the record batches of one source, given the columns that are needed.
+Opener = Callable[[Any], Iterator[Any]]
+
+
+def scan_csv(
+    paths: Any,
+    *,
+    label: str | None = None,
+    weight: str | None = None,
+    features: Any = None,
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    names: Sequence[str] | None = None,
+) -> Dataset:
+    """Rows of CSV or TSV files, read when they are needed.
+
+    Parameters
+    ----------
+    paths : path, pattern, directory, URL, "-", open file, or a list of these
+        Packed files (.gz, .bz2, .xz, .zst) are unpacked as they are read.
+    label : str, optional
+        The column of labels or targets; without it, rows can only be predicted.
+    weight : str, optional
+        The column of sample weights.
+    features : transformer, optional
+        Makes X of the other columns: a `TableHasher` (the default), or a vectorizer of one column
+        of text, such as `HashingVectorizer`.
+    columns : list of str, optional
+        The columns that features are made of; by default all others.
+    delimiter : str, optional
+        By default a tab for .tsv files, else a comma.
+    names : list of str, optional
+        The names of all columns, for files without a header.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    DataError
+        While it is read, if a row is malformed or a column is not there.
+    ImportError
+        If pyarrow is not installed.
+
+    Examples
+    --------
+    >>> import lrcore, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "clicks.csv"
+    >>> _ = path.write_text("click,site,price\\n1,a,2.5\\n0,b,1\\n")
+    >>> dataset = lrcore.io.scan_csv(path, label="click")  # doctest: +SKIP
+    >>> lrcore.LinearClassifier().fit(dataset)  # doctest: +SKIP
+    """
+    pyarrow()
+    sources = expanded(paths)
+    layout = CSVLayout(sources[0], delimiter, names)
+    return _scan(sources, layout.open, label, weight, features, columns)
+
+
+def scan_json(
+    paths: Any, *, label: str | None = None, weight: str | None = None, features: Any = None,
+    columns: Sequence[str] | None = None,
+) -> Dataset:  # fmt: skip
+    """Rows of files with a JSON object in each line; the arguments are those of `scan_csv`."""
+    pyarrow()
+    return _scan(expanded(paths), _open_json, label, weight, features, columns)
+
+
+def scan_parquet(
+    paths: Any, *, label: str | None = None, weight: str | None = None, features: Any = None,
+    columns: Sequence[str] | None = None,
+) -> Dataset:  # fmt: skip
+    """Rows of Parquet files; the arguments are those of `scan_csv`."""
+    pyarrow()
+    return _scan(expanded(paths), _open_parquet, label, weight, features, columns)
+
+
+def scan_arrow(
+    source: Any, *, label: str | None = None, weight: str | None = None, features: Any = None,
+    columns: Sequence[str] | None = None,
+) -> Dataset:  # fmt: skip
+    """Rows of Arrow or Feather files, or of a table in memory.
+
+    Parameters
+    ----------
+    source : paths as in `scan_csv`, or a table
+        Of pyarrow, pandas, polars, or whatever has ``__arrow_c_stream__``.
+    label, weight, features, columns
+        As in `scan_csv`.
+
+    Returns
+    -------
+    Dataset
+    """
+    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
+        return _scan([source], _open_table, label, weight, features, columns)
+    pyarrow()
+    return _scan(expanded(source), _open_arrow, label, weight, features, columns)
+
+
+def _scan(
+    sources: list[Any], opener: Opener, label: str | None, weight: str | None, features: Any,
+    columns: Sequence[str] | None,
+) -> Dataset:  # fmt: skip
+    """The dataset of the batches that an opener finds in each source."""
+    featurizer = Featurizer.of(features, columns, (label, weight))
+
+    def epoch(number: int) -> Iterator[Batch]:
+        labels = Labels()
+        for source in sources:
+            n_rows = 0
+            with closing(opener(source)) as tables:
+                for table in tables:
+                    place = Place(_name(source), n_rows)
+                    X = featurizer.transform(table)
+                    y = None if label is None else labels.of(_column(table, label, place), place)
+                    w = None if weight is None else _weights(_column(table, weight, place), place)
+                    n_rows += table.num_rows
+                    yield Batch(X, y, w)
+
+    return Dataset(
+        epoch, n_features=featurizer.n_features, features=featurizer,
+        repeats=not any(source == "-" or hasattr(source, "read") for source in sources),
+        name=_name(sources[0]) + (f" and {len(sources) - 1} more" if len(sources) > 1 else ""),
+    ).ahead()  # fmt: skip
+
+
+def pyarrow() -> Any:
+    """The package, or an error that says what to do."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise ImportError("reading tables takes pyarrow: pip install pyarrow") from None
+    return pyarrow
+
+
+class Place(NamedTuple):
+    """Where rows of a table come from."""
+
+    name: str
+    first_row: int
+
+    def of(self, row: int) -> str:
+        """Where a row of theirs is, for an error."""
+        return f"{self.name}, row {self.first_row + row + 1}"
+
+
+def _name(source: Any) -> str:
+    """What errors call a source."""
+    if source == "-":
+        return "<stdin>"
+    if isinstance(source, (str, os.PathLike)):
+        return str(source)
+    return str(getattr(source, "name", None) or type(source).__name__)
+
+
+def _column(table: Any, name: str, place: Place) -> Any:
+    """A column of a record batch."""
+    if table.schema.get_field_index(name) < 0:
+        known = ", ".join(map(repr, table.schema.names))
+        raise DataError(f"{place.name} has no column {name!r}, but {known}")
+    return table.column(name)
+
+
+class Labels:
+    """Labels of a dataset: numbers if those of its first batch can be read as such, else strings."""
+
+    def __init__(self) -> None:
+        self._kind: str | None = None
+
+    def of(self, column: Any, place: Place) -> np.ndarray:
+        """The labels of a column.
+
+        Raises
+        ------
+        DataError
+            If one is missing, or is no number although the first ones are.
+        """
+        pa = pyarrow()
+        if column.null_count:
+            row = column.is_null().to_pylist().index(True)
+            raise DataError(f"{place.of(row)}: the label is missing")
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = column.dictionary_encode()
+        if not pa.types.is_dictionary(column.type):
+            array: np.ndarray = column.to_numpy(zero_copy_only=False)
+            return array
+        texts = column.dictionary.to_pylist()
+        values = self._values(texts)
+        codes = column.indices.to_numpy(zero_copy_only=False)
+        if values is None:
+            strange = next(k for k, text in enumerate(texts) if _as_number(text) is None)
+            row = int(np.flatnonzero(codes == strange)[0])
+            raise DataError(
+                f"{place.of(row)}: the label {texts[strange]!r} is no number, and those of the first "
+                "rows are"
+            )
+        labels: np.ndarray = values[codes]
+        return labels
+
+    def _values(self, texts: list[Any]) -> np.ndarray | None:
+        """What the texts stand for; None if one is not of the kind of those before."""
+        numbers = [_as_number(text) for text in texts]
+        if self._kind is None:
+            self._kind = "text" if None in numbers else "number"
+        if self._kind == "text":
+            return np.array(texts, str)
+        return None if None in numbers else np.array(numbers, np.float64)
+
+
+def _as_number(text: Any) -> float | None:
+    """The number that a text stands for, if it is one."""
+    try:
+        return None if not isinstance(text, str) or "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def _weights(column: Any, place: Place) -> np.ndarray:
+    """Weights as float64."""
+    pa = pyarrow()
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise DataError(f"{place.of(row)}: the weight is missing")
+    try:
+        weights: np.ndarray = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{place.of(0)} or below: a weight is no number ({error})") from None
+    return weights
+
+
+# ---- sources ------------------------------------------------------------------------------------
+
+
+class CSVLayout:
+    """How CSV files are read: what separates fields, names of columns, and the types of these.
+
+    Types are those of the first file's first rows; labels and categories may look like numbers
+    there, so whoever needs text says so.
+    """
+
+    def __init__(
+        self, delimiter: str | None, names: Sequence[str] | None, texts: Callable[[], set[str]]
+    ) -> None:
+        self._delimiter = delimiter
+        self._names = None if names is None else list(names)
+        self._texts = texts
+        self._types: dict[str, Any] | None = None
+
+    def open(self, source: Any) -> Iterator[Any]:
+        """The record batches of a file."""
+        pa = pyarrow()
+        from pyarrow import csv
+
+        delimiter = self._delimiter or _delimiter_of(_name(source))
+        parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        read = csv.ReadOptions(block_size=BLOCK_BYTES, column_names=self._names)
+        with open_text(source) as text:
+            file = Rewound(text)
+            if self._types is None:
+                self._types = self._types_of(file.head, read, parse, text.name)
+            convert = csv.ConvertOptions(
+                column_types=self._types, null_values=list(NULLS), strings_can_be_null=True
+            )
+            try:
+                with csv.open_csv(file, read, parse, convert) as batches:
+                    yield from batches
+            except pa.ArrowInvalid as error:
+                raise DataError(f"{text.name}: {error}") from None
+
+    def _types_of(self, head: bytes, read: Any, parse: Any, name: str) -> dict[str, Any]:
+        """The types of the columns in the first rows; integers become numbers like all others."""
+        pa = pyarrow()
+        from pyarrow import csv
+
+        whole = head[: head.rfind(b"\n") + 1] or head
+        convert = csv.ConvertOptions(null_values=list(NULLS), strings_can_be_null=True)
+        try:
+            schema = csv.read_csv(pa.BufferReader(whole), read, parse, convert).schema
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{name}: {error}") from None
+        texts = self._texts()
+        types = {}
+        for field in schema:
+            number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+            if field.name in texts or pa.types.is_null(field.type):
+                types[field.name] = pa.string()
+            else:
+                types[field.name] = pa.float64() if number else field.type
+        return types
+
+
+def _delimiter_of(name: str) -> str:
+    """By the end of a file's name."""
+    stem = name.lower()
+    for packed in (".gz", ".bz2", ".xz", ".zst"):
+        stem = stem.removesuffix(packed)
+    return next((d for end, d in DELIMITERS.items() if stem.endswith(end)), ",")
+
+
+class Rewound(io.RawIOBase):
+    """A text from its start, whose first bytes are known beforehand."""
+
+    def __init__(self, text: Text) -> None:
+        room = bytearray(BLOCK_BYTES)
+        self._text = text
+        self.head = bytes(room[: text.readinto(memoryview(room))])
+        self._left = memoryview(self.head)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        view = memoryview(room).cast("B")
+        if not self._left:
+            return self._text.readinto(view)
+        n = min(len(view), len(self._left))
+        view[:n] = self._left[:n]
+        self._left = self._left[n:]
+        return n
+
+
+def _open_json(source: Any) -> Iterator[Any]:
+    """The record batches of a file of JSON lines."""
+    pa = pyarrow()
+    from pyarrow import json
+
+    with open_text(source) as text:
+        try:
+            read = json.ReadOptions(block_size=BLOCK_BYTES)
+            with json.open_json(Rewound(text), read) as batches:
+                yield from batches
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{text.name}: {error}") from None
+
+
+def _open_parquet(source: Any) -> Iterator[Any]:
+    """The record batches of a Parquet file."""
+    pa = pyarrow()
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(_seekable(source)) as file:
+            yield from file.iter_batches(BATCH_ROWS)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{_name(source)}: {error}") from None
+
+
+def _open_arrow(source: Any) -> Iterator[Any]:
+    """The record batches of an Arrow file, which Feather files are, or stream."""
+    pa = pyarrow()
+    try:
+        with pa.OSFile(str(source)) if isinstance(source, (str, os.PathLike)) else source as file:
+            try:
+                reader = pa.ipc.open_file(file)
+            except pa.ArrowInvalid:
+                file.seek(0)
+                yield from pa.ipc.open_stream(file)
+            else:
+                for k in range(reader.num_record_batches):
+                    yield from _parts(reader.get_batch(k))
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{_name(source)}: {error}") from None
+
+
+def _open_table(source: Any) -> Iterator[Any]:
+    """The record batches of a table in memory."""
+    pa = pyarrow()
+    if hasattr(source, "__arrow_c_stream__"):
+        for table in pa.RecordBatchReader.from_stream(source):
+            yield from _parts(table)
+    else:
+        yield from _parts(pa.record_batch(source))
+
+
+def _parts(table: Any) -> Iterator[Any]:
+    """A record batch in parts of so many rows."""
+    for start in range(0, table.num_rows, BATCH_ROWS):
+        yield table.slice(start, BATCH_ROWS)
+
+
+def _seekable(source: Any) -> Any:
+    """What Parquet can be read from: it begins at its end."""
+    if isinstance(source, str) and "://" in source:
+        try:
+            import fsspec
+        except ImportError:
+            raise ImportError(f"reading {source} takes fsspec: pip install fsspec") from None
+        return fsspec.open(source, "rb").open()
+    if source == "-":
+        raise DataError("<stdin>: Parquet cannot be read from a pipe; give a file, or Arrow or CSV")
+    return source

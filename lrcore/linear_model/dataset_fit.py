@@ -1,0 +1,347 @@
+"""Fits over a dataset, which is read batch by batch and may be larger than memory.
+
+A fit is nothing but calls of `partial_fit`, so it gives the bits of one call with all rows in that
+order; where batches end, what format the rows come from and how many threads read them makes no
+difference.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+
+from lrcore.io.batch import Batch, in_batches, stacked
+from lrcore.io.dataset import BATCH_ROWS, Dataset
+from lrcore.linear_model.arguments import check_labels
+from lrcore.linear_model.monitor.history import History
+from lrcore.linear_model.solvers.stream_start import MOST_ROWS
+
+if TYPE_CHECKING:
+    from lrcore.linear_model.base import LinearModel
+
+Model = TypeVar("Model", bound="LinearModel")
+
+#: Epochs at most where rows are held out and no number of epochs is given.
+MOST_EPOCHS = 20
+
+#: Rows that are kept at most while all have the same class.
+MOST_OF_ONE_CLASS = 1 << 20
+
+
+@dataclass
+class Progress:
+    """How far a fit over a dataset has come, after each batch.
+
+    Parameters
+    ----------
+    epoch : int
+        The epoch at hand, 0 and on.
+    n_rows, n_values : int
+        Rows and values of X that were learnt from, in all epochs.
+    loss : float
+        The mean loss of the rows of this epoch, of each just before it was learnt from.
+    recent_loss : float
+        That of the rows of the last batch.
+    held_out_loss : float
+        That of the rows of this epoch that are not learnt from; NaN if there are none.
+    seconds : float
+        Since the fit began.
+    """
+
+    epoch: int = 0
+    n_rows: int = 0
+    n_values: int = 0
+    loss: float = np.nan
+    recent_loss: float = np.nan
+    held_out_loss: float = np.nan
+    seconds: float = 0.0
+
+
+class Mean:
+    """A mean that more is added to."""
+
+    def __init__(self) -> None:
+        self.total = self.weight = 0.0
+
+    def add(self, mean: float, weight: float) -> None:
+        self.total, self.weight = self.total + mean * weight, self.weight + weight
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.weight if self.weight else np.nan
+
+
+def fit_dataset(
+    model: Model,
+    dataset: Dataset,
+    y: Any = None,
+    sample_weight: Any = None,
+    eval_set: Any = None,
+    callback: Callable[..., Any] | None = None,
+) -> Model:
+    """Fit an estimator from scratch by `max_iter` passes over a dataset, by default one.
+
+    With `early_stopping` every n-th row is held out, as many as `validation_fraction` says; the
+    model is that of the epoch in which these lost least, and by default there are up to
+    `MOST_EPOCHS`.
+    """
+    check_only_dataset(y=y, sample_weight=sample_weight, eval_set=eval_set)
+    check_streams(model)
+    fitted = clone(model)
+    every = round(1 / model.validation_fraction) if model.early_stopping else 0
+    n_epochs = model.max_iter or (MOST_EPOCHS if every else 1)
+    if n_epochs > 1 and not dataset.repeats:
+        raise ValueError(
+            f"max_iter={n_epochs} epochs go over {dataset.name} again, which can be gone over only "
+            "once; call .cache(path) first, or set max_iter=1"
+        )
+    run = DatasetPass(fitted, None, every, callback, extends=True)
+    history, curve, best = History(), [], None
+    try:
+        for epoch in range(n_epochs):
+            run.learn(dataset, epoch)
+            at, held_out = run.progress, run.progress.held_out_loss
+            record = {"held_out_loss": held_out} if every else {}
+            history.add(step=fitted.t_, epoch=epoch + 1, loss=at.loss, seconds=at.seconds, **record)
+            curve.append(held_out)
+            if every and held_out <= min(curve):
+                best = copy.deepcopy(fitted.__dict__)
+            if every and _waited(curve, model) >= model.n_iter_no_change:
+                break
+    except KeyboardInterrupt:
+        if not hasattr(fitted, "n_iter_"):
+            raise
+        _hand_over(model, fitted, dataset, history, curve)
+        raise
+    if best is not None:
+        fitted.__dict__ = best
+    _hand_over(model, fitted, dataset, history, curve)
+    return model
+
+
+def _waited(curve: list[float], model: LinearModel) -> int:
+    """Epochs since the held-out rows last lost less by more than `tol`."""
+    tol = model.tol if isinstance(model.tol, float) else 0.0
+    best, waited = np.inf, 0
+    for value in curve:
+        waited = 0 if value < best - tol else waited + 1
+        best = min(best, value)
+    return waited
+
+
+def _hand_over(
+    model: LinearModel, fitted: LinearModel, dataset: Dataset, history: History, curve: list[float]
+) -> None:
+    """Make the estimator what was fitted in its place."""
+    history.close()
+    if len(history):
+        fitted.history_ = history
+        fitted.loss_curve_ = history["loss"]
+        fitted.n_iter_ = len(history["loss"])
+        fitted.stopping_curve_ = np.array(curve if model.early_stopping else [])
+    fitted.features_ = dataset.features
+    model.__dict__ = fitted.__dict__
+
+
+def partial_fit_dataset(
+    model: Model, dataset: Dataset, y: Any = None, sample_weight: Any = None, classes: Any = None
+) -> Model:
+    """One more pass of an estimator over a dataset."""
+    check_only_dataset(y=y, sample_weight=sample_weight)
+    check_streams(model)
+    DatasetPass(model, classes).learn(dataset, 0)
+    if dataset.features is not None:
+        model.features_ = dataset.features
+    return model
+
+
+def score_dataset(
+    model: Any, dataset: Dataset, score: Callable[..., float], sample_weight: Any = None
+) -> float:
+    """What a function of true and predicted values says of all rows, by one pass."""
+    check_only_dataset(sample_weight=sample_weight)
+    parts = [
+        (
+            batch.y,
+            model.predict(batch.X),
+            np.ones(batch.n_rows) if batch.weight is None else batch.weight,
+        )
+        for batch in _labelled(dataset, 0)
+    ]
+    if not parts:
+        raise ValueError(f"{dataset.name} has no rows")
+    true, predicted, weight = (np.concatenate(each) for each in zip(*parts))
+    return float(score(true, predicted, sample_weight=weight))
+
+
+def check_only_dataset(**others: Any) -> None:
+    """Raise if y and the like are given beside a dataset, which has its own."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} must be None beside a dataset, which has labels and weights of its own"
+            )
+
+
+def check_streams(model: LinearModel) -> None:
+    """Raise unless the estimator's parameters allow a fit batch by batch."""
+    if model.solver not in ("auto", "stochastic"):
+        raise ValueError(
+            f"solver={model.solver!r} needs all rows at once, and a dataset is read batch by "
+            "batch: use solver='auto', or fit(*dataset.read()) if they fit into memory"
+        )
+
+
+class DatasetPass:
+    """Passes over the batches of a dataset, of which an estimator learns by `partial_fit`.
+
+    Parameters
+    ----------
+    model : LinearModel
+    classes : array, optional
+        All classes of a classifier.
+    every : int
+        Every so many rows one is held out; 0 for none.
+    callback : callable, optional
+        Called with a `Progress` after each batch.
+    extends : bool
+        Whether classes that are not known become so with their first row.
+    """
+
+    def __init__(
+        self, model: LinearModel, classes: Any = None, every: int = 0,
+        callback: Callable[[Progress], Any] | None = None, *, extends: bool = False,
+    ) -> None:  # fmt: skip
+        self._model = model
+        self._classes = None if classes is None else np.unique(classes)
+        self._extends = extends and classes is None
+        self._every = every
+        self._callback = callback
+        self._began = time.perf_counter()
+        self._held_out: list[Batch] = []
+        self.progress = Progress()
+
+    def learn(self, dataset: Dataset, epoch: int) -> None:
+        """Learn from all batches of an epoch.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or they have no labels or targets.
+        """
+        progress = self.progress = replace(self.progress, epoch=epoch)
+        losses, held_out = Mean(), Mean()
+        for batch in self._learnt_from(dataset, epoch):
+            recent = Mean()
+            for part, classes in self._parts(batch):
+                recent.add(self._partial_fit(part, classes), part.total_weight)
+            losses.add(recent.mean, recent.weight)
+            for part in self._held_out:
+                loss = self._model._mean_loss(part.X, part.y, part.weight)
+                held_out.add(loss, part.total_weight)
+            self._held_out = []
+            progress.n_rows += batch.n_rows
+            progress.n_values += batch.X.size
+            progress.loss, progress.recent_loss = losses.mean, recent.mean
+            progress.held_out_loss = held_out.mean
+            progress.seconds = time.perf_counter() - self._began
+            if self._callback is not None:
+                self._callback(progress)
+        if not losses.weight:
+            raise ValueError(f"{dataset.name} has no rows to learn from")
+
+    def _learnt_from(self, dataset: Dataset, epoch: int) -> Iterator[Batch]:
+        """The rows that are learnt from, in batches that follow from the rows alone: they end with
+        a block of the core's, after which no row has to be gone over again."""
+        rows = _labelled(dataset, epoch)
+        if self._every:
+            rows = self._without_held_out(in_batches(rows, BATCH_ROWS))
+        begun = hasattr(self._model, "n_iter_")
+        batches = in_batches(rows, BATCH_ROWS, first=None if begun else MOST_ROWS)
+        if begun or self._classes is not None or not is_classifier(self._model):
+            return batches
+        return _with_two_classes(batches, dataset.name)
+
+    def _without_held_out(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches without every so manieth row, which is put aside; the first of a class is not
+        among them."""
+        before, seen = 0, np.empty(0)
+        for batch in batches:
+            held_out = (np.arange(before, before + batch.n_rows) + 1) % self._every == 0
+            before += batch.n_rows
+            if is_classifier(self._model) and np.ndim(batch.y) == 1:
+                classes, firsts = np.unique(batch.y, return_index=True)
+                held_out[firsts[~np.isin(classes, seen)]] = False
+                seen = np.union1d(seen, classes) if seen.size else classes
+            if held_out.any():
+                self._held_out.append(batch.take(np.flatnonzero(held_out)))
+            yield batch.take(np.flatnonzero(~held_out))
+
+    def _parts(self, batch: Batch) -> Iterator[tuple[Batch, Any]]:
+        """The batch, cut before the first row of each new class, with the classes known by then."""
+        known = getattr(self._model, "classes_", self._classes)
+        assert batch.y is not None
+        if not is_classifier(self._model) or not self._extends or batch.y.ndim > 1:
+            yield batch, known
+            return
+        labels = check_labels(batch.y)
+        if known is None:
+            known = np.unique(labels)
+        start, strange = 0, np.flatnonzero(_strange(labels, known))
+        while strange.size:
+            first = int(strange[0])
+            if first > start:
+                yield batch.span(start, first), known
+            known = np.union1d(known, labels[first : first + 1])
+            strange = strange[labels[strange] != labels[first]]
+            start = first
+        yield batch.span(start, batch.n_rows), known
+
+    def _partial_fit(self, batch: Batch, classes: Any) -> float:
+        """Learn from rows; their mean loss, of each before it was learnt from."""
+        with_classes = {"classes": classes} if is_classifier(self._model) else {}
+        self._model.partial_fit(batch.X, batch.y, sample_weight=batch.weight, **with_classes)
+        return float(self._model.loss_curve_[-1])
+
+
+def _labelled(dataset: Dataset, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch, which must have labels or targets."""
+    for batch in dataset.epoch(epoch):
+        if batch.y is None:
+            raise ValueError(f"{dataset.name} has no labels to learn from; give label=")
+        yield batch
+
+
+def _with_two_classes(batches: Iterator[Batch], name: str) -> Iterator[Batch]:
+    """The batches, the first ones together until their rows have two classes."""
+    waiting: list[Batch] = []
+    n_rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        n_rows += batch.n_rows
+        labels = np.concatenate([np.asarray(each.y) for each in waiting])
+        if labels.ndim > 1 or (labels != labels[0]).any():
+            break
+        if n_rows > MOST_OF_ONE_CLASS:
+            raise ValueError(
+                f"{name}: the first {n_rows} rows are all of class {labels[0]!r}; shuffle the "
+                "rows, or name all classes by partial_fit(dataset, classes=...)"
+            )
+    if waiting:
+        yield stacked(waiting)
+    yield from batches
+
+
+def _strange(labels: Any, known: np.ndarray) -> np.ndarray:
+    """Which labels are not among the known ones, which are sorted."""
+    labels = np.asarray(labels)
+    if labels.ndim > 1:
+        return np.zeros(len(labels), bool)
+    found: np.ndarray = known[np.minimum(np.searchsorted(known, labels), len(known) - 1)]
+    return found != labels
