@@ -60,6 +60,7 @@ cdef class Build:
     LazyPenalty = LazyPenalty
     RuleSteps = RuleSteps
     DualAscent = DualAscent
+    TextHasher = TextHasher
 
     def plan(self, *args):
         """A `Plan` of steps by this build."""
@@ -377,6 +378,16 @@ cdef class Build:
 
     def inspect_csr(self, *args):
         return inspect_csr(*args)
+
+    def pack(self, *args):
+        return pack(*args)
+
+    def hash_documents(
+        self, TextHasher hasher, const uint8_t[::1] text, const int64_t[::1] offsets, str dtype,
+        bint binary, int norm, int n_threads,
+    ):
+        """Documents as rows of a CSR matrix: see text_bindings.pxi."""
+        return hash_text(self, hasher, text, offsets, dtype, binary, norm, n_threads)
 
     def shuffle(self, *args):
         return shuffle(*args)
