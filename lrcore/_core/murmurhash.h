@@ -1,10 +1,16 @@
-/* MurmurHash3 of 32 bits, the variant for x86, with seed 0: of one string, and of eight at once. */
+/* MurmurHash3 of 32 bits, the variant for x86, with seed 0: of one string, and of several
+   at once. */
 #ifndef LRCORE_MURMURHASH_H
 #define LRCORE_MURMURHASH_H
 #include "slots.h"
 #include <string.h>
 
+/* Strings that are hashed at once: what one vector has room for. */
+#ifdef __AVX2__
 #define LR_HASHES 8
+#else
+#define LR_HASHES 4
+#endif
 
 /* Four bytes as a little-endian number, on any processor. */
 LR_INLINE uint32_t lr_load32(const uint8_t *p) {
@@ -17,7 +23,7 @@ LR_INLINE uint32_t lr_load32(const uint8_t *p) {
 #endif
 }
 
-/* The same steps for a number and for a vector of eight: h and k are either. */
+/* The same steps for a number and for a vector: h and k are either. */
 #define LR_ROTATE(x, r) ((x) << (r) | (x) >> (32 - (r)))
 #define LR_MURMUR_WORD(k) (LR_ROTATE((k) * 0xcc9e2d51u, 15) * 0x1b873593u)
 #define LR_MURMUR_MIX(h, word) (LR_ROTATE((h) ^ (word), 13) * 5u + 0xe6546b64u)
@@ -45,29 +51,26 @@ static inline uint32_t lr_murmur3(const uint8_t *p, size_t n) {
     return h;
 }
 
-/* Hashes of the eight strings text[start[l]] to text[stop[l]]. Up to four bytes behind the end of each
+/* Hashes of LR_HASHES strings, text[start[l]] to text[stop[l]]. Up to four bytes behind the end of each
    are read, and its end must be below 2**31. */
 #if defined(__GNUC__) || defined(__clang__)
-typedef uint32_t lr_hashes __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t lr_flags __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint32_t lr_hashes __attribute__((vector_size(4 * LR_HASHES), aligned(4), may_alias));
+typedef int32_t lr_flags __attribute__((vector_size(4 * LR_HASHES), aligned(4), may_alias));
 
 #ifdef __AVX2__
 #define LR_GATHER(text, at)                                                                        \
     ((lr_hashes)_mm256_i32gather_epi32((const int *)(text), (__m256i)(at), 1))
 #define LR_ANY(flags) (!_mm256_testz_si256((__m256i)(flags), (__m256i)(flags)))
 #else
-typedef uint64_t lr_halves __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint64_t lr_halves __attribute__((vector_size(16), may_alias));
 #define LR_GATHER(text, at)                                                                        \
     ((lr_hashes){lr_load32(text + at[0]), lr_load32(text + at[1]), lr_load32(text + at[2]),        \
-                 lr_load32(text + at[3]), lr_load32(text + at[4]), lr_load32(text + at[5]),        \
-                 lr_load32(text + at[6]), lr_load32(text + at[7])})
-#define LR_ANY(flags)                                                                              \
-    ((((lr_halves)(flags))[0] | ((lr_halves)(flags))[1] | ((lr_halves)(flags))[2] |                \
-      ((lr_halves)(flags))[3]) != 0)
+                 lr_load32(text + at[3])})
+#define LR_ANY(flags) ((((lr_halves)(flags))[0] | ((lr_halves)(flags))[1]) != 0)
 #endif
 
-LR_INLINE void lr_murmur3_of_eight(const uint8_t *text, const uint32_t *start, const uint32_t *stop,
-                                   uint32_t *hash) {
+LR_INLINE void lr_murmur3_of_several(const uint8_t *text, const uint32_t *start,
+                                     const uint32_t *stop, uint32_t *hash) {
     lr_hashes at = *(const lr_hashes *)start, h = {0}, k;
     const lr_hashes length = *(const lr_hashes *)stop - at;
     lr_flags left = (lr_flags)length;
@@ -88,8 +91,8 @@ LR_INLINE void lr_murmur3_of_eight(const uint8_t *text, const uint32_t *start, c
     *(lr_hashes *)hash = h;
 }
 #else
-LR_INLINE void lr_murmur3_of_eight(const uint8_t *text, const uint32_t *start, const uint32_t *stop,
-                                   uint32_t *hash) {
+LR_INLINE void lr_murmur3_of_several(const uint8_t *text, const uint32_t *start,
+                                     const uint32_t *stop, uint32_t *hash) {
     for (int l = 0; l < LR_HASHES; l++) hash[l] = lr_murmur3(text + start[l], stop[l] - start[l]);
 }
 #endif

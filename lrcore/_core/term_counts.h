@@ -127,12 +127,16 @@ static inline int lr_reserve(void **array, size_t *room, size_t n, size_t elemen
     return 1;
 }
 
-/* A row of sorted keys at the end of the others, equal columns summed; whether there is memory. */
-static inline int lr_append_row(lr_count_rows *rows, const uint32_t *keys, size_t n) {
+/* A row of n keys at the end of the others, sorted, equal columns summed; spare has room for as many,
+   and either is overwritten. Returns 0, or what went wrong. */
+static inline int lr_append_row(lr_count_rows *rows, uint32_t *keys, uint32_t *spare, size_t n,
+                                const lr_columns *of) {
     size_t room = rows->room;
-    if (!lr_reserve((void **)&rows->columns, &room, rows->size + n, sizeof(int32_t))) return 0;
-    if (!lr_reserve((void **)&rows->counts, &rows->room, rows->size + n, sizeof(int32_t))) return 0;
-    if (!n) return 1;
+    if (!lr_reserve((void **)&rows->columns, &room, rows->size + n, sizeof(int32_t)) ||
+        !lr_reserve((void **)&rows->counts, &rows->room, rows->size + n, sizeof(int32_t)))
+        return LR_NO_MEMORY;
+    if (!n) return 0;
+    keys = lr_sort_keys(keys, spare, n, of->key_bits);
     int32_t *columns = rows->columns + rows->size, *counts = rows->counts + rows->size, count = 0;
     size_t last = 0;
     uint32_t before = keys[0] >> 1;
@@ -147,7 +151,7 @@ static inline int lr_append_row(lr_count_rows *rows, const uint32_t *keys, size_
     }
     rows->size += last + 1;
     rows->n_terms += n;
-    return 1;
+    return 0;
 }
 
 static inline void lr_free_rows(lr_count_rows *rows) {

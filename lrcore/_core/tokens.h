@@ -1,7 +1,7 @@
 /* Documents of UTF-8 text to the keys of their n-grams of words or characters.
 
    Where tokens begin and end is found 64 bytes at a time, in bitmaps with a bit for each byte that
-   belongs to one; n-grams are then pieces of one buffer, which are hashed eight at a time. */
+   belongs to one; n-grams are then pieces of one buffer, which are hashed several at a time. */
 #ifndef LRCORE_TOKENS_H
 #define LRCORE_TOKENS_H
 #include "murmurhash.h"
@@ -79,47 +79,58 @@ static inline int lr_key_room(lr_text_buffers *b, size_t more) {
 /* ---- classes of characters ------------------------------------------------------------------ */
 
 #if defined(__GNUC__) || defined(__clang__)
-typedef uint8_t lr_bytes __attribute__((vector_size(32), aligned(1), may_alias));
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
-/* Bit i for byte i of 32, which are 0 or 255. */
-LR_INLINE uint32_t lr_bits_of(lr_bytes flags) {
 #ifdef __AVX2__
-    return (uint32_t)_mm256_movemask_epi8((__m256i)flags);
+#define LR_BYTES 32
 #else
-    uint32_t bits = 0;
-#ifdef __SSE2__
-    __m128i half[2];
-    memcpy(half, &flags, 32);
-    for (int h = 0; h < 2; h++) bits |= (uint32_t)_mm_movemask_epi8(half[h]) << 16 * h;
-#else
-    for (int i = 0; i < 32; i++) bits |= (uint32_t)(flags[i] & 1) << i;
+#define LR_BYTES 16
 #endif
-    return bits;
-#endif
-}
+typedef uint8_t lr_bytes __attribute__((vector_size(LR_BYTES), aligned(1), may_alias));
 
-/* 32 bytes in lower case to `to`; which of them are in the class, and which are not ASCII. */
-LR_INLINE uint32_t lr_classify_32(const lr_text_options *o, const uint8_t *from, uint8_t *to,
-                                  uint32_t *not_ascii) {
-    lr_bytes v = *(const lr_bytes *)from, found = {0};
-    if (o->lowercase) v |= (lr_bytes)((lr_bytes)(v - 'A') < 26) & 32;
-    *(lr_bytes *)to = v;
-    for (int r = 0; r < o->n_ranges; r++)
-        found |= (lr_bytes)((lr_bytes)(v - o->first[r]) <= (uint8_t)(o->last[r] - o->first[r]));
-    *not_ascii = lr_bits_of((lr_bytes)(v > 127));
-    return lr_bits_of(found);
+/* Bit i for byte i of a vector, which are 0 or 255. */
+#if defined(__AVX2__)
+#define LR_BITS_OF(flags) ((uint32_t)_mm256_movemask_epi8((__m256i)(flags)))
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#define LR_BITS_OF(flags) ((uint32_t)_mm_movemask_epi8((__m128i)(flags)))
+#else
+#define LR_BITS_OF(flags) lr_bits_of((const uint8_t *)&(flags))
+/* Eight bytes at a time: a product moves their lowest bits side by side into the highest byte. */
+static inline uint32_t lr_bits_of(const uint8_t *flags) {
+    uint32_t bits = 0;
+    for (int i = 0; i < LR_BYTES; i += 8) {
+        const uint64_t eight = (uint64_t)lr_load32(flags + i) | (uint64_t)lr_load32(flags + i + 4) << 32;
+        bits |= (uint32_t)((eight & 0x0101010101010101u) * 0x0102040810204080u >> 56) << i;
+    }
+    return bits;
+}
+#endif
+
+/* 32 bytes, in lower case if asked for, to `to`; which of them are in the class, and which are not
+   ASCII. */
+LR_INLINE uint32_t lr_classify_32(const lr_text_options *o, int lowercase, const uint8_t *from,
+                                  uint8_t *to, uint32_t *not_ascii) {
+    uint32_t bits = 0;
+    *not_ascii = 0;
+    for (int i = 0; i < 32; i += LR_BYTES) {
+        lr_bytes v = *(const lr_bytes *)(from + i), found = {0};
+        if (lowercase) v |= (lr_bytes)((lr_bytes)(v - 'A') < 26) & 32;
+        *(lr_bytes *)(to + i) = v;
+        for (int r = 0; r < o->n_ranges; r++)
+            found |= (lr_bytes)((lr_bytes)(v - o->first[r]) <= (uint8_t)(o->last[r] - o->first[r]));
+        const lr_bytes high = (lr_bytes)(v > 127);
+        *not_ascii |= LR_BITS_OF(high) << i;
+        bits |= LR_BITS_OF(found) << i;
+    }
+    return bits;
 }
 #else
-LR_INLINE uint32_t lr_classify_32(const lr_text_options *o, const uint8_t *from, uint8_t *to,
-                                  uint32_t *not_ascii) {
+LR_INLINE uint32_t lr_classify_32(const lr_text_options *o, int lowercase, const uint8_t *from,
+                                  uint8_t *to, uint32_t *not_ascii) {
     uint32_t found = 0;
     *not_ascii = 0;
     for (int i = 0; i < 32; i++) {
         uint8_t c = from[i];
-        if (o->lowercase && c >= 'A' && c <= 'Z') c |= 32;
+        if (lowercase && c >= 'A' && c <= 'Z') c |= 32;
         to[i] = c;
         for (int r = 0; r < o->n_ranges; r++)
             found |= (uint32_t)(c >= o->first[r] && c <= o->last[r]) << i;
@@ -175,10 +186,10 @@ static inline int lr_classify_wide(const lr_text_options *o, const uint8_t *text
     return 1;
 }
 
-/* The document in lower case to b->text, and which of its bytes are in the class to b->in_class, with a
+/* The document, in lower case if asked for, to b->text, and which of its bytes are in the class to b->in_class, with a
    word of zeros behind. Returns 1 if it is ASCII, 0 if it is not, -1 if it is not UTF-8. */
-static inline int lr_classify(const lr_text_options *o, const uint8_t *document, size_t n,
-                              lr_text_buffers *b) {
+static inline int lr_classify(const lr_text_options *o, int lowercase, const uint8_t *document,
+                              size_t n, lr_text_buffers *b) {
     uint64_t not_ascii = 0;
     const size_t whole = n / 64 * 64;
     uint8_t rest[64] = {0};
@@ -190,8 +201,8 @@ static inline int lr_classify(const lr_text_options *o, const uint8_t *document,
             from = rest;
         }
         uint32_t wide[2];
-        const uint64_t low = lr_classify_32(o, from, b->text + i, wide);
-        const uint64_t high = lr_classify_32(o, from + 32, b->text + i + 32, wide + 1);
+        const uint64_t low = lr_classify_32(o, lowercase, from, b->text + i, wide);
+        const uint64_t high = lr_classify_32(o, lowercase, from + 32, b->text + i + 32, wide + 1);
         b->in_class[i / 64] = low | high << 32;
         not_ascii |= wide[0] | wide[1];
     }
@@ -230,14 +241,14 @@ static inline void lr_hash_terms(const lr_text_options *o, const uint8_t *text,
     uint32_t hash[LR_HASHES], *keys = b->keys + b->n_keys;
     size_t i = 0;
     for (; i + LR_HASHES <= n; i += LR_HASHES) {
-        lr_murmur3_of_eight(text, start + i, stop + i, hash);
+        lr_murmur3_of_several(text, start + i, stop + i, hash);
         for (int l = 0; l < LR_HASHES; l++) keys[i + l] = lr_key(&o->columns, hash[l]);
     }
     if (i < n) {
         uint32_t first[LR_HASHES] = {0}, last[LR_HASHES] = {0};
         memcpy(first, start + i, (n - i) * sizeof(uint32_t));
         memcpy(last, stop + i, (n - i) * sizeof(uint32_t));
-        lr_murmur3_of_eight(text, first, last, hash);
+        lr_murmur3_of_several(text, first, last, hash);
         for (size_t l = 0; l < n - i; l++) keys[i + l] = lr_key(&o->columns, hash[l]);
     }
     b->n_keys += n;
@@ -393,11 +404,11 @@ static inline int lr_hash_characters_of_words(const lr_text_options *o, size_t n
 }
 
 /* The keys of the terms of a document of n bytes into b->keys; 0, or what went wrong. */
-static inline int lr_hash_document(const lr_text_options *o, const uint8_t *document, size_t n,
-                                   lr_text_buffers *b) {
+static inline int lr_hash_document(const lr_text_options *o, int lowercase, const uint8_t *document,
+                                   size_t n, lr_text_buffers *b) {
     b->n_keys = 0;
     if (n > LR_LONGEST || !lr_buffers_for(b, n)) return LR_NO_MEMORY;
-    const int ascii = lr_classify(o, document, n, b);
+    const int ascii = lr_classify(o, lowercase, document, n, b);
     if (ascii < 0) return LR_NOT_UTF8;
     int done;
     if (o->analyzer == LR_WORDS)
@@ -409,18 +420,28 @@ static inline int lr_hash_document(const lr_text_options *o, const uint8_t *docu
     return done ? 0 : LR_NO_MEMORY;
 }
 
-/* The documents from `first` to `stop` as rows of counts; where text ends goes into offsets. */
-static inline void lr_hash_documents(const lr_text_options *o, const uint8_t *text,
-                                     const int64_t *offsets, int64_t first, int64_t stop,
-                                     lr_count_rows *rows, int64_t *row_sizes) {
+/* Documents in UTF-8 one behind the other: where they begin, and the last one ends; and which of them
+   are in lower case already, NULL for none. */
+typedef struct {
+    const uint8_t *text;
+    const int64_t *offsets;
+    const uint8_t *as_is;
+    int64_t n;
+} lr_documents;
+
+/* The documents from `first` to `stop` as rows of counts, and how many columns each has. */
+static inline void lr_hash_documents(const lr_text_options *o, const lr_documents *documents,
+                                     int64_t first, int64_t stop, lr_count_rows *rows,
+                                     int64_t *row_sizes) {
     lr_text_buffers b = {0};
     for (int64_t i = first; i < stop && !rows->failed; i++) {
         const size_t before = rows->size;
+        const int64_t start = documents->offsets[i];
+        const int lowercase = o->lowercase && !(documents->as_is && documents->as_is[i]);
         rows->row = i;
-        rows->failed = lr_hash_document(o, text + offsets[i], (size_t)(offsets[i + 1] - offsets[i]), &b);
-        if (rows->failed) break;
-        const uint32_t *keys = lr_sort_keys(b.keys, b.spare, b.n_keys, o->columns.key_bits);
-        if (!lr_append_row(rows, keys, b.n_keys)) rows->failed = LR_NO_MEMORY;
+        rows->failed = lr_hash_document(o, lowercase, documents->text + start,
+                                        (size_t)(documents->offsets[i + 1] - start), &b);
+        if (!rows->failed) rows->failed = lr_append_row(rows, b.keys, b.spare, b.n_keys, &o->columns);
         row_sizes[i] = (int64_t)(rows->size - before);
     }
     lr_free_buffers(&b);

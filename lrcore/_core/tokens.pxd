@@ -38,10 +38,21 @@ cdef extern from "tokens.h" nogil:
         uint32_t stop_lengths[256]
         Columns columns
 
+    ctypedef struct Documents "lr_documents":
+        const uint8_t* text
+        const int64_t* offsets
+        const uint8_t* as_is
+        int64_t n
+
     Columns columns_of "lr_columns_of"(uint32_t n_features, int alternate_sign) noexcept
     uint32_t murmur3 "lr_murmur3"(const uint8_t* p, size_t n) noexcept
+    uint32_t key_of "lr_key"(const Columns* columns, uint32_t hash) noexcept
+    bint reserve "lr_reserve"(void** array, size_t* room, size_t n, size_t element) noexcept
+    int append_row "lr_append_row"(
+        CountRows* rows, uint32_t* keys, uint32_t* spare, size_t n, const Columns* of
+    ) noexcept
     void hash_documents "lr_hash_documents"(
-        const TextOptions* options, const uint8_t* text, const int64_t* offsets, int64_t first,
-        int64_t stop, CountRows* rows, int64_t* row_sizes,
+        const TextOptions* options, const Documents* documents, int64_t first, int64_t stop,
+        CountRows* rows, int64_t* row_sizes,
     ) noexcept
     void free_rows "lr_free_rows"(CountRows* rows) noexcept

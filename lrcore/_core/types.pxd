@@ -14,7 +14,7 @@ from lrcore._core.losses cimport N_LOSSES, Evaluate
 from lrcore._core.parallel cimport Barrier, Worker
 from lrcore._core.penalties cimport N_PENALTIES, PENALTY_NUMBERS
 from lrcore._core.rules cimport N_RULES, real
-from lrcore._core.tokens cimport CountRows, TextOptions
+from lrcore._core.tokens cimport CountRows, Documents, TextOptions
 
 ctypedef fused index:
     int32_t
@@ -339,9 +339,7 @@ cdef struct RowPass:
 # Documents to hash: part p of the rows, in their order, is parts[p].
 cdef struct TextHashing:
     const TextOptions* options
-    const uint8_t* text
-    const int64_t* offsets      # where documents begin, and the last one ends
-    int64_t n_documents
+    Documents documents
     CountRows* parts
     int64_t* row_sizes
 
