@@ -23,6 +23,7 @@ Rule.minimize = _minimize.minimize
 Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
+    from lrcore.feature_extraction import FeatureHasher, HashingVectorizer
     from lrcore.linear_model import (
         LinearClassifier,
         LinearClassifierCV,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DivergenceError",
+    "FeatureHasher",
+    "HashingVectorizer",
     "LinearClassifier",
     "LinearClassifierCV",
     "LinearRegressor",
@@ -65,6 +68,8 @@ __all__ += rules.__all__
 
 _LATER = {
     "DivergenceError": "lrcore.linear_model.monitor.diagnostics",
+    "FeatureHasher": "lrcore.feature_extraction",
+    "HashingVectorizer": "lrcore.feature_extraction",
     "LinearClassifier": "lrcore.linear_model",
     "LinearClassifierCV": "lrcore.linear_model",
     "LinearRegressor": "lrcore.linear_model",

@@ -60,6 +60,7 @@ cdef class Build:
     LazyPenalty = LazyPenalty
     RuleSteps = RuleSteps
     DualAscent = DualAscent
+    TextHasher = TextHasher
 
     def plan(self, *args):
         """A `Plan` of steps by this build."""
@@ -377,6 +378,34 @@ cdef class Build:
 
     def inspect_csr(self, *args):
         return inspect_csr(*args)
+
+    def pack(self, *args):
+        return pack(*args)
+
+    def pack_views(self, *args):
+        return pack_views(*args)
+
+    def hash_documents(
+        self, TextHasher hasher, const uint8_t[::1] text, const int64_t[::1] offsets,
+        const uint8_t[::1] as_is, str dtype, bint binary, int norm, int n_threads,
+    ):
+        """Documents as rows of a CSR matrix: see text_bindings.pxi."""
+        return hash_text(
+            self, hasher, text, offsets, as_is, dtype, binary, norm, n_threads
+        )
+
+    def hash_strings(self, *args):
+        return hash_strings(*args)
+
+    def hash_pairs(self, *args):
+        return hash_pairs(*args)
+
+    def count_keys(
+        self, uint32_t[::1] keys, const int64_t[::1] indptr, uint32_t n_features, str dtype,
+        int n_threads,
+    ):
+        """Rows of keys as rows of a CSR matrix of counts: see text_bindings.pxi."""
+        return count_keys(self, keys, indptr, n_features, dtype, n_threads)
 
     def shuffle(self, *args):
         return shuffle(*args)

@@ -1,7 +1,8 @@
 # Everything that is built once for each ISA: kernels without Python, reached through one table.
 
 from libc.math cimport INFINITY, NAN, sqrt
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
 from lrcore._core.gram cimport (
@@ -22,6 +23,7 @@ from lrcore._core.slots cimport (
     LANES, dot_d32, dot_d64, dot_f32, dot_f64, load_d, load_f, store_d, store_f,
 )
 from lrcore._core.steps cimport *
+from lrcore._core.tokens cimport CountRows, hash_documents
 from lrcore._core.types cimport *
 
 include "bfloat16.pxi"
@@ -39,4 +41,5 @@ include "wide.pxi"
 include "gram.pxi"
 include "coordinate.pxi"
 include "columns.pxi"
+include "text.pxi"
 include "registry.pxi"

@@ -43,6 +43,7 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.check_finite = <Worker>&check_finite[real]
     kernels.scan = <Worker>&scan[real]
     kernels.floor_loop = <Worker>&floor_loop[real]
+    kernels.counts_to_values = <Worker>&counts_to_values[real]
     kernels.square_weights = <StridedSum>&strided_square_sum[real]
 
 
@@ -50,6 +51,7 @@ fill_dtype(<float*>NULL)
 fill_dtype(<double*>NULL)
 REGISTRY.factorise = <Worker>&factorise
 REGISTRY.descend_gram = <Worker>&descend_gram
+REGISTRY.hash_text = <Worker>&hash_text
 
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:

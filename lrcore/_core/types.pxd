@@ -7,13 +7,14 @@
 # Sparse rows keep the columns of a feature side by side, a slot: one cache miss instead of three.
 # Dense rows keep each column contiguous, for vectors. With several outputs a feature is a slot, too,
 # each of whose columns is a vector over the outputs. The intercept is one feature more, the last.
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float
 from lrcore._core.losses cimport N_LOSSES, Evaluate
 from lrcore._core.parallel cimport Barrier, Worker
 from lrcore._core.penalties cimport N_PENALTIES, PENALTY_NUMBERS
 from lrcore._core.rules cimport N_RULES, real
+from lrcore._core.tokens cimport CountRows, Documents, TextOptions
 
 ctypedef fused index:
     int32_t
@@ -335,6 +336,25 @@ cdef struct RowPass:
     Py_ssize_t n_shards
 
 
+# Documents to hash: part p of the rows, in their order, is parts[p].
+cdef struct TextHashing:
+    const TextOptions* options
+    Documents documents
+    CountRows* parts
+    int64_t* row_sizes
+
+
+# Rows of counts to finish: as columns and values of one matrix.
+cdef struct CountsToValues:
+    const CountRows* parts
+    int n_parts
+    const int64_t* indptr
+    int64_t n_rows
+    int32_t* indices
+    bint binary
+    int norm                    # 0 for none, 1 or 2
+
+
 cdef struct Scaling:
     Py_ssize_t offset           # rows before these
     Py_ssize_t block
@@ -368,6 +388,7 @@ cdef struct DtypeKernels:
     Worker check_finite
     Worker scan
     Worker floor_loop
+    Worker counts_to_values
     StridedSum square_weights
 
 
@@ -377,6 +398,7 @@ cdef struct Registry:
     DtypeKernels double_precision
     Worker factorise
     Worker descend_gram
+    Worker hash_text
     Evaluate[N_LOSSES] losses
 
 

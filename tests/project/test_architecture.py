@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "optim": {"_core", "rules", "schedules", "_backend"},
     "minimize": {"optim", "rules", "schedules", "_backend"},
     "io": {"_backend"},
+    "feature_extraction": {"_core", "_backend"},
     "linear_model": {
         "_core",
         "io",
