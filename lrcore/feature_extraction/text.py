@@ -200,7 +200,7 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
             and (self.strip_accents is None or self.strip_accents in ("ascii", "unicode"))
             and isinstance(shortest, Integral)
             and isinstance(longest, Integral)
-            and 1 <= shortest
+            and shortest >= 1
             and longest < 1 << 31
             and self.norm in NORMS
             and is_supported(self.n_features, self.dtype)
@@ -342,16 +342,16 @@ class _TextHashing:
             n_features=int(vectorizer.n_features),
             alternate_sign=bool(vectorizer.alternate_sign),
         )
-        n_threads = threads.count(vectorizer.n_threads, WORK_OF_BYTE * int(offsets[-1] - offsets[0]))
+        n_threads = threads.count(
+            vectorizer.n_threads, WORK_OF_BYTE * int(offsets[-1] - offsets[0])
+        )
         rows: tuple[np.ndarray, np.ndarray, np.ndarray, int] = kernels.hash_documents(
             hasher, text, offsets, as_is, self.dtype.char, bool(vectorizer.binary),
             NORMS[vectorizer.norm], n_threads,
         )  # fmt: skip
         return rows
 
-    def _rows_of_reference(
-        self, piece: Piece
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    def _rows_of_reference(self, piece: Piece) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """The same by scikit-learn, for documents that are too long for the core."""
         text, offsets, as_is = piece
         changed = np.zeros(len(offsets) - 1, bool) if as_is is None else as_is.astype(bool)
@@ -381,4 +381,6 @@ def refuse(document: Any, row: int) -> NoReturn:
             f"X must not have missing documents, got {shown(document)} in row {row}; "
             "fill them with '', or leave these rows out"
         )
-    raise TypeError(f"X must have documents that are str or bytes, got {shown(document)} in row {row}")
+    raise TypeError(
+        f"X must have documents that are str or bytes, got {shown(document)} in row {row}"
+    )

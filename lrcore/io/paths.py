@@ -44,7 +44,9 @@ def _files_of(path: Any) -> list[Any]:
         return [path]
     if os.path.isdir(path):
         files = sorted(
-            str(p) for p in Path(path).iterdir() if p.is_file() and not p.name.startswith((".", "_"))
+            str(p)
+            for p in Path(path).iterdir()
+            if p.is_file() and not p.name.startswith((".", "_"))
         )
         if not files:
             raise FileNotFoundError(f"{path}: the directory has no files")

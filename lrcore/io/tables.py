@@ -6,16 +6,18 @@ pyarrow reads them batch by batch; a transformer turns each batch into rows of X
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import closing
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrcore.feature_extraction.featurizer import featurizer
 from lrcore.io.batch import Batch
+from lrcore.io.cache import fingerprint
 from lrcore.io.dataset import BATCH_ROWS, Dataset
 from lrcore.io.errors import DataError
-from lrcore.io.featurizer import Featurizer
 from lrcore.io.files import Text, open_text
 from lrcore.io.paths import expanded
 
@@ -84,9 +86,10 @@ def scan_csv(
     >>> lrcore.LinearClassifier().fit(dataset)  # doctest: +SKIP
     """
     pyarrow()
-    sources = expanded(paths)
-    layout = CSVLayout(sources[0], delimiter, names)
-    return _scan(sources, layout.open, label, weight, features, columns)
+    make = featurizer(features, columns, (label, weight))
+    texts = {name for name in (label,) if name is not None}
+    layout = CSVLayout(delimiter, names, lambda: texts | make.text_columns())
+    return _scan(expanded(paths), layout.open, label, weight, make)
 
 
 def scan_json(
@@ -95,7 +98,9 @@ def scan_json(
 ) -> Dataset:  # fmt: skip
     """Rows of files with a JSON object in each line; the arguments are those of `scan_csv`."""
     pyarrow()
-    return _scan(expanded(paths), _open_json, label, weight, features, columns)
+    return _scan(
+        expanded(paths), _open_json, label, weight, featurizer(features, columns, (label, weight))
+    )
 
 
 def scan_parquet(
@@ -104,7 +109,13 @@ def scan_parquet(
 ) -> Dataset:  # fmt: skip
     """Rows of Parquet files; the arguments are those of `scan_csv`."""
     pyarrow()
-    return _scan(expanded(paths), _open_parquet, label, weight, features, columns)
+    return _scan(
+        expanded(paths),
+        _open_parquet,
+        label,
+        weight,
+        featurizer(features, columns, (label, weight)),
+    )
 
 
 def scan_arrow(
@@ -124,18 +135,17 @@ def scan_arrow(
     -------
     Dataset
     """
-    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
-        return _scan([source], _open_table, label, weight, features, columns)
     pyarrow()
-    return _scan(expanded(source), _open_arrow, label, weight, features, columns)
+    make = featurizer(features, columns, (label, weight))
+    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
+        return _scan([source], _open_table, label, weight, make)
+    return _scan(expanded(source), _open_arrow, label, weight, make)
 
 
 def _scan(
-    sources: list[Any], opener: Opener, label: str | None, weight: str | None, features: Any,
-    columns: Sequence[str] | None,
-) -> Dataset:  # fmt: skip
+    sources: list[Any], opener: Opener, label: str | None, weight: str | None, features: Any
+) -> Dataset:
     """The dataset of the batches that an opener finds in each source."""
-    featurizer = Featurizer.of(features, columns, (label, weight))
 
     def epoch(number: int) -> Iterator[Batch]:
         labels = Labels()
@@ -144,14 +154,18 @@ def _scan(
             with closing(opener(source)) as tables:
                 for table in tables:
                     place = Place(_name(source), n_rows)
-                    X = featurizer.transform(table)
+                    X = features.transform(table)
                     y = None if label is None else labels.of(_column(table, label, place), place)
                     w = None if weight is None else _weights(_column(table, weight, place), place)
                     n_rows += table.num_rows
                     yield Batch(X, y, w)
 
+    prints = [fingerprint(source) for source in sources]
+    key = None
+    if None not in prints:
+        key = {"files": prints, "label": label, "weight": weight, "features": features.to_dict()}
     return Dataset(
-        epoch, n_features=featurizer.n_features, features=featurizer,
+        epoch, key=key, n_features=features.n_features, features=features,
         repeats=not any(source == "-" or hasattr(source, "read") for source in sources),
         name=_name(sources[0]) + (f" and {len(sources) - 1} more" if len(sources) > 1 else ""),
     ).ahead()  # fmt: skip

@@ -17,6 +17,7 @@ from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.interrupts import interrupts
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore._utils.validation import shown
+from lrcore.feature_extraction.featurizer import is_raw
 from lrcore.io.dataset import Dataset
 from lrcore.linear_model import auto_alpha, legacy, parameters
 from lrcore.linear_model.arguments import (
@@ -502,6 +503,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self, "n_iter_")
         if isinstance(X, Dataset):
             return np.concatenate([self._raw_predictions(batch.X) for batch in X])
+        features = getattr(self, "features_", None)
+        if features is not None and is_raw(X):
+            X = features.transform(X)
         matrix, names = converted(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         z = self._trained.raw_predictions(matrix, self.n_threads)

@@ -17,6 +17,7 @@ from lrcore._utils.validation import (
     check_is_number,
     check_number,
 )
+from lrcore.feature_extraction.featurizer import features_from_dict
 from lrcore.linear_model.arguments import check_weight
 from lrcore.linear_model.checks import (
     check_model,
@@ -134,6 +135,7 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
         "alpha": model.alpha_,
         "lr": to_plain({"lr": model.lr_})["lr"],
         "plateau": model.plateau_ and model.plateau_.to_dict(),
+        "features": features.to_dict() if (features := model.__dict__.get("features_")) else None,
         "extra": extra or {},
     }
 
@@ -186,6 +188,13 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
             raise ValueError(f"one target has one output, got {trained.n_outputs}")
     if "feature_names" in arrays:
         model.feature_names_in_ = _names(arrays["feature_names"], header["n_features"])
+    if header.get("features") is not None:
+        model.features_ = features_from_dict(header["features"])
+        if model.features_.n_features != header["n_features"]:
+            raise ValueError(
+                f"features hashes to {model.features_.n_features} columns, and the model has "
+                f"{header['n_features']}"
+            )
     if not isinstance(header["extra"], dict):
         raise TypeError(f"extra must be a dict, got {header['extra']!r}")
     model.extra_ = header["extra"]

@@ -21,10 +21,11 @@ MAY_IMPORT = {
     "rules": {"schedules", "_backend"},
     "optim": {"_core", "rules", "schedules", "_backend"},
     "minimize": {"optim", "rules", "schedules", "_backend"},
-    "io": {"_backend"},
+    "io": {"_backend", "feature_extraction"},
     "feature_extraction": {"_core", "_backend"},
     "linear_model": {
         "_core",
+        "feature_extraction",
         "io",
         "conjugates",
         "losses",

@@ -1,0 +1,198 @@
+"""What turns raw tables or texts into X, and goes with a model so that it can predict from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lrcore._utils.validation import shown
+from lrcore.feature_extraction.text import HashingVectorizer
+
+
+def featurizer(
+    features: Any, columns: Sequence[str] | None, leave_out: Sequence[str | None]
+) -> Any:
+    """A transformer of tables, which are without labels when there is nothing but to predict.
+
+    Parameters
+    ----------
+    features : transformer, optional
+        A vectorizer of one column of text; a copy is made.
+    columns : list of str, optional
+        The columns that features are made of.
+    leave_out : list of str or None
+        Columns that are none, since they are labels or weights.
+    """
+    if isinstance(columns, str):
+        raise TypeError(
+            f"columns must be a list of names, got {shown(columns)}; write [{columns!r}]"
+        )
+    if isinstance(features, HashingVectorizer):
+        return TextColumn(features, _text_column(columns), tuple(filter(None, leave_out)))
+    raise TypeError(
+        f"features must be a TableHasher or a HashingVectorizer, got {type(features).__name__}"
+    )
+
+
+def _text_column(columns: Sequence[str] | None) -> str | None:
+    """The one column that a vectorizer of text takes; None for the only one that there is."""
+    if columns is None:
+        return None
+    if len(columns) != 1:
+        raise ValueError(
+            f"a HashingVectorizer takes one column of text, got columns={list(columns)!r}; a "
+            "TableHasher takes several"
+        )
+    return columns[0]
+
+
+class TextColumn:
+    """Texts of a column of a table, or by themselves.
+
+    Parameters
+    ----------
+    vectorizer : HashingVectorizer
+    column : str, optional
+        None for the only one that there is, apart from those left out.
+    leave_out : tuple of str
+    """
+
+    def __init__(
+        self, vectorizer: Any, column: str | None, leave_out: tuple[str, ...] = ()
+    ) -> None:
+        self.vectorizer = vectorizer
+        self.column = column
+        self.leave_out = leave_out
+
+    @property
+    def n_features(self) -> int:
+        return int(self.vectorizer.n_features)
+
+    def text_columns(self) -> set[str]:
+        """Names of columns whose values are text even where they look like numbers."""
+        return set() if self.column is None else {self.column}
+
+    def transform(self, table: Any) -> Any:
+        """X of a record batch, a frame, or a list of texts.
+
+        Raises
+        ------
+        ValueError
+            If a table lacks the column.
+        """
+        names = column_names(table)
+        if names is None:
+            return self.vectorizer.transform(table)
+        if self.column is None:
+            others = [name for name in names if name not in self.leave_out]
+            if len(others) != 1:
+                raise ValueError(
+                    f"which column is the text? name it: columns=[...], one of {others!r}"
+                )
+            self.column = others[0]
+        if self.column not in names:
+            raise ValueError(f"the table has no column {self.column!r}, but {names!r}")
+        return self.vectorizer.transform(_filled(_column(table, self.column)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `transform` follows from, as plain values.
+
+        Raises
+        ------
+        ValueError
+            If the vectorizer calls a function, which no file can hold.
+        """
+        plain = {name: getattr(self.vectorizer, name) for name in PLAIN}
+        functions = [
+            name for name in (*FUNCTIONS, "analyzer") if callable(getattr(self.vectorizer, name))
+        ]
+        if functions or plain["input"] != "content":
+            raise ValueError(
+                f"a HashingVectorizer with {', '.join(functions) or 'input='} of its own cannot be "
+                "kept in a file; pickle the model, or transform texts before"
+            )
+        if plain["stop_words"] is not None and not isinstance(plain["stop_words"], str):
+            plain["stop_words"] = sorted(plain["stop_words"])
+        plain |= {"ngram_range": list(plain["ngram_range"]), "dtype": np.dtype(plain["dtype"]).str}
+        return {
+            "kind": TextColumn.__name__, "version": VERSION, "column": self.column,
+            "leave_out": list(self.leave_out), "vectorizer": plain,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> TextColumn:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            If these are no values that `to_dict` has given.
+        """
+        if saved["version"] != VERSION:
+            raise ValueError(
+                f"features are hashed by version {shown(saved['version'])}, and this lrcore has "
+                f"version {VERSION}"
+            )
+        plain, column, leave_out = dict(saved["vectorizer"]), saved["column"], saved["leave_out"]
+        if sorted(plain) != sorted(PLAIN) or plain["input"] != "content":
+            raise ValueError(f"a vectorizer has {', '.join(PLAIN)}, got {', '.join(plain)}")
+        plain |= {"ngram_range": tuple(plain["ngram_range"]), "dtype": np.dtype(plain["dtype"])}
+        if not (column is None or isinstance(column, str)) or not isinstance(leave_out, list):
+            raise TypeError(f"column must be a name, got {shown(column)}")
+        vectorizer = HashingVectorizer(**plain)
+        vectorizer._validate_params()
+        return cls(vectorizer, column, tuple(map(str, leave_out)))
+
+
+#: The parameters of a vectorizer that files hold, and those that are functions.
+PLAIN = (
+    "input", "encoding", "decode_error", "strip_accents", "lowercase", "stop_words",
+    "token_pattern", "ngram_range", "analyzer", "n_features", "binary", "norm", "alternate_sign",
+    "dtype",
+)  # fmt: skip
+FUNCTIONS = ("preprocessor", "tokenizer")
+
+#: Of how features are hashed: what is saved by one version is not read by another.
+VERSION = 1
+
+
+def features_from_dict(saved: dict[str, Any]) -> Any:
+    """The transformer whose `to_dict` gave these values."""
+    kinds = {TextColumn.__name__: TextColumn}
+    if saved["kind"] not in kinds:
+        raise ValueError(f"features must be of kind {', '.join(kinds)}, got {shown(saved['kind'])}")
+    return kinds[saved["kind"]].from_dict(saved)
+
+
+def column_names(table: Any) -> list[str] | None:
+    """The names of a table's columns; None if it is no table but texts."""
+    if hasattr(table, "schema") and hasattr(table.schema, "names"):
+        return list(table.schema.names)
+    if hasattr(table, "columns"):
+        return list(table.columns)
+    return None
+
+
+def _column(table: Any, name: str) -> Any:
+    """A column of a frame or of a table of Arrow's."""
+    return (
+        table.column(name) if hasattr(table, "schema") and hasattr(table, "column") else table[name]
+    )
+
+
+def _filled(column: Any) -> Any:
+    """Texts, with an empty one for each that is missing."""
+    if hasattr(column, "fill_null"):
+        return column.fill_null("")
+    return column.fillna("") if hasattr(column, "fillna") else column
+
+
+def is_raw(X: Any) -> bool:
+    """Whether X is texts or a table that may hold more than numbers."""
+    if column_names(X) is not None:
+        return True
+    if isinstance(X, np.ndarray):
+        return X.dtype.kind in "OU"
+    return isinstance(X, Sequence) and len(X) > 0 and isinstance(X[0], str)
