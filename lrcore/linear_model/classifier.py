@@ -161,8 +161,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         the first rows of the stream where it finds its rate from them, else ``"auto"`` is None.
     fit_intercept : bool
     max_iter : int, optional
-        Epochs, at most; of ``"newton"`` steps. By default 5 of ``"stochastic"``, 1000 of
-        ``"dual"``, 100 of ``"newton"``.
+        Epochs, at most; of ``"newton"`` steps. By default 1000 of ``"dual"``, 100 of
+        ``"newton"``; of ``"stochastic"`` 5, and on few rows as many as make 20,000 steps over no
+        more than a million rows.
     shuffle : bool
         Take the rows in a new order in each epoch of ``fit``.
     batch_size : int
