@@ -22,6 +22,7 @@ from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
+from lrcore.linear_model.sampling import class_numbers
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.penalties import Penalty
 
@@ -245,12 +246,8 @@ def _in_turn(problem: Problem) -> np.ndarray:
     """The rows shuffled, and of classes those of each together: every so many of them are of all
     classes alike."""
     order = shuffled(problem.n_rows, SEED)
-    if problem.objective.loss.classifies:
-        labels = problem.targets[0]
-        if len(problem.targets) > 1:
-            labels = np.argmax(np.stack(problem.targets), axis=0)
-        order = order[np.argsort(labels[order], kind="stable")]
-    return order
+    classes = class_numbers(problem)
+    return order if classes is None else order[np.argsort(classes[order], kind="stable")]
 
 
 def every(order: np.ndarray, n: int) -> np.ndarray:

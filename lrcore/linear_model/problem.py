@@ -173,6 +173,10 @@ class Problem:
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return replace(self, X=X, targets=[y[rows] for y in self.targets], sample_weight=weight)
 
+    def of_targets(self, which: Sequence[int]) -> Problem:
+        """With these targets alone."""
+        return replace(self, targets=[self.targets[k] for k in which])
+
     def without_weightless_rows(self) -> Problem:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
         its order, batches, steps and rates."""
