@@ -4,7 +4,8 @@ Binary outputs do not know of one another, so one against the rest goes on as it
 new one begins beside it. Of two classes there is one output, the margin m of the second: the first
 against the rest is -m, with the states that steps of mirrored targets would have led to, bit for
 bit. For a softmax the two have -m/2 and m/2: the same probabilities, and the raw predictions that
-a softmax of two outputs keeps, which begin at 0 and whose gradients sum to 0.
+a softmax of two outputs keeps, which begin at 0 and whose gradients sum to 0. The rows of a block
+that has not ended are not gone over again by a softmax: it would be one of other classes.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _with_outputs(
     grown = TrainedModel(of(model.states), objective, after, model.scale)
     if targets is None:
         return grown
-    if model.replay is not None:
+    if model.replay is not None and not objective.loss.joint:
         assert after is not None
         rows = targets(model.replay.rows).bundled(after.n_targets(objective.loss))
         grown.replay = ReplayBuffer(rows, of(model.replay.before))

@@ -157,7 +157,7 @@ def test_constant_labels_are_predicted_for_all_and_the_others_do_not_notice(keyw
     X, constant = FORMS[form], np.ones((len(Y), 1), int)
     wide = np.hstack([constant, Y[:, :2], 0 * constant, Y[:, 2:3]])
     model = LinearClassifier(alpha=0.01, random_state=0, **keywords)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="label") as told:
         clf = clone(model).fit(X, wide, eval_set=(X, wide))
     messages = [str(each.message) for each in told]
     assert any("label 0 is in every row of y" in each for each in messages)
