@@ -420,10 +420,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         labels, codes = labels_of(y)
         check_lengths(matrix, codes)
         weight = check_weight(sample_weight, matrix.shape[0])
-        weight = labels.weigh(weight, self.class_weight, codes)
+        weight, factors = labels.weigh(weight, self.class_weight, codes)
         n_outputs = self._n_outputs(labels)
-        targets = labels.targets(codes, n_outputs)
-        return Problem(matrix, targets, weight, self._objective(matrix, n_outputs)), labels
+        targets, objective = labels.targets(codes, n_outputs), self._objective(matrix, n_outputs)
+        return Problem(matrix, targets, weight, objective, factors), labels
 
     def _targets(self, y: Any, labels: Labels) -> list[np.ndarray]:
         """Targets of y, whose classes must be known."""
@@ -478,7 +478,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 "class_weight='balanced' needs all rows at once, which partial_fit does not have; "
                 "give a dict of weights"
             )
-        weight = labels.weigh(weight, self.class_weight, codes)
+        weight, factors = labels.weigh(weight, self.class_weight, codes)
+        if factors is not None:
+            raise ValueError(
+                f"class_weight={shown(self.class_weight)} of labels is for fit, got it in "
+                "partial_fit; set it to None"
+            )
         n_outputs = self._n_outputs(labels)
         objective = self._objective(matrix, n_outputs)
         problem = Problem(matrix, labels.targets(codes, n_outputs), weight, objective)

@@ -18,6 +18,7 @@ from lrcore._utils import missing, numerics
 from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import (
     check_labels,
+    check_number,
     check_targets,
     encode,
     weigh_classes,
@@ -72,9 +73,9 @@ class Classes:
 
     def weigh(
         self, weight: np.ndarray | None, class_weight: Any, codes: np.ndarray
-    ) -> np.ndarray | None:
-        """The weights of rows times those of their classes."""
-        return weigh_classes(weight, class_weight, self.values, codes)
+    ) -> tuple[np.ndarray | None, list[np.ndarray] | None]:
+        """The weights of rows times those of their classes, the same for all targets."""
+        return weigh_classes(weight, class_weight, self.values, codes), None
 
     def predicted(self, raw: np.ndarray) -> np.ndarray:
         """The class of each row, from raw predictions (n_rows, n_outputs)."""
@@ -129,11 +130,26 @@ class LabelColumns:
 
     def weigh(
         self, weight: np.ndarray | None, class_weight: Any, codes: np.ndarray
-    ) -> np.ndarray | None:
-        """The weights of rows."""
-        if class_weight is not None:
-            raise ValueError("class_weight")
-        return weight
+    ) -> tuple[np.ndarray | None, list[np.ndarray] | None]:
+        """The weights of rows, and their factors for each label: those of rows that have it, and of
+        rows that have not."""
+        if class_weight is None:
+            return weight, None
+        balanced = isinstance(class_weight, str) and class_weight == "balanced"
+        if not balanced:
+            _check_label_weight(class_weight)
+        rows = np.ones(len(codes)) if weight is None else weight
+        total, factors = float(np.sum(rows)), []
+        for has in codes.T:
+            with_it = float(np.sum(rows[has]))
+            counts = np.array([total - with_it, with_it])
+            if balanced:
+                each = total / np.where(counts > 0, counts, total)
+            else:
+                each = np.array([float(class_weight.get(key, 1.0)) for key in (0, 1)])
+            each /= float(np.sum(each * counts)) / total
+            factors.append(each[has.astype(np.intp)])
+        return weight, factors
 
     def predicted(self, raw: np.ndarray) -> np.ndarray:
         """(n_rows, n_labels) of 0 and 1."""
@@ -149,6 +165,23 @@ class LabelColumns:
 
 
 Labels = Classes | LabelColumns
+
+
+def _check_label_weight(class_weight: Any) -> None:
+    """Raise unless class_weight has numbers above 0 for rows with a label, 1, and without it, 0."""
+    if not isinstance(class_weight, dict) or not set(class_weight) <= {0, 1}:
+        raise ValueError(
+            "class_weight must be 'balanced', None or a dict {0: ..., 1: ...} where y has a column "
+            "for each of several labels, of which each is a problem of two classes, 0 and 1, got "
+            f"{shown(class_weight)}"
+        )
+    for key, each in class_weight.items():
+        check_number(f"class_weight of {shown(key)}", each, 0)
+        if each == 0:
+            raise ValueError(
+                f"class_weight of {shown(key)} must be > 0 for labels, got 0: there would be "
+                "nothing to tell the other rows from"
+            )
 
 
 def has_columns(y: Any) -> bool:

@@ -1,6 +1,7 @@
 """Several labels a row: each is the binary fit of its column; constant ones; what y may be."""
 
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -253,6 +254,64 @@ def test_bad_labels_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         model.fit(DENSE, y)
     assert not hasattr(model, "coef_")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 1.0, 1: 5.0}, {1: 0.3}])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "keywords", [*ALONE, {"loss": "hinge", "solver": "dual", "tol": None, "max_iter": 8},
+                 {"solver": "stochastic", "lr": 0.1, "penalty": "l1"}]
+)  # fmt: skip
+def test_class_weight_is_that_of_each_label_by_itself(keywords, form, class_weight):
+    X = FORMS[form]
+    weight = np.arange(len(Y)) % 3 + 0.5
+    model = LinearClassifier(
+        alpha=0.01, random_state=0, class_weight=class_weight, scale=None, **keywords
+    )
+    whole = clone(model).fit(X, Y, weight)
+    for k in range(4):
+        alone = clone(model).fit(X, Y[:, k], weight)
+        np.testing.assert_allclose(whole.coef_[k], alone.coef_[0], rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(whole.intercept_[k], alone.intercept_[0], rtol=1e-7, atol=1e-12)
+    unweighed = clone(model).set_params(class_weight=None).fit(X, Y, weight)
+    assert np.abs(whole.intercept_ - unweighed.intercept_).min() > 1e-3
+
+
+@pytest.mark.parametrize("solver", ["auto", "dual", "stochastic"])
+@pytest.mark.parametrize("keywords", [{}, {"early_stopping": True, "tol": 0.0}])
+def test_class_weight_of_labels_is_scikit_learns(solver, keywords):
+    rare = (Y * (np.arange(len(Y)) % 4 == 0)[:, None]).astype(int)
+    model = LinearClassifier(class_weight="balanced", solver=solver, random_state=0, **keywords)
+    model.fit(FORMS["sparse"], rare)
+    theirs = OneVsRestClassifier(LogisticRegression(class_weight="balanced")).fit(DENSE, rare)
+    agree = np.mean(model.predict(DENSE) == theirs.predict(DENSE))
+    plain = LinearClassifier(random_state=0).fit(DENSE, rare).predict(DENSE)
+    assert agree > 0.8 > np.mean(plain == theirs.predict(DENSE)) + 0.05
+
+
+@pytest.mark.parametrize(
+    "class_weight, message",
+    [
+        ({2: 1.0}, "class_weight must be 'balanced', None or a dict {0: ..., 1: ...} where"),
+        ([{0: 1}, {1: 2}], "class_weight must be 'balanced', None or a dict"),
+        ("even", "class_weight must be 'balanced', None or a dict"),
+        ({1: 0.0}, "class_weight of 1 must be > 0 for labels"),
+        ({1: -1.0}, "class_weight of 1"),
+    ],
+)
+def test_class_weight_that_makes_no_sense_for_labels(class_weight, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        LinearClassifier(class_weight=class_weight).fit(DENSE, Y)
+
+
+def test_class_weight_of_labels_is_not_for_streams():
+    model = LinearClassifier(class_weight={1: 2.0})
+    with pytest.raises(ValueError, match="of labels is for fit, got it in partial_fit"):
+        model.partial_fit(DENSE, Y)
+    fitted = LinearClassifier(class_weight="balanced", solver="stochastic").fit(FORMS["sparse"], Y)
+    fitted.set_params(class_weight=None).partial_fit(FORMS["sparse"], Y)
+    assert fitted.coef_.shape == (4, 6)
 
 
 def test_what_makes_no_sense_for_labels_is_refused():
