@@ -345,3 +345,10 @@ def test_cross_validation_with_labels():
     clf = LinearClassifierCV(alphas=[1e-3, 1e-2], cv=3).fit(DENSE, Y)
     assert clf.predict(DENSE).shape == Y.shape
     assert clf.score(DENSE, Y) > 0.3
+
+
+def test_alpha_is_found_where_rows_to_learn_from_lack_a_label():
+    rare = np.hstack([Y, (np.arange(len(Y)) == 7)[:, None]])
+    model = LinearClassifier(solver="dual").fit(DENSE, rare)
+    assert np.isfinite(model.alpha_losses_).sum() >= 3
+    assert model.coef_.shape == (5, 6)
