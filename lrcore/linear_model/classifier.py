@@ -88,7 +88,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     """Large linear classifier: logistic regression, linear support vector machines, perceptrons.
 
     Two classes are one binary problem. Of more, the log loss is the multinomial one, and with the
-    other losses each class is fitted against the rest.
+    other losses each class is fitted against the rest. Where a row may have several labels, or
+    none, y has a column of 0 and 1 for each, and each is a binary problem of its own.
 
     Parameters
     ----------
@@ -206,20 +207,25 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         1 prints a line for each epoch.
     class_weight : dict or "balanced", optional
         Rows count with the weight of their class, on top of their own; those that a dict leaves
-        out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone.
+        out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone. Of
+        several labels both are for ``fit`` alone, and for each label by itself, of which 1 and 0
+        are the classes.
     multi_class : {"auto", "softmax", "ovr"}
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
         ``log(sum_k exp(z_k)) - z_y`` of all raw predictions of a row, or ``"ovr"``, each class
         against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other
         losses. Two classes are one output whatever it says: there the softmax is the binary log
-        loss of the difference of two raw predictions.
+        loss of the difference of two raw predictions. Several labels a row are no softmax.
 
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        A CSR matrix after `sparsify`.
+        A CSR matrix after `sparsify`. (n_labels, n_features) of several labels.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     classes_ : ndarray
+        Of several labels the numbers of the columns of y.
+    multilabel_ : bool
+        Whether y had a column for each of several labels.
     loss_curve_ : ndarray of shape (n_epochs,)
         Mean loss of each epoch, of each row just before it was learnt from.
     stopping_curve_ : ndarray
@@ -264,6 +270,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     True
     >>> clf.predict(X[:3])
     array(['yes', 'no', 'no'], dtype='<U3')
+    >>> several = np.column_stack([X[:, 0] > 0, X[:, 1] > 0]).astype(int)
+    >>> lrcore.LinearClassifier().fit(X, several).predict(X[:3]).shape
+    (3, 2)
     """
 
     _default_loss = "log_loss"
@@ -363,8 +372,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             they are, also read-only or mapped from a file; other sparse formats become CSR,
             Fortran-ordered arrays are copied. Frames of pandas and polars have float32 if all
             their columns do, else float64, and become CSR if one of their columns is sparse.
-        y : array of shape (n_rows,)
-            At least two classes.
+        y : array of shape (n_rows,), or array or sparse matrix of shape (n_rows, n_labels)
+            At least two classes; or 0 and 1 in a column for each label, which takes 8 bytes for
+            each row and label. A dense matrix of one column is a vector of classes, as in
+            scikit-learn; a sparse one is one label. A label that all rows have or none is predicted
+            for all or none, which a UserWarning says: it has no weights, and with the log loss the
+            probability (n_rows + 1) / (n_rows + 2) of being so.
         sample_weight : array of shape (n_rows,), optional
             A row of weight 2 counts as two: gradient and loss are twice as large, which is the
             same optimum as repeating the row, by other steps. Rows of weight 0 are left out, which
@@ -453,7 +466,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         X, y, sample_weight
             As in `fit`; X is converted to the model's dtype.
         classes : array, needed in the first call
-            All classes that will ever come.
+            All classes that have come up or will. A later call may name more: those known keep
+            their weights and states to the bit, new ones begin at 0. Of two classes there is one
+            output, with the margin m; one against the rest then has -m and m, as if both had been
+            fitted from the first row on, and a softmax -m/2 and m/2, which have the same
+            probabilities. Labels need no names; ``range(n_labels)`` adds columns of y.
 
         Raises
         ------
