@@ -318,10 +318,15 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 if interrupted():
                     result.model.beginning = None  # not all of its rows were learnt from
                 self._finish(result, X if first else None, **learnt)
-            except BaseException:
+            except BaseException as error:
                 last = call.last
                 if last is not None and self._trained is last and moves(last, call.problem):
                     del self._trained, self.n_iter_
+                    if isinstance(error, FloatingPointError):
+                        raise FloatingPointError(
+                            f"{error}; the model is lost, since it is so much larger than these "
+                            "rows that no copy was made: begin again from a saved one"
+                        ) from None
                 raise
             stopped = interrupted()
         if stopped:

@@ -43,6 +43,7 @@ All weights of a feature are updated together, also those whose gradient is next
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -416,12 +417,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         if constant is not None:
             problem = problem.of_targets(constant.varying)
             held_out = held_out and held_out.of_targets(constant.varying)
+        complete = partial(with_constants, constant=constant)
         known = {"classes_": labels.values, "_multilabel": labels.multilabel}
-        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, **known)
+        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, complete, **known)
         result = self._fit(problem, callback, held_out, hooks, constant)
-        if constant is not None:
-            result.model = with_constants(result.model, constant)
         hooks.end(result.model)
+        result.model = complete(result.model)
         self._finish(result, X, **known)
         self._raise_if_interrupted(result)
         return self

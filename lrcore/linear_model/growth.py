@@ -104,18 +104,20 @@ def _with_outputs(
     return grown
 
 
-def with_constants(model: TrainedModel, constant: ConstantLabels) -> TrainedModel:
-    """The model of the labels that vary, and those beside them that do not."""
+def with_constants(model: TrainedModel, constant: ConstantLabels | None) -> TrainedModel:
+    """The model of the labels that vary, and those beside them that do not, if there are any."""
+    if constant is None:
+        return model
     sources: list[Source | None] = [None] * len(constant.intercepts)
     for k, place in enumerate(constant.varying):
         sources[place] = Source(k)
     together = len(model.states) == 1 and model.n_outputs > 1
     whole = _with_outputs(model, sources, model.objective, len(sources) if together else 1)
-    begin_some(whole.states, constant, whole.updates)
+    _begin_constants(whole.states, constant, whole.updates)
     return whole
 
 
-def begin_some(
+def _begin_constants(
     states: Sequence[ModelState], constant: ConstantLabels, updates: UpdateConfig | None
 ) -> None:
     """Give outputs that do not vary their intercepts, and the rule's state that belongs to them."""

@@ -260,5 +260,18 @@ def test_what_cannot_be_is_refused_and_changes_nothing(multi_class):
     assert (pickle.dumps(model._trained.states), model.classes_) == before
 
 
+def test_a_large_model_that_diverges_as_it_grows_is_as_it_was():
+    ones = np.ones(2, np.float32)
+    X = sparse.csr_matrix((ones, ([0, 1], [3, 900])), shape=(2, 1000))
+    model = LinearClassifier(lr=0.5).partial_fit(X, ["b", "d"], classes=["b", "d"])
+    before = model.coef_.copy()
+    model.set_params(optimizer=lrcore.AdaGrad(lr=1e38), lr="auto")
+    with pytest.raises(FloatingPointError) as caught:
+        model.partial_fit(X * np.float32(1e20), ["b", "c"], classes=list("bcd"))
+    assert "lost" not in str(caught.value)
+    assert equal_bits(model.coef_, before)
+    assert model.classes_.tolist() == ["b", "d"]
+
+
 def clone_of(model, multi_class):
     return pickle.loads(pickle.dumps(model)).set_params(multi_class=multi_class)

@@ -13,7 +13,9 @@ from sklearn.multiclass import OneVsRestClassifier
 from strategies import equal_bits
 
 from lrcore import LinearClassifier, LinearClassifierCV, load, save
+from lrcore._utils import archive
 from lrcore.linear_model.labels import check_indicator, has_columns
+from lrcore.linear_model.persistence import FORMAT, ModelFileError
 
 rng = np.random.default_rng(0)
 DENSE = rng.normal(size=(240, 6)) * (rng.random((240, 6)) < 0.6)
@@ -214,6 +216,27 @@ def test_saved_and_loaded(suffix, tmp_path):
     for each in (model, again):
         each.partial_fit(DENSE, Y)
     assert equal_bits(again.coef_, model.coef_)
+
+
+@pytest.mark.parametrize("n_labels", [3, 5, 0, -1, 1 << 62, 4.0, "4", True])
+def test_a_file_of_other_labels_than_outputs_is_refused(n_labels, tmp_path):
+    path = tmp_path / "model.lrcore"
+    save(LinearClassifier().fit(DENSE, Y), path)
+    header, arrays = archive.read(path, "a model", FORMAT)
+    assert header["n_labels"] == 4
+    assert "classes" not in arrays
+    archive.write(path, {**header, "n_labels": n_labels}, arrays)
+    with pytest.raises(ModelFileError, match=r"model\.lrcore: not a complete model"):
+        load(path)
+
+
+def test_a_softmax_is_no_model_of_labels(tmp_path):
+    path = tmp_path / "model.lrcore"
+    save(LinearClassifier().fit(DENSE, Y.argmax(axis=1)), path)
+    header, arrays = archive.read(path, "a model", FORMAT)
+    archive.write(path, {**header, "n_labels": 4}, arrays)
+    with pytest.raises(ModelFileError, match="not a complete model"):
+        load(path)
 
 
 @pytest.mark.parametrize("form", FORMS)
