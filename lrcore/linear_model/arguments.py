@@ -230,29 +230,3 @@ def weigh_classes(
             "class_weight leaves every row with a weight of 0; at least one must count"
         )
     return weighed
-
-
-def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
-    """The classes of a partial_fit, sorted: those known, or those given in the first call."""
-    if classes is None:
-        if known is None:
-            raise ValueError("classes must be passed on the first call to partial_fit")
-        return known
-    missing.check_none_missing("classes", classes)
-    given = np.unique(np.asarray(classes))
-    if len(given) < 2:
-        raise ValueError(f"classes must name at least 2 classes, got {given.tolist()!r}")
-    if known is not None and not np.array_equal(known, given):
-        raise ValueError(
-            f"classes must stay {known.tolist()!r} as in the first call, got {given.tolist()!r}"
-        )
-    return given
-
-
-def class_targets(codes: np.ndarray, n_classes: int, n_outputs: int) -> list[np.ndarray]:
-    """What classes are to a loss: their numbers if one target has several outputs, else targets
-    in {-1, 1}, one vector for two classes, one for each of more."""
-    if n_outputs > 1:
-        return [codes.astype(np.float64)]
-    which = [1] if n_classes == 2 else range(n_classes)
-    return [np.where(codes == k, 1.0, -1.0) for k in which]

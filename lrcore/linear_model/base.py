@@ -35,6 +35,8 @@ from lrcore.linear_model.engine.design_matrix import (
     converted,
     validated,
 )
+from lrcore.linear_model.growth import without_constants
+from lrcore.linear_model.labels import ConstantLabels
 from lrcore.linear_model.monitor.baseline import warn_if_useless
 from lrcore.linear_model.monitor.callbacks import CallbackMonitor, Event, Hooks
 from lrcore.linear_model.monitor.diagnostics import DivergenceError
@@ -242,10 +244,10 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _fit(
         self, problem: Problem, callback: Callable[[Event], Any] | None, held_out: Problem | None,
-        hooks: Hooks,
+        hooks: Hooks, constant: ConstantLabels | None = None,
     ) -> FitResult:  # fmt: skip
         """All epochs of the solver, on fresh states, or on those of the last fit with
-        ``warm_start``."""
+        ``warm_start``, which had labels that are `constant` now as well."""
         solver, reason = choose_solver(self, problem)
         if self.verbose:
             print(f"solver {solver.name}: {reason}")
@@ -260,6 +262,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         if self.early_stopping and held_out is None:
             problem, held_out = self._split(problem)
         start = getattr(self, "_trained", None) if self.warm_start else None
+        if start is not None and constant is not None:
+            start = without_constants(start, constant)
         config = self._config(solver, problem, held_out, start)
         monitor = CallbackMonitor(callback, config.max_iter, hooks)
         problem, config, alpha, path = self._with_alpha(solver, problem, config)
@@ -289,8 +293,11 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             )
         return problem.take(np.flatnonzero(~held_out)), problem.take(np.flatnonzero(held_out))
 
-    def _partial_fit(self, X: Any, problem: Problem, **learnt: Any) -> None:
-        """One pass in the order given; the estimator then has what else was learnt, too."""
+    def _partial_fit(
+        self, X: Any, problem: Problem, last: TrainedModel | None, **learnt: Any
+    ) -> None:
+        """One pass in the order given, from the last model on; the estimator then has what else was
+        learnt, too."""
         first = not hasattr(self, "_trained")
         solver = make_solver(self)
         if not isinstance(solver, Stochastic):
@@ -298,7 +305,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 f"partial_fit needs solver='stochastic' or 'auto', got {shown(self.solver)}, which "
                 "needs all rows at once: call fit"
             )
-        call = stream_call(self, solver, problem)
+        call = stream_call(self, solver, problem, last)
         # Ctrl-C may not come between weights that have moved and the estimator that has them.
         with interrupts() as interrupted:
             try:
@@ -311,10 +318,15 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 if interrupted():
                     result.model.beginning = None  # not all of its rows were learnt from
                 self._finish(result, X if first else None, **learnt)
-            except BaseException:
+            except BaseException as error:
                 last = call.last
                 if last is not None and self._trained is last and moves(last, call.problem):
                     del self._trained, self.n_iter_
+                    if isinstance(error, FloatingPointError):
+                        raise FloatingPointError(
+                            f"{error}; the model is lost, since it is so much larger than these "
+                            "rows that no copy was made: begin again from a saved one"
+                        ) from None
                 raise
             stopped = interrupted()
         if stopped:

@@ -314,6 +314,11 @@ multi_class, random_state, n_threads, verbose
     ) -> None:
         set_parameters(self, locals())
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Any:
         """Choose alpha, and fit all rows.
 

@@ -60,7 +60,7 @@ def gap_of_model(problem: Problem, model: TrainedModel, n_threads: int | None) -
     for k, y in enumerate(problem.targets):
         W = np.ascontiguousarray(weights[k * n : (k + 1) * n])
         z = problem.X.wide_predictions(W, n_threads).T + intercepts[k * n : (k + 1) * n]
-        at = problem.objective, problem.X, y, problem.share, W, z, n_threads
+        at = problem.objective, problem.X, y, problem.of_target(k).share, W, z, n_threads
         found = max(found, duality_gap(*at).relative)
     return found
 

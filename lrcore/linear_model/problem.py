@@ -85,6 +85,8 @@ class Problem:
     targets: list[np.ndarray]
     sample_weight: np.ndarray | None
     objective: Objective
+    #: Factors of the rows' weights for each target, whose weighted mean is 1; None: 1 each.
+    target_factors: list[np.ndarray] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -122,24 +124,32 @@ class Problem:
         (outputs_per_target,), of a model without other weights. Zeros without intercepts."""
         if not self.objective.fit_intercept:
             return [np.zeros(self.outputs_per_target) for _ in self.targets]
-        loss, share = self.objective.loss, self.share
-        found = (loss.constant(y.astype(np.float64), share) for y in self.targets)
+        loss = self.objective.loss
+        each = (self.of_target(k) for k in range(len(self.targets)))
+        found = (loss.constant(one.targets[0].astype(np.float64), one.share) for one in each)
         return [np.asarray(constant, np.float64).reshape(-1) for constant in found]
 
     def losses_of_constants(self, constants: Sequence[np.ndarray]) -> np.ndarray:
         """(n_rows,): what each row loses by such predictions, above the least that it can lose; the
         mean over targets."""
-        loss, total = self.objective.loss, np.zeros(self.n_rows)
+        loss, found = self.objective.loss, []
         for y, constant in zip(self.targets, constants):
             z = np.tile(constant, (self.n_rows, 1))
             y = y.astype(np.float64)
-            total += loss.evaluate(z if loss.joint else z[:, 0], y)[0] - loss.least(y)
-        return total / len(self.targets)
+            found.append(loss.evaluate(z if loss.joint else z[:, 0], y)[0] - loss.least(y))
+        return self.mean_of_targets(found)
 
     def least_losses(self) -> np.ndarray:
         """(n_rows,): the least that each row can lose, the mean over targets."""
         loss = self.objective.loss
         return np.mean([loss.least(y.astype(np.float64)) for y in self.targets], axis=0)
+
+    def mean_of_targets(self, losses: Sequence[np.ndarray]) -> np.ndarray:
+        """(n_rows,): the mean over targets of what each row loses by each of them."""
+        total = np.zeros(self.n_rows)
+        for k, lost in enumerate(losses):
+            total += lost if self.target_factors is None else lost * self.target_factors[k]
+        return total / len(losses)
 
     def reference(self, constants: Sequence[np.ndarray] | None = None) -> Reference:
         """What to compare the losses of a fit with that begins at such predictions, 0 if there are
@@ -149,8 +159,7 @@ class Problem:
             constants = [np.zeros(self.outputs_per_target) for _ in self.targets]
             if self.objective.loss.classifies:
                 every = self.n_rows  # all rows lose the same
-        weight = None if self.sample_weight is None else self.sample_weight[::every]
-        some = replace(self, targets=[y[::every] for y in self.targets], sample_weight=weight)
+        some = self._rows(self.X, slice(None, None, every))
         return Reference(
             some.mean(some.least_losses()), some.mean(some.losses_of_constants(constants))
         )
@@ -171,7 +180,29 @@ class Problem:
 
     def _rows(self, X: DesignMatrix, rows: np.ndarray | slice) -> Problem:
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return replace(self, X=X, targets=[y[rows] for y in self.targets], sample_weight=weight)
+        factors = self.target_factors
+        return replace(
+            self, X=X, targets=[y[rows] for y in self.targets], sample_weight=weight,
+            target_factors=None if factors is None else [each[rows] for each in factors],
+        )  # fmt: skip
+
+    def of_targets(self, which: Sequence[int]) -> Problem:
+        """With these targets alone."""
+        factors = self.target_factors
+        return replace(
+            self,
+            targets=[self.targets[k] for k in which],
+            target_factors=None if factors is None else [factors[k] for k in which],
+        )
+
+    def of_target(self, k: int) -> Problem:
+        """With one target alone, and the weights that rows have for it."""
+        if self.target_factors is None:
+            return replace(self, targets=[self.targets[k]])
+        weight = self.target_factors[k]
+        if self.sample_weight is not None:
+            weight = weight * self.sample_weight
+        return replace(self, targets=[self.targets[k]], sample_weight=weight, target_factors=None)
 
     def without_weightless_rows(self) -> Problem:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
@@ -213,4 +244,11 @@ class Problem:
             ]
             weight = np.concatenate(weights)
         targets = [np.concatenate(pair) for pair in zip(self.targets, other.targets)]
-        return replace(self, X=stacked(self.X, other.X), targets=targets, sample_weight=weight)
+        factors = None
+        if self.target_factors is not None and other.target_factors is not None:
+            pairs = zip(self.target_factors, other.target_factors)
+            factors = [np.concatenate(pair) for pair in pairs]
+        return replace(
+            self, X=stacked(self.X, other.X), targets=targets, sample_weight=weight,
+            target_factors=factors,
+        )  # fmt: skip

@@ -181,7 +181,8 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         check_lengths(matrix, targets[0])
         weight = check_weight(sample_weight, matrix.shape[0])
         problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
-        self._partial_fit(X, problem, **({"_single": single} if first else {}))
+        last = None if first else self._trained
+        self._partial_fit(X, problem, last, **({"_single": single} if first else {}))
         return self
 
     @rounded_to_nearest

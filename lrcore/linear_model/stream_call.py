@@ -54,8 +54,10 @@ class StreamCall(NamedTuple):
         return max(0, n_rows - self.beginning.n_rows)
 
 
-def stream_call(model: LinearModel, solver: Stochastic, problem: Problem) -> StreamCall:
-    """What an estimator's partial_fit is to do with these rows.
+def stream_call(
+    model: LinearModel, solver: Stochastic, problem: Problem, last: TrainedModel | None
+) -> StreamCall:
+    """What an estimator's partial_fit is to do with these rows after the last model.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def stream_call(model: LinearModel, solver: Stochastic, problem: Problem) -> Str
         If the estimator's parameters allow no stream, or not one that goes on.
     """
     problem = problem.without_weightless_rows()
-    call = _going_on(model, solver, problem)
+    call = _going_on(model, solver, problem, last)
     if not finds_lr(solver):
         return call
     last = call.last
@@ -76,9 +78,10 @@ def stream_call(model: LinearModel, solver: Stochastic, problem: Problem) -> Str
     return _beginning(model, solver, start)._replace(beginning=beginning)
 
 
-def _going_on(model: LinearModel, solver: Stochastic, problem: Problem) -> StreamCall:
+def _going_on(
+    model: LinearModel, solver: Stochastic, problem: Problem, last: TrainedModel | None
+) -> StreamCall:
     """One that goes on where the last one ended, or begins with the rate that is known."""
-    last = getattr(model, "_trained", None)
     lr, alpha = _known_lr(model, solver), _known_alpha(model)
     problem = model._at_alpha(problem, alpha)
     rule = solver.rule if lr is None else solver.rule.with_lr(lr)

@@ -54,10 +54,9 @@ class GradientStats:
     def gradients(self, problem: Problem, loss_gradients: list[Floats]) -> list[Floats]:
         """Gradients of the objective over rows with these derivatives of the loss, (n_outputs,
         n_features + 1) for each state, the last that of the intercept."""
-        weight = np.ones(problem.n_rows) if problem.sample_weight is None else problem.sample_weight
-        share = weight / np.sum(weight)
         found = []
-        for state, of_state in zip(self.states, loss_gradients):
+        for i, (state, of_state) in enumerate(zip(self.states, loss_gradients)):
+            share = problem.of_target(i).share
             gradient = np.zeros(state.weights.shape)
             for k, w in enumerate(state.weights):
                 factors = share * of_state[:, k]

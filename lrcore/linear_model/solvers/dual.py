@@ -82,7 +82,10 @@ class DualTraining:
         intercept = problem.objective.fit_intercept
         n_threads = config.n_threads
         constant = CONSTANT * (mean_square(problem, n_threads) or 1.0) if intercept else 0.0
-        self.outputs = [DualAscent(problem, y, constant, n_threads) for y in problem.targets]
+        self.outputs = [
+            DualAscent(problem.of_target(k), y, constant, n_threads)
+            for k, y in enumerate(problem.targets)
+        ]
         self._random = check_random_state(config.random_state)
         self._order = np.arange(problem.n_rows, dtype=np.int64)
         self._joint = problem.objective.loss.joint

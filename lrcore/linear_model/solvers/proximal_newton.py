@@ -243,8 +243,8 @@ class ProximalNewtonTraining:
         self.tol = config.tol if config.held_out is None else None
         tol = 1e-9 if self.tol is None else self.tol
         self.targets = [
-            Target(problem, y, tol, config.n_threads, start)
-            for y, start in zip(problem.targets, starts)
+            Target(problem.of_target(k), y, tol, config.n_threads, start)
+            for k, (y, start) in enumerate(zip(problem.targets, starts))
         ]
         self.n_steps = 0
         self.stalled = False

@@ -149,13 +149,15 @@ class Stochastic:
         """How weights are updated by this rule; `last` is the model that the fit goes on from.
 
         Outputs are updated together in a softmax, and over sparse rows: there 3 took 0.7 to 0.85 of
-        the time of 3 passes, 20 a third.
+        the time of 3 passes, 20 a third. Those for which rows have other weights are not.
         """
         n_outputs = problem.outputs_per_target
         if last is not None and last.updates is None:
             last = None  # a solver without steps keeps each output by itself
         if self.lr_factors:
             n_outputs = len(self.lr_factors)
+        elif problem.target_factors is not None:
+            n_outputs = 1
         elif n_outputs == 1 and last is not None and not last.objective.loss.joint:
             n_outputs = last.states[0].n_outputs
         elif n_outputs == 1 and last is None and problem.X.sparse and not rule.uses_distance:

@@ -27,9 +27,9 @@ def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | No
     if problem.objective.penalty.strengths[0] == 0:
         return
     l1, l2 = problem.objective.strengths(problem.X.shape[1])
-    share = problem.share
-    for state, y in zip(states, problem.targets):
-        one = Problem(problem.X, [y], problem.sample_weight, problem.objective)
+    for k, state in enumerate(states):
+        one = problem.of_target(k)
+        share = one.share
         W = before = state.averaged_weights
         point = _Point(one, n_threads, W)
         for _ in range(ROUNDS):
