@@ -338,7 +338,7 @@ def _job(
     )
     job.set_blocks(block=block, bounds=bounds, ahead=ahead, far=far)
     job.set_buffers(
-        np.zeros((5 if lanes == 1 else 6, block * lanes)),
+        np.zeros((6 if lanes == 1 else 7, block * lanes)),
         np.empty((n_ranges, room), np.int32),
         np.empty((n_ranges, 8 * longest), np.int8),
     )
@@ -376,12 +376,14 @@ class EpochKernel:
     def fit_rows(
         self, state: Any, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int,
         rates: np.ndarray, coefficients: np.ndarray, squares: np.ndarray | None,
+        offset: np.ndarray | None = None,
     ) -> float:  # fmt: skip
         """Update by the rows named by `order`, blocks or batches of `block` of them; returns the
         sum of their losses, each before its row's update.
 
         rates and coefficients have a row for each step; squares, the sum of squares of each row of
-        X and 1 for the intercept, are needed where the state has sums of DoG.
+        X and 1 for the intercept, are needed where the state has sums of DoG; offset, of the shape
+        of y or (n_rows, 1), is added to raw predictions.
         """
         kernels, X = _kernels(), self._X
         block = min(block, X.shape[0])  # buffers are of its size
@@ -392,6 +394,7 @@ class EpochKernel:
         total = kernels.fit(
             self._job(block, n_threads), _matrix(X), _linear_state(state),
             kernels.RuleSteps(index, coefficients, rates), order, y.reshape(-1), weight, squares,
+            None if offset is None else offset.reshape(-1),
         )  # fmt: skip
         if self._updates.lr_factors:
             # Of the rates that have not diverged, whose sum may be too large for a number.

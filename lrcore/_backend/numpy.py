@@ -275,6 +275,7 @@ class EpochKernel:
     def fit_rows(
         self, state: Any, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int,
         rates: np.ndarray, coefficients: np.ndarray, squares: np.ndarray | None,
+        offset: np.ndarray | None = None,
     ) -> float:  # fmt: skip
         """Update by the rows named by `order`, blocks or batches of `block` of them; returns the
         sum of their losses, each before its row's update."""
@@ -283,7 +284,8 @@ class EpochKernel:
         for start in range(0, len(order), block):
             rows = order[start : start + block]
             each = np.ones(len(rows)) if weight is None else weight[rows]
-            b = self._evaluate(state, rows, y, each)
+            added = 0.0 if offset is None else offset[rows].reshape(len(rows), -1)
+            b = self._evaluate(state, rows, y, each, added)
             total += float(np.sum(b.loss))
             updates = self._batch_update(state, b) if self._updates.mini_batch else self._each(b)
             step = state.step - first
@@ -300,13 +302,18 @@ class EpochKernel:
                 )  # fmt: skip
         return total
 
-    def _evaluate(self, state: Any, rows: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Block:
-        """Losses and gradients of rows by the weights at hand."""
+    def _evaluate(
+        self, state: Any, rows: np.ndarray, y: np.ndarray, weight: np.ndarray, offset: Any
+    ) -> Block:
+        """Losses and gradients of rows by the weights at hand and the offset, (n_rows, n_outputs)
+        or (n_rows, 1), if there is one."""
         touched = [self._X.row(i) for i in rows]
         w, intercept = state.weights, state.weights[:, -1]
         raw = np.array([np.add.reduce(x * w[:, e], axis=1) + intercept for e, x in touched], float)
-        several = state.n_outputs > 1
-        loss, gradient = self._objective.loss.evaluate(raw if several else raw[:, 0], y[rows])
+        z = raw + offset
+        loss, gradient = self._objective.loss.evaluate(
+            z if state.n_outputs > 1 else z[:, 0], y[rows]
+        )
         loss, gradient = (part.reshape(len(rows), -1) for part in (loss, gradient))
         gradient = weight[:, None] * gradient
         if self._updates.mini_batch:

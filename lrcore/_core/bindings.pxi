@@ -61,9 +61,9 @@ cdef class LinearFit:
         cdef Losses* loss = &self.c.loss
         self.kept += [block, listed, before]
         loss.raw_predictions, loss.targets, loss.weights = &block[0, 0], &block[1, 0], &block[2, 0]
-        loss.values, loss.gradients = &block[3, 0], &block[4, 0]
-        if block.shape[0] > 5:
-            loss.lane_gradients = &block[5, 0]
+        loss.values, loss.gradients, loss.margins = &block[3, 0], &block[4, 0], &block[5, 0]
+        if block.shape[0] > 6:
+            loss.lane_gradients = &block[6, 0]
         self.c.listed, self.c.room = &listed[0, 0], listed.shape[1]
         self.c.average.before, self.c.average.before_bytes = &before[0, 0], before.shape[1]
 
@@ -195,7 +195,8 @@ cdef int make_room(LinearFit job) except -1:
 
 cdef double fit(
     Build build, LinearFit job, LinearState state, RuleSteps steps, const int64_t[::1] order,
-    const double[::1] y, const double[::1] weight, const double[::1] squares
+    const double[::1] y, const double[::1] weight, const double[::1] squares,
+    const double[::1] offset
 ) except? -1:
     """Run the epoch that has been prepared; returns the sum of the losses."""
     cdef Epoch* e = &job.c
@@ -207,6 +208,9 @@ cdef double fit(
     e.loss.weight = NULL
     if weight is not None:
         e.loss.weight = &weight[0]
+    e.loss.offset = NULL
+    if offset is not None:
+        e.loss.offset = &offset[0]
     e.dog.state, e.dog.squares = NULL, NULL
     if state.dog_sums is not None:
         e.dog.state, e.dog.squares = <DoGState*>&state.dog_sums[0], &squares[0]

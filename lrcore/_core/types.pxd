@@ -153,7 +153,9 @@ cdef struct Losses:
     const double* y
     Py_ssize_t n_targets        # numbers in y for a row, the last for the outputs that follow too
     const double* weight        # NULL: every row counts once
+    const double* offset        # as y; NULL: nothing is added to the raw predictions
     double* raw_predictions
+    double* margins             # these with the offset: what losses are evaluated at
     double* targets
     double* weights
     double* values

@@ -30,6 +30,7 @@ from lrcore.linear_model.engine.layout import (
     slot_width,
 )
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
+from lrcore.linear_model.offset import LARGEST_LOG
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import TrainedModel
 from lrcore.linear_model.solvers.stream_start import MOST_ROWS
@@ -270,6 +271,13 @@ def check_learnable(
             raise ValueError(f"targets of {what} must be {loss.domain}")
         if loss.joint and not np.isin(y, np.arange(loss.n_raw_predictions)).all():
             raise ValueError(f"targets of {what} must be numbers of classes")
+    for offset in rows.offsets or []:
+        if offset.shape != (n_rows, n_targets) or offset.dtype != np.float64:
+            raise ValueError(f"offsets of {what} must be float64, of shape {(n_rows, n_targets)}")
+        if not (loss.log_link and (np.abs(offset) <= LARGEST_LOG).all()):
+            raise ValueError(f"offsets of {what} must be logarithms that the loss takes")
+    if len(rows.offsets or rows.targets) != len(rows.targets):
+        raise ValueError(f"{what} need an offset for each target, or none")
     if rows.X.shape[1] != n_features or rows.X.dtype != trained.dtype:
         raise ValueError(f"{what} need {n_features} features of {trained.dtype}")
 

@@ -372,7 +372,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         self._check_params()
         problem, classes = self._problem(X, y, sample_weight)
         held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, classes))
-        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
+        hooks = sklearn_callbacks.begin(
+            self, X, y, {"sample_weight": sample_weight}, classes_=classes
+        )
         result = self._fit(problem, callback, held_out, hooks)
         hooks.end(result.model)
         self._finish(result, X, classes_=classes)

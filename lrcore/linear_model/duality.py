@@ -60,14 +60,16 @@ def gap_of_model(problem: Problem, model: TrainedModel, n_threads: int | None) -
     for k, y in enumerate(problem.targets):
         W = np.ascontiguousarray(weights[k * n : (k + 1) * n])
         z = problem.X.wide_predictions(W, n_threads).T + intercepts[k * n : (k + 1) * n]
-        at = problem.objective, problem.X, y, problem.share, W, z, n_threads
-        found = max(found, duality_gap(*at).relative)
+        offset = problem.offset(k)
+        at = problem.objective, problem.X, y, problem.share, W, z + offset, n_threads
+        found = max(found, duality_gap(*at, offset=offset).relative)
     return found
 
 
 def duality_gap(
     objective: Objective, X: DesignMatrix, y: np.ndarray, share: np.ndarray, W: np.ndarray,
     z: np.ndarray, n_threads: int | None, dual: np.ndarray | None = None,
+    offset: np.ndarray | float = 0.0,
 ) -> Gap:  # fmt: skip
     """The duality gap of one target's weights.
 
@@ -82,14 +84,16 @@ def duality_gap(
     W : ndarray of shape (n_outputs, n_features), float64
         As many outputs as the loss has.
     z : ndarray of shape (n_rows, n_outputs), float64
-        The raw predictions, intercepts included.
+        The raw predictions, intercepts and offset included.
     n_threads : int or None
     dual : ndarray of shape (n_rows, n_outputs), optional
         Dual variables within their bounds; by default the derivatives of the losses.
+    offset : ndarray of shape (n_rows, 1) or float
+        What of the raw predictions is there without a model.
     """
     loss = objective.loss
     value, u = _backend.active.loss_and_gradient(loss, z if loss.joint else z[:, 0], y, n_threads)
-    point = dual_point(objective, y, share, z, value, u, dual)
+    point = dual_point(objective, y, share, z, value, u, dual, offset)
     v = X.weighted_sum(np.ascontiguousarray(share * point.u.T), n_threads)
     l1, l2 = objective.strengths(X.shape[1])
     return point.gap(share, W, v, l1, l2)
@@ -126,12 +130,12 @@ class DualPoint(NamedTuple):
 
 def dual_point(
     objective: Objective, y: np.ndarray, share: np.ndarray, z: np.ndarray, value: np.ndarray,
-    gradient: np.ndarray, dual: np.ndarray | None = None,
+    gradient: np.ndarray, dual: np.ndarray | None = None, offset: np.ndarray | float = 0.0,
 ) -> DualPoint:  # fmt: skip
     """The derivatives of the losses at raw predictions, or other dual variables, made to sum to 0
     for each output."""
     loss, u, rows = objective.loss, gradient.reshape(z.shape), np.zeros(len(y))
-    excess, null = value - loss.least(y), null_objective(loss, y, share)
+    excess, null = value - loss.least(y), null_objective(loss, y, share, offset)
     if dual is not None:
         rows = loss.row_gap_bound(z, y, u, dual)
         close = float(np.sum(share * rows)) <= CLOSE * float(np.sum(share * excess))
@@ -154,10 +158,15 @@ def row_gaps(
     return np.maximum(value + loss.conjugate(u, y) - product, 0.0)
 
 
-def null_objective(loss: Loss, y: np.ndarray, share: np.ndarray) -> float:
-    """The mean loss of raw predictions of 0, above the least that it can be."""
+def null_objective(
+    loss: Loss, y: np.ndarray, share: np.ndarray, offset: np.ndarray | float = 0.0
+) -> float:
+    """The mean loss of raw predictions of 0, and an offset (n_rows, 1) of a loss of numbers, above
+    the least that it can be."""
     some = y[:1] if loss.classifies else y
     zero = np.zeros((len(some), int(loss.parameter)) if loss.joint else len(some))
+    if isinstance(offset, np.ndarray):
+        zero = zero + offset[:, 0]
     excess = loss.evaluate(zero, some)[0] - loss.least(some)
     return float(excess[0]) if loss.classifies else float(np.sum(share * excess))
 

@@ -348,6 +348,7 @@ def _row_arrays(name: str, rows: Problem) -> dict[str, np.ndarray]:
         "weight": rows.sample_weight,
     }
     parts |= {f"target_{k}": y for k, y in enumerate(rows.targets)}
+    parts |= {f"offset_{k}": each for k, each in enumerate(rows.offsets or [])}
     return {f"{name}_{key}": part for key, part in parts.items() if part is not None}
 
 
@@ -379,7 +380,10 @@ def _rows(
     check_rows(X)
     targets = [parts[f"target_{k}"] for k in range(n_targets)]
     weight = check_weight(parts.get("weight"), X.shape[0])
-    return Problem(X, targets, weight, objective)
+    offsets = None
+    if "offset_0" in parts:
+        offsets = [parts[f"offset_{k}"] for k in range(n_targets)]
+    return Problem(X, targets, weight, objective, offsets)
 
 
 def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:

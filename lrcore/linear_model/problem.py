@@ -79,16 +79,22 @@ class Problem:
 
     Targets are a list of (n_rows,) arrays, each with one output, or with all outputs of a joint
     loss (then they hold the numbers of the classes); `bundled` ones are (n_rows, n_outputs).
+    Offsets, (n_rows, 1) for each target or bundled as these, are added to raw predictions.
     """
 
     X: DesignMatrix
     targets: list[np.ndarray]
     sample_weight: np.ndarray | None
     objective: Objective
+    offsets: list[np.ndarray] | None = None
 
     @property
     def n_rows(self) -> int:
         return len(self.targets[0])
+
+    def offset(self, k: int) -> np.ndarray | float:
+        """What is added to the raw predictions of target k: (n_rows, 1) or as many outputs."""
+        return 0.0 if self.offsets is None else self.offsets[k]
 
     @property
     def outputs_per_target(self) -> int:
@@ -123,15 +129,20 @@ class Problem:
         if not self.objective.fit_intercept:
             return [np.zeros(self.outputs_per_target) for _ in self.targets]
         loss, share = self.objective.loss, self.share
-        found = (loss.constant(y.astype(np.float64), share) for y in self.targets)
+        found = (
+            loss.constant(y.astype(np.float64), share)
+            if self.offsets is None
+            else loss.constant_beside(self.offsets[k][:, 0], y.astype(np.float64), share)
+            for k, y in enumerate(self.targets)
+        )
         return [np.asarray(constant, np.float64).reshape(-1) for constant in found]
 
     def losses_of_constants(self, constants: Sequence[np.ndarray]) -> np.ndarray:
         """(n_rows,): what each row loses by such predictions, above the least that it can lose; the
         mean over targets."""
         loss, total = self.objective.loss, np.zeros(self.n_rows)
-        for y, constant in zip(self.targets, constants):
-            z = np.tile(constant, (self.n_rows, 1))
+        for k, (y, constant) in enumerate(zip(self.targets, constants)):
+            z = np.tile(constant, (self.n_rows, 1)) + self.offset(k)
             y = y.astype(np.float64)
             total += loss.evaluate(z if loss.joint else z[:, 0], y)[0] - loss.least(y)
         return total / len(self.targets)
@@ -150,7 +161,10 @@ class Problem:
             if self.objective.loss.classifies:
                 every = self.n_rows  # all rows lose the same
         weight = None if self.sample_weight is None else self.sample_weight[::every]
-        some = replace(self, targets=[y[::every] for y in self.targets], sample_weight=weight)
+        some = replace(
+            self, targets=[y[::every] for y in self.targets], sample_weight=weight,
+            offsets=None if self.offsets is None else [each[::every] for each in self.offsets],
+        )  # fmt: skip
         return Reference(
             some.mean(some.least_losses()), some.mean(some.losses_of_constants(constants))
         )
@@ -171,7 +185,9 @@ class Problem:
 
     def _rows(self, X: DesignMatrix, rows: np.ndarray | slice) -> Problem:
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return replace(self, X=X, targets=[y[rows] for y in self.targets], sample_weight=weight)
+        offsets = None if self.offsets is None else [each[rows] for each in self.offsets]
+        targets = [y[rows] for y in self.targets]
+        return replace(self, X=X, targets=targets, sample_weight=weight, offsets=offsets)
 
     def without_weightless_rows(self) -> Problem:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
@@ -195,7 +211,15 @@ class Problem:
         """The targets of a state's outputs side by side, where there are several."""
         if n_targets == 1:
             return self
-        return replace(self, targets=[np.stack(self.targets, axis=1)])
+        offsets = None if self.offsets is None else [np.concatenate(self.offsets, axis=1)]
+        return replace(self, targets=[np.stack(self.targets, axis=1)], offsets=offsets)
+
+    def each_target(self) -> list[Problem]:
+        """A problem for each target alone."""
+        return [
+            replace(self, targets=[y], offsets=self.offsets and self.offsets[k : k + 1])
+            for k, y in enumerate(self.targets)
+        ]
 
     def scaled(self, scale: np.ndarray | None, offset: int, block: int) -> Problem:
         """With a copy of X whose columns are divided by the scale; see `scaling.scaled`."""
@@ -213,4 +237,15 @@ class Problem:
             ]
             weight = np.concatenate(weights)
         targets = [np.concatenate(pair) for pair in zip(self.targets, other.targets)]
-        return replace(self, X=stacked(self.X, other.X), targets=targets, sample_weight=weight)
+        offsets = None
+        if self.offsets is not None or other.offsets is not None:
+            both = zip(self._all_offsets(), other._all_offsets())
+            offsets = [np.concatenate(pair) for pair in both]
+        X = stacked(self.X, other.X)
+        return replace(self, X=X, targets=targets, sample_weight=weight, offsets=offsets)
+
+    def _all_offsets(self) -> list[np.ndarray]:
+        """The offsets, of 0 where there are none."""
+        if self.offsets is not None:
+            return self.offsets
+        return [np.zeros(y.reshape(len(y), -1).shape) for y in self.targets]

@@ -123,6 +123,7 @@ def _in_one_pass(
         loss = problem.objective.loss
         with np.errstate(over="ignore", invalid="ignore"):  # at rates that are too high
             raw = whole.model.raw_predictions(held_out.X, config.n_threads).astype(np.float64)
+            raw = raw + held_out.offset(0)
             of_rows = np.stack([loss.evaluate(z, held_out.targets[0])[0] for z in raw.T])
     return Sweep(rates, curves[-1].copy(), result_at, of_rows, whole.interrupted)
 

@@ -25,12 +25,12 @@ def penalty_of(penalty, w, factors=1.0):
     return ALPHA * np.sum(factors * (share * np.abs(w) + (1 - share) / 2 * w**2))
 
 
-def objective(loss, penalty, X, y, w, b, factors=1.0):
-    values = [loss_and_gradient(loss, z, t)[0] for z, t in zip(X @ w + b, y)]
-    return np.mean(values) + penalty_of(penalty, w, factors)
+def objective(loss, penalty, X, y, w, b, factors=1.0, weight=None, offset=0.0):
+    values = [loss_and_gradient(loss, z, t)[0] for z, t in zip(X @ w + b + offset, y)]
+    return np.average(values, weights=weight) + penalty_of(penalty, w, factors)
 
 
-def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0):
+def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0, offset=0.0):
     """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
     share = np.full(len(y), 1 / len(y)) if weight is None else weight / np.sum(weight)
     n = X.shape[1]
@@ -39,7 +39,7 @@ def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0):
 
     def value(x):
         u, v, b = x[:n], x[n:-1], x[-1]
-        both = [loss_and_gradient(loss, z, t) for z, t in zip(X @ (u - v) + b, y)]
+        both = [loss_and_gradient(loss, z, t) for z, t in zip(X @ (u - v) + b + offset, y)]
         loss_gradients = share * np.array([s for _, s in both])
         g = X.T @ loss_gradients
         f = share @ [f for f, _ in both] + np.sum(l1 * (u + v)) + np.sum(l2 * (u - v) ** 2) / 2
@@ -52,7 +52,7 @@ def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0):
     return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun
 
 
-def piecewise_minimum(loss, penalty, X, y):
+def piecewise_minimum(loss, penalty, X, y, weight=None, offset=None):
     """SLSQP over w = u - v, the intercept and a bound t of each row's loss."""
     p = PARAMETERS.get(loss)
     pieces = {  # t >= a * (z - y) + c, or of y * z for the hinge
@@ -61,12 +61,14 @@ def piecewise_minimum(loss, penalty, X, y):
         "quantile": [] if p is None else [(1 - p, 0.0), (-p, 0.0)],
         "epsilon_insensitive": [] if p is None else [(0.0, 0.0), (1.0, -p), (-1.0, -p)],
     }[loss]
+    share = np.full(N_ROWS, 1 / N_ROWS) if weight is None else weight / np.sum(weight)
+    offset = np.zeros(N_ROWS) if offset is None else offset
     n = 2 * N_FEATURES + 1
     rows, constants = [], []
     for i in range(N_ROWS):
         for a, c in pieces:
             row = np.zeros(n + N_ROWS)
-            sign, shift = (y[i], 0.0) if loss == "hinge" else (1.0, y[i])
+            sign, shift = (y[i], 0.0) if loss == "hinge" else (1.0, y[i] - offset[i])
             row[:n] = -a * sign * np.concatenate([X[i], -X[i], [1.0]])
             row[n + i] = 1.0
             rows.append(row)
@@ -77,8 +79,8 @@ def piecewise_minimum(loss, penalty, X, y):
 
     def value(x):
         w = x[:N_FEATURES] - x[N_FEATURES : n - 1]
-        f = x[n:].mean() + l1 * x[: n - 1].sum() + l2 / 2 * w @ w
-        g = np.full(n + N_ROWS, 1.0 / N_ROWS)
+        f = share @ x[n:] + l1 * x[: n - 1].sum() + l2 / 2 * w @ w
+        g = np.concatenate([np.zeros(n), share])
         g[:n] = np.concatenate([l1 + l2 * w, l1 - l2 * w, [0.0]])
         return f, g
 

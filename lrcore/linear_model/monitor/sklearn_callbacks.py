@@ -65,9 +65,10 @@ class _Tasks(Hooks):
         return task.call_on_fit_task_end(**self._told, reconstruction_attributes=attributes)
 
 
-def begin(model: Any, X: Any, y: Any, sample_weight: Any, **known: Any) -> Hooks:
-    """Tell the callbacks of a fit that it begins; `known` are attributes that predictions need."""
+def begin(model: Any, X: Any, y: Any, of_rows: dict[str, Any], **known: Any) -> Hooks:
+    """Tell the callbacks of a fit that it begins; `of_rows` are its other arguments with a number
+    for each row, `known` attributes that predictions need."""
     if not getattr(model, "_skl_callbacks", None) and not hasattr(model, "_parent_callback_ctx"):
         return Hooks()
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    return _Tasks(model, {"X": X, "y": y, "metadata": metadata}, known)
+    given = {name: value for name, value in of_rows.items() if value is not None}
+    return _Tasks(model, {"X": X, "y": y, "metadata": given or None}, known)

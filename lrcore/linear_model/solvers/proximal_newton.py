@@ -70,9 +70,8 @@ class Target:
     """
 
     def __init__(
-        self, problem: Problem, y: np.ndarray, tol: float, n_threads: int | None,
-        start: Start | None,
-    ) -> None:  # fmt: skip
+        self, problem: Problem, tol: float, n_threads: int | None, start: Start | None
+    ) -> None:
         X, objective = problem.X, problem.objective
         weight = np.ones(X.shape[0]) if problem.sample_weight is None else problem.sample_weight
         self._X, self._tol, self._n_threads = X, tol, n_threads
@@ -86,7 +85,8 @@ class Target:
             )
         share = weight / float(np.sum(weight))
         columns = selected(X, free) if len(free) else None
-        self._rows = Rows(objective, y, share, columns, n_threads)
+        (y,), offset = problem.targets, problem.offset(0)
+        self._rows = Rows(objective, y, share, columns, n_threads, offset)
         self.features = np.arange(X.shape[1])
         if start is None:
             b = best_constants(self._rows)
@@ -95,7 +95,7 @@ class Target:
         z = np.zeros((X.shape[0], len(b)))
         for k in np.flatnonzero(w.any(axis=1)):
             z[:, k] = _backend.active.wide_predictions(X, w[k], n_threads)
-        self.point = self._rows.point(self._penalties, w, b, z + b)
+        self.point = self._rows.point(self._penalties, w, b, z + b + offset)
         self._all: ProximalSteps | None = None
         if X.shape[1] <= FEW_FEATURES:
             self._all = ProximalSteps(X, self._rows, self._penalties, self.point, None, n_threads)
@@ -217,7 +217,7 @@ def best_constants(rows: Rows) -> np.ndarray:
         positive = float(np.sum(share[y > 0]))
         share = np.array([1.0 - positive, positive])
         rows = Rows(rows.objective, np.array([-1.0, 1.0]), share, None, 1)
-    z = np.zeros((len(rows.y), 1))
+    b, z = 0.0, np.zeros((len(rows.y), 1)) + rows.offset
     values, u = rows.evaluate(z)
     for _ in range(MOST_CONSTANTS):
         slope = rows.mean(u[:, 0])
@@ -230,8 +230,8 @@ def best_constants(rows: Rows) -> np.ndarray:
             if rows.mean(new) <= rows.mean(values):
                 break
             step /= 2
-        z, values, u = z + step, new, gradient
-    return z[0]
+        b, z, values, u = b + step, z + step, new, gradient
+    return np.array([b])
 
 
 class ProximalNewtonTraining:
@@ -243,8 +243,8 @@ class ProximalNewtonTraining:
         self.tol = config.tol if config.held_out is None else None
         tol = 1e-9 if self.tol is None else self.tol
         self.targets = [
-            Target(problem, y, tol, config.n_threads, start)
-            for y, start in zip(problem.targets, starts)
+            Target(one, tol, config.n_threads, start)
+            for one, start in zip(problem.each_target(), starts)
         ]
         self.n_steps = 0
         self.stalled = False

@@ -50,8 +50,8 @@ SLOW = 0.25
 
 @dataclass(frozen=True)
 class Point:
-    """Weights (n_outputs, n_features), intercepts, and what follows from them: raw predictions,
-    losses of the rows and their derivatives, the mean loss, and the penalty."""
+    """Weights (n_outputs, n_features), intercepts, and what follows from them: raw predictions with
+    the offset, losses of the rows and their derivatives, the mean loss, and the penalty."""
 
     w: np.ndarray
     b: np.ndarray
@@ -68,14 +68,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one target: their targets, their weights, which sum to 1, and the columns of
-    features that are not penalised, if there are any."""
+    """The rows of one target: their targets, their weights, which sum to 1, the columns of features
+    that are not penalised, if there are any, and what is added to their raw predictions."""
 
     objective: Objective
     y: np.ndarray
     share: np.ndarray
     free: DesignMatrix | None = None
     n_threads: int | None = None
+    offset: np.ndarray | float = 0.0
 
     @property
     def n_outputs(self) -> int:
@@ -111,7 +112,8 @@ class Rows:
         loss, y = self.objective.loss, self.y
         if self.free is None:
             gradient = point.gradient if loss.joint else point.gradient[:, 0]
-            return dual_point(self.objective, y, self.share, point.z, point.values, gradient)
+            at = self.objective, y, self.share, point.z, point.values, gradient
+            return dual_point(*at, offset=self.offset)
         z, values, u = point.z, point.values, point.gradient
         for _ in range(FREE_STEPS):
             z = z + self._free_step(z, u)[:, None]
@@ -122,7 +124,7 @@ class Rows:
         if self.objective.fit_intercept and not abs(self.mean(u[:, 0])) <= most:
             # They have not led there: the gap is as large as the objective.
             rows = excess + point.penalty
-        return DualPoint(u, rows, excess, null_objective(loss, y, self.share))
+        return DualPoint(u, rows, excess, null_objective(loss, y, self.share, self.offset))
 
     def _free_step(self, z: np.ndarray, u: np.ndarray) -> np.ndarray:
         """By how much a Newton step of the features that are not penalised, and the intercept,
@@ -214,7 +216,7 @@ class ProximalSteps:
         all_w, all_b, z = (each.copy() for each in (self.point.w, self.point.b, self.point.z))
         all_w[k], all_b[k] = w, b
         all_w, all_b = self._rounded(all_w), self._rounded(all_b)
-        z[:, k] = self._raw_predictions(all_w[k : k + 1])[:, 0] + all_b[k]
+        z[:, k : k + 1] = self._raw_predictions(all_w[k : k + 1]) + all_b[k] + self._rows.offset
         return self._rows.point(self._penalties, all_w, all_b, z)
 
     def _certificate(self) -> tuple[DualPoint, np.ndarray]:

@@ -28,8 +28,7 @@ def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | No
         return
     l1, l2 = problem.objective.strengths(problem.X.shape[1])
     share = problem.share
-    for state, y in zip(states, problem.targets):
-        one = Problem(problem.X, [y], problem.sample_weight, problem.objective)
+    for state, one in zip(states, problem.each_target()):
         W = before = state.averaged_weights
         point = _Point(one, n_threads, W)
         for _ in range(ROUNDS):
@@ -55,7 +54,7 @@ class _Point:
         self._problem, self._n_threads = problem, n_threads
         X = problem.X
         each = [X.raw_predictions(w[:-1].copy(), float(w[-1]), n_threads) for w in W]
-        z = np.stack(each, axis=1).astype(np.float64)
+        z = np.stack(each, axis=1).astype(np.float64) + problem.offset(0)
         y, loss = problem.targets[0], problem.objective.loss
         self._z, self._y = z, y if loss.joint else y.reshape(z.shape)
         with np.errstate(over="ignore", invalid="ignore"):
