@@ -329,6 +329,7 @@ def _job(
         intercept=objective.fit_intercept,
         l2=getattr(objective.penalty, "l2", 0.0),
         dog_eps=getattr(updates.rule, "eps", 0.0),
+        positive=None if objective.positive is None else objective.positive.view(np.int8),
     )
     job.set_model(
         n_features=n_features,
@@ -467,7 +468,7 @@ class DualKernel:
 
     The intercepts are the weights of a feature whose value is sqrt(constant) in every row.
     shrinkage, (n_features, 2) of X's dtype, or (1, 2) for all features, are thresholds and factors
-    of the weights; None for 0 and 1.
+    of the weights; None for 0, 0 and 1.
     """
 
     def __init__(
@@ -530,8 +531,10 @@ def columns(X: Any, numbers: np.ndarray, n_columns: int) -> tuple[Any, Any, Any]
 def descend_columns(
     Xt: Any, chosen: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, intercept: bool,
     weights: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, max_epochs: int,
+    low: np.ndarray | None = None,
 ) -> tuple[float, int]:  # fmt: skip
-    """Minimise a quadratic model of the loss plus penalties by coordinate descent.
+    """Minimise a quadratic model of the loss plus penalties by coordinate descent, over weights
+    that are at least `low`, if it is given.
 
     The weights, in place, are those of the rows of Xt, the columns of X, that `chosen`, int64,
     names, in this order. gradient, in place, and curvature are of each row of X. Ends with an epoch
@@ -540,18 +543,18 @@ def descend_columns(
     many epochs it took.
     """
     found: tuple[float, int] = _kernels().descend_columns(
-        _matrix(Xt), chosen, gradient, curvature, intercept, weights, l1, l2, tol, max_epochs
+        _matrix(Xt), chosen, gradient, curvature, intercept, weights, l1, l2, tol, max_epochs, low
     )
     return found
 
 
 def descend_gram(
     H: np.ndarray, gradient: np.ndarray, weights: np.ndarray, l1: np.ndarray, l2: np.ndarray,
-    tol: float, max_epochs: int,
+    tol: float, max_epochs: int, low: np.ndarray | None = None,
 ) -> int:  # fmt: skip
     """The same of all weights by the model's Hessian, which is symmetric, and its gradient, both of
     at least as many numbers as weights; returns how many epochs it took."""
-    found: int = _kernels().descend_gram(H, gradient, weights, l1, l2, tol, max_epochs)
+    found: int = _kernels().descend_gram(H, gradient, weights, l1, l2, tol, max_epochs, low)
     return found
 
 

@@ -4,8 +4,9 @@
 cdef class LinearFit:
     """What stays the same from call to call of a fit: losses, penalties, threads, buffers.
 
-    The penalty's factors are the bytes of an array of the model's dtype, or None; l2 is the strength
-    of its quadratic term, which shrinks the distances that DoG goes by.
+    The penalty's factors are the bytes of an array of the model's dtype, or None; `positive` has 1
+    for features whose weights are at least 0, or is None; l2 is the strength of the quadratic term,
+    which shrinks the distances that DoG goes by.
     """
     cdef Epoch c
     cdef str loss, penalty
@@ -16,17 +17,20 @@ cdef class LinearFit:
     def __init__(
         self, *, str loss, double parameter, str penalty, tuple penalty_numbers,
         const char[::1] factors, bint intercept, double l2, double dog_eps,
+        const char[::1] positive=None,
     ):
         cdef Py_ssize_t i
         if len(penalty_numbers) > PENALTY_NUMBERS:
             raise ValueError(f"a penalty has at most {PENALTY_NUMBERS} numbers")
-        self.loss, self.penalty, self.kept = loss, penalty, [factors]
+        self.loss, self.penalty, self.kept = loss, penalty, [factors, positive]
         self.c.loss.parameter = parameter
         self.c.loss.n_targets = 1
         for i in range(len(penalty_numbers)):
             self.c.penalty.penalty[i] = penalty_numbers[i]
         if factors is not None:
             self.c.penalty.factors = &factors[0]
+        if positive is not None:
+            self.c.penalty.positive = &positive[0]
         self.c.model.intercept = intercept
         self.c.dog.eps, self.c.dog.l2 = dog_eps, l2
 

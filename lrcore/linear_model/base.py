@@ -26,6 +26,7 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.auto_alpha import AlphaPath
+from lrcore.linear_model.bounds import check_positive
 from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.duality import gap_of_model
 from lrcore.linear_model.engine import scaling
@@ -74,6 +75,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     alpha: Any
     l1_ratio: float
     penalty_factors: Any
+    positive: Any
     scale: str | None
     fit_intercept: bool
     max_iter: int | None
@@ -137,7 +139,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = {"positive": False, **state}  # pickles of before have no such parameter
         if "_fitted" in state:  # a pickle of 0.1.0
             state["_trained"] = legacy.trained_model(state.pop("_fitted"), state["solver"])
         if "_trained" in state and "solver_" not in state:  # the same, or a development version
@@ -170,6 +172,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             self._penalty_at(self._alpha_of_steps),
             bool(self.fit_intercept),
             check_factors(self.penalty_factors, X.shape[1], X.dtype),
+            positive=check_positive(self.positive, X.shape[1]),
         )
 
     @property

@@ -97,6 +97,9 @@ def check_objective(objective: Objective, n_features: int) -> None:
     check_vector("factors", objective.penalty_factors, n_features)
     tiny = np.finfo(np.float64).tiny
     check_vector("column_scale", objective.column_scale, n_features, least=tiny)
+    positive = objective.positive
+    if positive is not None and (positive.shape != (n_features,) or positive.dtype != bool):
+        raise ValueError(f"positive must be {n_features} flags, got {positive.dtype}")
 
 
 def check_updates(updates: UpdateConfig, objective: Objective) -> None:
@@ -104,7 +107,7 @@ def check_updates(updates: UpdateConfig, objective: Objective) -> None:
     formula = updates.rule.linear_formula
     if formula is None:
         raise ValueError(f"{type(updates.rule).__name__} does not step linear models")
-    if not (formula.metric or objective.penalty.is_zero):
+    if objective.moves_weights and not formula.metric:
         raise ValueError(f"{type(updates.rule).__name__} cannot apply a penalty")
     for name in ("batch_size", "block_size", "n_outputs"):
         check_integer(name, getattr(updates, name))

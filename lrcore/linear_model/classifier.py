@@ -149,6 +149,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     penalty_factors : array-like of shape (n_features,), optional
         Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
         penalised. ``solver="dual"`` needs them above 0.
+    positive : bool or array-like of bools of shape (n_features,)
+        Features whose weights are not to be negative, of all outputs; True for all of them. The
+        minimum is then the least among such weights, and `dual_gap_` bounds how far it is from
+        there. ``"newton"`` is coordinate descent on the quadratic model, ``"stochastic"`` puts
+        weights back to 0 when it applies the penalty, at the end, and when they are read: after
+        each ``partial_fit`` as well. It has no `average` then, and needs a rule that takes
+        penalties.
     scale : {"auto", "std", "max"} or None
         Penalise the weights of columns divided by their spread, so that units do not matter;
         `coef_` is of X's columns. ``"std"``: by the standard deviation, of columns that less than
@@ -285,6 +292,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         alpha: Any = "auto",
         l1_ratio: float = 0.15,
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         max_iter: int | None = None,

@@ -271,8 +271,8 @@ class LinearClassifierCV(ClassifierMixin, CrossValidatedModel):
 
     Parameters
     ----------
-    loss, penalty, penalty_factors, scale, fit_intercept, solver, max_iter, tol, class_weight, \
-multi_class, random_state, n_threads, verbose
+    loss, penalty, penalty_factors, positive, scale, fit_intercept, solver, max_iter, tol, \
+class_weight, multi_class, random_state, n_threads, verbose
         As in `LinearClassifier`.
     alphas : "auto" or list of floats
         Weights of the penalty of all rows; folds have the same ``C = 1 / (alpha * n_rows)``.
@@ -323,6 +323,7 @@ multi_class, random_state, n_threads, verbose
         scoring: Any = None,
         penalty: str | None = "l2",
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         solver: str = "auto",
@@ -378,8 +379,8 @@ class LinearRegressorCV(RegressorMixin, CrossValidatedModel):
 
     Parameters
     ----------
-    loss, penalty, penalty_factors, scale, fit_intercept, solver, max_iter, tol, random_state, \
-n_threads, verbose, epsilon, quantile, power
+    loss, penalty, penalty_factors, positive, scale, fit_intercept, solver, max_iter, tol, \
+random_state, n_threads, verbose, epsilon, quantile, power
         As in `LinearRegressor`.
     alphas, l1_ratios, cv, scoring
         As in `LinearClassifierCV`.
@@ -415,6 +416,7 @@ n_threads, verbose, epsilon, quantile, power
         scoring: Any = None,
         penalty: str | None = "l2",
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         solver: str = "auto",

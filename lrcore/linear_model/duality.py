@@ -96,7 +96,7 @@ def duality_gap(
     point = dual_point(objective, y, share, z, value, u, dual, offset)
     v = X.weighted_sum(np.ascontiguousarray(share * point.u.T), n_threads)
     l1, l2 = objective.strengths(X.shape[1])
-    return point.gap(share, W, v, l1, l2)
+    return point.gap(share, W, v, l1, l2, objective.l1_below(X.shape[1]))
 
 
 class DualPoint(NamedTuple):
@@ -110,18 +110,20 @@ class DualPoint(NamedTuple):
     null: float
 
     def gap(
-        self, share: np.ndarray, W: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray
-    ) -> Gap:
+        self, share: np.ndarray, W: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray,
+        l1_below: np.ndarray,
+    ) -> Gap:  # fmt: skip
         """The gap of weights, where v are the sums of their features' columns; features that are
-        left out have a weight of 0 and no v larger than their l1."""
+        left out have a weight of 0 and no v larger than their l1. Negative weights are penalised by
+        `l1_below`, which may be infinite."""
         # A feature without curvature bounds its column by l1: all variables are scaled for it.
-        rows, too_large = self.rows, (np.abs(v) > l1) & (l2 == 0)
+        rows, too_large = self.rows, ((v < -l1) | (v > l1_below)) & (l2 == 0)
         if too_large.any():
             c = float(np.min(np.broadcast_to(l1, v.shape)[too_large] / np.abs(v[too_large])))
             rows = c * rows + (1.0 - c) * self.excess
             v = c * v
         penalty = float(np.sum(l1 * np.abs(W)) + np.sum(l2 * np.square(W)) / 2)
-        features = _feature_gaps(W, v, l1, l2)
+        features = _feature_gaps(W, v, l1, l2, l1_below)
         objective = float(np.sum(share * self.excess)) + penalty
         # It is never larger than the objective, which cannot fall below 0.
         gap = float(np.sum(share * rows)) + float(np.sum(features))
@@ -228,13 +230,15 @@ def mixed(u: np.ndarray, share: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, 
     return (1.0 - e) * u + e * other, e, q
 
 
-def _feature_gaps(w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:
+def _feature_gaps(
+    w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray, l1_below: np.ndarray
+) -> np.ndarray:
     """``penalty(w) + conjugate(-v) + w v`` of each weight, which is 0 where v is the negative of a
     subgradient."""
-    # Of the point that v stands for, -shrink(v) / l2, the weight's distance.
-    magnitude = np.maximum(np.abs(v) - l1, 0.0)
+    # Of the point that v stands for, -(v - within) / l2, the weight's distance.
+    within = np.clip(v, -l1, l1_below)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        distance = w + np.sign(v) * magnitude / l2
+        distance = w + (v - within) / l2
         curved = 0.5 * l2 * np.square(distance)
-    kink = l1 * np.abs(w) + w * np.clip(v, -l1, l1)
+    kink = l1 * np.abs(w) + w * within
     return np.where(l2 > 0, curved, 0.0) + np.maximum(kink, 0.0)

@@ -99,6 +99,8 @@ def _arrays(model: Model) -> archive.Arrays:
     ):
         if factors is not None:
             arrays[name] = np.asarray(factors, np.float64)
+    if trained.objective.positive is not None:
+        arrays["positive"] = trained.objective.positive
     if trained.scale is not None:
         arrays["scale"] = trained.scale
     if trained.replay is not None:
@@ -262,7 +264,9 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     n_features, factors = header["n_features"], arrays.get("factors")
     check_integer("n_features", n_features)
     objective, updates, scaled = _method_from_dict(header["method"], factors)
-    objective = replace(objective, column_scale=arrays.get("column_scale"))
+    objective = replace(
+        objective, column_scale=arrays.get("column_scale"), positive=arrays.get("positive")
+    )
     check_objective(objective, n_features)
     if updates is not None:
         check_updates(updates, objective)

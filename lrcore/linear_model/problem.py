@@ -13,6 +13,9 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix, stacked
 from lrcore.losses import Loss
 from lrcore.penalties import Penalty
 
+#: What an objective has for each feature.
+OF_FEATURES = ("penalty_factors", "column_scale", "positive")
+
 #: Rows that a fit is compared with a constant by, at most.
 MOST_COMPARED = 1 << 16
 
@@ -29,6 +32,13 @@ class Objective:
     #: What weights are multiplied by before they are penalised, (n_features,) float64, as if
     #: columns had been divided by it; None: 1 each.
     column_scale: np.ndarray | None = field(default=None, compare=False)
+    #: Which features have weights that are not negative, (n_features,) bool; None: no feature.
+    positive: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def moves_weights(self) -> bool:
+        """Whether there is a penalty or a bound that steps of a rule have to keep up with."""
+        return not self.penalty.is_zero or self.positive is not None
 
     def penalty_value(self, w: np.ndarray) -> float:
         """The penalty of weights, (n_outputs, n_features) float64, summed over outputs."""
@@ -37,13 +47,22 @@ class Objective:
     def subgradient(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
         """The shortest subgradient of the objective, where `gradient` is that of the mean loss."""
         scale = self._scale
-        return self.penalty.subgradient(gradient / scale, w * scale, self._factors) * scale
+        found = self.penalty.subgradient(gradient / scale, w * scale, self._factors) * scale
+        if self.positive is None:
+            return found
+        return np.where(self.positive & (w <= 0), np.minimum(found, 0.0), found)
 
     def strengths(self, n_features: int) -> tuple[np.ndarray, np.ndarray]:
         """What each weight's magnitude, and half of its square, are penalised by, (n_features,)."""
         l1, l2 = self.penalty.strengths
         factors = self._factors * np.ones(n_features)
         return l1 * factors * self._scale, l2 * factors * np.square(self._scale)
+
+    def l1_below(self, n_features: int) -> np.ndarray:
+        """What the magnitudes of negative weights are penalised by, (n_features,): as those of
+        others, or infinitely where there are to be none."""
+        l1 = self.strengths(n_features)[0]
+        return l1 if self.positive is None else np.where(self.positive, np.inf, l1)
 
     @property
     def _scale(self) -> np.ndarray | float:
@@ -55,14 +74,11 @@ class Objective:
 
     def with_features(self, features: np.ndarray | None) -> Objective:
         """The objective where features are numbered anew: their old numbers; None: as before."""
-        if features is None or (self.penalty_factors is None and self.column_scale is None):
+        each = {name: getattr(self, name) for name in OF_FEATURES}
+        known = {name: numbers for name, numbers in each.items() if numbers is not None}
+        if features is None or not known:
             return self
-        factors, scale = self.penalty_factors, self.column_scale
-        return replace(
-            self,
-            penalty_factors=None if factors is None else factors[features],
-            column_scale=None if scale is None else scale[features],
-        )
+        return replace(self, **{name: numbers[features] for name, numbers in known.items()})
 
 
 class Reference(NamedTuple):

@@ -41,8 +41,8 @@ class LinearRegressor(RegressorMixin, LinearModel):
 "squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
         ``"squared_error"`` by default. The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
-    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, scale, fit_intercept, max_iter, \
-shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
+    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, positive, scale, fit_intercept, \
+max_iter, shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
 n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
@@ -91,6 +91,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         alpha: Any = "auto",
         l1_ratio: float = 0.15,
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         max_iter: int | None = None,

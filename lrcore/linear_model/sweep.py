@@ -129,8 +129,8 @@ def _in_one_pass(
 
 
 def lazy_penalty_of(problem: Problem) -> LazyPenalty | None:
-    """When the penalty of a fresh state is applied; None without a penalty."""
-    if problem.objective.penalty.is_zero:
+    """When the penalty of a fresh state is applied; None without a penalty or a bound."""
+    if not problem.objective.moves_weights:
         return None
     return LazyPenalty.new([problem.X.shape[1]], [problem.X.touched_per_row()])
 

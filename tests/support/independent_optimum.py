@@ -30,8 +30,11 @@ def objective(loss, penalty, X, y, w, b, factors=1.0, weight=None, offset=0.0):
     return np.average(values, weights=weight) + penalty_of(penalty, w, factors)
 
 
-def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0, offset=0.0):
-    """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
+def smooth_minimum(
+    loss, penalty, X, y, weight=None, factors=1.0, offset=0.0, positive=None, whole=False
+):
+    """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v; v is 0 where w is not to be
+    negative. The least objective, or the `whole` of what was found."""
     share = np.full(len(y), 1 / len(y)) if weight is None else weight / np.sum(weight)
     n = X.shape[1]
     l1 = ALPHA * (SHARES[penalty] or 0.0) * factors if penalty else 0.0
@@ -46,13 +49,15 @@ def smooth_minimum(loss, penalty, X, y, weight=None, factors=1.0, offset=0.0):
         g = g + l2 * (u - v)
         return f, np.concatenate([g + l1, l1 - g, [loss_gradients.sum()]])
 
-    bounds = [(0, None)] * (2 * n) + [(None, None)]
+    positive = np.zeros(n, bool) if positive is None else positive
+    bounds = [(0, None)] * n + [(0, 0 if each else None) for each in positive] + [(None, None)]
     options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
     start = np.zeros(2 * n + 1)
-    return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun
+    found = minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return (found.fun, found.x[:n] - found.x[n:-1], found.x[-1]) if whole else found.fun
 
 
-def piecewise_minimum(loss, penalty, X, y, weight=None, offset=None):
+def piecewise_minimum(loss, penalty, X, y, weight=None, offset=None, positive=None):
     """SLSQP over w = u - v, the intercept and a bound t of each row's loss."""
     p = PARAMETERS.get(loss)
     pieces = {  # t >= a * (z - y) + c, or of y * z for the hinge
@@ -85,7 +90,9 @@ def piecewise_minimum(loss, penalty, X, y, weight=None, offset=None):
         return f, g
 
     start = np.concatenate([np.zeros(n), np.full(N_ROWS, 5.0)])
-    bounds = [(0, None)] * (n - 1) + [(None, None)] * (1 + N_ROWS)
+    positive = np.zeros(N_FEATURES, bool) if positive is None else positive
+    bounds = [(0, None)] * N_FEATURES + [(0, 0 if each else None) for each in positive]
+    bounds += [(None, None)] * (1 + N_ROWS)
     found = minimize(
         value, start, jac=True, method="SLSQP", bounds=bounds,
         constraints={"type": "ineq", "fun": lambda x: A @ x - c, "jac": lambda x: A},
@@ -107,8 +114,11 @@ def softmax_objective(X, y, w, b, alpha, l1_ratio=0.0, weight=None, factors=1.0)
     return softmax_loss(X, y, w, b, weight) + alpha * np.sum(factors * of_weights)
 
 
-def softmax_minimum(X, y, n_classes, alpha, l1_ratio=0.0, weight=None, factors=1.0, intercept=True):
-    """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v."""
+def softmax_minimum(
+    X, y, n_classes, alpha, l1_ratio=0.0, weight=None, factors=1.0, intercept=True, positive=None
+):
+    """L-BFGS-B over w = u - v with u, v >= 0, so that |w| is u + v; v is 0 where no weight is to be
+    negative."""
     n, d = X.shape
     one_hot = np.eye(n_classes)[y]
     share = np.full(n, 1 / n) if weight is None else weight / np.sum(weight)
@@ -125,7 +135,10 @@ def softmax_minimum(X, y, n_classes, alpha, l1_ratio=0.0, weight=None, factors=1
         return f + l1 @ (u + v), np.concatenate([g + l1, l1 - g, loss_gradient.sum(axis=0)])
 
     free = None if intercept else 0
-    bounds = [(0, None)] * (2 * n_classes * d) + [(free, free)] * n_classes
+    positive = np.zeros(d, bool) if positive is None else positive
+    bounds = [(0, None)] * (n_classes * d)
+    bounds += [(0, 0 if each else None) for each in positive] * n_classes
+    bounds += [(free, free)] * n_classes
     options = {"maxiter": 5000, "maxfun": 50000, "ftol": 1e-15, "gtol": 1e-9}
     start = np.zeros(len(bounds))
     return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun

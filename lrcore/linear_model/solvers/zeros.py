@@ -3,7 +3,7 @@
 Steps by single rows leave weights that ought to be 0 at small values that come and go. At a minimum
 a weight is 0 where the derivative of the loss by it is no larger than its share of the penalty; so
 weights are set to 0 that one step of coordinate descent, with the derivative over all rows, would
-set to 0 (Friedman, Hastie and Tibshirani 2010).
+set to 0 (Friedman, Hastie and Tibshirani 2010). So does one to a bound below, with or without l1.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ ROUNDS, HALVINGS = 5, 6
 #: What an objective may rise by, as a sum that is rounded.
 ROUNDING = 1e-12
 
+#: Stands for a bound of 0.
+TINY = 1e-300
+
 
 def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | None) -> None:
     """Set to 0 the weights of these states that are 0 at a minimum, in place; features are numbered
-    as in the problem. Nothing changes without an l1 penalty."""
-    if problem.objective.penalty.strengths[0] == 0:
+    as in the problem. Nothing changes without an l1 penalty or a bound."""
+    objective = problem.objective
+    if objective.penalty.strengths[0] == 0 and objective.positive is None:
         return
-    l1, l2 = problem.objective.strengths(problem.X.shape[1])
+    n_features = problem.X.shape[1]
+    (l1, l2), l1_below = objective.strengths(n_features), objective.l1_below(n_features)
     share = problem.share
     for state, one in zip(states, problem.each_target()):
         W = before = state.averaged_weights
@@ -34,8 +39,9 @@ def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | No
         for _ in range(ROUNDS):
             curvature = point.curvatures(share) + l2
             gradient = point.gradients(share) + l2 * W[:, :-1]
-            movable = (W[:, :-1] != 0) & (l1 > 0)
-            far = np.abs(curvature * W[:, :-1] - gradient) / np.where(l1 > 0, l1, 1.0)
+            to_reach = curvature * W[:, :-1] - gradient
+            movable = (W[:, :-1] != 0) & (l1_below > 0)
+            far = share_of(to_reach, l1, l1_below)
             to_zero = movable & (far <= 1.0)
             found = _without(W, to_zero, far, point, one, n_threads)
             if found is None:
@@ -45,6 +51,13 @@ def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | No
         state.weights[changed] = 0
         if state.average is not None:
             state.average.changes[:, : len(W)][changed.T] = 0
+
+
+def share_of(x: np.ndarray, above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """|x| over what it may be on its side of 0, which may be 0 or infinite; 0 where x is 0."""
+    bound = np.where(x > 0, above, below)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.abs(x) / np.where(bound > 0, bound, np.where(x == 0, 1.0, TINY)))
 
 
 class _Point:
