@@ -30,7 +30,12 @@ from strategies import BUILDS, LOSSES, equal_bits, sparse_problem
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, LinearRegressorCV
+from lrcore.linear_model.auto_lr import natural_lr
+from lrcore.linear_model.duality import null_objective
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.engine.layout import ModelState, UpdateConfig
+from lrcore.linear_model.monitor.diagnostics import GradientStep
+from lrcore.linear_model.monitor.gradient_stats import GradientStats
 from lrcore.linear_model.offset import with_offset
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.solvers.dual import DUAL_LOSSES
@@ -181,6 +186,39 @@ def test_a_fit_is_compared_with_the_best_constant_and_the_offset():
         slow.fit(noise, y, offset=exposure)
     lost = np.mean(np.exp(best + exposure) - y * (best + exposure))
     assert f"and {lost:.4g} by the best constant" in str(found[-1].message)
+
+
+def carried(offset, loss="poisson"):
+    """A problem of one target with an offset."""
+    how = Objective(lrcore.losses.make(loss), ElasticNet(l2=0.01))
+    return with_offset(Problem(as_design_matrix(DENSE), [COUNTS], None, how), offset)
+
+
+def test_the_loss_without_a_model_is_that_of_the_offset():
+    rows = carried(LONG)
+    found = null_objective(rows.objective.loss, COUNTS, rows.share, rows.offset(0))
+    least = [loss_and_gradient("poisson", np.log(t), t)[0] if t else 0.0 for t in COUNTS]
+    lost = [loss_and_gradient("poisson", o, t)[0] for o, t in zip(LONG, COUNTS)]
+    assert found == pytest.approx(np.mean(lost) - np.mean(least))
+
+
+@pytest.mark.parametrize("rule", [lrcore.SGD(1.0), lrcore.AdaGrad(1.0)])
+def test_rates_to_begin_with_are_in_the_unit_of_the_mean_with_the_offset(rule):
+    ten = np.full(len(COUNTS), np.log(10.0))
+    assert natural_lr(rule, carried(ten)) == natural_lr(rule, carried(None))
+
+
+def test_what_callbacks_and_diagnostics_see_is_with_the_offset():
+    rows, rule = carried(LONG), UpdateConfig(lrcore.AdaGrad(0.1), 1, 256)
+    state = ModelState.new(rule, rows.X)
+    state.weights[0] = np.linspace(-0.1, 0.1, 61)
+    w, b = state.weights[0, :-1], state.weights[0, -1]
+    both = [loss_and_gradient("poisson", z, t) for z, t in zip(DENSE @ w + b + LONG, COUNTS)]
+    stats = GradientStats(rows.objective, [state], rows, 1)
+    assert GradientStep(stats).loss == pytest.approx(np.mean([lost for lost, _ in both]))
+    slopes = np.array([slope for _, slope in both]) / len(COUNTS)
+    norm = np.hypot(np.linalg.norm(DENSE.T @ slopes + 0.01 * w), slopes.sum())
+    assert stats.of_rows(None).gradient_norm == pytest.approx(norm)
 
 
 # ---- more than one target, several rates, streams ------------------------------------------------
