@@ -153,6 +153,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     penalty_factors : array-like of shape (n_features,), optional
         Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
         penalised. ``solver="dual"`` needs them above 0.
+    positive : bool or array-like of bools of shape (n_features,)
+        Features whose weights are not to be negative, of all outputs; True for all of them. The
+        minimum is then the least among such weights, and `dual_gap_` bounds how far it is from
+        there. ``"newton"`` is coordinate descent on the quadratic model, ``"stochastic"`` puts
+        weights back to 0 when it applies the penalty, at the end, and when they are read: after
+        each ``partial_fit`` as well. It has no `average` then, and needs a rule that takes
+        penalties.
     scale : {"auto", "std", "max"} or None
         Penalise the weights of columns divided by their spread, so that units do not matter;
         `coef_` is of X's columns. ``"std"``: by the standard deviation, of columns that less than
@@ -299,6 +306,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         alpha: Any = "auto",
         l1_ratio: float = 0.15,
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         max_iter: int | None = None,
@@ -420,7 +428,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             held_out = held_out and held_out.of_targets(constant.varying)
         complete = partial(with_constants, constant=constant)
         known = {"classes_": labels.values, "_multilabel": labels.multilabel}
-        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, complete, **known)
+        given = {"sample_weight": sample_weight}
+        hooks = sklearn_callbacks.begin(self, X, y, given, complete, **known)
         result = self._fit(problem, callback, held_out, hooks, constant)
         hooks.end(result.model)
         result.model = complete(result.model)

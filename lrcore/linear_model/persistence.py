@@ -100,6 +100,8 @@ def _arrays(model: Model) -> archive.Arrays:
     ):
         if factors is not None:
             arrays[name] = np.asarray(factors, np.float64)
+    if trained.objective.positive is not None:
+        arrays["positive"] = trained.objective.positive
     if trained.scale is not None:
         arrays["scale"] = trained.scale
     if trained.replay is not None:
@@ -273,7 +275,9 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     n_features, factors = header["n_features"], arrays.get("factors")
     check_integer("n_features", n_features)
     objective, updates, scaled = _method_from_dict(header["method"], factors)
-    objective = replace(objective, column_scale=arrays.get("column_scale"))
+    objective = replace(
+        objective, column_scale=arrays.get("column_scale"), positive=arrays.get("positive")
+    )
     check_objective(objective, n_features)
     if updates is not None:
         check_updates(updates, objective)
@@ -359,6 +363,7 @@ def _row_arrays(name: str, rows: Problem) -> dict[str, np.ndarray]:
         "weight": rows.sample_weight,
     }
     parts |= {f"target_{k}": y for k, y in enumerate(rows.targets)}
+    parts |= {f"offset_{k}": each for k, each in enumerate(rows.offsets or [])}
     return {f"{name}_{key}": part for key, part in parts.items() if part is not None}
 
 
@@ -390,7 +395,10 @@ def _rows(
     check_rows(X)
     targets = [parts[f"target_{k}"] for k in range(n_targets)]
     weight = check_weight(parts.get("weight"), X.shape[0])
-    return Problem(X, targets, weight, objective)
+    offsets = None
+    if "offset_0" in parts:
+        offsets = [parts[f"offset_{k}"] for k in range(n_targets)]
+    return Problem(X, targets, weight, objective, offsets)
 
 
 def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:

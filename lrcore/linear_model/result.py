@@ -130,7 +130,7 @@ class TrainedModel:
         raw = self.raw_predictions(problem.X, n_threads).astype(np.float64)
         loss, found, n = self.objective.loss, [], problem.outputs_per_target
         for k, y in enumerate(problem.targets):
-            z = raw[:, k * n : (k + 1) * n]
+            z = raw[:, k * n : (k + 1) * n] + problem.offset(k)
             found.append(loss.evaluate(z if loss.joint else z[:, 0], y)[0])
         return problem.mean_of_targets(found)
 

@@ -96,11 +96,12 @@ def _going_on(
             and problem.objective.loss.joint == last.objective.loss.joint
             and scales == (last.scale is not None)
             and updates.rule.uses_distance == last.updates.rule.uses_distance
+            and (problem.objective.positive is None or last.states[0].lazy_penalty.stops.size > 0)
         )
         if not same:
             raise ValueError(
-                "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
-                "changed since the last call; call fit, or set them back"
+                "optimizer, penalty, alpha = 0, positive, batch_size = 1, scale, loss or "
+                "multi_class changed since the last call; call fit, or set them back"
             )
     config = model._config(solver, problem, start=last, streams=True)
     return StreamCall(problem, updates, config, last, lr, alpha)

@@ -118,12 +118,13 @@ class EpochRunner:
             stop = min(end, total.n_rows + self.call_rows(block, n_outputs))
             chunk = order[total.n_rows : stop]
             summed = total.total
-            for state, y, own in zip(states, problem.targets, weights):
+            for k, (state, y, own) in enumerate(zip(states, problem.targets, weights)):
                 rates, coefficients = self.step_table(state, len(chunk), block)
                 squares = self.squares if state.dog else None
                 summed += self.kernel.fit_rows(
-                    state, chunk, y, own, block, rates, coefficients, squares
-                )
+                    state, chunk, y, own, block, rates, coefficients, squares,
+                    None if problem.offsets is None else problem.offsets[k],
+                )  # fmt: skip
                 if not np.isfinite(summed):
                     return EpochLoss(summed, total.weight, total.n_rows)
             counted = float(len(chunk) if weight is None else np.sum(weight[chunk]))

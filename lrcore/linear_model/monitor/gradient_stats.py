@@ -44,11 +44,12 @@ class GradientStats:
         return found
 
     def loss_gradients(self, problem: Problem, raw: list[Floats]) -> list[Floats]:
-        """Derivatives of the loss by the raw predictions, (n_rows, n_outputs) for each state."""
+        """Derivatives of the loss by the raw predictions, to which the offset is added, (n_rows,
+        n_outputs) for each state."""
         loss = self.objective.loss
         return [
-            loss.evaluate(z, y if loss.joint else y.reshape(z.shape))[1]
-            for z, y in zip(raw, problem.targets)
+            loss.evaluate(z + problem.offset(k), y if loss.joint else y.reshape(z.shape))[1]
+            for k, (z, y) in enumerate(zip(raw, problem.targets))
         ]
 
     def gradients(self, problem: Problem, loss_gradients: list[Floats]) -> list[Floats]:

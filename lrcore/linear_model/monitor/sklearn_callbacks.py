@@ -72,12 +72,13 @@ class _Tasks(Hooks):
 
 
 def begin(
-    model: Any, X: Any, y: Any, sample_weight: Any, complete: Complete = lambda trained: trained,
-    **known: Any,
+    model: Any, X: Any, y: Any, of_rows: dict[str, Any],
+    complete: Complete = lambda trained: trained, **known: Any,
 ) -> Hooks:  # fmt: skip
-    """Tell the callbacks of a fit that it begins; `known` are attributes that predictions need, and
-    `complete` makes the model that the estimator will have of the one that is fitted."""
+    """Tell the callbacks of a fit that it begins; `of_rows` are its other arguments with a number
+    for each row, `known` attributes that predictions need, and `complete` makes the model that the
+    estimator will have of the one that is fitted."""
     if not getattr(model, "_skl_callbacks", None) and not hasattr(model, "_parent_callback_ctx"):
         return Hooks()
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    return _Tasks(model, {"X": X, "y": y, "metadata": metadata}, complete, known)
+    given = {name: value for name, value in of_rows.items() if value is not None}
+    return _Tasks(model, {"X": X, "y": y, "metadata": given or None}, complete, known)

@@ -83,8 +83,8 @@ class NewtonTraining:
         if problem.X.values.size <= FEW_VALUES and goal <= COARSE:
             self.goal = min(goal, max(POLISH * goal, LEAST_GAP))
         self.targets = [
-            NewtonDescent(problem.of_target(k), y, config.n_threads, start, shared, self.goal)
-            for k, (y, start) in enumerate(zip(problem.targets, starts))
+            NewtonDescent(one, config.n_threads, start, shared, self.goal)
+            for one, start in zip(problem.each_target(), starts)
         ]
         self._steps = 0
 

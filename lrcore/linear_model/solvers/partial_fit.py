@@ -55,10 +55,8 @@ def fit_stream(
     replay = None
     if last is None:
         lazy = LazyPenalty.new([problem.X.shape[1]], [STREAM_VALUES])
-        penalised = not problem.objective.penalty.is_zero
-        states = [
-            ModelState.new(updates, problem.X, lazy if penalised else None) for _ in problem.targets
-        ]
+        lazy_penalty = lazy if problem.objective.moves_weights else None
+        states = [ModelState.new(updates, problem.X, lazy_penalty) for _ in problem.targets]
         if intercepts is not None:
             begin_at(states, intercepts, updates)
     else:

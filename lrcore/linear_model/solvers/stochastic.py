@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from lrcore._utils.validation import shown
 from lrcore.linear_model.auto_lr import Rates, as_lr, find_lr
+from lrcore.linear_model.bounds import asks_for_bounds
 from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress
@@ -400,6 +402,16 @@ def check_rule(rule: Rule, model: Any) -> None:
     if isinstance(rule.lr, Plateau) and rule.lr.mode != "min":
         raise ValueError(
             f"the Plateau of {name} must have mode='min', got {rule.lr.mode!r}: it is fed losses"
+        )
+    if asks_for_bounds(model) and not rule.linear_formula.metric:
+        raise ValueError(
+            f"{name} cannot hold weights at a bound, got positive={shown(model.positive)}; AdaGrad "
+            "does, and solver='newton' and 'dual'"
+        )
+    if asks_for_bounds(model) and model.average:
+        raise ValueError(
+            f"an average of weights has those in between, which a bound does not hold, got "
+            f"positive={shown(model.positive)}, average={shown(model.average)}; leave out one"
         )
     if penalises(model) and not rule.linear_formula.metric:
         own = " and ".join(rule.own_penalties)
