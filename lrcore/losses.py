@@ -136,6 +136,10 @@ class Loss:
         output."""
         return 0.0 if self.classifies else float(np.sum(share * y))
 
+    def constant_beside(self, offset: Floats, y: Floats, share: Floats) -> float:
+        """The same where an offset, (n_rows,), is added to it; of a loss with a log link."""
+        raise TypeError(f"{type(self).__name__} has an offset as a shift of its targets")
+
     @property
     def convex(self) -> bool:
         """Whether it is convex in z."""
@@ -479,6 +483,9 @@ class Poisson(Loss):
     def constant(self, y: Floats, share: Floats) -> Any:
         return log_of_mean(y, share)
 
+    def constant_beside(self, offset: Floats, y: Floats, share: Floats) -> float:
+        return log_of_mean_beside(offset, y, share, 1.0)
+
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         e = numerics.exp(z)
         return e - y * z, e - y
@@ -502,6 +509,9 @@ class Gamma(Loss):
 
     def constant(self, y: Floats, share: Floats) -> Any:
         return log_of_mean(y, share)
+
+    def constant_beside(self, offset: Floats, y: Floats, share: Floats) -> float:
+        return log_of_mean_beside(offset, y, share, 2.0)
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         e = y * numerics.exp(-z)
@@ -532,6 +542,9 @@ class Tweedie(Loss):
 
     def constant(self, y: Floats, share: Floats) -> Any:
         return log_of_mean(y, share)
+
+    def constant_beside(self, offset: Floats, y: Floats, share: Floats) -> float:
+        return log_of_mean_beside(offset, y, share, self.power)
 
     def evaluate(self, z: Floats, y: Floats) -> tuple[Floats, Floats]:
         p = self.power
@@ -701,6 +714,19 @@ def log_of_mean(y: Floats, share: Floats) -> float:
     """The best constant raw prediction with a log link."""
     mean = float(np.sum(share * y))
     return float(numerics.log(np.array(mean))) if mean > 0 else 0.0
+
+
+def log_of_mean_beside(offset: Floats, y: Floats, share: Floats, power: float) -> float:
+    """The best constant raw prediction with a log link beside an offset, for a variance that grows
+    as the mean to this power: the derivative of the mean loss by it is 0 there."""
+    center = float(np.sum(share * offset))
+    o = offset - center
+    # What lies so far from the others has the whole say of a sum anyway, or none.
+    by_target = numerics.exp(np.clip((1.0 - power) * o, -700.0, 700.0))
+    by_mean = numerics.exp(np.clip((2.0 - power) * o, -700.0, 700.0))
+    above, below = float(np.sum(share * y * by_target)), float(np.sum(share * by_mean))
+    found = numerics.log(np.array([above, below])) if 0 < above < math.inf else np.zeros(2)
+    return float(found[0] - found[1]) - center
 
 
 LOSSES: dict[str, type[Loss]] = {

@@ -329,6 +329,7 @@ def _job(
         intercept=objective.fit_intercept,
         l2=getattr(objective.penalty, "l2", 0.0),
         dog_eps=getattr(updates.rule, "eps", 0.0),
+        positive=None if objective.positive is None else objective.positive.view(np.int8),
     )
     job.set_model(
         n_features=n_features,
@@ -338,7 +339,7 @@ def _job(
     )
     job.set_blocks(block=block, bounds=bounds, ahead=ahead, far=far)
     job.set_buffers(
-        np.zeros((5 if lanes == 1 else 6, block * lanes)),
+        np.zeros((6 if lanes == 1 else 7, block * lanes)),
         np.empty((n_ranges, room), np.int32),
         np.empty((n_ranges, 8 * longest), np.int8),
     )
@@ -376,12 +377,14 @@ class EpochKernel:
     def fit_rows(
         self, state: Any, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int,
         rates: np.ndarray, coefficients: np.ndarray, squares: np.ndarray | None,
+        offset: np.ndarray | None = None,
     ) -> float:  # fmt: skip
         """Update by the rows named by `order`, blocks or batches of `block` of them; returns the
         sum of their losses, each before its row's update.
 
         rates and coefficients have a row for each step; squares, the sum of squares of each row of
-        X and 1 for the intercept, are needed where the state has sums of DoG.
+        X and 1 for the intercept, are needed where the state has sums of DoG; offset, of the shape
+        of y or (n_rows, 1), is added to raw predictions.
         """
         kernels, X = _kernels(), self._X
         block = min(block, X.shape[0])  # buffers are of its size
@@ -392,6 +395,7 @@ class EpochKernel:
         total = kernels.fit(
             self._job(block, n_threads), _matrix(X), _linear_state(state),
             kernels.RuleSteps(index, coefficients, rates), order, y.reshape(-1), weight, squares,
+            None if offset is None else offset.reshape(-1),
         )  # fmt: skip
         if self._updates.lr_factors:
             # Of the rates that have not diverged, whose sum may be too large for a number.
@@ -464,7 +468,7 @@ class DualKernel:
 
     The intercepts are the weights of a feature whose value is sqrt(constant) in every row.
     shrinkage, (n_features, 2) of X's dtype, or (1, 2) for all features, are thresholds and factors
-    of the weights; None for 0 and 1.
+    of the weights; None for 0, 0 and 1.
     """
 
     def __init__(
@@ -527,8 +531,10 @@ def columns(X: Any, numbers: np.ndarray, n_columns: int) -> tuple[Any, Any, Any]
 def descend_columns(
     Xt: Any, chosen: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, intercept: bool,
     weights: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, max_epochs: int,
+    low: np.ndarray | None = None,
 ) -> tuple[float, int]:  # fmt: skip
-    """Minimise a quadratic model of the loss plus penalties by coordinate descent.
+    """Minimise a quadratic model of the loss plus penalties by coordinate descent, over weights
+    that are at least `low`, if it is given.
 
     The weights, in place, are those of the rows of Xt, the columns of X, that `chosen`, int64,
     names, in this order. gradient, in place, and curvature are of each row of X. Ends with an epoch
@@ -537,18 +543,18 @@ def descend_columns(
     many epochs it took.
     """
     found: tuple[float, int] = _kernels().descend_columns(
-        _matrix(Xt), chosen, gradient, curvature, intercept, weights, l1, l2, tol, max_epochs
+        _matrix(Xt), chosen, gradient, curvature, intercept, weights, l1, l2, tol, max_epochs, low
     )
     return found
 
 
 def descend_gram(
     H: np.ndarray, gradient: np.ndarray, weights: np.ndarray, l1: np.ndarray, l2: np.ndarray,
-    tol: float, max_epochs: int,
+    tol: float, max_epochs: int, low: np.ndarray | None = None,
 ) -> int:  # fmt: skip
     """The same of all weights by the model's Hessian, which is symmetric, and its gradient, both of
     at least as many numbers as weights; returns how many epochs it took."""
-    found: int = _kernels().descend_gram(H, gradient, weights, l1, l2, tol, max_epochs)
+    found: int = _kernels().descend_gram(H, gradient, weights, l1, l2, tol, max_epochs, low)
     return found
 
 

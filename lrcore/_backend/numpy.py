@@ -275,6 +275,7 @@ class EpochKernel:
     def fit_rows(
         self, state: Any, order: np.ndarray, y: np.ndarray, weight: np.ndarray | None, block: int,
         rates: np.ndarray, coefficients: np.ndarray, squares: np.ndarray | None,
+        offset: np.ndarray | None = None,
     ) -> float:  # fmt: skip
         """Update by the rows named by `order`, blocks or batches of `block` of them; returns the
         sum of their losses, each before its row's update."""
@@ -283,7 +284,8 @@ class EpochKernel:
         for start in range(0, len(order), block):
             rows = order[start : start + block]
             each = np.ones(len(rows)) if weight is None else weight[rows]
-            b = self._evaluate(state, rows, y, each)
+            added = 0.0 if offset is None else offset[rows].reshape(len(rows), -1)
+            b = self._evaluate(state, rows, y, each, added)
             total += float(np.sum(b.loss))
             updates = self._batch_update(state, b) if self._updates.mini_batch else self._each(b)
             step = state.step - first
@@ -300,13 +302,18 @@ class EpochKernel:
                 )  # fmt: skip
         return total
 
-    def _evaluate(self, state: Any, rows: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Block:
-        """Losses and gradients of rows by the weights at hand."""
+    def _evaluate(
+        self, state: Any, rows: np.ndarray, y: np.ndarray, weight: np.ndarray, offset: Any
+    ) -> Block:
+        """Losses and gradients of rows by the weights at hand and the offset, (n_rows, n_outputs)
+        or (n_rows, 1), if there is one."""
         touched = [self._X.row(i) for i in rows]
         w, intercept = state.weights, state.weights[:, -1]
         raw = np.array([np.add.reduce(x * w[:, e], axis=1) + intercept for e, x in touched], float)
-        several = state.n_outputs > 1
-        loss, gradient = self._objective.loss.evaluate(raw if several else raw[:, 0], y[rows])
+        z = raw + offset
+        loss, gradient = self._objective.loss.evaluate(
+            z if state.n_outputs > 1 else z[:, 0], y[rows]
+        )
         loss, gradient = (part.reshape(len(rows), -1) for part in (loss, gradient))
         gradient = weight[:, None] * gradient
         if self._updates.mini_batch:
@@ -439,6 +446,8 @@ def _penalise(
         with np.errstate(invalid="ignore"):
             new = objective.penalty.prox(w, step * factors, preconditioner)
         w[...] = np.where((factors != 0) & (preconditioner < np.inf), new, w)
+        if objective.positive is not None:
+            w[objective.positive[which] & (w < 0)] = 0
 
 
 def sum_of_squares(state: Any) -> float:
@@ -458,8 +467,8 @@ class DualKernel:
         self._loss = loss
         self._X = X
         self._constant = constant
-        pairs = np.array([[0, 1]], X.dtype) if shrinkage is None else shrinkage
-        self._pairs = np.broadcast_to(pairs, (X.shape[1], 2))
+        shrinkage = np.array([[0, 0, 1]], X.dtype) if shrinkage is None else shrinkage
+        self._shrinkage = np.broadcast_to(shrinkage, (X.shape[1], 3))
 
     def visit(
         self, order: np.ndarray, records: np.ndarray, v: np.ndarray, intercepts: np.ndarray
@@ -473,12 +482,12 @@ class DualKernel:
         for i in order:
             entries, x = self._X.row(i)
             y, share, squares, *_ = records[i]
-            threshold, factor = self._pairs[entries].T[:, :, None]
+            above, below, factor = self._shrinkage[entries].T[:, :, None]
             if squares < 0:
                 squares = float(np.sum(np.square(x.astype(np.float64)) * factor[:, 0]))
                 records[i, 2] = squares
             dual, y = records[i, 3:], np.array([y])
-            weights = (v[entries] - np.clip(v[entries], -threshold, threshold)) * factor
+            weights = (v[entries] - np.clip(v[entries], -below, above)) * factor
             z = np.add.reduce(x[:, None] * weights) + intercepts[:n_outputs]
             h = np.array([share * (squares + self._constant)])
             both = (z[None], dual[None]) if self._loss.joint else (z, dual)
@@ -517,8 +526,11 @@ def columns(X: Any, numbers: np.ndarray, n_columns: int) -> tuple[Any, Any, Any]
 def descend_columns(
     Xt: Any, chosen: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, intercept: bool,
     weights: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, max_epochs: int,
+    low: np.ndarray | None = None,
 ) -> tuple[float, int]:  # fmt: skip
-    """Minimise a quadratic model of the loss plus penalties by coordinate descent."""
+    """Minimise a quadratic model of the loss plus penalties by coordinate descent, over weights
+    that are at least `low`."""
+    low = np.full(len(weights), -np.inf) if low is None else low
     parts = [Xt.row(j) for j in chosen]
     values = [x.astype(np.float64) for _, x in parts]
     diagonal = [float(np.sum(x * x * curvature[rows])) for (rows, _), x in zip(parts, values)]
@@ -529,9 +541,10 @@ def descend_columns(
         for k in visited:
             rows, x, h = parts[k][0], values[k], diagonal[k]
             slope = float(np.sum(x * gradient[rows]))
-            moved = _lasso_step(weights[k], slope, h, l1[k], l2[k]) - weights[k]
+            new = _lasso_step(weights[k], slope, h, l1[k], l2[k], low[k])
+            moved = new - weights[k]
             gain += 0.5 * (h + l2[k]) * moved**2
-            weights[k] += moved
+            weights[k] = new
             gradient[rows] += moved * x * curvature[rows]
             if weights[k] != 0 or moved != 0:
                 left.append(k)
@@ -549,17 +562,19 @@ def descend_columns(
 
 def descend_gram(
     H: np.ndarray, gradient: np.ndarray, weights: np.ndarray, l1: np.ndarray, l2: np.ndarray,
-    tol: float, max_epochs: int,
+    tol: float, max_epochs: int, low: np.ndarray | None = None,
 ) -> int:  # fmt: skip
     """The same of all weights by the model's Hessian and its gradient."""
+    low = np.full(len(weights), -np.inf) if low is None else low
     n, enough = len(weights), 0.0
     for epoch in range(1, max_epochs + 1):
         gain = 0.0
         for k in range(n):
             h = H[k, k]
-            moved = _lasso_step(weights[k], gradient[k], h, l1[k], l2[k]) - weights[k]
+            new = _lasso_step(weights[k], gradient[k], h, l1[k], l2[k], low[k])
+            moved = new - weights[k]
             gain += 0.5 * (h + l2[k]) * moved**2
-            weights[k] += moved
+            weights[k] = new
             gradient[:n] += moved * H[k, :n]
         enough = tol * gain if epoch == 1 else enough
         if gain <= enough:
@@ -567,10 +582,14 @@ def descend_gram(
     return epoch
 
 
-def _lasso_step(w: float, gradient: float, curvature: float, l1: float, l2: float) -> float:
-    """The minimum along one weight; 0 where nothing depends on it."""
+def _lasso_step(
+    w: float, gradient: float, curvature: float, l1: float, l2: float, low: float
+) -> float:
+    """The minimum along one weight, which is at least `low`; 0 where nothing depends on it."""
     total, target = curvature + l2, curvature * w - gradient
-    return float(np.sign(target) * max(abs(target) - l1, 0.0) / total) if total > 0 else 0.0
+    if not total > 0:
+        return 0.0
+    return max(float(np.sign(target) * max(abs(target) - l1, 0.0) / total), low)
 
 
 # ---- steps of parameter groups ----------------------------------------------------------------

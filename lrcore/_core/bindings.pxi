@@ -4,8 +4,9 @@
 cdef class LinearFit:
     """What stays the same from call to call of a fit: losses, penalties, threads, buffers.
 
-    The penalty's factors are the bytes of an array of the model's dtype, or None; l2 is the strength
-    of its quadratic term, which shrinks the distances that DoG goes by.
+    The penalty's factors are the bytes of an array of the model's dtype, or None; `positive` has 1
+    for features whose weights are at least 0, or is None; l2 is the strength of the quadratic term,
+    which shrinks the distances that DoG goes by.
     """
     cdef Epoch c
     cdef str loss, penalty
@@ -16,17 +17,20 @@ cdef class LinearFit:
     def __init__(
         self, *, str loss, double parameter, str penalty, tuple penalty_numbers,
         const char[::1] factors, bint intercept, double l2, double dog_eps,
+        const char[::1] positive=None,
     ):
         cdef Py_ssize_t i
         if len(penalty_numbers) > PENALTY_NUMBERS:
             raise ValueError(f"a penalty has at most {PENALTY_NUMBERS} numbers")
-        self.loss, self.penalty, self.kept = loss, penalty, [factors]
+        self.loss, self.penalty, self.kept = loss, penalty, [factors, positive]
         self.c.loss.parameter = parameter
         self.c.loss.n_targets = 1
         for i in range(len(penalty_numbers)):
             self.c.penalty.penalty[i] = penalty_numbers[i]
         if factors is not None:
             self.c.penalty.factors = &factors[0]
+        if positive is not None:
+            self.c.penalty.positive = &positive[0]
         self.c.model.intercept = intercept
         self.c.dog.eps, self.c.dog.l2 = dog_eps, l2
 
@@ -61,9 +65,9 @@ cdef class LinearFit:
         cdef Losses* loss = &self.c.loss
         self.kept += [block, listed, before]
         loss.raw_predictions, loss.targets, loss.weights = &block[0, 0], &block[1, 0], &block[2, 0]
-        loss.values, loss.gradients = &block[3, 0], &block[4, 0]
-        if block.shape[0] > 5:
-            loss.lane_gradients = &block[5, 0]
+        loss.values, loss.gradients, loss.margins = &block[3, 0], &block[4, 0], &block[5, 0]
+        if block.shape[0] > 6:
+            loss.lane_gradients = &block[6, 0]
         self.c.listed, self.c.room = &listed[0, 0], listed.shape[1]
         self.c.average.before, self.c.average.before_bytes = &before[0, 0], before.shape[1]
 
@@ -195,7 +199,8 @@ cdef int make_room(LinearFit job) except -1:
 
 cdef double fit(
     Build build, LinearFit job, LinearState state, RuleSteps steps, const int64_t[::1] order,
-    const double[::1] y, const double[::1] weight, const double[::1] squares
+    const double[::1] y, const double[::1] weight, const double[::1] squares,
+    const double[::1] offset
 ) except? -1:
     """Run the epoch that has been prepared; returns the sum of the losses."""
     cdef Epoch* e = &job.c
@@ -207,6 +212,9 @@ cdef double fit(
     e.loss.weight = NULL
     if weight is not None:
         e.loss.weight = &weight[0]
+    e.loss.offset = NULL
+    if offset is not None:
+        e.loss.offset = &offset[0]
     e.dog.state, e.dog.squares = NULL, NULL
     if state.dog_sums is not None:
         e.dog.state, e.dog.squares = <DoGState*>&state.dog_sums[0], &squares[0]

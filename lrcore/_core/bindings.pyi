@@ -116,6 +116,7 @@ class LinearFit:
         intercept: bool,
         l2: float,
         dog_eps: float,
+        positive: NDArray[np.int8] | None = None,
     ) -> None: ...
     def set_model(
         self,

@@ -75,16 +75,17 @@ cdef class Build:
     def fit(
         self, LinearFit job, Matrix X, LinearState state, RuleSteps steps,
         const int64_t[::1] order, const double[::1] y, const double[::1] weight,
-        const double[::1] squares,
+        const double[::1] squares, const double[::1] offset=None,
     ):
         """Fit the rows named by `order`; returns the sum of their losses.
 
-        y has a target for each row, or one for each of its outputs; squares, needed where the state
-        has sums of DoG, are |x|**2 of each row.
+        y has a target for each row, or one for each of its outputs, and so has the offset, which is
+        added to raw predictions; squares, needed where the state has sums of DoG, are |x|**2 of each
+        row.
         """
         job.c.rows = X.c
         prepare(self, job, state, steps)
-        return fit(self, job, state, steps, order, y, weight, squares)
+        return fit(self, job, state, steps, order, y, weight, squares, offset)
 
     def apply_penalty(self, LinearFit job, LinearState state, RuleSteps steps):
         """Bring the whole model up to date, in place, after the steps that it has done."""

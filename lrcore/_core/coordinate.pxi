@@ -1,5 +1,5 @@
-# Coordinate descent on a quadratic model of the loss, with an l1 and an l2 penalty of each weight:
-# the inner loop of a proximal Newton step (Friedman, Hastie and Tibshirani 2010).
+# Coordinate descent on a quadratic model of the loss, with an l1 and an l2 penalty of each weight and
+# perhaps a bound below: the inner loop of a proximal Newton step (Friedman, Hastie and Tibshirani 2010).
 #
 # A visit minimises the model along one weight. What a visit gains is at least half of its curvature
 # times the square of its move: the descent ends with an epoch that gains no more than a share of
@@ -10,11 +10,14 @@
 
 
 cdef inline double lasso_step(
-    double w, double gradient, double curvature, double l1, double l2
+    const Descent* job, Py_ssize_t k, double gradient, double curvature
 ) noexcept nogil:
-    """The minimum along one weight; 0 where nothing depends on it."""
-    cdef double total = curvature + l2
-    return shrink(curvature * w - gradient, l1) / total if total > 0 else 0.0
+    """The minimum along weight k; 0 where nothing depends on it."""
+    cdef double total = curvature + job.l2[k], w
+    if not total > 0:
+        return 0.0
+    w = shrink(curvature * job.weights[k] - gradient, job.l1[k]) / total
+    return job.low[k] if job.low is not NULL and w < job.low[k] else w
 
 
 cdef inline bint epoch_ends(Descent* job, double gain) noexcept nogil:
@@ -112,7 +115,7 @@ cdef void descend_columns(
             at = job.visited[k]
             g = column_dot(Xt, dtype, job.columns[at], job.gradient)
             h = job.diagonal[at]
-            new = lasso_step(job.weights[at], g, h, job.l1[at], job.l2[at])
+            new = lasso_step(job, at, g, h)
             change = new - job.weights[at]
             if change != 0:
                 gain += 0.5 * (h + job.l2[at]) * change * change
@@ -145,7 +148,7 @@ cdef void descend_gram(
         for k in range(job.n_columns):
             row = H + k * width
             h = row[k]
-            new = lasso_step(job.weights[k], job.gradient[k], h, job.l1[k], job.l2[k])
+            new = lasso_step(job, k, job.gradient[k], h)
             change = new - job.weights[k]
             if change != 0:
                 gain += 0.5 * (h + job.l2[k]) * change * change

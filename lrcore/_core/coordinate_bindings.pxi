@@ -5,19 +5,23 @@ cdef enum:
 
 
 cdef class ModelDescent:
-    """What both ways of descending are told: weights, which they move, and their penalties."""
+    """What both ways of descending are told: weights, which they move, their penalties, and what they
+    are at least."""
     cdef Descent c
     cdef tuple kept
 
     def __init__(
         self, double[::1] weights, const double[::1] l1, const double[::1] l2, double tol,
-        int max_epochs,
+        int max_epochs, const double[::1] low=None,
     ):
         cdef Py_ssize_t n = weights.shape[0]
         cdef double[::1] diagonal = np_empty(n + 1)
         cdef int64_t[::1] visited = np_empty(n + 1, "i8")
-        self.kept = (weights, l1, l2, diagonal, visited)
+        self.kept = (weights, l1, l2, low, diagonal, visited)
         self.c.n_columns = n
+        self.c.low = NULL
+        if n and low is not None:
+            self.c.low = &low[0]
         if n:
             self.c.weights, self.c.l1, self.c.l2 = &weights[0], &l1[0], &l2[0]
         self.c.diagonal, self.c.visited = &diagonal[0], &visited[0]

@@ -7,7 +7,8 @@
 #   w = factor * shrink(v, threshold),
 #
 # of each feature: the threshold is what its magnitude is penalised by, over l2, and the factor l2
-# over what its square is. Without l1 and without factors of penalties w is v. Only v is kept.
+# over what its square is. A weight that is not to be negative has an infinite threshold for v below
+# 0. Without l1 and without factors of penalties w is v. Only v is kept.
 #
 # A visit moves one u so that the dual objective rises, and v follows. With h = share |x|**2, a
 # change of u moves the row's own raw prediction by at most -h times it: the best u is the derivative at the
@@ -58,23 +59,23 @@ cdef inline double ascend_piecewise(
     return clip(shrink(r + h * u, job.epsilon) / (job.smooth + h + 1e-300), low, high)
 
 
-cdef inline real weight_of(real v, const real* pair) noexcept nogil:
-    """What v stands for, by a threshold and a factor."""
-    cdef real within = pair[0] if v > pair[0] else -pair[0] if v < -pair[0] else v
-    return (v - within) * pair[1]
+cdef inline real weight_of(real v, const real* how) noexcept nogil:
+    """What v stands for, by its thresholds and a factor."""
+    cdef real within = how[0] if v > how[0] else -how[1] if v < -how[1] else v
+    return (v - within) * how[2]
 
 
 cdef inline real dot_shrunk(
     const real* v, const Ascent* job, const index* j, const real* x, Py_ssize_t n
 ) noexcept nogil:
     """Product of a row and the weights that v stands for: eight sums and a tree."""
-    cdef const real* pairs = <const real*>job.shrinkage
+    cdef const real* shrinkage = <const real*>job.shrinkage
     cdef real[8] s
     cdef Py_ssize_t k
     for k in range(8):
         s[k] = 0
     for k in range(n):
-        s[k % 8] += x[k] * weight_of(v[j[k]], pairs + job.shrinkage_step * j[k])
+        s[k % 8] += x[k] * weight_of(v[j[k]], shrinkage + job.shrinkage_step * j[k])
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 
 
@@ -82,7 +83,7 @@ cdef inline void dot_shrunk_outputs(
     const real* v, const Ascent* job, const index* j, const real* x, Py_ssize_t n, real* sums
 ) noexcept nogil:
     """The same of all outputs, eight at a time, each summed up in the order of the values."""
-    cdef const real* pair
+    cdef const real* how
     cdef const real* slot
     cdef real[8] s
     cdef real high, low, factor, a
@@ -91,9 +92,9 @@ cdef inline void dot_shrunk_outputs(
         for c in range(8):
             s[c] = 0
         for k in range(n):
-            pair = <const real*>job.shrinkage + job.shrinkage_step * j[k]
+            how = <const real*>job.shrinkage + job.shrinkage_step * j[k]
             slot = v + j[k] * job.lanes + first
-            high, low, factor = pair[0], -pair[0], x[k] * pair[1]
+            high, low, factor = how[0], -how[1], x[k] * how[2]
             for c in range(8):
                 a = slot[c]
                 a = a - (high if a > high else low if a < low else a)
@@ -111,7 +112,7 @@ cdef inline double shrunk_squares(
     for k in range(n):
         total += (
             <double>x[k] * <double>x[k]
-            * <double>(<const real*>job.shrinkage)[job.shrinkage_step * j[k] + 1]
+            * <double>(<const real*>job.shrinkage)[job.shrinkage_step * j[k] + 2]
         )
     return total
 

@@ -5,8 +5,8 @@ cdef class DualAscent:
     """What stays the same from call to call of a dual fit; nothing is checked here.
 
     pieces are the numbers of a conjugate that is quadratic in pieces, (smooth, epsilon, low, high,
-    mirrored); None for log loss. shrinkage, (n_features, 2), or (1, 2) for all, are thresholds and
-    factors; None where weights are not shrunk.
+    mirrored); None for log loss. shrinkage, (n_features, SHRINKAGE), or of one for all, are thresholds
+    and factors; None where weights are not shrunk.
     """
     cdef Ascent c
     cdef str loss
@@ -21,7 +21,7 @@ cdef class DualAscent:
         self.loss, self.columns, self.shrinkage = loss, columns, shrinkage
         if shrinkage is not None:
             self.c.shrinkage = address(shrinkage, type_of(shrinkage))
-            self.c.shrinkage_step = 2 if shrinkage.shape[0] > 1 else 0
+            self.c.shrinkage_step = SHRINKAGE if shrinkage.shape[0] > 1 else 0
         self.c.n_outputs = self.c.lanes = n_outputs
         if n_outputs > 1:
             self.c.lanes = (n_outputs + 7) // 8 * 8

@@ -2,7 +2,9 @@
 #
 # Proximal, in the rule's metric: composite mirror descent (Duchi et al. 2010). The kernel of the
 # rule gives the preconditioner of a chunk of features, the kernel of the penalty moves their
-# weights: neither knows of the other, nor of how the model lies in memory.
+# weights: neither knows of the other, nor of how the model lies in memory. Weights that are not to
+# be negative are put back to 0 then; in between they may fall below it, as they may be too large for
+# the penalty.
 
 
 cdef enum:
@@ -127,6 +129,10 @@ cdef void apply_penalty(
         e.penalty.kernel(
             &e.penalty.penalty, w, steps, buffer + SCALE * CHUNK, buffer + FACTOR * CHUNK, n
         )
+        if e.penalty.positive is not NULL:
+            for i in range(n):
+                if e.penalty.positive[(first + i) // e.model.lanes] and w[i] < 0:
+                    w[i] = 0
         store_weights(model, &e.model, first, n, w)
         if changes is not NULL:
             for i in range(n):

@@ -236,9 +236,17 @@ cdef inline void predict_outputs(
 cdef inline void load_targets(
     const Epoch* e, const Block* b, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    """Targets and weights of some rows of the block."""
+    """Targets and weights of some rows of the block, and raw predictions with the offset."""
     cdef Py_ssize_t i, k, row, lanes = e.model.lanes, n_targets = e.loss.n_targets
     cdef double weight
+    if e.loss.offset is not NULL:
+        for i in range(start, stop):
+            row = e.order[b.first + i]
+            for k in range(lanes):
+                e.loss.margins[i * lanes + k] = (
+                    e.loss.raw_predictions[i * lanes + k]
+                    + e.loss.offset[row * n_targets + min(k, n_targets - 1)]
+                )
     for i in range(start, stop):
         row = e.order[b.first + i]
         weight = e.loss.weight[row] if e.loss.weight is not NULL else 1.0
@@ -262,6 +270,7 @@ cdef inline void predict_block(
     cdef Py_ssize_t start = n * t.part // t.parts, stop = n * (t.part + 1) // t.parts
     cdef double share = 1.0 / n if e.model.batch else 1.0
     cdef double* gradients = e.loss.gradients
+    cdef double* margins = e.loss.raw_predictions if e.loss.offset is NULL else e.loss.margins
     if e.model.layout == DENSE:
         predict_dense(model, e, b, start, stop)
     elif e.model.layout == SPARSE:
@@ -271,7 +280,7 @@ cdef inline void predict_block(
     load_targets(e, b, start, stop)
     start, stop = start * lanes, stop * lanes
     e.loss.evaluate(
-        &e.loss.parameter, e.loss.raw_predictions + start, e.loss.targets + start,
+        &e.loss.parameter, margins + start, e.loss.targets + start,
         e.loss.weights + start, e.loss.values + start, gradients + start, stop - start,
     )
     if lanes == 1:

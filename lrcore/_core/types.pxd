@@ -121,6 +121,7 @@ cdef struct AppliedPenalty:
     PenaltyKernel kernel
     double[PENALTY_NUMBERS] penalty           # its numbers
     const void* factors         # of each feature's penalty; NULL: 1
+    const char* positive        # whether a feature's weights are at least 0; NULL: any may be below
     Groups groups
 
 
@@ -154,7 +155,9 @@ cdef struct Losses:
     const double* y
     Py_ssize_t n_targets        # numbers in y for a row, the last for the outputs that follow too
     const double* weight        # NULL: every row counts once
+    const double* offset        # as y; NULL: nothing is added to the raw predictions
     double* raw_predictions
+    double* margins             # these with the offset: what losses are evaluated at
     double* targets
     double* weights
     double* values
@@ -237,6 +240,7 @@ cdef enum:
     SQUARES = 2                 # of its values, over the penalties' factors; negative before a visit
     DUAL = 3                    # its dual variables, one for each output
     DUAL_BLOCK = 256            # rows whose losses are evaluated together
+    SHRINKAGE = 3
 
 
 cdef struct Ascent:
@@ -249,8 +253,8 @@ cdef struct Ascent:
     double* intercepts
     double* scratch             # of a joint loss: raw predictions and derivatives of a row
     const int32_t* columns      # of dense rows, where they go the way of sparse ones: 0, 1, 2, ...
-    const void* shrinkage       # pairs of a threshold and a factor; NULL: 0 and 1
-    Py_ssize_t shrinkage_step   # numbers from a feature's pair to the next: 0 if they share one
+    const void* shrinkage       # thresholds of v above 0 and below, and a factor; NULL: 0, 0, 1
+    Py_ssize_t shrinkage_step   # numbers from a feature's to the next: 0 if they share them
     double constant             # |x|**2 of the feature that the intercepts are the weights of
     Evaluate evaluate           # the loss
     double parameter            # its number
@@ -303,6 +307,7 @@ cdef struct Descent:
     double* weights
     const double* l1
     const double* l2
+    const double* low           # what weights are at least; NULL: nothing
     double* diagonal            # room for the curvature of each column
     int64_t* visited            # and for the columns that are still visited
     bint intercept

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from lrcore.io import datafile
+from lrcore.io.label_lists import LabelLists
 from lrcore.linear_model.persistence import ModelFileError, load
 
 #: What the argument DATA is to read stdin.
@@ -44,7 +45,11 @@ def load_model(path: str, args: argparse.Namespace) -> Any:
         raise
 
 
-def read(args: argparse.Namespace, **options: Any) -> tuple[Any, np.ndarray | None, bool]:
+#: What a data file has: rows, labels if there are any, and whether its indices start at 0.
+Data = tuple[Any, np.ndarray | LabelLists | None, bool]
+
+
+def read(args: argparse.Namespace, **options: Any) -> Data:
     """Read the data of the argument DATA; the options and the result are `datafile.read`'s."""
     with _as_file(args.data) as path:
         return _read_file(path, args.data, **options)
@@ -53,17 +58,37 @@ def read(args: argparse.Namespace, **options: Any) -> tuple[Any, np.ndarray | No
 def read_unlabelled(args: argparse.Namespace, **options: Any) -> Any:
     """The rows of data that need no labels: in svmlight text each line may begin with a feature.
 
-    Then every line is a row, also an empty one, so that rows are numbered like lines.
+    Then every line is a row, also an empty one, so that rows are numbered like lines. Where labels
+    are lists, lines that have some keep them.
     """
+    lists = options.get("multilabel", False)
     with _as_file(args.data) as path:
         if not _begins_with_a_feature(path):
             return _read_file(path, args.data, **options)[0]
         with tempfile.NamedTemporaryFile("wb", suffix=".svm") as labelled:
             with _open(path) as file:
                 for line in file:
-                    labelled.write(line if line.startswith(b"#") else b"0 " + line)
+                    kept = line.startswith(b"#") or (lists and _has_label(line))
+                    labelled.write(line if kept else b"0 " + line)
             labelled.flush()
             return _read_file(labelled.name, args.data, **options)[0]
+
+
+def labels_of(model: Any) -> np.ndarray:
+    """The labels of a model of several a row, as data files name them: those of the file that it
+    was fitted on, else the numbers of the columns of y.
+
+    Raises
+    ------
+    ModelFileError
+    """
+    n_labels = len(model.classes_)
+    labels = np.asarray(model.extra_.get("labels", model.classes_))
+    if labels.shape != (n_labels,) or labels.dtype.kind not in "if" or np.any(np.diff(labels) <= 0):
+        raise ModelFileError(
+            f"the labels beside this model must be {n_labels} rising numbers, got {labels!r:.60}"
+        )
+    return labels
 
 
 def without_unseen(X: Any, n_features: int) -> Any:
@@ -73,7 +98,7 @@ def without_unseen(X: Any, n_features: int) -> Any:
     return sparse.csr_matrix((X.data, X.indices, X.indptr), shape=(X.shape[0], n_features))
 
 
-def _read_file(path: str, name: str, **options: Any) -> tuple[Any, np.ndarray | None, bool]:
+def _read_file(path: str, name: str, **options: Any) -> Data:
     """Read a file that stands for data of this name, which is what errors name."""
     suffix = Path(path).suffix
     if suffix != ".npz" and zipfile.is_zipfile(path):
@@ -107,6 +132,12 @@ def _open(path: str) -> Any:
     return datafile.OPENERS.get(Path(path).suffix, open)(path, "rb")
 
 
+def _has_label(line: bytes) -> bool:
+    """Whether a line of svmlight text begins with a label, or a list of them."""
+    fields = line.split(b"#", 1)[0].split()
+    return bool(fields) and b":" not in fields[0]
+
+
 def _begins_with_a_feature(path: str) -> bool:
     """Whether the first line of svmlight text has no label."""
     if Path(path).suffix == ".npz" or zipfile.is_zipfile(path):
@@ -114,9 +145,8 @@ def _begins_with_a_feature(path: str) -> bool:
     try:
         with _open(path) as file:
             for line in file:
-                fields = line.split(b"#", 1)[0].split()
-                if fields:
-                    return b":" in fields[0]
+                if line.split(b"#", 1)[0].split():
+                    return not _has_label(line)
     except (OSError, EOFError, ValueError):
         pass  # reading it says what is wrong
     return False

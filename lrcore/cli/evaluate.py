@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from lrcore.cli.data import load_model
-from lrcore.cli.metrics import measure
+from lrcore.cli.metrics import measure, measure_labels
 from lrcore.cli.options import (
     add_data_options,
     add_unseen_option,
@@ -14,6 +14,7 @@ from lrcore.cli.options import (
     require_labels,
     strict_json,
 )
+from lrcore.io.label_lists import LabelLists
 
 
 def add_parser(commands: Any) -> None:
@@ -30,10 +31,15 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     model = load_model(args.model, args)
     X, y = read_for_model(model, args)
     y = require_labels(y, args)
-    result = {"rows": X.shape[0], **measure(model, X, y)}
+    if isinstance(y, LabelLists):
+        metrics = measure_labels(model, X, y.indicator)
+    else:
+        metrics = measure(model, X, y)
+    result = {"rows": X.shape[0], **metrics}
     if args.json:
         print(strict_json(result))
         return
+    width = max(12, *map(len, result))
     for name, value in result.items():
         shown = f"{value:,}" if name == "rows" else f"{value:.5f}"
-        print(f"{name.replace('_', ' '):<12} {shown}")
+        print(f"{name.replace('_', ' '):<{width}} {shown}")

@@ -14,6 +14,7 @@ from lrcore.cli.data import load_model
 from lrcore.cli.options import (
     add_data_options,
     add_model_options,
+    add_multilabel_option,
     count,
     learning_rate,
     make_estimator,
@@ -23,6 +24,8 @@ from lrcore.cli.options import (
     require_labels,
     strict_json,
 )
+from lrcore.io.datafile import DataError
+from lrcore.io.label_lists import LabelLists
 from lrcore.linear_model.monitor.callbacks import Event
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 from lrcore.linear_model.persistence import save
@@ -33,6 +36,7 @@ def add_parser(commands: Any) -> None:
     """Add the subcommand and its options."""
     parser = commands.add_parser("fit", help="fit a model to a data file")
     add_data_options(parser)
+    add_multilabel_option(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="MODEL", help="model file to write"
     )
@@ -80,6 +84,11 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     else:
         X, labels = read_for_model(model, args)
         y, zero_based = require_labels(labels, args), model.extra_.get("zero_based")
+    extra: dict[str, Any] = {"zero_based": zero_based}
+    if isinstance(y, LabelLists):
+        if args.resume is not None:
+            check_known(y, model, args)
+        y, extra["labels"] = y.indicator, y.labels.tolist()
     seconds_reading = time.perf_counter() - start
     warm_start = model.warm_start
     model.set_params(warm_start=args.resume is not None)
@@ -91,11 +100,12 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         model.fit(X, y, callback=bar.update)
     seconds_fitting = time.perf_counter() - start
     model.set_params(warm_start=warm_start)
-    save(model, args.output, extra={"zero_based": zero_based})
+    save(model, args.output, extra=extra)
     result = {
         "model": args.output,
         "rows": X.shape[0],
         "features": X.shape[1],
+        **({"labels": len(extra["labels"])} if "labels" in extra else {}),
         "solver": model.solver_,
         "epochs": model.n_iter_,
         "alpha": model.alpha_,
@@ -107,6 +117,15 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         "threads": threads.count(args.threads, X.nnz),
     }
     print(strict_json(result) if args.json else report(result))
+
+
+def check_known(y: LabelLists, model: Any, args: argparse.Namespace) -> None:
+    """Raise DataError unless the model that a fit goes on from has all labels of the data."""
+    new = y.labels[len(model.classes_) :]
+    if new.size:
+        raise DataError(
+            f"{args.data}: {args.resume} has no label {new[0]}; fit anew without --resume"
+        )
 
 
 def new_model(args: argparse.Namespace) -> Any:
@@ -146,13 +165,14 @@ def report(result: dict[str, Any]) -> str:
     curve = [f"{loss:.5f}" for loss in result["loss_curve"]]
     if len(curve) > 8:
         curve[4:-3] = ["..."]
+    labels = f", {result['labels']:,} labels" if "labels" in result else ""
     gap = (
         ""
         if result["dual_gap"] is None
         else (f", no more than {result['dual_gap']:.1e} of the objective above its minimum")
     )
     return (
-        f"read    {result['rows']:,} rows x {result['features']:,} features in "
+        f"read    {result['rows']:,} rows x {result['features']:,} features{labels} in "
         f"{result['seconds_reading']:.2f} s\n"
         f"fitted  {result['epochs']} epochs in {result['seconds_fitting']:.2f} s, "
         f"{result['rows_per_second']:,.0f} rows/s, {result['threads']} thread(s), "

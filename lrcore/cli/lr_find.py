@@ -9,6 +9,7 @@ from lrcore._utils.replacing import check_writable
 from lrcore.cli.options import (
     add_data_options,
     add_model_options,
+    add_multilabel_option,
     count,
     make_estimator,
     nonnegative_number,
@@ -16,6 +17,7 @@ from lrcore.cli.options import (
     read_labelled,
     strict_json,
 )
+from lrcore.io.label_lists import LabelLists
 from lrcore.tuning.range_test import lr_range_test
 
 
@@ -23,6 +25,7 @@ def add_parser(commands: Any) -> None:
     """Add the subcommand and its options."""
     parser = commands.add_parser("lr-find", help="learn while the rate rises, and suggest rates")
     add_data_options(parser)
+    add_multilabel_option(parser)
     add_model_options(parser)
     parser.add_argument("--lr-min", type=nonnegative_number, default=1e-5, help="the first rate")
     parser.add_argument("--lr-max", type=nonnegative_number, default=1e3, help="the last rate")
@@ -38,7 +41,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if args.plot:
         check_writable(args.plot)
     model = make_estimator(args)
-    X, y, _ = read_labelled(args)
+    X, labels, _ = read_labelled(args)
+    y = labels.indicator if isinstance(labels, LabelLists) else labels
     found = lr_range_test(
         model,
         X,

@@ -12,6 +12,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+#: The logarithm that stands for that of a probability of 0.
+LEAST_LOG = float(np.log(np.finfo(np.float64).eps))
+
 
 def measure(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
     """Metrics by name: those of a classifier, if the model has ``classes_``, or of a regressor.
@@ -45,6 +48,40 @@ def measure(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
     return metrics
 
 
+def measure_labels(model: Any, X: Any, Y: Any) -> dict[str, float]:
+    """Metrics by name of a classifier of several labels a row.
+
+    Parameters
+    ----------
+    model : LinearClassifier
+    X : array or sparse matrix of shape (n_rows, n_features)
+    Y : sparse matrix of shape (n_rows, n_labels)
+        Of 0 and 1; columns beyond the model's labels are of labels that it cannot predict.
+
+    Returns
+    -------
+    dict of str to float
+        ``"subset_accuracy"``, the share of rows all of whose labels are right; ``"f1_micro"`` and
+        ``"f1_macro"``, which count each label of a row, and each label, the same; and if the model
+        has probabilities, and knows all labels, ``"log_loss"``, the mean over rows and labels.
+    """
+    n_unknown = Y.shape[1] - len(model.classes_)
+    has = Y.toarray() == 1
+    predicted = np.pad(model.predict(X) == 1, [(0, 0), (0, n_unknown)])
+    both, either = (has & predicted).sum(axis=0), has.sum(axis=0) + predicted.sum(axis=0)
+    metrics = {
+        "subset_accuracy": float(np.mean((has == predicted).all(axis=1))),
+        "f1_micro": float(2 * both.sum() / max(either.sum(), 1)),
+        "f1_macro": float(np.mean(2 * both / np.maximum(either, 1))),
+    }
+    if hasattr(model, "predict_proba") and n_unknown == 0:
+        z = model.decision_function(X).astype(np.float64)
+        with np.errstate(divide="ignore"):
+            logs = model._trained.objective.loss.log_probability(np.where(has, z, -z))
+        metrics["log_loss"] = float(-np.mean(np.where(np.isneginf(logs), LEAST_LOG, logs)))
+    return metrics
+
+
 def mean_log_loss(model: Any, X: Any, y: np.ndarray) -> float:
     """The mean of the negative logarithm of the probability of each label.
 
@@ -55,4 +92,4 @@ def mean_log_loss(model: Any, X: Any, y: np.ndarray) -> float:
     with np.errstate(divide="ignore"):
         logs = np.asarray(model.predict_log_proba(X), np.float64)
     own = logs[np.arange(len(y)), np.searchsorted(model.classes_, y)]
-    return float(-np.mean(np.where(np.isneginf(own), np.log(np.finfo(np.float64).eps), own)))
+    return float(-np.mean(np.where(np.isneginf(own), LEAST_LOG, own)))

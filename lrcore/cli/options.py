@@ -17,6 +17,7 @@ import numpy as np
 from lrcore import losses, schedules
 from lrcore.cli import data
 from lrcore.io import datafile
+from lrcore.io.label_lists import LabelLists
 from lrcore.linear_model import LinearClassifier, LinearRegressor
 from lrcore.rules import LINEAR_RULES
 
@@ -139,6 +140,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_multilabel_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--multilabel``, for what learns from data; a model knows by itself."""
+    parser.add_argument(
+        "--multilabel",
+        action="store_true",
+        help="rows begin with a list of labels, which may be empty: 1,3 5:0.5",
+    )
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
@@ -231,13 +241,13 @@ def make_estimator(args: argparse.Namespace) -> LinearClassifier | LinearRegress
     )
 
 
-def read_labelled(args: argparse.Namespace) -> tuple[Any, np.ndarray, bool]:
+def read_labelled(args: argparse.Namespace) -> tuple[Any, np.ndarray | LabelLists, bool]:
     """Read the data file to learn from.
 
     Returns
     -------
     X : CSR matrix
-    y : ndarray of shape (n_rows,)
+    y : ndarray of shape (n_rows,), or LabelLists
     zero_based : bool
         Whether the indices of the file start at 0.
 
@@ -247,7 +257,11 @@ def read_labelled(args: argparse.Namespace) -> tuple[Any, np.ndarray, bool]:
         If the file cannot be used, or has no labels.
     """
     dtype = np.float64 if args.float64 else np.float32
-    X, y, zero_based = data.read(args, zero_based=args.zero_based, dtype=dtype)
+    if args.multilabel and not losses.LOSSES[args.loss].classifies:
+        raise OptionError(f"--multilabel is for losses of classes, got --loss {args.loss}")
+    X, y, zero_based = data.read(
+        args, zero_based=args.zero_based, dtype=dtype, multilabel=args.multilabel
+    )
     check_width(args.data, X.shape[1])
     return X, require_labels(y, args), zero_based
 
@@ -261,9 +275,14 @@ def add_unseen_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_for_model(model: Any, args: argparse.Namespace) -> tuple[Any, np.ndarray | None]:
-    """Read the data file for a fitted model: with its number of features, in its dtype."""
+def read_for_model(
+    model: Any, args: argparse.Namespace
+) -> tuple[Any, np.ndarray | LabelLists | None]:
+    """Read the data file for a fitted model: with its number of features, in its dtype, and its
+    labels before others."""
     X, y, _ = data.read(args, **options_for_model(model, args))
+    if isinstance(y, LabelLists):
+        y = y.among(data.labels_of(model))
     return features_of_model(X, model, args), y
 
 
@@ -283,7 +302,12 @@ def options_for_model(model: Any, args: argparse.Namespace) -> dict[str, Any]:
     if zero_based is None:
         zero_based = model.extra_.get("zero_based")
     n_features = None if ignores_unseen(args) else model.n_features_in_
-    return {"n_features": n_features, "zero_based": zero_based, "dtype": model.coef_.dtype}
+    return {
+        "n_features": n_features,
+        "zero_based": zero_based,
+        "dtype": model.coef_.dtype,
+        "multilabel": getattr(model, "multilabel_", False),
+    }
 
 
 def features_of_model(X: Any, model: Any, args: argparse.Namespace) -> Any:
@@ -315,7 +339,9 @@ def check_width(path: str, n_features: int) -> None:
         )
 
 
-def require_labels(y: np.ndarray | None, args: argparse.Namespace) -> np.ndarray:
+def require_labels(
+    y: np.ndarray | LabelLists | None, args: argparse.Namespace
+) -> np.ndarray | LabelLists:
     """The labels of the data file; raises DataError if it has none."""
     if y is None:
         raise datafile.DataError(f"{args.data}: no labels; put them in an array named y")

@@ -7,9 +7,11 @@ import sys
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
-from lrcore.cli.data import load_model
+from lrcore.cli.data import labels_of, load_model
 from lrcore.cli.options import add_data_options, add_unseen_option, read_rows_for_model, strict_json
+from lrcore.io.label_lists import LabelLists
 
 
 def add_parser(commands: Any) -> None:
@@ -23,18 +25,24 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Print the predictions, or the probabilities of all classes."""
+    """Print the predictions, or the probabilities of all classes; of several labels a row those
+    that it has, with commas, as data files have them."""
     model = load_model(args.model, args)
     if args.proba and not hasattr(model, "predict_proba"):
         parser.error("--proba needs a model fitted with --loss log_loss or modified_huber")
     X = read_rows_for_model(model, args)
     predicted = model.predict_proba(X) if args.proba else model.predict(X)
+    lists = None
+    if getattr(model, "multilabel_", False):
+        lists = LabelLists(labels_of(model), csr_matrix(predicted))
     if not args.json:
-        sys.stdout.write("\n".join(lines_of(predicted)) + "\n")
+        lines = lines_of(predicted) if lists is None or args.proba else lists.lines()
+        sys.stdout.write("\n".join(lines) + "\n")
         return
-    result: dict[str, Any] = {"predictions": predicted.tolist()}
+    plain = predicted.tolist() if lists is None or args.proba else lists.lists()
+    result: dict[str, Any] = {"predictions": plain}
     if args.proba:
-        result["classes"] = model.classes_.tolist()
+        result["classes"] = (model.classes_ if lists is None else lists.labels).tolist()
     print(strict_json(result))
 
 

@@ -1,5 +1,8 @@
 """Read data files: svmlight text (plain, .gz, .bz2) and scipy's .npz.
 
+Whether labels are lists is for the caller to say, not for a comma: a stray one would make another
+problem of a plain file, without a word.
+
 scikit-learn parses the svmlight text. Its errors do not say where the text is wrong, so after an
 error the file is read once more, line by line, to name the first line that is not valid.
 """
@@ -21,9 +24,14 @@ from sklearn.datasets import load_svmlight_file
 
 from lrcore._utils import npz, sparse_formats
 from lrcore._utils.npz import NpzError
+from lrcore.io.label_lists import LabelLists
 
 #: How a file is opened, by its suffix; others are opened as they are.
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
+
+
+#: Says what is wrong with a line of text whose values are to be of a dtype.
+Problem = Callable[[bytes, Any], str]
 
 
 class DataError(ValueError):
@@ -36,7 +44,8 @@ def read(
     n_features: int | None = None,
     zero_based: bool | None = None,
     dtype: Any = np.float32,
-) -> tuple[Any, np.ndarray | None, bool]:
+    multilabel: bool = False,
+) -> tuple[Any, np.ndarray | LabelLists | None, bool]:
     """Read the rows and labels of a data file.
 
     Parameters
@@ -51,12 +60,16 @@ def read(
         Whether svmlight indices start at 0. By default they do if one of them is 0.
     dtype : float32 or float64
         Of the values of X.
+    multilabel : bool
+        Whether rows of svmlight text begin with a list of labels, ``1,3 5:0.5``, which may be
+        empty, ``5:0.5``. Lines without labels and features are no rows.
 
     Returns
     -------
     X : csr_matrix of shape (n_rows, n_features)
     y : ndarray of shape (n_rows,), float64, or None
-        Labels; None if the file has none. Those of an ``.npz`` file keep their dtype.
+        Labels; None if the file has none. Those of an ``.npz`` file keep their dtype. `LabelLists`
+        if `multilabel`.
     zero_based : bool
         Whether the indices of the file start at 0; True for an ``.npz`` file.
 
@@ -81,11 +94,14 @@ def read(
     (array([ 1., -1.]), False)
     """
     path = Path(path)
+    y: np.ndarray | LabelLists | None
     if path.suffix == ".npz":
         X, y = _read_npz(path, dtype)
         zero_based = True
+        if multilabel and y is not None:
+            raise DataError(f"{path}: lists of labels are for svmlight text, this is .npz")
     else:
-        X, y, zero_based = _read_svmlight(path, n_features, zero_based, dtype)
+        X, y, zero_based = _read_svmlight(path, zero_based, dtype, multilabel=multilabel)
     if X.shape[0] == 0:
         raise DataError(f"{path}: the file has no rows")
     if n_features is not None and X.shape[1] > n_features:
@@ -115,17 +131,20 @@ def _read_npz(path: Path, dtype: Any) -> tuple[Any, np.ndarray | None]:
 
 
 def _read_svmlight(
-    path: Path, n_features: int | None, zero_based: bool | None, dtype: Any
-) -> tuple[Any, np.ndarray, bool]:
+    path: Path, zero_based: bool | None, dtype: Any, *, multilabel: bool
+) -> tuple[Any, np.ndarray | LabelLists, bool]:
     """Rows, labels, and whether indices start at 0, of svmlight text."""
     opener = OPENERS.get(path.suffix, open)
+    problem_of = _list_problem if multilabel else _line_problem
     try:
         with opener(path, "rb") as file:
-            X, y = load_svmlight_file(_Lines(path, file), dtype=dtype, zero_based=True)
+            lines = _Lines(path, file, problem_of)
+            X, y = load_svmlight_file(lines, dtype=dtype, zero_based=True, multilabel=multilabel)
     except DataError:
         raise
     except (ValueError, OverflowError) as error:
-        raise DataError(_find_bad_line(path, opener, dtype) or f"{path}: {error}") from None
+        problem = _find_bad_line(path, opener, dtype, problem_of)
+        raise DataError(problem or f"{path}: {error}") from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"{path}: cut short or damaged ({error})") from None
     except OSError as error:
@@ -136,8 +155,10 @@ def _read_svmlight(
         raise DataError(f"{path}: it takes more memory than there is") from None
     if X.shape[0] == 0:
         raise DataError(f"{path}: the file has no rows")
-    if not np.isfinite(X.data).all() or not np.isfinite(y).all():
-        raise DataError(_find_bad_line(path, opener, dtype) or f"{path}: a value is not finite")
+    y = LabelLists.of(y) if multilabel else y
+    if not (np.isfinite(X.data).all() and np.isfinite(y.labels if multilabel else y).all()):
+        problem = _find_bad_line(path, opener, dtype, problem_of)
+        raise DataError(problem or f"{path}: a value is not finite")
     has_zero = bool(X.indices.size) and int(X.indices.min()) == 0
     if zero_based is None:
         zero_based = has_zero
@@ -159,8 +180,8 @@ class _Lines:
     looked at before it gets them. A packed file is refused where it becomes far more than it was.
     """
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self._path, self._file = path, file
+    def __init__(self, path: Path, file: IO[bytes], problem_of: Problem) -> None:
+        self._path, self._file, self._problem_of = path, file, problem_of
         self._most = sys.maxsize - 1
         if path.suffix in OPENERS:
             self._most = npz.MOST_BYTES + npz.MOST_TIMES * path.stat().st_size
@@ -179,20 +200,22 @@ class _Lines:
                     "are read of a file of its size"
                 )
             if b"_" in line:
-                problem = _line_problem(line, np.float64)
+                problem = self._problem_of(line, np.float64)
                 if problem:
                     raise DataError(f"{self._path}:{number}: {problem}")
             yield line
 
 
-def _find_bad_line(path: Path, opener: Callable[..., IO[bytes]], dtype: Any) -> str:
+def _find_bad_line(
+    path: Path, opener: Callable[..., IO[bytes]], dtype: Any, problem_of: Problem
+) -> str:
     """File, number and problem of the first line that is not svmlight text; "" if all lines are.
 
     This reads the file in Python, which is slow, so it is called only after an error.
     """
     with opener(path, "rb") as file:
-        for number, line in enumerate(_Lines(path, file), start=1):
-            problem = _line_problem(line, dtype)
+        for number, line in enumerate(_Lines(path, file, problem_of), start=1):
+            problem = problem_of(line, dtype)
             if problem:
                 return f"{path}:{number}: {problem}"
     return ""
@@ -204,9 +227,30 @@ def _line_problem(line: bytes, dtype: Any) -> str:
     if not fields:
         return ""
     if not _is_finite(fields[0], np.float64):
-        return f"the label must be a finite number, got {_quoted(fields[0])}"
+        remedy = "; multilabel=True, or lrcore fit --multilabel, reads rows of several or none"
+        lists = b"," in fields[0] or b":" in fields[0]
+        return f"the label must be a finite number, got {_quoted(fields[0])}{remedy * lists}"
+    return _features_problem(fields[1:], dtype)
+
+
+def _list_problem(line: bytes, dtype: Any) -> str:
+    """What is wrong with a line that begins with a list of labels; "" if nothing is."""
+    fields = line.split(b"#", 1)[0].split()
+    if fields and b":" not in fields[0]:
+        labels = fields.pop(0)
+        for label in labels.split(b","):
+            if not _is_finite(label, np.float64):
+                return (
+                    f"labels must be finite numbers with commas and no spaces between them, got "
+                    f"{_quoted(labels)}"
+                )
+    return _features_problem(fields, dtype)
+
+
+def _features_problem(fields: list[bytes], dtype: Any) -> str:
+    """What is wrong with the features of a line; "" if nothing is."""
     last = -1
-    for place, field in enumerate(fields[1:]):
+    for place, field in enumerate(fields):
         index, colon, value = field.partition(b":")
         if index == b"qid" and colon:
             if place > 0:

@@ -30,7 +30,7 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     """sample_weight as float64, None if it is None or 1 everywhere."""
     if sample_weight is None:
         return None
-    weight = _as_floats("sample_weight", sample_weight)
+    weight = as_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, weight)
     if weight.shape != (n_rows,):
@@ -53,7 +53,7 @@ def check_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     return None if np.all(weight == 1.0) else np.ascontiguousarray(weight)
 
 
-def _as_floats(name: str, value: Any, error: type[Exception] = ValueError) -> np.ndarray:
+def as_floats(name: str, value: Any, error: type[Exception] = ValueError) -> np.ndarray:
     """Real numbers as float64, with NaN for those that are missing; what else is there is an error
     of this type."""
     frames.check_in_memory(name, value)
@@ -73,7 +73,7 @@ def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -
     """penalty_factors as float64, a copy, all finite in X's dtype as well; None if it is None."""
     if penalty_factors is None:
         return None
-    factors = np.array(_as_floats("penalty_factors", penalty_factors, TypeError))
+    factors = np.array(as_floats("penalty_factors", penalty_factors, TypeError))
     if factors.shape != (n_features,):
         raise ValueError(
             f"penalty_factors must have shape ({n_features},), one for each feature of X, got "
@@ -162,7 +162,7 @@ def check_targets(y: Any) -> np.ndarray:
         raise ValueError(f"y must have shape (n_rows,) or (n_rows, n_targets), got {target.shape}")
     if target.dtype.kind == "c":
         raise ValueError(f"y must be real, got {target.dtype}")
-    target = np.ascontiguousarray(_as_floats("y", target))
+    target = np.ascontiguousarray(as_floats("y", target))
     bad = np.argwhere(~np.isfinite(target))
     if bad.size:
         value = target[tuple(bad[0])]
@@ -214,7 +214,7 @@ def weigh_classes(
                 f"{classes.tolist()!r}"
             )
         of_classes = np.array([class_weight.get(key, 1.0) for key in classes.tolist()], object)
-        each = _as_floats("class_weight", of_classes)
+        each = as_floats("class_weight", of_classes)
         if not (np.isfinite(each) & (each >= 0)).all() or not each.any():
             raise ValueError(f"class_weight must be finite and >= 0, got {shown(class_weight)}")
     elif isinstance(class_weight, str) and class_weight == "balanced":
@@ -230,29 +230,3 @@ def weigh_classes(
             "class_weight leaves every row with a weight of 0; at least one must count"
         )
     return weighed
-
-
-def check_classes(known: np.ndarray | None, classes: Any) -> np.ndarray:
-    """The classes of a partial_fit, sorted: those known, or those given in the first call."""
-    if classes is None:
-        if known is None:
-            raise ValueError("classes must be passed on the first call to partial_fit")
-        return known
-    missing.check_none_missing("classes", classes)
-    given = np.unique(np.asarray(classes))
-    if len(given) < 2:
-        raise ValueError(f"classes must name at least 2 classes, got {given.tolist()!r}")
-    if known is not None and not np.array_equal(known, given):
-        raise ValueError(
-            f"classes must stay {known.tolist()!r} as in the first call, got {given.tolist()!r}"
-        )
-    return given
-
-
-def class_targets(codes: np.ndarray, n_classes: int, n_outputs: int) -> list[np.ndarray]:
-    """What classes are to a loss: their numbers if one target has several outputs, else targets
-    in {-1, 1}, one vector for two classes, one for each of more."""
-    if n_outputs > 1:
-        return [codes.astype(np.float64)]
-    which = [1] if n_classes == 2 else range(n_classes)
-    return [np.where(codes == k, 1.0, -1.0) for k in which]

@@ -22,6 +22,7 @@ from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
+from lrcore.linear_model.sampling import class_numbers
 from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.penalties import Penalty
 
@@ -97,7 +98,7 @@ def find_alpha(
     if given is None and problem.n_rows < FEWEST_ROWS and config.held_out is None:
         alpha = of_few(problem, config.n_threads)
         return AlphaPath(np.array([alpha]), np.array([np.nan]), alpha, None)
-    splits = _splits(solver, problem, config)
+    splits = [_that_vary(*parts) for parts in _splits(solver, problem, config)]
     searches = given is None
     folds = [Fold(solver, *parts, config, make_penalty, searches=searches) for parts in splits]
     n_learnt = folds[0].problem.n_rows
@@ -116,7 +117,8 @@ def find_alpha(
     alphas = np.array([strength_at(j) * square / problem.n_rows for j in order])
     losses = np.array([loss_at(j) for j in order])
     best_alpha = strength_at(k + _vertex(loss_at, k, tried)) * square / problem.n_rows
-    return AlphaPath(alphas, losses, best_alpha, folds[0].last)
+    all_targets = len(folds[0].problem.targets) == len(problem.targets)
+    return AlphaPath(alphas, losses, best_alpha, folds[0].last if all_targets else None)
 
 
 def of_few(problem: Problem, n_threads: int | None) -> float:
@@ -241,16 +243,24 @@ def _splits(
     return [_parted(problem, place % FOLDS == fold) for fold in range(FOLDS)]
 
 
+def _that_vary(problem: Problem, held_out: Problem | None) -> tuple[Problem, Problem | None]:
+    """Both without the binary targets that are the same in all rows to learn from: with intercepts
+    their loss has no minimum above 0, which no gap can be measured by, whatever alpha is."""
+    objective, targets = problem.objective, problem.targets
+    if not objective.loss.classifies or objective.loss.joint or not objective.fit_intercept:
+        return problem, held_out
+    vary = [k for k, y in enumerate(targets) if (y != y[0]).any()]
+    if len(vary) in (0, len(targets)):
+        return problem, held_out
+    return problem.of_targets(vary), held_out and held_out.of_targets(vary)
+
+
 def _in_turn(problem: Problem) -> np.ndarray:
     """The rows shuffled, and of classes those of each together: every so many of them are of all
     classes alike."""
     order = shuffled(problem.n_rows, SEED)
-    if problem.objective.loss.classifies:
-        labels = problem.targets[0]
-        if len(problem.targets) > 1:
-            labels = np.argmax(np.stack(problem.targets), axis=0)
-        order = order[np.argsort(labels[order], kind="stable")]
-    return order
+    classes = class_numbers(problem)
+    return order if classes is None else order[np.argsort(classes[order], kind="stable")]
 
 
 def every(order: np.ndarray, n: int) -> np.ndarray:

@@ -112,8 +112,9 @@ def natural_lr(rule: Rule, problem: Problem, *, scaled: bool = False) -> float:
     if not loss.classifies:
         constants, share = problem.constants(), problem.share
         errors, sizes, curvature = 0.0, 0.0, 0.0
-        for y, constant in zip(problem.targets, constants):
-            y, z = y.astype(np.float64), np.full(problem.n_rows, constant[0])
+        for k, (y, constant) in enumerate(zip(problem.targets, constants)):
+            z = (np.full((problem.n_rows, 1), constant[0]) + problem.offset(k))[:, 0]
+            y = y.astype(np.float64)
             slopes = loss.evaluate(z, y)[1]
             errors += float(np.sum(share * np.abs(y - z)))
             sizes += float(np.sum(share * np.abs(slopes)))

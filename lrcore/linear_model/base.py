@@ -28,6 +28,7 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.auto_alpha import AlphaPath
+from lrcore.linear_model.bounds import check_positive
 from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.duality import gap_of_model
 from lrcore.linear_model.engine import scaling
@@ -37,10 +38,13 @@ from lrcore.linear_model.engine.design_matrix import (
     converted,
     validated,
 )
+from lrcore.linear_model.growth import without_constants
+from lrcore.linear_model.labels import ConstantLabels
 from lrcore.linear_model.monitor.baseline import warn_if_useless
 from lrcore.linear_model.monitor.callbacks import CallbackMonitor, Event, Hooks
 from lrcore.linear_model.monitor.diagnostics import DivergenceError
 from lrcore.linear_model.monitor.sklearn_callbacks import CallbackSupportMixin
+from lrcore.linear_model.offset import with_offset
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.sampling import held_out_rows
@@ -62,6 +66,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     _default_loss: ClassVar[str]
     _constraints: ClassVar[Mapping[str, parameters.Constraint]]
+    #: What rows have, in the order in which `fit` takes it.
+    _of_rows: ClassVar[tuple[str, ...]] = ("X", "y", "sample_weight")
     _sparse = False
 
     #: The parameters of both; their defaults are those of the estimators' signatures.
@@ -73,6 +79,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     alpha: Any
     l1_ratio: float
     penalty_factors: Any
+    positive: Any
     scale: str | None
     fit_intercept: bool
     max_iter: int | None
@@ -136,7 +143,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = {"positive": False, **state}  # pickles of before have no such parameter
         if "_fitted" in state:  # a pickle of 0.1.0
             state["_trained"] = legacy.trained_model(state.pop("_fitted"), state["solver"])
         if "_trained" in state and "solver_" not in state:  # the same, or a development version
@@ -169,6 +176,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             self._penalty_at(self._alpha_of_steps),
             bool(self.fit_intercept),
             check_factors(self.penalty_factors, X.shape[1], X.dtype),
+            positive=check_positive(self.positive, X.shape[1]),
         )
 
     @property
@@ -209,7 +217,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     ) -> SolverConfig:  # fmt: skip
         """What the solver is told: its own number of epochs and tolerance where none is given. By
         rows held out `tol` is of their loss, for which there is no tolerance that suits all."""
-        max_iter = solver.max_iter if self.max_iter is None else self.max_iter
+        max_iter = self.max_iter or solver.default_max_iter(problem.n_rows)
         own_tol = solver.tol if held_out is None else None
         tol = own_tol if isinstance(self.tol, str) else self.tol
         return SolverConfig(
@@ -244,10 +252,10 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _fit(
         self, problem: Problem, callback: Callable[[Event], Any] | None, held_out: Problem | None,
-        hooks: Hooks,
+        hooks: Hooks, constant: ConstantLabels | None = None,
     ) -> FitResult:  # fmt: skip
         """All epochs of the solver, on fresh states, or on those of the last fit with
-        ``warm_start``."""
+        ``warm_start``, which had labels that are `constant` now as well."""
         solver, reason = choose_solver(self, problem)
         if self.verbose:
             print(f"solver {solver.name}: {reason}")
@@ -262,6 +270,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         if self.early_stopping and held_out is None:
             problem, held_out = self._split(problem)
         start = getattr(self, "_trained", None) if self.warm_start else None
+        if start is not None and constant is not None:
+            start = without_constants(start, constant)
         config = self._config(solver, problem, held_out, start)
         monitor = CallbackMonitor(callback, config.max_iter, hooks)
         problem, config, alpha, path = self._with_alpha(solver, problem, config)
@@ -291,8 +301,11 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
             )
         return problem.take(np.flatnonzero(~held_out)), problem.take(np.flatnonzero(held_out))
 
-    def _partial_fit(self, X: Any, problem: Problem, **learnt: Any) -> None:
-        """One pass in the order given; the estimator then has what else was learnt, too."""
+    def _partial_fit(
+        self, X: Any, problem: Problem, last: TrainedModel | None, **learnt: Any
+    ) -> None:
+        """One pass in the order given, from the last model on; the estimator then has what else was
+        learnt, too."""
         first = not hasattr(self, "_trained")
         solver = make_solver(self)
         if not isinstance(solver, Stochastic):
@@ -300,7 +313,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 f"partial_fit needs solver='stochastic' or 'auto', got {shown(self.solver)}, which "
                 "needs all rows at once: call fit"
             )
-        call = stream_call(self, solver, problem)
+        call = stream_call(self, solver, problem, last)
         # Ctrl-C may not come between weights that have moved and the estimator that has them.
         with interrupts() as interrupted:
             try:
@@ -313,10 +326,15 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 if interrupted():
                     result.model.beginning = None  # not all of its rows were learnt from
                 self._finish(result, X if first else None, **learnt)
-            except BaseException:
+            except BaseException as error:
                 last = call.last
                 if last is not None and self._trained is last and moves(last, call.problem):
                     del self._trained, self.n_iter_
+                    if isinstance(error, FloatingPointError):
+                        raise FloatingPointError(
+                            f"{error}; the model is lost, since it is so much larger than these "
+                            "rows that no copy was made: begin again from a saved one"
+                        ) from None
                 raise
             stopped = interrupted()
         if stopped:
@@ -520,40 +538,42 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """The rows to stop by, checked, if there are any."""
         if eval_set is None:
             return None
-        if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
+        most = len(self._of_rows)
+        if not isinstance(eval_set, tuple) or not 2 <= len(eval_set) <= most:
             got = type(eval_set).__name__
             got = f"{got} of {len(eval_set)}" if isinstance(eval_set, tuple) else got
+            longer = " or ".join(f"({', '.join(self._of_rows[:n])})" for n in range(3, most + 1))
             raise TypeError(
-                f"eval_set must be a pair (X, y), got {got}; a triple (X, y, sample_weight) will "
-                "do as well"
+                f"eval_set must be a pair (X, y), got {got}; a triple {longer} will do as well"
             )
-        rows, y, sample_weight = (*eval_set, None)[:3]
+        rows, y, sample_weight, offset = (*eval_set, None, None)[:4]
         try:
             X = as_design_matrix(rows, problem.X.dtype, self.n_threads)
             targets = targets_of(y)
             check_lengths(X, targets[0])
             weight = check_weight(sample_weight, X.shape[0])
+            held_out = with_offset(Problem(X, targets, weight, problem.objective), offset)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"eval_set: {error}") from None
         if X.shape[1] != problem.X.shape[1]:
             raise ValueError(f"eval_set has {X.shape[1]} features, and X has {problem.X.shape[1]}")
-        return Problem(X, targets, weight, problem.objective).without_weightless_rows()
+        return held_out.without_weightless_rows()
 
-    def _alpha_of_few(self, X: Any, y: Any, sample_weight: Any) -> float:
+    def _alpha_of_few(self, X: Any, y: Any, sample_weight: Any, **added: Any) -> float:
         """The alpha that these rows would have if they were few; where a search may begin."""
         self._check_params()
-        problem = self._problem(X, y, sample_weight)[0]
+        problem = self._problem(X, y, sample_weight, **added)[0]
         solver = choose_solver(self, problem).solver
         scaled = self._with_column_scale(solver, problem.without_weightless_rows())
         return auto_alpha.of_few(scaled, self.n_threads)
 
     def _mean_loss_of(
-        self, X: DesignMatrix, targets: list[np.ndarray], sample_weight: Any
+        self, X: DesignMatrix, targets: list[np.ndarray], sample_weight: Any, offset: Any = None
     ) -> float:
         check_lengths(X, targets[0])
         weight = check_weight(sample_weight, X.shape[0])
-        problem = Problem(X, targets, weight, self._trained.objective)
+        problem = with_offset(Problem(X, targets, weight, self._trained.objective), offset)
         return self._trained.mean_loss(problem, self.n_threads)
 
     def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:

@@ -30,6 +30,7 @@ from lrcore.linear_model.engine.layout import (
     slot_width,
 )
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
+from lrcore.linear_model.offset import LARGEST_LOG
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import TrainedModel
 from lrcore.linear_model.solvers.stream_start import MOST_ROWS
@@ -96,6 +97,9 @@ def check_objective(objective: Objective, n_features: int) -> None:
     check_vector("factors", objective.penalty_factors, n_features)
     tiny = np.finfo(np.float64).tiny
     check_vector("column_scale", objective.column_scale, n_features, least=tiny)
+    positive = objective.positive
+    if positive is not None and (positive.shape != (n_features,) or positive.dtype != bool):
+        raise ValueError(f"positive must be {n_features} flags, got {positive.dtype}")
 
 
 def check_updates(updates: UpdateConfig, objective: Objective) -> None:
@@ -103,7 +107,7 @@ def check_updates(updates: UpdateConfig, objective: Objective) -> None:
     formula = updates.rule.linear_formula
     if formula is None:
         raise ValueError(f"{type(updates.rule).__name__} does not step linear models")
-    if not (formula.metric or objective.penalty.is_zero):
+    if objective.moves_weights and not formula.metric:
         raise ValueError(f"{type(updates.rule).__name__} cannot apply a penalty")
     for name in ("batch_size", "block_size", "n_outputs"):
         check_integer(name, getattr(updates, name))
@@ -270,6 +274,13 @@ def check_learnable(
             raise ValueError(f"targets of {what} must be {loss.domain}")
         if loss.joint and not np.isin(y, np.arange(loss.n_raw_predictions)).all():
             raise ValueError(f"targets of {what} must be numbers of classes")
+    for offset in rows.offsets or []:
+        if offset.shape != (n_rows, n_targets) or offset.dtype != np.float64:
+            raise ValueError(f"offsets of {what} must be float64, of shape {(n_rows, n_targets)}")
+        if not (loss.log_link and (np.abs(offset) <= LARGEST_LOG).all()):
+            raise ValueError(f"offsets of {what} must be logarithms that the loss takes")
+    if len(rows.offsets or rows.targets) != len(rows.targets):
+        raise ValueError(f"{what} need an offset for each target, or none")
     if rows.X.shape[1] != n_features or rows.X.dtype != trained.dtype:
         raise ValueError(f"{what} need {n_features} features of {trained.dtype}")
 

@@ -43,34 +43,37 @@ All weights of a feature are updated together, also those whose gradient is next
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import shown
 from lrcore.io.dataset import Dataset
-from lrcore.linear_model.arguments import (
-    check_classes,
-    check_columns,
-    check_labels,
-    check_lengths,
-    check_weight,
-    class_targets,
-    encode,
-    weigh_classes,
-)
+from lrcore.linear_model.arguments import check_columns, check_lengths, check_weight
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.dataset_fit import fit_dataset, partial_fit_dataset, score_dataset
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.growth import grown, with_constants
+from lrcore.linear_model.labels import (
+    REMEDY,
+    Classes,
+    ConstantLabels,
+    LabelColumns,
+    Labels,
+    labels_of,
+    labels_of_stream,
+)
 from lrcore.linear_model.monitor import sklearn_callbacks
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
 from lrcore.linear_model.parameters import SHARED, LossName, OneOf, set_parameters
 from lrcore.linear_model.problem import Problem
-from lrcore.losses import LOSSES, class_log_probabilities, class_probabilities
+from lrcore.losses import LOSSES
 from lrcore.rules import Rule
 
 
@@ -88,7 +91,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     """Large linear classifier: logistic regression, linear support vector machines, perceptrons.
 
     Two classes are one binary problem. Of more, the log loss is the multinomial one, and with the
-    other losses each class is fitted against the rest.
+    other losses each class is fitted against the rest. Where a row may have several labels, or
+    none, y has a column of 0 and 1 for each, and each is a binary problem of its own.
 
     Parameters
     ----------
@@ -151,6 +155,13 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     penalty_factors : array-like of shape (n_features,), optional
         Numbers >= 0 that multiply the penalty of each feature, 1 by default; those of 0 are never
         penalised. ``solver="dual"`` needs them above 0.
+    positive : bool or array-like of bools of shape (n_features,)
+        Features whose weights are not to be negative, of all outputs; True for all of them. The
+        minimum is then the least among such weights, and `dual_gap_` bounds how far it is from
+        there. ``"newton"`` is coordinate descent on the quadratic model, ``"stochastic"`` puts
+        weights back to 0 when it applies the penalty, at the end, and when they are read: after
+        each ``partial_fit`` as well. It has no `average` then, and needs a rule that takes
+        penalties.
     scale : {"auto", "std", "max"} or None
         Penalise the weights of columns divided by their spread, so that units do not matter;
         `coef_` is of X's columns. ``"std"``: by the standard deviation, of columns that less than
@@ -207,20 +218,25 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         1 prints a line for each epoch.
     class_weight : dict or "balanced", optional
         Rows count with the weight of their class, on top of their own; those that a dict leaves
-        out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone.
+        out with 1. ``"balanced"`` makes every class count the same, and is for ``fit`` alone. Of
+        several labels both are for ``fit`` alone, and for each label by itself, of which 1 and 0
+        are the classes.
     multi_class : {"auto", "softmax", "ovr"}
         What more than two classes are to the log loss: ``"softmax"``, the multinomial log loss
         ``log(sum_k exp(z_k)) - z_y`` of all raw predictions of a row, or ``"ovr"``, each class
         against the rest. ``"auto"`` is ``"softmax"`` for the log loss and ``"ovr"`` for other
         losses. Two classes are one output whatever it says: there the softmax is the binary log
-        loss of the difference of two raw predictions.
+        loss of the difference of two raw predictions. Several labels a row are no softmax.
 
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        A CSR matrix after `sparsify`.
+        A CSR matrix after `sparsify`. (n_labels, n_features) of several labels.
     intercept_ : ndarray of shape (1,) or (n_classes,)
     classes_ : ndarray
+        Of several labels the numbers of the columns of y.
+    multilabel_ : bool
+        Whether y had a column for each of several labels.
     loss_curve_ : ndarray of shape (n_epochs,)
         Mean loss of each epoch, of each row just before it was learnt from.
     stopping_curve_ : ndarray
@@ -265,6 +281,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     True
     >>> clf.predict(X[:3])
     array(['yes', 'no', 'no'], dtype='<U3')
+    >>> several = np.column_stack([X[:, 0] > 0, X[:, 1] > 0]).astype(int)
+    >>> lrcore.LinearClassifier().fit(X, several).predict(X[:3]).shape
+    (3, 2)
     """
 
     _default_loss = "log_loss"
@@ -276,6 +295,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     class_weight: dict[Any, float] | str | None
     multi_class: str
+    _multilabel = False
 
     def __init__(
         self,
@@ -288,6 +308,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         alpha: Any = "auto",
         l1_ratio: float = 0.15,
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         max_iter: int | None = None,
@@ -317,10 +338,31 @@ class LinearClassifier(ClassifierMixin, LinearModel):
                 "multi_class='ovr' fits each class against the rest by any loss"
             )
 
-    def _n_outputs(self, n_classes: int) -> int:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @property
+    def multilabel_(self) -> bool:
+        """Whether y had a column for each of several labels."""
+        check_is_fitted(self, "n_iter_")
+        return self._multilabel
+
+    @property
+    def _labels(self) -> Labels:
+        """What the model knows of y."""
+        return LabelColumns(len(self.classes_)) if self._multilabel else Classes(self.classes_)
+
+    def _n_outputs(self, labels: Labels) -> int:
         """Outputs of one target: of the softmax there are as many as classes."""
+        if labels.multilabel and self.multi_class == "softmax":
+            raise ValueError(
+                "multi_class='softmax' takes one class for each row, and y has a column for each "
+                "of several labels, which rows may have together; leave it at 'auto'"
+            )
         joint = self._loss == "log_loss" and self.multi_class != "ovr"
-        return n_classes if joint and n_classes > 2 else 1
+        return labels.n_binary if joint and labels.n_binary > 1 and not labels.multilabel else 1
 
     @with_callbacks
     @rounded_to_nearest
@@ -342,8 +384,12 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             they are, also read-only or mapped from a file; other sparse formats become CSR,
             Fortran-ordered arrays are copied. Frames of pandas and polars have float32 if all
             their columns do, else float64, and become CSR if one of their columns is sparse.
-        y : array of shape (n_rows,)
-            At least two classes.
+        y : array of shape (n_rows,), or array or sparse matrix of shape (n_rows, n_labels)
+            At least two classes; or 0 and 1 in a column for each label, which takes 8 bytes for
+            each row and label. A dense matrix of one column is a vector of classes, as in
+            scikit-learn; a sparse one is one label. A label that all rows have or none is predicted
+            for all or none, which a UserWarning says: it has no weights, and with the log loss the
+            probability (n_rows + 1) / (n_rows + 2) of being so.
         sample_weight : array of shape (n_rows,), optional
             A row of weight 2 counts as two: gradient and loss are twice as large, which is the
             same optimum as repeating the row, by other steps. Rows of weight 0 are left out, which
@@ -374,50 +420,49 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         """
         self._check_params()
         if isinstance(X, Dataset):
-            return fit_dataset(self, X, y, sample_weight, eval_set, callback)
-        problem, classes = self._problem(X, y, sample_weight)
-        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, classes))
-        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, classes_=classes)
-        result = self._fit(problem, callback, held_out, hooks)
+            return fit_dataset(
+                self, X, callback, y=y, sample_weight=sample_weight, eval_set=eval_set
+            )
+        problem, labels = self._problem(X, y, sample_weight)
+        held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, labels))
+        constant = None
+        if labels.multilabel:
+            problem = problem.without_weightless_rows()
+            constant = ConstantLabels.of(problem)
+        if constant is not None:
+            problem = problem.of_targets(constant.varying)
+            held_out = held_out and held_out.of_targets(constant.varying)
+        complete = partial(with_constants, constant=constant)
+        known = {"classes_": labels.values, "_multilabel": labels.multilabel}
+        given = {"sample_weight": sample_weight}
+        hooks = sklearn_callbacks.begin(self, X, y, given, complete, **known)
+        result = self._fit(problem, callback, held_out, hooks, constant)
         hooks.end(result.model)
-        self._finish(result, X, classes_=classes)
+        result.model = complete(result.model)
+        self._finish(result, X, **known)
         self._raise_if_interrupted(result)
         return self
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, np.ndarray]:
-        """What `fit` minimises, checked, and the classes."""
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, Labels]:
+        """What `fit` minimises, checked, and the classes or labels."""
         check_columns(X)
         matrix = as_design_matrix(X, None, self.n_threads)
-        labels = check_labels(y)
-        check_lengths(matrix, labels)
+        labels, codes = labels_of(y)
+        check_lengths(matrix, codes)
         weight = check_weight(sample_weight, matrix.shape[0])
-        classes, codes = encode(labels)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y has 1 class, {shown(classes[0])}; a classifier needs at least 2 classes"
-            )
-        weight = weigh_classes(weight, self.class_weight, classes, codes)
-        n_outputs = self._n_outputs(len(classes))
-        targets = class_targets(codes, len(classes), n_outputs)
-        return Problem(matrix, targets, weight, self._objective(matrix, n_outputs)), classes
+        weight, factors = labels.weigh(weight, self.class_weight, codes)
+        n_outputs = self._n_outputs(labels)
+        targets, objective = labels.targets(codes, n_outputs), self._objective(matrix, n_outputs)
+        return Problem(matrix, targets, weight, objective, factors), labels
 
-    def _targets(self, y: Any, classes: np.ndarray) -> list[np.ndarray]:
-        """Targets of labels, all of which must be known."""
-        labels = check_labels(y)
-        codes = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
-        strange = np.flatnonzero(classes[codes] != labels)
-        if strange.size:
-            label = labels[strange].tolist()[0]
-            raise ValueError(
-                f"y has the class {shown(label)} in row {strange[0]}, which is not in classes "
-                f"{classes.tolist()!r}"
-            )
-        return class_targets(codes, len(classes), self._n_outputs(len(classes)))
+    def _targets(self, y: Any, labels: Labels) -> list[np.ndarray]:
+        """Targets of y, whose classes must be known."""
+        return labels.targets(labels.codes(y), self._n_outputs(labels))
 
     def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean loss of other rows."""
         matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
-        return self._mean_loss_of(matrix, self._targets(y, self.classes_), sample_weight)
+        return self._mean_loss_of(matrix, self._targets(y, self._labels), sample_weight)
 
     @rounded_to_nearest
     def partial_fit(
@@ -438,7 +483,11 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         X, y, sample_weight
             As in `fit`; X is converted to the model's dtype.
         classes : array, needed in the first call
-            All classes that will ever come.
+            All classes that have come up or will. A later call may name more: those known keep
+            their weights and states to the bit, new ones begin at 0. Of two classes there is one
+            output, with the margin m; one against the rest then has -m and m, as if both had been
+            fitted from the first row on, and a softmax -m/2 and m/2, which have the same
+            probabilities. Labels need no names; ``range(n_labels)`` adds columns of y.
 
         Raises
         ------
@@ -452,50 +501,61 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         """
         self._check_params()
         if isinstance(X, Dataset):
-            return partial_fit_dataset(self, X, y, sample_weight, classes)
+            return partial_fit_dataset(self, X, classes, y=y, sample_weight=sample_weight)
         first = not hasattr(self, "_trained")
         matrix = self._stream_matrix(X, first)
-        labels = check_labels(y)
-        check_lengths(matrix, labels)
+        known = None if first else self._labels
+        labels = labels_of_stream(known, y, classes)
+        codes = labels.codes(y, REMEDY)
+        check_lengths(matrix, codes)
         weight = check_weight(sample_weight, matrix.shape[0])
-        known = check_classes(None if first else self.classes_, classes)
-        targets = self._targets(labels, known)
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' needs all rows at once, which partial_fit does not have; "
                 "give a dict of weights"
             )
-        weight = weigh_classes(weight, self.class_weight, known, np.searchsorted(known, labels))
-        objective = self._objective(matrix, self._n_outputs(len(known)))
-        self._partial_fit(X, Problem(matrix, targets, weight, objective), classes_=known)
+        weight, factors = labels.weigh(weight, self.class_weight, codes)
+        if factors is not None:
+            raise ValueError(
+                f"class_weight={shown(self.class_weight)} of labels is for fit, got it in "
+                "partial_fit; set it to None"
+            )
+        n_outputs = self._n_outputs(labels)
+        objective = self._objective(matrix, n_outputs)
+        problem = Problem(matrix, labels.targets(codes, n_outputs), weight, objective)
+        last = None if first else self._trained
+        if last is not None and known is not None and len(labels.values) > len(known.values):
+            last = grown(last, known, labels, objective, sparse=matrix.sparse)
+        self._partial_fit(X, problem, last, classes_=labels.values, _multilabel=labels.multilabel)
         return self
 
     @rounded_to_nearest
     def decision_function(self, X: Any) -> np.ndarray:
-        """``X @ coef_.T + intercept_``: (n_rows,) for two classes, (n_rows, n_classes) for more.
+        """``X @ coef_.T + intercept_``: (n_rows,) for two classes, (n_rows, n_classes) for more,
+        (n_rows, n_labels) for labels.
 
         Sparse rows need not be sorted; values are added up in the order in which they are stored.
         """
         raw = self._raw_predictions(X)
-        return raw[:, 0] if raw.shape[1] == 1 else raw
+        return raw[:, 0] if raw.shape[1] == 1 and not self._multilabel else raw
 
+    @rounded_to_nearest
     def predict(self, X: Any) -> np.ndarray:
-        """The class of each row."""
-        raw = self.decision_function(X)
-        codes = (raw > 0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)
-        predicted: np.ndarray = self.classes_[codes]
-        return predicted
+        """The class of each row; of labels an array of 0 and 1, (n_rows, n_labels), also where y
+        was sparse."""
+        raw = self._raw_predictions(X)
+        return self._labels.predicted(raw)
 
     @available_if(has_probabilities)
     @rounded_to_nearest
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each class, (n_rows, n_classes).
+        """Probability of each class, (n_rows, n_classes), or of each label, (n_rows, n_labels).
 
         The softmax of the raw predictions; of classes fitted against the rest each one's own,
-        scaled to sum to 1.
+        scaled to sum to 1. Those of labels, of which a row may have several, are each one's own.
         """
         raw = self._raw_predictions(X)
-        p = class_probabilities(self._trained.objective.loss, raw.astype(np.float64))
+        p = self._labels.probabilities(self._trained.objective.loss, raw.astype(np.float64))
         return p.astype(raw.dtype)
 
     @available_if(has_probabilities)
@@ -507,7 +567,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         where it is next to 1; in float32 it is 0 where `predict_proba` is 1.
         """
         raw = self._raw_predictions(X)
-        logs = class_log_probabilities(self._trained.objective.loss, raw.astype(np.float64))
+        logs = self._labels.log_probabilities(self._trained.objective.loss, raw.astype(np.float64))
         if raw.dtype == np.float32:
             logs[logs >= -(2.0**-25)] = 0.0  # as scikit-learn asks for
         return logs.astype(raw.dtype)
@@ -515,7 +575,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The share of rows whose class is predicted; X may be a `Dataset`."""
         if isinstance(X, Dataset):
-            return score_dataset(self, X, accuracy_score, sample_weight)
+            return score_dataset(self, X, accuracy_score, sample_weight=sample_weight)
         return float(super().score(X, y, sample_weight))
 
     @property

@@ -7,8 +7,10 @@ all rows at the same C: alpha is ``1 / (C * n_rows)``.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,15 +69,17 @@ class Folds:
     """The folds of a cross-validation, each with an estimator that goes on from its last fit."""
 
     def __init__(
-        self, model: Any, scorer: Callable[..., float], X: Any, y: Any, weight: Any, splits: Any
-    ) -> None:
+        self, model: Any, scorer: Callable[..., float], X: Any, y: Any, weight: Any, offset: Any,
+        splits: Any,
+    ) -> None:  # fmt: skip
         self._scorer, self._folds = scorer, []
-        self._takes_weight = "sample_weight" in inspect.signature(scorer).parameters
+        self._takes = set(inspect.signature(scorer).parameters)
         of_rows = np.ones(_num_samples(y)) if weight is None else np.asarray(weight, np.float64)
         for train, test in splits:
             parts = [
                 tuple(
-                    None if each is None else _safe_indexing(each, rows) for each in (X, y, weight)
+                    None if each is None else _safe_indexing(each, rows)
+                    for each in (X, y, weight, offset)
                 )
                 for rows in (train, test)
             ]
@@ -85,17 +89,34 @@ class Folds:
     def scores_at(self, alpha: float) -> list[float]:
         """The score of each fold at an alpha of all rows."""
         found = []
-        for model, ratio, (X, y, weight), (X_test, y_test, test_weight) in self._folds:
-            model.set_params(alpha=alpha * ratio).fit(X, y, weight)
-            weighs = self._takes_weight and test_weight is not None
-            weighed = {"sample_weight": test_weight} if weighs else {}
-            found.append(float(self._scorer(model, X_test, y_test, **weighed)))
+        for model, ratio, (X, y, weight, offset), test in self._folds:
+            added = {} if offset is None else {"offset": offset}
+            model.set_params(alpha=alpha * ratio).fit(X, y, weight, **added)
+            found.append(self._score(model, *test))
         return found
 
+    def _score(self, model: Any, X: Any, y: Any, weight: Any, offset: Any) -> float:
+        """That of rows held out, with what the scorer takes of what they have."""
+        given = {"sample_weight": weight, "offset": offset}
+        taken = {k: v for k, v in given.items() if v is not None and k in self._takes}
+        if offset is not None and "offset" not in taken:
+            model = with_own_offset(model, offset)
+        return float(self._scorer(model, X, y, **taken))
 
-def negative_loss(model: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+
+def with_own_offset(model: Any, offset: Any) -> Any:
+    """A copy of a regressor whose predictions have these offsets, for scorers that know of none."""
+    other = copy.copy(model)
+    other.predict = partial(model.predict, offset=offset)
+    return other
+
+
+def negative_loss(
+    model: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+) -> float:
     """The mean of the model's own loss over rows, times -1."""
-    return -model._mean_loss(X, y, sample_weight)
+    added = {} if offset is None else {"offset": offset}
+    return -model._mean_loss(X, y, sample_weight, **added)
 
 
 def path(folds: Folds, given: np.ndarray | None, start: float) -> tuple[np.ndarray, np.ndarray]:
@@ -152,27 +173,28 @@ class CrossValidatedModel(BaseEstimator):
         return [{"l1_ratio": float(ratio)} for ratio in self.l1_ratios]
 
     @rounded_to_nearest
-    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any, offset: Any = None) -> None:
         alphas, ratios = as_alpha(self.alphas, "alphas"), self._ratios()
         if self.penalty is None:
             raise ValueError("penalty=None has no alpha to choose; set it, or do without CV")
         given = None if isinstance(alphas, str) else np.atleast_1d(alphas)
         whole = self._estimator()
-        start = whole._alpha_of_few(X, y, sample_weight)  # checks all arguments
-        X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
+        added = {} if offset is None else {"offset": offset}
+        start = whole._alpha_of_few(X, y, sample_weight, **added)  # checks all arguments
+        X, y, sample_weight, groups, offset = indexable(X, y, sample_weight, groups, offset)
         scorer = negative_loss if self.scoring is None else scorer_of(self.scoring, whole)
         splits = splits_of(self.cv, self, X, y, groups)
         tol = FOLD_TOL if self.tol == "auto" else self.tol
         paths = []
         for own in ratios:
             model = self._estimator(warm_start=True, tol=tol, verbose=0, **own)
-            folds = Folds(model, scorer, X, y, sample_weight, splits)
+            folds = Folds(model, scorer, X, y, sample_weight, offset, splits)
             paths.append(path(folds, given, start))
         means = [np.nan_to_num(np.mean(scores, axis=0), nan=-np.inf) for _, scores in paths]
         best = int(np.argmax([np.max(mean) for mean in means]))
         own, (tried, scores) = ratios[best], paths[best]
         alpha = float(tried[np.argmax(means[best])])
-        estimator = self._estimator(alpha=alpha, **own).fit(X, y, sample_weight)
+        estimator = self._estimator(alpha=alpha, **own).fit(X, y, sample_weight, **added)
         n_rows = _num_samples(y) if sample_weight is None else np.sum(sample_weight)
         names = getattr(estimator, "feature_names_in_", None)
         fitted = {
@@ -249,8 +271,8 @@ class LinearClassifierCV(ClassifierMixin, CrossValidatedModel):
 
     Parameters
     ----------
-    loss, penalty, penalty_factors, scale, fit_intercept, solver, max_iter, tol, class_weight, \
-multi_class, random_state, n_threads, verbose
+    loss, penalty, penalty_factors, positive, scale, fit_intercept, solver, max_iter, tol, \
+class_weight, multi_class, random_state, n_threads, verbose
         As in `LinearClassifier`.
     alphas : "auto" or list of floats
         Weights of the penalty of all rows; folds have the same ``C = 1 / (alpha * n_rows)``.
@@ -301,6 +323,7 @@ multi_class, random_state, n_threads, verbose
         scoring: Any = None,
         penalty: str | None = "l2",
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         solver: str = "auto",
@@ -313,6 +336,11 @@ multi_class, random_state, n_threads, verbose
         verbose: int = 0,
     ) -> None:
         set_parameters(self, locals())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Any:
         """Choose alpha, and fit all rows.
@@ -356,8 +384,8 @@ class LinearRegressorCV(RegressorMixin, CrossValidatedModel):
 
     Parameters
     ----------
-    loss, penalty, penalty_factors, scale, fit_intercept, solver, max_iter, tol, random_state, \
-n_threads, verbose, epsilon, quantile, power
+    loss, penalty, penalty_factors, positive, scale, fit_intercept, solver, max_iter, tol, \
+random_state, n_threads, verbose, epsilon, quantile, power
         As in `LinearRegressor`.
     alphas, l1_ratios, cv, scoring
         As in `LinearClassifierCV`.
@@ -393,6 +421,7 @@ n_threads, verbose, epsilon, quantile, power
         scoring: Any = None,
         penalty: str | None = "l2",
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         solver: str = "auto",
@@ -412,7 +441,18 @@ n_threads, verbose, epsilon, quantile, power
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Any:
-        """Choose alpha, and fit all rows; the arguments are those of `LinearClassifierCV.fit`."""
-        self._fit(X, y, sample_weight, groups)
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, *, groups: Any = None
+    ) -> Any:
+        """Choose alpha, and fit all rows; the arguments are those of `LinearClassifierCV.fit`, and
+        the offset of `LinearRegressor.fit`, with which held-out rows are judged as well."""
+        self._fit(X, y, sample_weight, groups, offset)
         return self
+
+    def predict(self, X: Any, offset: Any = None) -> np.ndarray:
+        """As of the estimator at the best alpha."""
+        return np.asarray(self._fitted().predict(X, offset))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """As of the estimator at the best alpha."""
+        return float(self._fitted().score(X, y, sample_weight, offset))

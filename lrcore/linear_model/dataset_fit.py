@@ -78,12 +78,7 @@ class Mean:
 
 
 def fit_dataset(
-    model: Model,
-    dataset: Dataset,
-    y: Any = None,
-    sample_weight: Any = None,
-    eval_set: Any = None,
-    callback: Callable[..., Any] | None = None,
+    model: Model, dataset: Dataset, callback: Callable[..., Any] | None = None, **others: Any
 ) -> Model:
     """Fit an estimator from scratch by `max_iter` passes over a dataset, by default one.
 
@@ -91,7 +86,7 @@ def fit_dataset(
     model is that of the epoch in which these lost least, and by default there are up to
     `MOST_EPOCHS`.
     """
-    check_only_dataset(y=y, sample_weight=sample_weight, eval_set=eval_set)
+    check_only_dataset(**others)
     check_streams(model)
     fitted = clone(model)
     every = round(1 / model.validation_fraction) if model.early_stopping else 0
@@ -150,10 +145,10 @@ def _hand_over(
 
 
 def partial_fit_dataset(
-    model: Model, dataset: Dataset, y: Any = None, sample_weight: Any = None, classes: Any = None
+    model: Model, dataset: Dataset, classes: Any = None, **others: Any
 ) -> Model:
     """One more pass of an estimator over a dataset."""
-    check_only_dataset(y=y, sample_weight=sample_weight)
+    check_only_dataset(**others)
     check_streams(model)
     DatasetPass(model, classes).learn(dataset, 0)
     if dataset.features is not None:
@@ -162,10 +157,10 @@ def partial_fit_dataset(
 
 
 def score_dataset(
-    model: Any, dataset: Dataset, score: Callable[..., float], sample_weight: Any = None
+    model: Any, dataset: Dataset, score: Callable[..., float], **others: Any
 ) -> float:
     """What a function of true and predicted values says of all rows, by one pass."""
-    check_only_dataset(sample_weight=sample_weight)
+    check_only_dataset(**others)
     parts = [
         (
             batch.y,
@@ -275,7 +270,7 @@ class DatasetPass:
         for batch in batches:
             held_out = (np.arange(before, before + batch.n_rows) + 1) % self._every == 0
             before += batch.n_rows
-            if is_classifier(self._model) and np.ndim(batch.y) == 1:
+            if is_classifier(self._model) and batch.y is not None and batch.y.ndim == 1:
                 classes, firsts = np.unique(batch.y, return_index=True)
                 held_out[firsts[~np.isin(classes, seen)]] = False
                 seen = np.union1d(seen, classes) if seen.size else classes

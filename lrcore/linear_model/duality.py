@@ -60,14 +60,16 @@ def gap_of_model(problem: Problem, model: TrainedModel, n_threads: int | None) -
     for k, y in enumerate(problem.targets):
         W = np.ascontiguousarray(weights[k * n : (k + 1) * n])
         z = problem.X.wide_predictions(W, n_threads).T + intercepts[k * n : (k + 1) * n]
-        at = problem.objective, problem.X, y, problem.share, W, z, n_threads
-        found = max(found, duality_gap(*at).relative)
+        one = problem.of_target(k)
+        at = problem.objective, problem.X, y, one.share, W, z + one.offset(0), n_threads
+        found = max(found, duality_gap(*at, offset=one.offset(0)).relative)
     return found
 
 
 def duality_gap(
     objective: Objective, X: DesignMatrix, y: np.ndarray, share: np.ndarray, W: np.ndarray,
     z: np.ndarray, n_threads: int | None, dual: np.ndarray | None = None,
+    offset: np.ndarray | float = 0.0,
 ) -> Gap:  # fmt: skip
     """The duality gap of one target's weights.
 
@@ -82,17 +84,19 @@ def duality_gap(
     W : ndarray of shape (n_outputs, n_features), float64
         As many outputs as the loss has.
     z : ndarray of shape (n_rows, n_outputs), float64
-        The raw predictions, intercepts included.
+        The raw predictions, intercepts and offset included.
     n_threads : int or None
     dual : ndarray of shape (n_rows, n_outputs), optional
         Dual variables within their bounds; by default the derivatives of the losses.
+    offset : ndarray of shape (n_rows, 1) or float
+        What of the raw predictions is there without a model.
     """
     loss = objective.loss
     value, u = _backend.active.loss_and_gradient(loss, z if loss.joint else z[:, 0], y, n_threads)
-    point = dual_point(objective, y, share, z, value, u, dual)
+    point = dual_point(objective, y, share, z, value, u, dual, offset)
     v = X.weighted_sum(np.ascontiguousarray(share * point.u.T), n_threads)
     l1, l2 = objective.strengths(X.shape[1])
-    return point.gap(share, W, v, l1, l2)
+    return point.gap(share, W, v, l1, l2, objective.l1_below(X.shape[1]))
 
 
 class DualPoint(NamedTuple):
@@ -106,18 +110,20 @@ class DualPoint(NamedTuple):
     null: float
 
     def gap(
-        self, share: np.ndarray, W: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray
-    ) -> Gap:
+        self, share: np.ndarray, W: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray,
+        l1_below: np.ndarray,
+    ) -> Gap:  # fmt: skip
         """The gap of weights, where v are the sums of their features' columns; features that are
-        left out have a weight of 0 and no v larger than their l1."""
+        left out have a weight of 0 and no v larger than their l1. Negative weights are penalised by
+        `l1_below`, which may be infinite."""
         # A feature without curvature bounds its column by l1: all variables are scaled for it.
-        rows, too_large = self.rows, (np.abs(v) > l1) & (l2 == 0)
+        rows, too_large = self.rows, ((v < -l1) | (v > l1_below)) & (l2 == 0)
         if too_large.any():
             c = float(np.min(np.broadcast_to(l1, v.shape)[too_large] / np.abs(v[too_large])))
             rows = c * rows + (1.0 - c) * self.excess
             v = c * v
         penalty = float(np.sum(l1 * np.abs(W)) + np.sum(l2 * np.square(W)) / 2)
-        features = _feature_gaps(W, v, l1, l2)
+        features = _feature_gaps(W, v, l1, l2, l1_below)
         objective = float(np.sum(share * self.excess)) + penalty
         # It is never larger than the objective, which cannot fall below 0.
         gap = float(np.sum(share * rows)) + float(np.sum(features))
@@ -126,12 +132,12 @@ class DualPoint(NamedTuple):
 
 def dual_point(
     objective: Objective, y: np.ndarray, share: np.ndarray, z: np.ndarray, value: np.ndarray,
-    gradient: np.ndarray, dual: np.ndarray | None = None,
+    gradient: np.ndarray, dual: np.ndarray | None = None, offset: np.ndarray | float = 0.0,
 ) -> DualPoint:  # fmt: skip
     """The derivatives of the losses at raw predictions, or other dual variables, made to sum to 0
     for each output."""
     loss, u, rows = objective.loss, gradient.reshape(z.shape), np.zeros(len(y))
-    excess, null = value - loss.least(y), null_objective(loss, y, share)
+    excess, null = value - loss.least(y), null_objective(loss, y, share, offset)
     if dual is not None:
         rows = loss.row_gap_bound(z, y, u, dual)
         close = float(np.sum(share * rows)) <= CLOSE * float(np.sum(share * excess))
@@ -154,10 +160,15 @@ def row_gaps(
     return np.maximum(value + loss.conjugate(u, y) - product, 0.0)
 
 
-def null_objective(loss: Loss, y: np.ndarray, share: np.ndarray) -> float:
-    """The mean loss of raw predictions of 0, above the least that it can be."""
+def null_objective(
+    loss: Loss, y: np.ndarray, share: np.ndarray, offset: np.ndarray | float = 0.0
+) -> float:
+    """The mean loss of raw predictions of 0, and an offset (n_rows, 1) of a loss of numbers, above
+    the least that it can be."""
     some = y[:1] if loss.classifies else y
     zero = np.zeros((len(some), int(loss.parameter)) if loss.joint else len(some))
+    if isinstance(offset, np.ndarray):
+        zero = zero + offset[:, 0]
     excess = loss.evaluate(zero, some)[0] - loss.least(some)
     return float(excess[0]) if loss.classifies else float(np.sum(share * excess))
 
@@ -219,13 +230,15 @@ def mixed(u: np.ndarray, share: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, 
     return (1.0 - e) * u + e * other, e, q
 
 
-def _feature_gaps(w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:
+def _feature_gaps(
+    w: np.ndarray, v: np.ndarray, l1: np.ndarray, l2: np.ndarray, l1_below: np.ndarray
+) -> np.ndarray:
     """``penalty(w) + conjugate(-v) + w v`` of each weight, which is 0 where v is the negative of a
     subgradient."""
-    # Of the point that v stands for, -shrink(v) / l2, the weight's distance.
-    magnitude = np.maximum(np.abs(v) - l1, 0.0)
+    # Of the point that v stands for, -(v - within) / l2, the weight's distance.
+    within = np.clip(v, -l1, l1_below)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        distance = w + np.sign(v) * magnitude / l2
+        distance = w + (v - within) / l2
         curved = 0.5 * l2 * np.square(distance)
-    kink = l1 * np.abs(w) + w * np.clip(v, -l1, l1)
+    kink = l1 * np.abs(w) + w * within
     return np.where(l2 > 0, curved, 0.0) + np.maximum(kink, 0.0)

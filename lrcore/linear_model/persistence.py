@@ -37,6 +37,7 @@ from lrcore.linear_model.engine.layout import (
     n_lanes,
 )
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
+from lrcore.linear_model.labels import Classes, LabelColumns, Labels
 from lrcore.linear_model.monitor.history import COLUMNS, History
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.regressor import LinearRegressor
@@ -100,6 +101,8 @@ def _arrays(model: Model) -> archive.Arrays:
     ):
         if factors is not None:
             arrays[name] = np.asarray(factors, np.float64)
+    if trained.objective.positive is not None:
+        arrays["positive"] = trained.objective.positive
     if trained.scale is not None:
         arrays["scale"] = trained.scale
     if trained.replay is not None:
@@ -107,7 +110,7 @@ def _arrays(model: Model) -> archive.Arrays:
         arrays |= _row_arrays("before", trained.replay.rows)
     if trained.beginning is not None:
         arrays |= _row_arrays("beginning", trained.beginning)
-    if isinstance(model, LinearClassifier):
+    if isinstance(model, LinearClassifier) and not model.multilabel_:
         arrays["classes"] = plain_labels(model.classes_)
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
@@ -127,6 +130,7 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
         "before": None if trained.replay is None else _places(trained.replay.before),
         "beginning": len(trained.beginning.targets) if trained.beginning is not None else None,
         "single_target": getattr(model, "_single", True),
+        "n_labels": trained.n_outputs if getattr(model, "_multilabel", False) else None,
         "object_labels": getattr(model, "classes_", np.empty(0)).dtype == object,
         "sparsified": bool(model._sparse),
         "method": _method_to_dict(trained),
@@ -176,11 +180,11 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     model.plateau_ = _plateau(header.get("plateau"))
     model.n_features_in_ = header["n_features"]
     if isinstance(model, LinearClassifier):
-        objects = header.get("object_labels", False)
-        model.classes_ = labels_of(arrays["classes"], objects=objects)
-        expected = 1 if len(model.classes_) == 2 else len(model.classes_)
-        if trained.n_outputs != expected:
-            raise ValueError(f"{len(model.classes_)} classes need {expected} outputs")
+        labels = _labels(header, arrays)
+        joint = trained.objective.loss.joint and labels.multilabel
+        if trained.n_outputs != labels.n_binary or joint:
+            raise ValueError(f"the classes or labels need {labels.n_binary} outputs")
+        model.classes_, model._multilabel = labels.values, labels.multilabel
     else:
         check_flag("single_target", header["single_target"])
         model._single = header["single_target"]
@@ -209,6 +213,15 @@ def _estimator(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     model: Model = ESTIMATORS[header["estimator"]](**params)
     model._check_params()
     return model
+
+
+def _labels(header: dict[str, Any], arrays: archive.Arrays) -> Labels:
+    """What a classifier knows of y: its classes, or how many labels there are."""
+    n_labels = header.get("n_labels")
+    if n_labels is None:
+        return Classes(labels_of(arrays["classes"], objects=header.get("object_labels", False)))
+    check_integer("n_labels", n_labels, 1)
+    return LabelColumns(n_labels)
 
 
 def _fit_result(header: dict[str, Any], arrays: archive.Arrays, trained: TrainedModel) -> FitResult:
@@ -271,7 +284,9 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     n_features, factors = header["n_features"], arrays.get("factors")
     check_integer("n_features", n_features)
     objective, updates, scaled = _method_from_dict(header["method"], factors)
-    objective = replace(objective, column_scale=arrays.get("column_scale"))
+    objective = replace(
+        objective, column_scale=arrays.get("column_scale"), positive=arrays.get("positive")
+    )
     check_objective(objective, n_features)
     if updates is not None:
         check_updates(updates, objective)
@@ -357,6 +372,7 @@ def _row_arrays(name: str, rows: Problem) -> dict[str, np.ndarray]:
         "weight": rows.sample_weight,
     }
     parts |= {f"target_{k}": y for k, y in enumerate(rows.targets)}
+    parts |= {f"offset_{k}": each for k, each in enumerate(rows.offsets or [])}
     return {f"{name}_{key}": part for key, part in parts.items() if part is not None}
 
 
@@ -388,7 +404,10 @@ def _rows(
     check_rows(X)
     targets = [parts[f"target_{k}"] for k in range(n_targets)]
     weight = check_weight(parts.get("weight"), X.shape[0])
-    return Problem(X, targets, weight, objective)
+    offsets = None
+    if "offset_0" in parts:
+        offsets = [parts[f"offset_{k}"] for k in range(n_targets)]
+    return Problem(X, targets, weight, objective, offsets)
 
 
 def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix, stacked
 from lrcore.losses import Loss
 from lrcore.penalties import Penalty
 
+#: What an objective has for each feature.
+OF_FEATURES = ("penalty_factors", "column_scale", "positive")
+
 #: Rows that a fit is compared with a constant by, at most.
 MOST_COMPARED = 1 << 16
 
@@ -29,6 +32,13 @@ class Objective:
     #: What weights are multiplied by before they are penalised, (n_features,) float64, as if
     #: columns had been divided by it; None: 1 each.
     column_scale: np.ndarray | None = field(default=None, compare=False)
+    #: Which features have weights that are not negative, (n_features,) bool; None: no feature.
+    positive: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def moves_weights(self) -> bool:
+        """Whether there is a penalty or a bound that steps of a rule have to keep up with."""
+        return not self.penalty.is_zero or self.positive is not None
 
     def penalty_value(self, w: np.ndarray) -> float:
         """The penalty of weights, (n_outputs, n_features) float64, summed over outputs."""
@@ -37,13 +47,22 @@ class Objective:
     def subgradient(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
         """The shortest subgradient of the objective, where `gradient` is that of the mean loss."""
         scale = self._scale
-        return self.penalty.subgradient(gradient / scale, w * scale, self._factors) * scale
+        found = self.penalty.subgradient(gradient / scale, w * scale, self._factors) * scale
+        if self.positive is None:
+            return found
+        return np.where(self.positive & (w <= 0), np.minimum(found, 0.0), found)
 
     def strengths(self, n_features: int) -> tuple[np.ndarray, np.ndarray]:
         """What each weight's magnitude, and half of its square, are penalised by, (n_features,)."""
         l1, l2 = self.penalty.strengths
         factors = self._factors * np.ones(n_features)
         return l1 * factors * self._scale, l2 * factors * np.square(self._scale)
+
+    def l1_below(self, n_features: int) -> np.ndarray:
+        """What the magnitudes of negative weights are penalised by, (n_features,): as those of
+        others, or infinitely where there are to be none."""
+        l1 = self.strengths(n_features)[0]
+        return l1 if self.positive is None else np.where(self.positive, np.inf, l1)
 
     @property
     def _scale(self) -> np.ndarray | float:
@@ -55,14 +74,11 @@ class Objective:
 
     def with_features(self, features: np.ndarray | None) -> Objective:
         """The objective where features are numbered anew: their old numbers; None: as before."""
-        if features is None or (self.penalty_factors is None and self.column_scale is None):
+        each = {name: getattr(self, name) for name in OF_FEATURES}
+        known = {name: numbers for name, numbers in each.items() if numbers is not None}
+        if features is None or not known:
             return self
-        factors, scale = self.penalty_factors, self.column_scale
-        return replace(
-            self,
-            penalty_factors=None if factors is None else factors[features],
-            column_scale=None if scale is None else scale[features],
-        )
+        return replace(self, **{name: numbers[features] for name, numbers in known.items()})
 
 
 class Reference(NamedTuple):
@@ -79,16 +95,24 @@ class Problem:
 
     Targets are a list of (n_rows,) arrays, each with one output, or with all outputs of a joint
     loss (then they hold the numbers of the classes); `bundled` ones are (n_rows, n_outputs).
+    Offsets, (n_rows, 1) for each target or bundled as these, are added to raw predictions.
     """
 
     X: DesignMatrix
     targets: list[np.ndarray]
     sample_weight: np.ndarray | None
     objective: Objective
+    #: Factors of the rows' weights for each target, whose weighted mean is 1; None: 1 each.
+    target_factors: list[np.ndarray] | None = None
+    offsets: list[np.ndarray] | None = None
 
     @property
     def n_rows(self) -> int:
         return len(self.targets[0])
+
+    def offset(self, k: int) -> np.ndarray | float:
+        """What is added to the raw predictions of target k: (n_rows, 1) or as many outputs."""
+        return 0.0 if self.offsets is None else self.offsets[k]
 
     @property
     def outputs_per_target(self) -> int:
@@ -122,24 +146,37 @@ class Problem:
         (outputs_per_target,), of a model without other weights. Zeros without intercepts."""
         if not self.objective.fit_intercept:
             return [np.zeros(self.outputs_per_target) for _ in self.targets]
-        loss, share = self.objective.loss, self.share
-        found = (loss.constant(y.astype(np.float64), share) for y in self.targets)
+        loss, found = self.objective.loss, []
+        for k in range(len(self.targets)):
+            one = self.of_target(k)
+            y, share = one.targets[0].astype(np.float64), one.share
+            if one.offsets is None:
+                found.append(loss.constant(y, share))
+            else:
+                found.append(loss.constant_beside(one.offsets[0][:, 0], y, share))
         return [np.asarray(constant, np.float64).reshape(-1) for constant in found]
 
     def losses_of_constants(self, constants: Sequence[np.ndarray]) -> np.ndarray:
         """(n_rows,): what each row loses by such predictions, above the least that it can lose; the
         mean over targets."""
-        loss, total = self.objective.loss, np.zeros(self.n_rows)
-        for y, constant in zip(self.targets, constants):
-            z = np.tile(constant, (self.n_rows, 1))
+        loss, found = self.objective.loss, []
+        for k, (y, constant) in enumerate(zip(self.targets, constants)):
+            z = np.tile(constant, (self.n_rows, 1)) + self.offset(k)
             y = y.astype(np.float64)
-            total += loss.evaluate(z if loss.joint else z[:, 0], y)[0] - loss.least(y)
-        return total / len(self.targets)
+            found.append(loss.evaluate(z if loss.joint else z[:, 0], y)[0] - loss.least(y))
+        return self.mean_of_targets(found)
 
     def least_losses(self) -> np.ndarray:
         """(n_rows,): the least that each row can lose, the mean over targets."""
         loss = self.objective.loss
         return np.mean([loss.least(y.astype(np.float64)) for y in self.targets], axis=0)
+
+    def mean_of_targets(self, losses: Sequence[np.ndarray]) -> np.ndarray:
+        """(n_rows,): the mean over targets of what each row loses by each of them."""
+        total = np.zeros(self.n_rows)
+        for k, lost in enumerate(losses):
+            total += lost if self.target_factors is None else lost * self.target_factors[k]
+        return total / len(losses)
 
     def reference(self, constants: Sequence[np.ndarray] | None = None) -> Reference:
         """What to compare the losses of a fit with that begins at such predictions, 0 if there are
@@ -149,8 +186,7 @@ class Problem:
             constants = [np.zeros(self.outputs_per_target) for _ in self.targets]
             if self.objective.loss.classifies:
                 every = self.n_rows  # all rows lose the same
-        weight = None if self.sample_weight is None else self.sample_weight[::every]
-        some = replace(self, targets=[y[::every] for y in self.targets], sample_weight=weight)
+        some = self._rows(self.X, slice(None, None, every))
         return Reference(
             some.mean(some.least_losses()), some.mean(some.losses_of_constants(constants))
         )
@@ -171,7 +207,32 @@ class Problem:
 
     def _rows(self, X: DesignMatrix, rows: np.ndarray | slice) -> Problem:
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return replace(self, X=X, targets=[y[rows] for y in self.targets], sample_weight=weight)
+        factors, offsets = self.target_factors, self.offsets
+        return replace(
+            self, X=X, targets=[y[rows] for y in self.targets], sample_weight=weight,
+            target_factors=None if factors is None else [each[rows] for each in factors],
+            offsets=None if offsets is None else [each[rows] for each in offsets],
+        )  # fmt: skip
+
+    def of_targets(self, which: Sequence[int]) -> Problem:
+        """With these targets alone."""
+        factors, offsets = self.target_factors, self.offsets
+        return replace(
+            self,
+            targets=[self.targets[k] for k in which],
+            target_factors=None if factors is None else [factors[k] for k in which],
+            offsets=None if offsets is None else [offsets[k] for k in which],
+        )
+
+    def of_target(self, k: int) -> Problem:
+        """With one target alone, and the weights that rows have for it."""
+        one = self.of_targets([k])
+        if one.target_factors is None:
+            return one
+        weight = one.target_factors[0]
+        if self.sample_weight is not None:
+            weight = weight * self.sample_weight
+        return replace(one, sample_weight=weight, target_factors=None)
 
     def without_weightless_rows(self) -> Problem:
         """Without the rows of weight 0, so that a fit is what it would be had they been left out:
@@ -195,7 +256,12 @@ class Problem:
         """The targets of a state's outputs side by side, where there are several."""
         if n_targets == 1:
             return self
-        return replace(self, targets=[np.stack(self.targets, axis=1)])
+        offsets = None if self.offsets is None else [np.concatenate(self.offsets, axis=1)]
+        return replace(self, targets=[np.stack(self.targets, axis=1)], offsets=offsets)
+
+    def each_target(self) -> list[Problem]:
+        """A problem for each target alone, with the weights that rows have for it."""
+        return [self.of_target(k) for k in range(len(self.targets))]
 
     def scaled(self, scale: np.ndarray | None, offset: int, block: int) -> Problem:
         """With a copy of X whose columns are divided by the scale; see `scaling.scaled`."""
@@ -213,4 +279,20 @@ class Problem:
             ]
             weight = np.concatenate(weights)
         targets = [np.concatenate(pair) for pair in zip(self.targets, other.targets)]
-        return replace(self, X=stacked(self.X, other.X), targets=targets, sample_weight=weight)
+        factors = offsets = None
+        if self.target_factors is not None and other.target_factors is not None:
+            pairs = zip(self.target_factors, other.target_factors)
+            factors = [np.concatenate(pair) for pair in pairs]
+        if self.offsets is not None or other.offsets is not None:
+            both = zip(self._all_offsets(), other._all_offsets())
+            offsets = [np.concatenate(pair) for pair in both]
+        return replace(
+            self, X=stacked(self.X, other.X), targets=targets, sample_weight=weight,
+            target_factors=factors, offsets=offsets,
+        )  # fmt: skip
+
+    def _all_offsets(self) -> list[np.ndarray]:
+        """The offsets, of 0 where there are none."""
+        if self.offsets is not None:
+            return self.offsets
+        return [np.zeros(y.reshape(len(y), -1).shape) for y in self.targets]

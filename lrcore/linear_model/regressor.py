@@ -26,6 +26,7 @@ from lrcore.linear_model.dataset_fit import fit_dataset, partial_fit_dataset, sc
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
+from lrcore.linear_model.offset import check_offset, with_offset
 from lrcore.linear_model.parameters import SHARED, LossName, set_parameters
 from lrcore.linear_model.problem import Problem
 from lrcore.losses import Loss
@@ -41,8 +42,8 @@ class LinearRegressor(RegressorMixin, LinearModel):
 "squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
         ``"squared_error"`` by default. The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
-    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, scale, fit_intercept, max_iter, \
-shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
+    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, positive, scale, fit_intercept, \
+max_iter, shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
 n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
@@ -74,6 +75,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
 
     _default_loss = "squared_error"
     _constraints: ClassVar = {"loss": LossName(classifies=False), **SHARED}
+    _of_rows = ("X", "y", "sample_weight", "offset")
 
     epsilon: float
     quantile: float
@@ -90,6 +92,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         alpha: Any = "auto",
         l1_ratio: float = 0.15,
         penalty_factors: Any = None,
+        positive: Any = False,
         scale: str | None = "auto",
         fit_intercept: bool = True,
         max_iter: int | None = None,
@@ -130,6 +133,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
+        offset: Any = None,
         *,
         eval_set: tuple[Any, ...] | None = None,
         callback: Callable[..., Any] | None = None,
@@ -137,28 +141,65 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.
 
         Of y, (n_rows, n_targets), each column is fitted by itself, in the same passes.
+
+        Parameters
+        ----------
+        X, y, sample_weight, callback
+            As in `LinearClassifier.fit`; y are numbers.
+        offset : array of shape (n_rows,) or (n_rows, n_targets), optional
+            Added to the raw predictions, with a weight of 1 that is not learnt: ``X @ coef_ +
+            intercept_ + offset``. With a log link the logarithm of each row's exposure, such as
+            the time or the number insured that its count is of. Predictions have none unless they
+            are given theirs.
+        eval_set : tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, offset), optional
+            As in `LinearClassifier.fit`.
+
+        Examples
+        --------
+        >>> import numpy as np, lrcore
+        >>> rng = np.random.RandomState(0)
+        >>> X, years = rng.randn(2000, 2), rng.uniform(0.1, 10.0, 2000)
+        >>> y = rng.poisson(years * np.exp(X @ [0.5, -0.3] - 1.0))
+        >>> reg = lrcore.LinearRegressor("poisson").fit(X, y, offset=np.log(years))
+        >>> reg.coef_.round(1), reg.intercept_.round(1)
+        (array([ 0.5, -0.3]), array([-1.]))
+        >>> per_year, of_all = reg.predict(X), reg.predict(X, offset=np.log(years))
+        >>> bool(np.allclose(of_all, years * per_year))
+        True
         """
         self._check_params()
         if isinstance(X, Dataset):
-            return fit_dataset(self, X, y, sample_weight, eval_set, callback)
-        problem, single = self._problem(X, y, sample_weight)
+            return fit_dataset(
+                self,
+                X,
+                callback,
+                y=y,
+                sample_weight=sample_weight,
+                offset=offset,
+                eval_set=eval_set,
+            )
+        problem, single = self._problem(X, y, sample_weight, offset)
         n_targets = len(problem.targets)
         held_out = self._held_out(eval_set, problem, lambda y: self._targets(y, n_targets)[0])
-        hooks = sklearn_callbacks.begin(self, X, y, sample_weight, _single=single)
+        given = {"sample_weight": sample_weight, "offset": offset}
+        hooks = sklearn_callbacks.begin(self, X, y, given, _single=single)
         result = self._fit(problem, callback, held_out, hooks)
         hooks.end(result.model)
         self._finish(result, X, _single=single)
         self._raise_if_interrupted(result)
         return self
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Problem, bool]:
+    def _problem(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any = None
+    ) -> tuple[Problem, bool]:
         """What `fit` minimises, checked, and whether y was one target."""
         check_columns(X)
         matrix = as_design_matrix(X, None, self.n_threads)
         targets, single = self._targets(y)
         check_lengths(matrix, targets[0])
         weight = check_weight(sample_weight, matrix.shape[0])
-        return Problem(matrix, targets, weight, self._objective(matrix, 1)), single
+        problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
+        return with_offset(problem, offset), single
 
     def _targets(self, y: Any, n_targets: int | None = None) -> tuple[list[np.ndarray], bool]:
         """Targets that the loss is defined for, a vector for each, and whether y was one."""
@@ -169,40 +210,52 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         check_domain(self._loss, self._make_loss(), columns)
         return columns, target.ndim == 1
 
-    def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """The mean loss of other rows, over targets."""
         targets, _ = self._targets(y, self._trained.n_outputs)
         matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
-        return self._mean_loss_of(matrix, targets, sample_weight)
+        return self._mean_loss_of(matrix, targets, sample_weight, offset)
 
     @rounded_to_nearest
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> LinearRegressor:
-        """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`."""
+    def partial_fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, offset: Any = None
+    ) -> LinearRegressor:
+        """One pass over more rows, in the order given, as in `LinearClassifier.partial_fit`; the
+        offset is that of `fit`."""
         self._check_params()
         if isinstance(X, Dataset):
-            return partial_fit_dataset(self, X, y, sample_weight)
+            return partial_fit_dataset(self, X, y=y, sample_weight=sample_weight, offset=offset)
         first = not hasattr(self, "_trained")
         matrix = self._stream_matrix(X, first)
         targets, single = self._targets(y, None if first else self._trained.n_outputs)
         check_lengths(matrix, targets[0])
         weight = check_weight(sample_weight, matrix.shape[0])
         problem = Problem(matrix, targets, weight, self._objective(matrix, 1))
-        self._partial_fit(X, problem, **({"_single": single} if first else {}))
+        problem = with_offset(problem, offset)
+        last = None if first else self._trained
+        self._partial_fit(X, problem, last, **({"_single": single} if first else {}))
         return self
 
     @rounded_to_nearest
-    def predict(self, X: Any) -> np.ndarray:
-        """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was."""
-        raw = self._raw_predictions(X)
-        if self._trained.objective.loss.log_link:
+    def predict(self, X: Any, offset: Any = None) -> np.ndarray:
+        """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was.
+
+        The offset is that of `fit`: without one it is 0, also for a model that was fitted with one.
+        """
+        raw, loss = self._raw_predictions(X), self._trained.objective.loss
+        added = check_offset(offset, len(raw), raw.shape[1], loss)
+        if added is not None:
+            raw = (raw + added).astype(raw.dtype)
+        if loss.log_link:
             raw = numerics.exp(raw).astype(raw.dtype)
         return raw[:, 0] if self._single else raw
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """The share of y's variance that is explained, R2; X may be a `Dataset`."""
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, offset: Any = None) -> float:
+        """The coefficient of determination, R squared, of predictions with this offset; X may be a
+        `Dataset`."""
         if isinstance(X, Dataset):
-            return score_dataset(self, X, r2_score, sample_weight)
-        return float(super().score(X, y, sample_weight))
+            return score_dataset(self, X, r2_score, sample_weight=sample_weight, offset=offset)
+        return float(r2_score(y, self.predict(X, offset), sample_weight=sample_weight))
 
     @property
     def coef_(self) -> Any:

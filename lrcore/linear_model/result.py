@@ -128,11 +128,11 @@ class TrainedModel:
     def row_losses(self, problem: Problem, n_threads: int | None) -> np.ndarray:
         """(n_rows,): the mean over targets of each row's loss."""
         raw = self.raw_predictions(problem.X, n_threads).astype(np.float64)
-        loss, total, n = self.objective.loss, np.zeros(len(raw)), problem.outputs_per_target
+        loss, found, n = self.objective.loss, [], problem.outputs_per_target
         for k, y in enumerate(problem.targets):
-            z = raw[:, k * n : (k + 1) * n]
-            total += loss.evaluate(z if loss.joint else z[:, 0], y)[0]
-        return total / len(problem.targets)
+            z = raw[:, k * n : (k + 1) * n] + problem.offset(k)
+            found.append(loss.evaluate(z if loss.joint else z[:, 0], y)[0])
+        return problem.mean_of_targets(found)
 
     @rounded_to_nearest
     def mean_loss(self, problem: Problem, n_threads: int | None) -> float:

@@ -15,13 +15,19 @@ OF_EACH_CLASS = 50
 
 
 def class_numbers(problem: Problem) -> np.ndarray | None:
-    """The number of each row's class, None for losses of numbers."""
+    """The number of each row's class, None for losses of numbers. Of labels, of which a row may
+    have many, it is that of its rarest one, and one more than the last if it has none."""
     loss, targets = problem.objective.loss, problem.targets
     if not loss.classifies:
         return None
-    if loss.joint or len(targets) > 1:
-        return targets[0].astype(np.intp) if loss.joint else np.argmax(targets, axis=0)
-    return (targets[0] > 0).astype(np.intp)
+    if loss.joint:
+        return targets[0].astype(np.intp)
+    if len(targets) == 1:
+        return (targets[0] > 0).astype(np.intp)
+    has = np.stack([y > 0 for y in targets])
+    rarest_first = np.argsort(has.sum(axis=1), kind="stable")
+    numbers = rarest_first[has[rarest_first].argmax(axis=0)]
+    return np.where(has.any(axis=0), numbers, len(targets))
 
 
 def n_classes(problem: Problem) -> float:

@@ -54,8 +54,10 @@ class StreamCall(NamedTuple):
         return max(0, n_rows - self.beginning.n_rows)
 
 
-def stream_call(model: LinearModel, solver: Stochastic, problem: Problem) -> StreamCall:
-    """What an estimator's partial_fit is to do with these rows.
+def stream_call(
+    model: LinearModel, solver: Stochastic, problem: Problem, last: TrainedModel | None
+) -> StreamCall:
+    """What an estimator's partial_fit is to do with these rows after the last model.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def stream_call(model: LinearModel, solver: Stochastic, problem: Problem) -> Str
         If the estimator's parameters allow no stream, or not one that goes on.
     """
     problem = problem.without_weightless_rows()
-    call = _going_on(model, solver, problem)
+    call = _going_on(model, solver, problem, last)
     if not finds_lr(solver):
         return call
     last = call.last
@@ -76,9 +78,10 @@ def stream_call(model: LinearModel, solver: Stochastic, problem: Problem) -> Str
     return _beginning(model, solver, start)._replace(beginning=beginning)
 
 
-def _going_on(model: LinearModel, solver: Stochastic, problem: Problem) -> StreamCall:
+def _going_on(
+    model: LinearModel, solver: Stochastic, problem: Problem, last: TrainedModel | None
+) -> StreamCall:
     """One that goes on where the last one ended, or begins with the rate that is known."""
-    last = getattr(model, "_trained", None)
     lr, alpha = _known_lr(model, solver), _known_alpha(model)
     problem = model._at_alpha(problem, alpha)
     rule = solver.rule if lr is None else solver.rule.with_lr(lr)
@@ -93,11 +96,12 @@ def _going_on(model: LinearModel, solver: Stochastic, problem: Problem) -> Strea
             and problem.objective.loss.joint == last.objective.loss.joint
             and scales == (last.scale is not None)
             and updates.rule.uses_distance == last.updates.rule.uses_distance
+            and (problem.objective.positive is None or last.states[0].lazy_penalty.stops.size > 0)
         )
         if not same:
             raise ValueError(
-                "optimizer, penalty, alpha = 0, batch_size = 1, scale, loss or multi_class "
-                "changed since the last call; call fit, or set them back"
+                "optimizer, penalty, alpha = 0, positive, batch_size = 1, scale, loss or "
+                "multi_class changed since the last call; call fit, or set them back"
             )
     config = model._config(solver, problem, start=last, streams=True)
     return StreamCall(problem, updates, config, last, lr, alpha)

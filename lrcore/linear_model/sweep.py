@@ -123,13 +123,14 @@ def _in_one_pass(
         loss = problem.objective.loss
         with np.errstate(over="ignore", invalid="ignore"):  # at rates that are too high
             raw = whole.model.raw_predictions(held_out.X, config.n_threads).astype(np.float64)
+            raw = raw + held_out.offset(0)
             of_rows = np.stack([loss.evaluate(z, held_out.targets[0])[0] for z in raw.T])
     return Sweep(rates, curves[-1].copy(), result_at, of_rows, whole.interrupted)
 
 
 def lazy_penalty_of(problem: Problem) -> LazyPenalty | None:
-    """When the penalty of a fresh state is applied; None without a penalty."""
-    if problem.objective.penalty.is_zero:
+    """When the penalty of a fresh state is applied; None without a penalty or a bound."""
+    if not problem.objective.moves_weights:
         return None
     return LazyPenalty.new([problem.X.shape[1]], [problem.X.touched_per_row()])
 

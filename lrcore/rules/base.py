@@ -197,6 +197,12 @@ class Rule:
         """What the state array of this name holds before the first step, for the parameters w."""
         return 0.0
 
+    def state_at(self, factor: float, name: str, state: np.ndarray) -> np.ndarray:
+        """The state of this name beside weights that are multiplied by a factor, where gradients
+        would have been the same but for its sign: what has none stays, means and sums turn over."""
+        unsigned = any(word in name for word in ("square", "variance", "max"))
+        return -state if factor < 0 and not unsigned else state
+
     def initial_dog_state(self, norm: float) -> DoGState:
         """The state before the first step of parameters of this norm, if the rule has one."""
         raise TypeError(f"the rates of {type(self).__name__} do not depend on distances")

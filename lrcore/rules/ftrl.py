@@ -113,5 +113,13 @@ class FTRL(Rule):
         shift = self.coefficients(np.zeros(1, np.int64))[0, 2]
         return np.asarray(np.where(w == 0, 0, -w * shift - np.copysign(self.l1, w)), w.dtype)
 
+    def state_at(self, factor: float, name: str, state: np.ndarray) -> np.ndarray:
+        if name != "linear":
+            return state
+        # What is beyond l1 is in proportion to the weight, the rest is a subgradient at 0.
+        beyond = np.maximum(np.abs(state) - state.dtype.type(self.l1), 0)
+        size = np.abs(state) - state.dtype.type(1.0 - abs(factor)) * beyond
+        return np.copysign(size, state if factor > 0 else -state)
+
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         return 2.0 * max(1.0, overlap / 8.0) / math.sqrt(t + 1)

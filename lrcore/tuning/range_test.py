@@ -314,7 +314,7 @@ class _EstimatorSteps:
         model = clone(given).set_params(average=False, verbose=0)
         first: dict[str, Any] = {}
         if isinstance(model, LinearClassifier):
-            first["classes"] = classes = np.unique(y)
+            first["classes"] = classes = np.unique(y) if y.ndim == 1 else np.arange(y.shape[1])
             if isinstance(model.class_weight, str) and model.class_weight == "balanced":
                 balanced = compute_class_weight("balanced", classes=classes, y=y)
                 model.set_params(class_weight=dict(zip(classes.tolist(), balanced.tolist())))

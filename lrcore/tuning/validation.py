@@ -11,6 +11,7 @@ from lrcore.linear_model import LinearRegressor
 from lrcore.linear_model.arguments import check_labels, check_lengths, check_targets
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
+from lrcore.linear_model.labels import check_indicator, has_columns
 
 
 def check_has_rate(name: str, model: Any) -> None:
@@ -35,6 +36,9 @@ def checked_data(model: LinearModel, X: Any, y: Any) -> tuple[DesignMatrix, np.n
     if isinstance(model, LinearRegressor):
         model._targets(y)
         y = check_targets(y)
+    elif has_columns(y):
+        indicator = check_indicator(y)
+        y = indicator if indicator.shape[1] > 1 else indicator[:, 0]
     else:
         y = check_labels(y)
         if len(classes := np.unique(y)) < 2:

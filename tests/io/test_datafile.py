@@ -29,6 +29,66 @@ def test_svmlight_text_is_read(tmp_path, suffix, opener, base):
     assert zero_based == (base == 0)
 
 
+LISTS = "3,1 2:0.5\n# a comment, with a comma\n2:1.5 4:1 # no label\n\n10 1:2\n10,3,3 4:1\n"
+
+
+@pytest.mark.parametrize("suffix, opener", [("", open), (".gz", gzip.open)])
+def test_lists_of_labels_are_read(tmp_path, suffix, opener):
+    path = tmp_path / f"data.svm{suffix}"
+    with opener(path, "wt") as file:
+        file.write(LISTS)
+    rows, y, zero_based = datafile.read(path, multilabel=True)
+    assert y.labels.tolist() == [1, 3, 10]
+    assert y.labels.dtype == np.int64
+    assert y.indicator.toarray().tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1]]
+    assert y.lines() == ["1,3", "", "10", "3,10"]
+    assert rows.toarray().tolist() == [[0, 0.5, 0, 0], [0, 1.5, 0, 1], [2, 0, 0, 0], [0, 0, 0, 1]]
+    assert not zero_based
+
+
+def test_plain_labels_are_lists_of_one(tmp_path):
+    path = tmp_path / "data.svm"
+    path.write_text(svmlight(X, LABELS))
+    plain, lists = datafile.read(path), datafile.read(path, multilabel=True)
+    assert (plain[0] != lists[0]).nnz == 0
+    assert lists[1].labels.tolist() == [0, 1]
+    assert lists[1].indicator.toarray().argmax(axis=1).tolist() == LABELS.tolist()
+    assert (lists[1].indicator.sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("1,x 3:1", "labels must be finite numbers with commas and no spaces between them, got "
+         "'1,x'"),
+        ("1, 3 3:1", "labels must be finite numbers with commas and no spaces between them, got "
+         "'1,'"),
+        ("1,inf 3:1", "labels must be finite numbers with commas and no spaces between them, got "
+         "'1,inf'"),
+        ("1,1_0 3:1", "labels must be finite numbers with commas and no spaces between them, got "
+         "'1,1_0'"),
+        ("1,2 3:abc", "the value must be a finite number, got '3:abc'"),
+        ("3:1 2:1", "indices must rise, got 2 after 3"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_malformed_list(tmp_path, line, message):
+    path = tmp_path / "data.svm"
+    path.write_text(f"1,2 1:0.5\n2:1\n{line}\n")
+    with pytest.raises(DataError) as caught:
+        datafile.read(path, multilabel=True)
+    assert str(caught.value) == f"{path}:3: {message}"
+
+
+def test_lists_of_labels_are_for_text(tmp_path):
+    path = tmp_path / "data.npz"
+    sparse.save_npz(path, X)
+    assert datafile.read(path, multilabel=True)[1] is None
+    with np.load(path) as archive:
+        np.savez(path, **dict(archive), y=LABELS)
+    with pytest.raises(DataError, match=r"lists of labels are for svmlight text, this is \.npz"):
+        datafile.read(path, multilabel=True)
+
+
 def test_npz_is_read(tmp_path):
     path = tmp_path / "data.npz"
     sparse.save_npz(path, X)
@@ -41,12 +101,15 @@ def test_npz_is_read(tmp_path):
     assert datafile.read(path)[1].tolist() == LABELS.tolist()
 
 
+SEVERAL = "; multilabel=True, or lrcore fit --multilabel, reads rows of several or none"
+
 BAD_LINES = [
     ("1 3:abc", "the value must be a finite number, got '3:abc'"),
     ("1 3", "expected index:value, got '3'"),
     ("1 3:", "the value must be a finite number, got '3:'"),
     ("x 3:1", "the label must be a finite number, got 'x'"),
-    ("1,2 3:1", "the label must be a finite number, got '1,2'"),
+    ("1,2 3:1", f"the label must be a finite number, got '1,2'{SEVERAL}"),
+    ("2:1 3:1", f"the label must be a finite number, got '2:1'{SEVERAL}"),
     ("1 4:1 4:2", "indices must rise, got 4 after 4"),
     ("1 4:1 2:2", "indices must rise, got 2 after 4"),
     ("1 -2:1", "expected index:value, got '-2:1'"),

@@ -410,7 +410,7 @@ def test_bad_targets_are_refused(value):
     [
         (X[:, :-1], LABELS, None, "X has 39 features, but LinearClassifier is expecting 40"),
         (X, np.full(600, 7), None, r"y has the class .*7.* in row 0, which is not in classes"),
-        (X, LABELS, [0, 2], "classes must stay"),
+        (X, LABELS, [0, 2], "classes must name all of"),
         (spoilt(np.nan), LABELS, None, "X has NaN"),
     ],
 )

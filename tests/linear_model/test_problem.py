@@ -1,12 +1,14 @@
 """What is minimised: values and subgradients, and parts of the rows."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import sparse
 from strategies import LOSSES, equal_bits, sparse_problem, targets_for
 
+import lrcore
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.losses import Softmax
@@ -63,6 +65,34 @@ def test_factors_follow_features_that_are_numbered_anew():
     assert weighed.with_features(None) is weighed
     plain = Objective(LOSSES["hinge"], ElasticNet(0.1))
     assert plain.with_features(np.array([1])) is plain
+    bounded = Objective(LOSSES["hinge"], ElasticNet(0.1), positive=np.arange(10) == 4)
+    assert bounded.with_features(np.array([3, 4])).positive.tolist() == [False, True]
+
+
+def test_where_a_weight_is_at_its_bound_no_gradient_leads_below():
+    bounded = Objective(LOSSES["hinge"], ElasticNet(0.1), positive=np.array([True] * 4 + [False]))
+    gradient, w = np.array([[-0.3, 0.3, -0.05, 0.3, 0.3]]), np.array([[0.0, 0.0, 0.0, 2.0, 0.0]])
+    got = bounded.subgradient(gradient, w)
+    np.testing.assert_allclose(got, [[-0.2, 0.0, 0.0, 0.4, 0.2]], atol=1e-15)
+    assert bounded.l1_below(5).tolist() == [np.inf] * 4 + [0.1]
+    assert bounded.moves_weights
+    assert Objective(LOSSES["hinge"], ElasticNet(), positive=np.ones(3, bool)).moves_weights
+    assert not Objective(LOSSES["hinge"], ElasticNet()).moves_weights
+
+
+def test_offsets_go_with_the_rows():
+    loss, offset = lrcore.losses.make("poisson"), np.arange(60.0)[:, None]
+    y = np.ones(60)
+    both = Problem(problem().X, [y, y], None, Objective(loss, ElasticNet()), [offset, -offset])
+    assert both.take(np.array([3, 1])).offsets[1].tolist() == [[-3.0], [-1.0]]
+    assert both.bundled(2).offsets[0][7].tolist() == [7.0, -7.0]
+    assert [one.offsets[0][5, 0] for one in both.each_target()] == [5.0, -5.0]
+    without = replace(both, offsets=None)
+    assert without.offset(0) == 0.0
+    stacked = without.span(0, 2).followed_by(both.span(4, 5))
+    assert stacked.offsets[0].tolist() == [[0.0], [0.0], [4.0]]
+    bundled = without.bundled(2).span(0, 1).followed_by(both.bundled(2).span(4, 5))
+    assert bundled.offsets[0].tolist() == [[0.0, 0.0], [4.0, -4.0]]
 
 
 # ---- means ----------------------------------------------------------------------------------

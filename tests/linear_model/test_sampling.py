@@ -6,7 +6,7 @@ from strategies import LOSSES
 
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Objective, Problem
-from lrcore.linear_model.sampling import held_out_rows, in_halves, sample
+from lrcore.linear_model.sampling import class_numbers, held_out_rows, in_halves, sample
 from lrcore.losses import Softmax
 from lrcore.penalties import ElasticNet
 
@@ -75,3 +75,19 @@ def test_rows_are_held_out_by_class(fraction):
     assert counts[1] == 0
     assert np.all(np.abs(counts - fraction * of_all) <= 1)
     assert not np.array_equal(held_out, held_out_rows(problem(labels), fraction, order[::-1]))
+
+
+def test_a_row_of_several_labels_counts_as_of_its_rarest():
+    often, rare = np.arange(N) % 2 == 0, np.arange(N) % 100 == 0
+    never = np.zeros(N, bool)
+    targets = [np.where(each, 1.0, -1.0) for each in (often, rare, never)]
+    X, objective = as_design_matrix(ROWS), Objective(LOSSES["log_loss"], ElasticNet())
+    labels = Problem(X, targets, None, objective)
+    expected = np.where(rare, 1, np.where(often, 0, 3))
+    assert np.array_equal(class_numbers(labels), expected)
+    held_out = held_out_rows(labels, 0.1, np.random.default_rng(0).permutation(N))
+    assert held_out.sum() == N // 10
+    assert rare[held_out].sum() == 4
+    against_the_rest = np.random.default_rng(1).integers(0, 4, N)
+    targets = [np.where(against_the_rest == k, 1.0, -1.0) for k in range(4)]
+    assert np.array_equal(class_numbers(Problem(X, targets, None, objective)), against_the_rest)

@@ -86,7 +86,17 @@ def of_model(model, X):
     return digest(*parts, np.array([model.n_iter_, model.t_]), np.array([rate, gap]))
 
 
-def fit(kind, target="two", *, how=None, data=None, stream=None, weight=False, **parameters):
+def fit(
+    kind,
+    target="two",
+    *,
+    how=None,
+    data=None,
+    stream=None,
+    weight=False,
+    offset=False,
+    **parameters,
+):
     """The digest of one fit; target is "two" or "four" classes, a regression loss, or "three"
     targets; `stream` are the places where calls of partial_fit end."""
     X, codes, y = problem(kind, **(data or {}))
@@ -105,6 +115,8 @@ def fit(kind, target="two", *, how=None, data=None, stream=None, weight=False, *
     arguments = {}
     if weight:
         arguments["sample_weight"] = (np.arange(len(y)) % 4) * 0.5
+    if offset:
+        arguments["offset"] = (np.arange(len(y)) % 7) * 0.25 - 0.5
     model = cls(**parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -228,6 +240,29 @@ def fits():
             add("newton", kind, target, **newton)
         add("newton, l1", kind, **newton, penalty="l1", weight=True)
     add("newton, scaled", KINDS[1], **newton, scale="std")
+    for kind in KINDS:
+        add("offset", kind, "poisson", offset=True, lr=0.05)
+        add("newton, offset", kind, "poisson", offset=True, **newton)
+    add("offset, batches", KINDS[0], "gamma", offset=True, lr=0.05, batch_size=16)
+    add("offset, stream", KINDS[1], "tweedie", offset=True, lr=0.05, stream=(3, 90, 91))
+    add("offset, dog", KINDS[2], "poisson", offset=True, optimizer=LINEAR_RULES["dog"])
+    add("newton, l1, offset", KINDS[1], "poisson", offset=True, penalty="l1", **newton)
+    bounds = {"positive": np.arange(40) % 4 > 0}
+    for kind in KINDS:
+        for target in ("two", "four"):
+            add(
+                "bounds",
+                kind,
+                target,
+                penalty="elasticnet",
+                **{**dual, "solver": "stochastic"},
+                **bounds,
+            )
+            add("newton, bounds", kind, target, **newton, **bounds)
+            add("dual, bounds", kind, target, **dual, **bounds, max_iter=12)
+        add("newton, l1, bounds", kind, **newton, **bounds, penalty="l1")
+    add("bounds, batches", KINDS[0], penalty=None, batch_size=16, **bounds)
+    add("bounds, stream", KINDS[1], stream=(3, 90, 91, 400), **bounds)
     return found
 
 

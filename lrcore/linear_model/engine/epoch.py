@@ -107,6 +107,7 @@ class EpochRunner:
         Ends early, with an infinite or NaN loss, once a loss is not finite.
         """
         n_rows, weight, loss = len(order), problem.sample_weight, self.objective.loss
+        weights = [problem.of_target(k).sample_weight for k in range(len(states))]
         n_losses = len(states) * self.updates.n_losses(loss)
         n_outputs = len(states) * self.updates.n_outputs
         total, end, block = EpochLoss(0.0, 0.0, 0), 0, 0
@@ -117,12 +118,13 @@ class EpochRunner:
             stop = min(end, total.n_rows + self.call_rows(block, n_outputs))
             chunk = order[total.n_rows : stop]
             summed = total.total
-            for state, y in zip(states, problem.targets):
+            for k, (state, y, own) in enumerate(zip(states, problem.targets, weights)):
                 rates, coefficients = self.step_table(state, len(chunk), block)
                 squares = self.squares if state.dog else None
                 summed += self.kernel.fit_rows(
-                    state, chunk, y, weight, block, rates, coefficients, squares
-                )
+                    state, chunk, y, own, block, rates, coefficients, squares,
+                    None if problem.offsets is None else problem.offsets[k],
+                )  # fmt: skip
                 if not np.isfinite(summed):
                     return EpochLoss(summed, total.weight, total.n_rows)
             counted = float(len(chunk) if weight is None else np.sum(weight[chunk]))

@@ -46,14 +46,36 @@ class RowDerivatives(NamedTuple):
 
 
 class Penalties(NamedTuple):
-    """What the magnitudes of weights, and halves of their squares, are multiplied by."""
+    """What the magnitudes of weights, and halves of their squares, are multiplied by; and the
+    magnitudes of negative ones: infinite where there are to be none."""
 
     l1: np.ndarray
     l2: np.ndarray
+    l1_below: np.ndarray
 
     def of(self, features: np.ndarray) -> Penalties:
         """Those of some features."""
-        return Penalties(self.l1[features], self.l2[features])
+        return Penalties(*(each[features] for each in self))
+
+    @property
+    def low(self) -> np.ndarray | None:
+        """What weights are at least; None where they are not bounded."""
+        bounded = np.isinf(self.l1_below)
+        return np.where(bounded, 0.0, -np.inf) if bounded.any() else None
+
+    @property
+    def unpenalised(self) -> np.ndarray:
+        """Features that nothing pulls to 0, though a bound may hold them back."""
+        return (self.l1 == 0) & (self.l2 == 0)
+
+    @property
+    def smooth_at_zero(self) -> np.ndarray:
+        """Features with neither l1 nor a bound."""
+        return self.l1_below == 0
+
+    def size(self, v: np.ndarray) -> np.ndarray:
+        """How far sums of columns draw weights away from 0, the way that they may go."""
+        return np.where(np.isinf(self.l1_below), -v, np.abs(v))
 
     def value(self, w: np.ndarray) -> float:
         """The penalty of weights, (n_features,)."""
@@ -113,9 +135,10 @@ class GramModel:
             sums = self._X.weighted_sum(rows.first, self._n_threads)
         gradient = np.append(sums[chosen], float(np.sum(rows.first)))
         free = [0.0] * intercept
-        some = (w[chosen], *penalties.of(chosen))
-        new, l1, l2 = (np.append(each, free) for each in some)
-        _backend.active.descend_gram(H, gradient, new, l1, l2, tol, MAX_GRAM_EPOCHS)
+        some = penalties.of(chosen)
+        new, l1, l2 = (np.append(each, free) for each in (w[chosen], some.l1, some.l2))
+        low = None if some.low is None else np.append(some.low, [-np.inf] * intercept)
+        _backend.active.descend_gram(H, gradient, new, l1, l2, tol, MAX_GRAM_EPOCHS, low)
         n, moved = len(chosen), w.copy()
         moved[chosen] = new[:n]
         return moved, float(new[n]) if intercept else 0.0
@@ -139,10 +162,10 @@ class ColumnModel:
         tol: float,
     ) -> tuple[np.ndarray, float]:  # fmt: skip
         """See `QuadraticModel`."""
-        some, moved = w[chosen], w.copy()
+        some, moved, own = w[chosen], w.copy(), penalties.of(chosen)
         change, _ = _backend.active.descend_columns(
             self._Xt, chosen, rows.first.copy(), rows.second, self._intercept, some,
-            *penalties.of(chosen), tol, MAX_EPOCHS,
+            own.l1, own.l2, tol, MAX_EPOCHS, own.low,
         )  # fmt: skip
         moved[chosen] = some
         return moved, change

@@ -219,9 +219,10 @@ class GradientStep:
     def _mean_loss(self, raw: list[np.ndarray]) -> float:
         """The loss at these raw predictions, over targets, as epochs report it."""
         loss, total = self._stats.objective.loss, 0.0
-        for z, y in zip(raw, self._problem.targets):
+        for k, (z, y) in enumerate(zip(raw, self._problem.targets)):
+            z = z + self._problem.offset(k)
             value = loss.evaluate(z, y if loss.joint else y.reshape(z.shape))[0]
-            weight = self._problem.sample_weight
+            weight = self._problem.of_target(k).sample_weight
             total += float(np.average(value, axis=0, weights=weight).mean())
         return total / len(raw)
 

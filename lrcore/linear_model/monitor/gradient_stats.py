@@ -44,20 +44,20 @@ class GradientStats:
         return found
 
     def loss_gradients(self, problem: Problem, raw: list[Floats]) -> list[Floats]:
-        """Derivatives of the loss by the raw predictions, (n_rows, n_outputs) for each state."""
+        """Derivatives of the loss by the raw predictions, to which the offset is added, (n_rows,
+        n_outputs) for each state."""
         loss = self.objective.loss
         return [
-            loss.evaluate(z, y if loss.joint else y.reshape(z.shape))[1]
-            for z, y in zip(raw, problem.targets)
+            loss.evaluate(z + problem.offset(k), y if loss.joint else y.reshape(z.shape))[1]
+            for k, (z, y) in enumerate(zip(raw, problem.targets))
         ]
 
     def gradients(self, problem: Problem, loss_gradients: list[Floats]) -> list[Floats]:
         """Gradients of the objective over rows with these derivatives of the loss, (n_outputs,
         n_features + 1) for each state, the last that of the intercept."""
-        weight = np.ones(problem.n_rows) if problem.sample_weight is None else problem.sample_weight
-        share = weight / np.sum(weight)
         found = []
-        for state, of_state in zip(self.states, loss_gradients):
+        for i, (state, of_state) in enumerate(zip(self.states, loss_gradients)):
+            share = problem.of_target(i).share
             gradient = np.zeros(state.weights.shape)
             for k, w in enumerate(state.weights):
                 factors = share * of_state[:, k]

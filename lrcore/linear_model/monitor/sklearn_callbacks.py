@@ -28,14 +28,20 @@ except ImportError:
 __all__ = ["CallbackSupportMixin", "begin", "with_callbacks"]
 
 
+#: Makes the model of an estimator of the one that its solver fits.
+Complete = Callable[[Any], Any]
+
+
 class _Tasks(Hooks):
     """The task of a fit, and of its epochs, one after another."""
 
-    def __init__(self, model: Any, rows: dict[str, Any], known: dict[str, Any]) -> None:
+    def __init__(
+        self, model: Any, rows: dict[str, Any], complete: Complete, known: dict[str, Any]
+    ) -> None:
         # A fit that recovers may take more epochs than it keeps.
         most = model.max_iter if model.on_divergence == "raise" else None
         self._told = {"estimator": model, **rows}
-        self._known = known
+        self._complete, self._known = complete, known
         self._fit = model._init_callback_context(max_subtasks=most)
         self._epoch: Any = None
         self._fit.call_on_fit_task_begin(**self._told)
@@ -60,14 +66,19 @@ class _Tasks(Hooks):
             validate_data(blank, X, reset=True, skip_check_array=True)
             names = ("n_features_in_", "feature_names_in_")
             of_rows = {name: vars(blank)[name] for name in names if name in vars(blank)}
-            return {"_trained": trained(), "n_iter_": 1, **of_rows, **self._known}
+            return {"_trained": self._complete(trained()), "n_iter_": 1, **of_rows, **self._known}
 
         return task.call_on_fit_task_end(**self._told, reconstruction_attributes=attributes)
 
 
-def begin(model: Any, X: Any, y: Any, sample_weight: Any, **known: Any) -> Hooks:
-    """Tell the callbacks of a fit that it begins; `known` are attributes that predictions need."""
+def begin(
+    model: Any, X: Any, y: Any, of_rows: dict[str, Any],
+    complete: Complete = lambda trained: trained, **known: Any,
+) -> Hooks:  # fmt: skip
+    """Tell the callbacks of a fit that it begins; `of_rows` are its other arguments with a number
+    for each row, `known` attributes that predictions need, and `complete` makes the model that the
+    estimator will have of the one that is fitted."""
     if not getattr(model, "_skl_callbacks", None) and not hasattr(model, "_parent_callback_ctx"):
         return Hooks()
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    return _Tasks(model, {"X": X, "y": y, "metadata": metadata}, known)
+    given = {name: value for name, value in of_rows.items() if value is not None}
+    return _Tasks(model, {"X": X, "y": y, "metadata": given or None}, complete, known)

@@ -22,8 +22,9 @@ Start = tuple[np.ndarray, np.ndarray]
 
 class Point(NamedTuple):
     """Weights (n_outputs, n_features) and intercepts, and what they give: raw predictions
-    (n_rows, n_outputs), derivatives of the losses by them, the mean loss and the objective; and the
-    derivatives of the mean loss, (n_outputs, n_features + 1), if they are known."""
+    (n_rows, n_outputs) with the offset, derivatives of the losses by them, the mean loss and the
+    objective; and the derivatives of the mean loss, (n_outputs, n_features + 1), if they are
+    known."""
 
     W: np.ndarray
     b: np.ndarray
@@ -38,8 +39,9 @@ class SmoothObjective:
     """The objective of one target and its derivatives by weights and intercepts, which are
     (n_outputs, n_features + 1), the intercepts last."""
 
-    def __init__(self, problem: Problem, y: np.ndarray, n_threads: int | None) -> None:
-        self.X, self.y, self.objective = problem.X, y, problem.objective
+    def __init__(self, problem: Problem, n_threads: int | None) -> None:
+        self.X, self.objective = problem.X, problem.objective
+        (self.y,), self.offset = problem.targets, problem.offset(0)
         self.n_threads = n_threads
         n_rows, n_features = problem.X.shape
         weight = problem.sample_weight
@@ -47,6 +49,7 @@ class SmoothObjective:
         self.l2 = self.objective.strengths(n_features)[1]
         self._has_rare: bool | None = None
         self._in_one_pass = not (problem.X.sparse or problem.objective.loss.joint)
+        self._evaluates_in_one = self._in_one_pass and problem.offsets is None
 
     def evaluate(self, W: np.ndarray, b: np.ndarray) -> Point:
         """The point of weights that are rounded to the precision of X, which the model has."""
@@ -55,9 +58,10 @@ class SmoothObjective:
             b = b - np.mean(b)  # nothing depends on what they have in common
         W, b = W.astype(dtype).astype(np.float64), b.astype(dtype).astype(np.float64)
         if not W.any():
-            return self.evaluate_at(W, b, np.tile(b, (self.X.shape[0], 1)))
-        if not self._in_one_pass:
-            return self.evaluate_at(W, b, self.X.wide_predictions(W, self.n_threads).T + b)
+            return self.evaluate_at(W, b, np.tile(b, (self.X.shape[0], 1)) + self.offset)
+        if not self._evaluates_in_one:
+            z = self.X.wide_predictions(W, self.n_threads).T + b
+            return self.evaluate_at(W, b, z + self.offset)
         z, value, gradient, slopes = _backend.active.loss_pass(
             self.objective.loss, self.X, W[0], float(b[0]), self.y, self.share, self.n_threads
         )

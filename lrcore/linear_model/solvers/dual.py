@@ -82,7 +82,10 @@ class DualTraining:
         intercept = problem.objective.fit_intercept
         n_threads = config.n_threads
         constant = CONSTANT * (mean_square(problem, n_threads) or 1.0) if intercept else 0.0
-        self.outputs = [DualAscent(problem, y, constant, n_threads) for y in problem.targets]
+        self.outputs = [
+            DualAscent(problem.of_target(k), y, constant, n_threads)
+            for k, y in enumerate(problem.targets)
+        ]
         self._random = check_random_state(config.random_state)
         self._order = np.arange(problem.n_rows, dtype=np.int64)
         self._joint = problem.objective.loss.joint
@@ -257,10 +260,13 @@ class Dual:
     n_iter_no_change: int = 5
 
     name: ClassVar[str] = "dual"
-    max_iter: ClassVar[int] = 1000
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
+
+    def default_max_iter(self, n_rows: int) -> int:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return 1000
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""

@@ -41,24 +41,31 @@ GAP_ROWS = 4096
 class Shrinkage:
     """How weights follow from the sums v of the dual variables: ``factor * shrink(v, threshold)``.
 
-    `pairs` are the thresholds and factors of the features, (n_features, 2), or (1, 2) where all
-    have the same. What is minimised has, over l2, ``threshold |w| + w**2 / (2 factor)``.
+    `numbers` are the thresholds, those of v below 0 and the factors of the features, (n_features,
+    3), or (1, 3) where all have the same. What is minimised has, over l2, ``threshold |w| + w**2 /
+    (2 factor)``. Weights that are not to be negative have an infinite threshold below 0.
     """
 
-    def __init__(self, pairs: np.ndarray) -> None:
-        self.pairs = pairs
-        self.thresholds, self.factors = pairs[:, :1], pairs[:, 1:]
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.numbers = numbers
+        self.thresholds, self.below, self.factors = (numbers[:, k : k + 1] for k in range(3))
 
     @classmethod
     def of(cls, objective: Objective, n_features: int, dtype: Any) -> Shrinkage | None:
         """That of an objective; None where weights are v itself."""
         l1, l2 = objective.strengths(n_features)
         alike = objective.penalty_factors is None and objective.column_scale is None
-        if alike and not l1.any():
+        alike = alike and (objective.positive is None or bool(objective.positive.all()))
+        if alike and not l1.any() and objective.positive is None:
             return None
         whole = objective.penalty.curvature
-        pairs = np.stack([l1 / whole, whole / l2], axis=1)
-        return cls(np.ascontiguousarray(pairs[:1] if alike else pairs, dtype))
+        below = objective.l1_below(n_features) / whole
+        numbers = np.stack([l1 / whole, below, whole / l2], axis=1)
+        return cls(np.ascontiguousarray(numbers[:1] if alike else numbers, dtype))
+
+    def shrunk(self, v: np.ndarray) -> np.ndarray:
+        """v beyond the thresholds."""
+        return v - np.clip(v, -self.below, self.thresholds)
 
     def weights(self, v: np.ndarray) -> tuple[np.ndarray, float]:
         """What v, (n_features, lanes), stands for, as the core has it; and what that is penalised
@@ -68,7 +75,7 @@ class Shrinkage:
             part = slice(start, start + GAP_ROWS)
             own = self.part(part)
             threshold, factor = own.thresholds, own.factors
-            w = (v[part] - np.clip(v[part], -threshold, threshold)) * factor
+            w = own.shrunk(v[part]) * factor
             weights[part] = w
             w = w.astype(np.float64)
             penalty += float(np.sum(threshold * np.abs(w) + w * w / (2.0 * factor)))
@@ -76,7 +83,8 @@ class Shrinkage:
 
     def part(self, features: np.ndarray | slice | None) -> Shrinkage:
         """That of some features; None: all."""
-        return self if features is None or len(self.pairs) == 1 else Shrinkage(self.pairs[features])
+        alike = features is None or len(self.numbers) == 1
+        return self if alike else Shrinkage(self.numbers[features])
 
 
 class DualAscent:
@@ -134,9 +142,9 @@ class DualAscent:
         self.X = X
         self.array = array
         self.v = array[:-1, : self.n_outputs]
-        pairs = None if self._shrinkage is None else self._shrinkage.pairs
+        numbers = None if self._shrinkage is None else self._shrinkage.numbers
         kernel = _backend.active.DualKernel
-        self._kernel = kernel(self.loss, X, array.nbytes, self.constant, pairs)
+        self._kernel = kernel(self.loss, X, array.nbytes, self.constant, numbers)
 
     def reorder(self, reordered: ReorderedData) -> None:
         """Go on with a copy of the rows."""
@@ -280,7 +288,7 @@ class DualAscent:
             if multiple is not None:
                 v = multiple * v
                 if self._shrinkage is not None:
-                    v = np.maximum(np.abs(v) - self._shrinkage.part(part).thresholds, 0.0)
+                    v = self._shrinkage.part(part).shrunk(v)
             total += float(np.sum(self._squares(v, part)))
         return total
 

@@ -83,8 +83,8 @@ class NewtonTraining:
         if problem.X.values.size <= FEW_VALUES and goal <= COARSE:
             self.goal = min(goal, max(POLISH * goal, LEAST_GAP))
         self.targets = [
-            NewtonDescent(problem, y, config.n_threads, start, shared, self.goal)
-            for y, start in zip(problem.targets, starts)
+            NewtonDescent(one, config.n_threads, start, shared, self.goal)
+            for one, start in zip(problem.each_target(), starts)
         ]
         self._steps = 0
 
@@ -157,13 +157,16 @@ class Newton:
     """Newton's method for an L2 penalty, or none, and losses with a second derivative."""
 
     name: ClassVar[str] = "newton"
-    max_iter: ClassVar[int] = 100
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
 
     def __init__(self, n_iter_no_change: int = 5) -> None:
         self._n_iter_no_change = n_iter_no_change
+
+    def default_max_iter(self, n_rows: int) -> int:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return 100
 
     def leaves_out(self, problem: Problem) -> bool:
         """Whether its result tells what rows would lose that are left out."""

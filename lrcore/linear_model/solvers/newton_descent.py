@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,10 +82,10 @@ class NewtonDescent:
     """The fit of one target in progress; `point` is where it is."""
 
     def __init__(
-        self, problem: Problem, y: np.ndarray, n_threads: int | None,
-        start: Start | None = None, factors: Factors | None = None, tol: float = 1.0,
+        self, problem: Problem, n_threads: int | None, start: Start | None = None,
+        factors: Factors | None = None, tol: float = 1.0,
     ) -> None:  # fmt: skip
-        self.function = SmoothObjective(problem, y, n_threads)
+        self.function = SmoothObjective(problem, n_threads)
         self._factors = factors or Factors()
         loss = problem.objective.loss
         n_features, n_outputs = problem.X.shape[1], problem.outputs_per_target
@@ -102,25 +101,24 @@ class NewtonDescent:
         self._before: Point | None = None
         #: The point whose gradient is known, and the gradient.
         self._known: tuple[Any, np.ndarray] = (None, np.zeros(0))
-        share = self.function.share
+        share, (y,) = self.function.share, problem.targets
         self._least = float(np.sum(share * loss.least(y)))
-        self._null = null_objective(loss, y, share)
+        self._null = null_objective(loss, y, share, self.function.offset)
         self.done = False
         W, b = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
         if problem.objective.fit_intercept:
-            b = np.asarray(loss.constant(y, share), float).reshape(-1)
+            (b,) = problem.constants()
         self.point = self.function.evaluate(W, b)
         if start is None and self._rows is not None:
-            start = self._start_on_rows(problem, y)
+            start = self._start_on_rows(problem)
         if start is not None:
             point = self.function.evaluate(*start)
             self.point = point if point.objective < self.point.objective else self.point
 
-    def _start_on_rows(self, problem: Problem, y: np.ndarray) -> Start:
+    def _start_on_rows(self, problem: Problem) -> Start:
         """The minimum over the rows of the Hessian, about."""
         assert self._rows is not None
-        part = replace(problem, targets=[y]).take(self._rows)
-        descent = NewtonDescent(part, part.targets[0], self.function.n_threads)
+        descent = NewtonDescent(problem.take(self._rows), self.function.n_threads)
         for _ in range(FIRST_STEPS):
             descent.step()
             if descent.done or descent.estimated_gap <= FIRST_GAP:
@@ -258,9 +256,11 @@ class NewtonDescent:
         at = f.objective, f.X, f.y, f.share, point.W, point.z, f.n_threads
         found = math.inf
         if self._before is not None and f.objective.loss.has_dual:
-            found = duality_gap(*at, f.linearised(self._before, point)).relative
+            found = duality_gap(*at, f.linearised(self._before, point), f.offset).relative
         # Derivatives at the point itself are better where they have changed by much.
-        return found if found <= self._tol else min(found, duality_gap(*at).relative)
+        if found <= self._tol:
+            return found
+        return min(found, duality_gap(*at, offset=f.offset).relative)
 
     def left_out(self) -> float:
         """The mean loss of rows that are left out of the fit one by one."""

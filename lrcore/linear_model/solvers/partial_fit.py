@@ -52,18 +52,15 @@ def fit_stream(
     """
     problem = problem.bundled(updates.n_targets(problem.objective.loss))
     scale = scale_to_begin_with(config, problem.X, last)
-    in_place, replay = False, None
+    replay = None
     if last is None:
         lazy = LazyPenalty.new([problem.X.shape[1]], [STREAM_VALUES])
-        penalised = not problem.objective.penalty.is_zero
-        states = [
-            ModelState.new(updates, problem.X, lazy if penalised else None) for _ in problem.targets
-        ]
+        lazy_penalty = lazy if problem.objective.moves_weights else None
+        states = [ModelState.new(updates, problem.X, lazy_penalty) for _ in problem.targets]
         if intercepts is not None:
             begin_at(states, intercepts, updates)
     else:
-        in_place = moves(last, problem)
-        states = last.states if in_place else [state.copy() for state in last.states]
+        states = last.states if moves(last, problem) else [state.copy() for state in last.states]
         replay = last.replay
         if (last.objective, last.updates) != (problem.objective, updates):
             for state in states:
@@ -71,15 +68,7 @@ def fit_stream(
                 state.begin_average(updates)
             replay = None
     stream = Stream(problem, updates, config, states, scale, interrupted)
-    try:
-        n_rows = stream.learn(problem, replay)
-    except FloatingPointError as error:
-        if in_place:
-            raise FloatingPointError(
-                f"{error}; the model is lost, since it is so much larger than these rows "
-                "that no copy was made: begin again from a saved one"
-            ) from None
-        raise
+    n_rows = stream.learn(problem, replay)
     if config.verbose:
         print(f"{n_rows} rows: mean loss before each update {stream.loss.mean:.6g}")
     model = TrainedModel(states, problem.objective, updates, scale, stream.replay)

@@ -1,5 +1,5 @@
-"""The proximal Newton solver, for penalties with l1. It has no learning rate, and ends with a
-certificate.
+"""The proximal Newton solver, for penalties with l1 and for weights that are bounded below. It has
+no learning rate, and ends with a certificate.
 
 Where features are many, Newton steps are of a working set of them: those with a weight, and those
 that violate their condition at 0 most (Massias, Gramfort and Salmon 2018). Once a working set is
@@ -70,32 +70,36 @@ class Target:
     """
 
     def __init__(
-        self, problem: Problem, y: np.ndarray, tol: float, n_threads: int | None,
-        start: Start | None,
-    ) -> None:  # fmt: skip
+        self, problem: Problem, tol: float, n_threads: int | None, start: Start | None
+    ) -> None:
         X, objective = problem.X, problem.objective
         weight = np.ones(X.shape[0]) if problem.sample_weight is None else problem.sample_weight
         self._X, self._tol, self._n_threads = X, tol, n_threads
         self._n_features, self._dtype = X.shape[1], X.dtype
-        self._penalties = Penalties(*objective.strengths(X.shape[1]))
-        free = np.flatnonzero(self._penalties.l1 == 0)
+        below = objective.l1_below(X.shape[1])
+        self._penalties = Penalties(*objective.strengths(X.shape[1]), below)
+        free = np.flatnonzero(self._penalties.unpenalised)
         if len(free) and objective.loss.joint:
             raise ValueError(
-                "solver='newton' needs penalty_factors above 0 for a softmax, got "
-                f"{len(free)} of 0; multi_class='ovr' or solver='stochastic' has them"
+                "solver='newton' needs a penalty of all features for a softmax with l1 or bounds, "
+                f"got {len(free)} without; multi_class='ovr' or solver='stochastic' has them"
             )
         share = weight / float(np.sum(weight))
         columns = selected(X, free) if len(free) else None
-        self._rows = Rows(objective, y, share, columns, n_threads)
+        bounded = None if objective.positive is None else objective.positive[free]
+        (y,), offset = problem.targets, problem.offset(0)
+        self._rows = Rows(objective, y, share, columns, n_threads, offset, bounded)
         self.features = np.arange(X.shape[1])
         if start is None:
             b = best_constants(self._rows)
             start = np.zeros((len(b), X.shape[1])), b
         w, b = start
+        if objective.positive is not None:
+            w = np.where(objective.positive, np.maximum(w, 0.0), w)
         z = np.zeros((X.shape[0], len(b)))
         for k in np.flatnonzero(w.any(axis=1)):
             z[:, k] = _backend.active.wide_predictions(X, w[k], n_threads)
-        self.point = self._rows.point(self._penalties, w, b, z + b)
+        self.point = self._rows.point(self._penalties, w, b, z + b + offset)
         self._all: ProximalSteps | None = None
         if X.shape[1] <= FEW_FEATURES:
             self._all = ProximalSteps(X, self._rows, self._penalties, self.point, None, n_threads)
@@ -122,7 +126,8 @@ class Target:
 
     def _begin(self) -> None:
         """Look at all features, and leave those out that have no weight at the minimum."""
-        X, dual = self._X, self._rows.dual(self.point)
+        X = self._X
+        dual = self._rows.dual(self.point, np.flatnonzero(self._penalties.unpenalised))
         v = self._sums(dual)
         keep = at_least_one(self._may_have_weight(dual, v))
         if len(keep) <= WORTH_A_COPY * X.shape[1]:
@@ -136,16 +141,17 @@ class Target:
         """The sums of the columns of X, (n_outputs, n_features)."""
         share = self._rows.share
         v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in dual.u.T])
-        return self._rows.without_rounding(dual, v, np.flatnonzero(self._penalties.l1 == 0))
+        unpenalised = np.flatnonzero(self._penalties.unpenalised)
+        return self._rows.without_rounding(dual, v, unpenalised)
 
     def _look(self, dual: DualPoint, v: np.ndarray) -> None:
         """The gap, and by how much features violate their condition at 0."""
-        w, l1 = self.point.w, self._penalties.l1
+        w, penalties = self.point.w, self._penalties
         self._dual, self._v = dual, v
-        self._violation = np.max(np.abs(v), axis=0) - l1
+        self._violation = np.max(penalties.size(v), axis=0) - penalties.l1
         self._weighted = (w != 0).any(axis=0)
         some = np.flatnonzero(self._weighted | (self._violation > 0))
-        self.gap = dual.gap(self._rows.share, w[:, some], v[:, some], *self._penalties.of(some))
+        self.gap = dual.gap(self._rows.share, w[:, some], v[:, some], *penalties.of(some))
 
     def _may_have_weight(self, dual: DualPoint, v: np.ndarray) -> np.ndarray:
         """Which features the duality gap does not rule out.
@@ -154,23 +160,27 @@ class Target:
         follows from the gap, since a loss with a bounded curvature has a strongly convex conjugate:
         a feature that stays below its l1 in all of the ball has a weight of 0.
         """
-        (l1, l2), w, share = self._penalties, self.point.w, self._rows.share
+        penalties, w, share = self._penalties, self.point.w, self._rows.share
+        l1, l2 = penalties.l1, penalties.l2
         loss, weighted = self._rows.objective.loss, (w != 0).any(axis=0)
-        squares, size = column_squares(self._X, share, self._n_threads), np.max(np.abs(v), axis=0)
+        squares = column_squares(self._X, share, self._n_threads)
+        size = np.max(penalties.size(v), axis=0)
+        kept = weighted | penalties.unpenalised
         if not loss.smooth:
-            return (squares > 0) | weighted
+            return (squares > 0) | kept
         over = (size > l1) & ((l1 > 0) | (l2 == 0))
         c = float(np.min(l1[over] / size[over])) if over.any() else 1.0
         some = np.flatnonzero(weighted | (c * size > l1))
         scaled = dual._replace(rows=c * dual.rows + (1.0 - c) * dual.excess)
-        gap = scaled.gap(share, w[:, some], c * v[:, some], *self._penalties.of(some)).gap
+        gap = scaled.gap(share, w[:, some], c * v[:, some], *penalties.of(some)).gap
         # A little more, since all of this has been rounded.
         radius = (1.0 + 1e-6) * math.sqrt(2.0 * loss.curvature * gap)
-        return (c * size + radius * np.sqrt(squares) >= l1 * (1.0 - 1e-9)) | weighted
+        return (c * size + radius * np.sqrt(squares) >= l1 * (1.0 - 1e-9)) | kept
 
     def _working_set(self) -> np.ndarray:
-        """Features with a weight, those without l1, and those that violate their condition most."""
-        chosen = self._weighted | (self._penalties.l1 == 0)
+        """Features with a weight, those that nothing holds at 0, and those that violate their
+        condition most."""
+        chosen = self._weighted | self._penalties.smooth_at_zero | self._penalties.unpenalised
         new = np.flatnonzero((self._violation > 0) & ~chosen)
         most = max(FIRST_FEATURES, int(np.count_nonzero(chosen)))
         if len(new) > most:
@@ -217,7 +227,7 @@ def best_constants(rows: Rows) -> np.ndarray:
         positive = float(np.sum(share[y > 0]))
         share = np.array([1.0 - positive, positive])
         rows = Rows(rows.objective, np.array([-1.0, 1.0]), share, None, 1)
-    z = np.zeros((len(rows.y), 1))
+    b, z = 0.0, np.zeros((len(rows.y), 1)) + rows.offset
     values, u = rows.evaluate(z)
     for _ in range(MOST_CONSTANTS):
         slope = rows.mean(u[:, 0])
@@ -230,8 +240,8 @@ def best_constants(rows: Rows) -> np.ndarray:
             if rows.mean(new) <= rows.mean(values):
                 break
             step /= 2
-        z, values, u = z + step, new, gradient
-    return z[0]
+        b, z, values, u = b + step, z + step, new, gradient
+    return np.array([b])
 
 
 class ProximalNewtonTraining:
@@ -243,8 +253,8 @@ class ProximalNewtonTraining:
         self.tol = config.tol if config.held_out is None else None
         tol = 1e-9 if self.tol is None else self.tol
         self.targets = [
-            Target(problem, y, tol, config.n_threads, start)
-            for y, start in zip(problem.targets, starts)
+            Target(one, tol, config.n_threads, start)
+            for one, start in zip(problem.each_target(), starts)
         ]
         self.n_steps = 0
         self.stalled = False
@@ -283,15 +293,18 @@ class GapStopping(Monitor):
 
 @dataclass(frozen=True)
 class ProximalNewton:
-    """Proximal Newton steps, for penalties with l1 and losses with a second derivative."""
+    """Proximal Newton steps, for l1 penalties or bounds, and losses with a second derivative."""
 
     n_iter_no_change: int = 5
 
     name: ClassVar[str] = "newton"
-    max_iter: ClassVar[int] = 100
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
+
+    def default_max_iter(self, n_rows: int) -> int:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return 100
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""

@@ -19,6 +19,7 @@ from lrcore.linear_model.engine.quadratic import (
     at_least_one,
     column_squares,
     quadratic_model,
+    selected,
 )
 from lrcore.linear_model.problem import Objective
 
@@ -50,8 +51,8 @@ SLOW = 0.25
 
 @dataclass(frozen=True)
 class Point:
-    """Weights (n_outputs, n_features), intercepts, and what follows from them: raw predictions,
-    losses of the rows and their derivatives, the mean loss, and the penalty."""
+    """Weights (n_outputs, n_features), intercepts, and what follows from them: raw predictions with
+    the offset, losses of the rows and their derivatives, the mean loss, and the penalty."""
 
     w: np.ndarray
     b: np.ndarray
@@ -68,14 +69,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one target: their targets, their weights, which sum to 1, and the columns of
-    features that are not penalised, if there are any."""
+    """The rows of one target: their targets, their weights, which sum to 1, the columns of features
+    that are not penalised, if there are any, what is added to their raw predictions, and which of
+    these features are bounded below."""
 
     objective: Objective
     y: np.ndarray
     share: np.ndarray
-    free: DesignMatrix | None = None
+    columns: DesignMatrix | None = None
     n_threads: int | None = None
+    offset: np.ndarray | float = 0.0
+    bounded: np.ndarray | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -101,20 +105,23 @@ class Rows:
             return loss.second_derivative(z, self.y, gradient)
         return loss.second_derivative(z[:, 0], self.y, gradient[:, 0])[:, None]
 
-    def dual(self, point: Point) -> DualPoint:
+    def dual(self, point: Point, unpenalised: np.ndarray) -> DualPoint:
         """Dual variables for a point: the derivatives of the losses, made to fit what is free.
 
-        Those of features that are not penalised have to have sums of 0, as those of an intercept
-        have. So they are derivatives at other raw predictions, to which Newton steps of these
-        features alone lead: a row's gap is then what its loss is above its tangent there.
+        Of features that are not penalised, whose numbers are `unpenalised`, the sums have to be 0,
+        as those of an intercept have, unless they are held back by a bound. So variables are
+        derivatives at other raw predictions, to which Newton steps of these features alone lead: a
+        row's gap is then what its loss is above its tangent there.
         """
         loss, y = self.objective.loss, self.y
-        if self.free is None:
+        free = self._free_columns(point, unpenalised)
+        if free is None:
             gradient = point.gradient if loss.joint else point.gradient[:, 0]
-            return dual_point(self.objective, y, self.share, point.z, point.values, gradient)
+            at = self.objective, y, self.share, point.z, point.values, gradient
+            return dual_point(*at, offset=self.offset)
         z, values, u = point.z, point.values, point.gradient
         for _ in range(FREE_STEPS):
-            z = z + self._free_step(z, u)[:, None]
+            z = z + self._free_step(free, z, u)[:, None]
             values, u = self.evaluate(z)
         excess = point.values - loss.least(y)
         rows = np.maximum(point.values - values - (u * (point.z - z))[:, 0], 0.0)
@@ -122,13 +129,19 @@ class Rows:
         if self.objective.fit_intercept and not abs(self.mean(u[:, 0])) <= most:
             # They have not led there: the gap is as large as the objective.
             rows = excess + point.penalty
-        return DualPoint(u, rows, excess, null_objective(loss, y, self.share))
+        return DualPoint(u, rows, excess, null_objective(loss, y, self.share, self.offset))
 
-    def _free_step(self, z: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """By how much a Newton step of the features that are not penalised, and the intercept,
-        moves raw predictions."""
-        X, intercept = self.free, self.objective.fit_intercept
-        assert X is not None
+    def _free_columns(self, point: Point, unpenalised: np.ndarray) -> DesignMatrix | None:
+        """The columns of features that nothing holds back at a point: neither a penalty nor a bound
+        that they are at."""
+        if self.columns is None or self.bounded is None:
+            return self.columns
+        free = ~self.bounded | (point.w[:, unpenalised] != 0).any(axis=0)
+        return selected(self.columns, np.flatnonzero(free)) if free.any() else None
+
+    def _free_step(self, X: DesignMatrix, z: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """By how much a Newton step of these features, and the intercept, moves raw predictions."""
+        intercept = self.objective.fit_intercept
         n, active = X.shape[1], _backend.active
         factors = self.share * self.second_derivatives(z, u)[:, 0]
         H = active.weighted_grams(X, factors[None], None, self.n_threads)[0]
@@ -139,16 +152,19 @@ class Rows:
         return moved + step[n] if intercept else moved
 
     @cached_property
-    def _free_norms(self) -> np.ndarray:
-        assert self.free is not None
-        return np.sqrt(column_squares(self.free, self.share, self.n_threads))
+    def _norms(self) -> np.ndarray:
+        assert self.columns is not None
+        return np.sqrt(column_squares(self.columns, self.share, self.n_threads))
 
-    def without_rounding(self, dual: DualPoint, v: np.ndarray, free: np.ndarray) -> np.ndarray:
-        """Sums of columns, where those of features that are not penalised, `free` of them, are 0 if
-        they are so but for rounding."""
-        if self.free is not None:
-            most = ZERO * self._free_norms * math.sqrt(self.mean(np.square(dual.u[:, 0])))
-            v[:, free] = np.where(np.abs(v[:, free]) <= most, 0.0, v[:, free])
+    def without_rounding(
+        self, dual: DualPoint, v: np.ndarray, unpenalised: np.ndarray
+    ) -> np.ndarray:
+        """Sums of columns, where those of features that are not penalised are 0 if they are so but
+        for rounding."""
+        if self.columns is not None:
+            most = ZERO * self._norms * math.sqrt(self.mean(np.square(dual.u[:, 0])))
+            of_these = v[:, unpenalised]
+            v[:, unpenalised] = np.where(np.abs(of_these) <= most, 0.0, of_these)
         return v
 
     def point(self, penalties: Penalties, w: np.ndarray, b: np.ndarray, z: np.ndarray) -> Point:
@@ -214,22 +230,22 @@ class ProximalSteps:
         all_w, all_b, z = (each.copy() for each in (self.point.w, self.point.b, self.point.z))
         all_w[k], all_b[k] = w, b
         all_w, all_b = self._rounded(all_w), self._rounded(all_b)
-        z[:, k] = self._raw_predictions(all_w[k : k + 1])[:, 0] + all_b[k]
+        z[:, k : k + 1] = self._raw_predictions(all_w[k : k + 1]) + all_b[k] + self._rows.offset
         return self._rows.point(self._penalties, all_w, all_b, z)
 
     def _certificate(self) -> tuple[DualPoint, np.ndarray]:
         """Dual variables at the point, and the sums of columns that they give."""
-        dual, share = self._rows.dual(self.point), self._rows.share
+        unpenalised, share = np.flatnonzero(self._penalties.unpenalised), self._rows.share
+        dual = self._rows.dual(self.point, unpenalised)
         v = np.stack([self._X.weighted_sum(share * u, self._n_threads) for u in dual.u.T])
-        free = np.flatnonzero(self._penalties.l1 == 0)
-        return dual, self._rows.without_rounding(dual, v, free)
+        return dual, self._rows.without_rounding(dual, v, unpenalised)
 
     def _settle_intercept(self) -> bool:
         """Newton steps of the intercept alone: by as much as the derivatives of the losses miss a
         sum of 0 the gap is too large, and rows are cheap beside their values. Whether the dual
         variables are these derivatives, but for next to nothing."""
         rows, objective = self._rows, self._rows.objective
-        if objective.loss.joint or rows.free is not None:
+        if objective.loss.joint or rows.columns is not None:
             return False
         if not objective.fit_intercept:
             return True
@@ -257,8 +273,8 @@ class ProximalSteps:
         sums = self.v[k] if self._settled else None
         derivatives = RowDerivatives(first, rows.share * second, sums)
         tol = min(COARSE, max(FINE, OF_GAP * self.gap.relative))
-        l1 = self._penalties.l1
-        chosen = at_least_one((point.w[k] != 0) | (np.abs(self.v[k]) > l1) | (l1 == 0))
+        pulled = self._penalties.size(self.v[k]) > self._penalties.l1
+        chosen = at_least_one((point.w[k] != 0) | pulled | self._penalties.smooth_at_zero)
         w, change = self._model.minimise(derivatives, chosen, point.w[k], self._penalties, tol)
         self.point, promised, t = self._line_search(k, w, float(point.b[k]) + change)
         if t < 1:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrcore.linear_model.bounds import asks_for_bounds
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.solvers.base import Solver
 from lrcore.linear_model.solvers.dual import Dual
@@ -19,9 +20,14 @@ from lrcore.rules import Rule
 
 def newton_from_parameters(model: Any) -> Solver:
     """Newton's method for the penalty at hand."""
-    l1_ratio = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(model.penalty, 0.0)
-    kind = ProximalNewton if l1_ratio > 0 and penalises(model) else Newton
+    kind = ProximalNewton if has_l1(model) or asks_for_bounds(model) else Newton
     return kind.from_parameters(model)
+
+
+def has_l1(model: Any) -> bool:
+    """Whether an estimator's penalty is one of magnitudes, at least in part."""
+    l1_ratio = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(model.penalty, 0.0)
+    return l1_ratio > 0 and penalises(model)
 
 
 SOLVERS: dict[str, Callable[[Any], Solver]] = {
@@ -72,7 +78,7 @@ def choose_solver(model: Any, problem: Problem) -> Choice:
         return Choice(make_solver(model), f"{wanted} is about steps of a rule")
     newton, dual = _if_supported("newton", model), _if_supported("dual", model)
     n_features = problem.X.shape[1] * problem.outputs_per_target
-    if isinstance(newton, ProximalNewton):
+    if newton is not None and has_l1(model):
         return Choice(newton, "the penalty has l1")
     if newton is not None and dual is not None and not is_curved(problem):
         return Choice(dual, "the loss of most rows is a straight line, which has no Hessian")

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from lrcore._utils.validation import shown
 from lrcore.linear_model.auto_lr import Rates, as_lr, find_lr
+from lrcore.linear_model.bounds import asks_for_bounds
 from lrcore.linear_model.engine.epoch import EpochRunner
 from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.monitor.base import CONTINUE, Decision, Monitor, Progress
@@ -30,6 +32,15 @@ from lrcore.schedules import Plateau, Polynomial, Schedule, WarmupStableDecay
 
 #: Epochs from which on a rate falls over all of the run.
 WHOLLY = 5
+
+#: Epochs where none are given, at least; on few rows as many as make this many steps. In 40
+#: problems of 60 to 2,000 rows 5 epochs of AdaGrad, SGD and Adam, row by row and by batches of 32,
+#: ended more than 2 % above the minimum in 50 to 72 % of the fits; 20,000 steps do in 12 to 45 %,
+#: in 20 to 350 ms.
+EPOCHS, ENOUGH_STEPS = 5, 20_000
+
+#: Rows that such epochs may take altogether.
+ENOUGH_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -76,10 +87,15 @@ class Stochastic:
     from_constants: bool = False
 
     name: ClassVar[str] = "stochastic"
-    max_iter: ClassVar[int] = 5
     tol: ClassVar[float | None] = None
     copies_scaled_columns: ClassVar[bool] = True
     warm_starts: ClassVar[bool] = False
+
+    def default_max_iter(self, n_rows: int) -> int:
+        """Five epochs, and on few rows as many as make `ENOUGH_STEPS`, but of no more than
+        `ENOUGH_ROWS` rows: five epochs of 120 rows are 600 steps, which end nowhere near."""
+        steps = -(-n_rows // int(self.batch_size))
+        return max(EPOCHS, min(-(-ENOUGH_STEPS // steps), -(-ENOUGH_ROWS // n_rows)))
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""
@@ -135,13 +151,15 @@ class Stochastic:
         """How weights are updated by this rule; `last` is the model that the fit goes on from.
 
         Outputs are updated together in a softmax, and over sparse rows: there 3 took 0.7 to 0.85 of
-        the time of 3 passes, 20 a third.
+        the time of 3 passes, 20 a third. Those for which rows have other weights are not.
         """
         n_outputs = problem.outputs_per_target
         if last is not None and last.updates is None:
             last = None  # a solver without steps keeps each output by itself
         if self.lr_factors:
             n_outputs = len(self.lr_factors)
+        elif problem.target_factors is not None:
+            n_outputs = 1
         elif n_outputs == 1 and last is not None and not last.objective.loss.joint:
             n_outputs = last.states[0].n_outputs
         elif n_outputs == 1 and last is None and problem.X.sparse and not rule.uses_distance:
@@ -384,6 +402,16 @@ def check_rule(rule: Rule, model: Any) -> None:
     if isinstance(rule.lr, Plateau) and rule.lr.mode != "min":
         raise ValueError(
             f"the Plateau of {name} must have mode='min', got {rule.lr.mode!r}: it is fed losses"
+        )
+    if asks_for_bounds(model) and not rule.linear_formula.metric:
+        raise ValueError(
+            f"{name} cannot hold weights at a bound, got positive={shown(model.positive)}; AdaGrad "
+            "does, and solver='newton' and 'dual'"
+        )
+    if asks_for_bounds(model) and model.average:
+        raise ValueError(
+            f"an average of weights has those in between, which a bound does not hold, got "
+            f"positive={shown(model.positive)}, average={shown(model.average)}; leave out one"
         )
     if penalises(model) and not rule.linear_formula.metric:
         own = " and ".join(rule.own_penalties)

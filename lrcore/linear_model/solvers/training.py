@@ -53,7 +53,7 @@ class StochasticTraining:
             inner = inner.with_features(self._reordered.features)
             lazy = self._reordered.lazy_penalty
         self.problem = problem
-        self._lazy_penalty = None if self.objective.penalty.is_zero else lazy
+        self._lazy_penalty = lazy if self.objective.moves_weights else None
         self.plateau, rule = split_plateau(updates.rule)
         updates = replace(updates, rule=rule)
         self.runner = EpochRunner(
@@ -158,7 +158,7 @@ def as_steps(model: TrainedModel, updates: UpdateConfig, X: DesignMatrix) -> Tra
         scale = scale.astype(X.dtype)
         weights = weights * scale
     lazy = LazyPenalty.new([X.shape[1]], [X.touched_per_row()])
-    lazy_penalty = None if model.objective.penalty.is_zero else lazy
+    lazy_penalty = lazy if model.objective.moves_weights else None
     states, first = [], 0
     while first < len(weights):
         state = ModelState.new(updates, X, lazy_penalty)

@@ -3,7 +3,7 @@
 Steps by single rows leave weights that ought to be 0 at small values that come and go. At a minimum
 a weight is 0 where the derivative of the loss by it is no larger than its share of the penalty; so
 weights are set to 0 that one step of coordinate descent, with the derivative over all rows, would
-set to 0 (Friedman, Hastie and Tibshirani 2010).
+set to 0 (Friedman, Hastie and Tibshirani 2010). So does one to a bound below, with or without l1.
 """
 
 from __future__ import annotations
@@ -20,23 +20,28 @@ ROUNDS, HALVINGS = 5, 6
 #: What an objective may rise by, as a sum that is rounded.
 ROUNDING = 1e-12
 
+#: Stands for a bound of 0.
+TINY = 1e-300
+
 
 def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | None) -> None:
     """Set to 0 the weights of these states that are 0 at a minimum, in place; features are numbered
-    as in the problem. Nothing changes without an l1 penalty."""
-    if problem.objective.penalty.strengths[0] == 0:
+    as in the problem. Nothing changes without an l1 penalty or a bound."""
+    objective = problem.objective
+    if objective.penalty.strengths[0] == 0 and objective.positive is None:
         return
-    l1, l2 = problem.objective.strengths(problem.X.shape[1])
-    share = problem.share
-    for state, y in zip(states, problem.targets):
-        one = Problem(problem.X, [y], problem.sample_weight, problem.objective)
+    n_features = problem.X.shape[1]
+    (l1, l2), l1_below = objective.strengths(n_features), objective.l1_below(n_features)
+    for state, one in zip(states, problem.each_target()):
+        share = one.share
         W = before = state.averaged_weights
         point = _Point(one, n_threads, W)
         for _ in range(ROUNDS):
             curvature = point.curvatures(share) + l2
             gradient = point.gradients(share) + l2 * W[:, :-1]
-            movable = (W[:, :-1] != 0) & (l1 > 0)
-            far = np.abs(curvature * W[:, :-1] - gradient) / np.where(l1 > 0, l1, 1.0)
+            to_reach = curvature * W[:, :-1] - gradient
+            movable = (W[:, :-1] != 0) & (l1_below > 0)
+            far = share_of(to_reach, l1, l1_below)
             to_zero = movable & (far <= 1.0)
             found = _without(W, to_zero, far, point, one, n_threads)
             if found is None:
@@ -48,6 +53,13 @@ def settle_zeros(states: list[ModelState], problem: Problem, n_threads: int | No
             state.average.changes[:, : len(W)][changed.T] = 0
 
 
+def share_of(x: np.ndarray, above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """|x| over what it may be on its side of 0, which may be 0 or infinite; 0 where x is 0."""
+    bound = np.where(x > 0, above, below)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.abs(x) / np.where(bound > 0, bound, np.where(x == 0, 1.0, TINY)))
+
+
 class _Point:
     """Weights, and what all rows lose by them."""
 
@@ -55,7 +67,7 @@ class _Point:
         self._problem, self._n_threads = problem, n_threads
         X = problem.X
         each = [X.raw_predictions(w[:-1].copy(), float(w[-1]), n_threads) for w in W]
-        z = np.stack(each, axis=1).astype(np.float64)
+        z = np.stack(each, axis=1).astype(np.float64) + problem.offset(0)
         y, loss = problem.targets[0], problem.objective.loss
         self._z, self._y = z, y if loss.joint else y.reshape(z.shape)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -61,6 +61,18 @@ def test_every_epoch_is_a_task(name):
     assert scores[0] != scores[-1] or name in ("newton", "dual")
 
 
+@pytest.mark.filterwarnings("ignore:label 1 is in every row:UserWarning")
+def test_models_of_epochs_have_all_labels():
+    labels = np.stack([LABELS, np.ones(300, int), 1 - LABELS], axis=1)
+    recorder = Recorder()
+    clf = LinearClassifier(optimizer="adagrad", max_iter=2, random_state=0)
+    clf.set_callbacks(recorder).fit(X, labels)
+    for each in recorder.models:
+        assert each.predict(X).shape == (300, 3)
+        assert each.predict(X)[:, 1].all()
+    assert equal_bits(recorder.models[-1].predict_proba(X), clf.predict_proba(X))
+
+
 def test_a_callback_stops_a_fit():
     recorder = Recorder(stop=1)
     clf = LinearClassifier(optimizer="adagrad", max_iter=9, random_state=0)

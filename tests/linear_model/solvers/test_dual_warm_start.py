@@ -58,8 +58,8 @@ def test_dual_variables_and_sums_belong_together(kind):
     X, dense, y, clf = problem(kind)
     clf.set_params(max_iter=3).fit(X, y)
     matrix = as_design_matrix(X)
-    objective = clf.set_params(alpha=0.001)._objective(matrix, clf._n_outputs(len(clf.classes_)))
-    problem_now = Problem(matrix, clf._targets(y, clf.classes_), None, objective)
+    objective = clf.set_params(alpha=0.001)._objective(matrix, clf._n_outputs(clf._labels))
+    problem_now = Problem(matrix, clf._targets(y, clf._labels), None, objective)
     training = dual.DualTraining(
         problem_now, clf._config(dual.Dual(), problem_now, start=clf._trained)
     )

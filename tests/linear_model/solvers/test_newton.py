@@ -105,7 +105,7 @@ def test_the_hessian_of_some_rows_stands_for_that_of_all(monkeypatch):
     X = np.random.default_rng(0).normal(size=(3000, 4))
     objective = Objective(LOSSES["log_loss"], ElasticNet(l2=0.01))
     problem = Problem(as_design_matrix(X), [np.sign(X[:, 0] + X[:, 1])], None, objective)
-    function = SmoothObjective(problem, problem.targets[0], 1)
+    function = SmoothObjective(problem, 1)
     at = function.evaluate(np.full((1, 4), 0.2), np.zeros(1))
     rows = newton_descent.hessian_rows(problem.X)
     (of_all,), (of_some,) = (function.hessian_factors(at, some) for some in (None, rows))
@@ -157,7 +157,7 @@ def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
     assert model.coef_[0, 2] > 0.3
     # And it has the curvature of all rows.
     problem = Problem(as_design_matrix(X), [2.0 * y - 1.0], None, model._trained.objective)
-    function = SmoothObjective(problem, problem.targets[0], 1)
+    function = SmoothObjective(problem, 1)
     at = function.evaluate(np.zeros((1, 3)), np.zeros(1))
     (U,) = function.hessian_factors(at, newton_descent.hessian_rows(problem.X))
     np.testing.assert_allclose(np.sum(np.triu(U)[:, 2] ** 2), 0.25 * 20 / n)
@@ -192,7 +192,7 @@ def test_products_are_differences_of_gradients(n_classes):
     loss = Softmax(n_outputs=n_classes) if n_classes > 2 else LOSSES["log_loss"]
     y = y.astype(float) if n_classes > 2 else 2.0 * y - 1.0
     problem = Problem(as_design_matrix(X), [y], None, Objective(loss, ElasticNet(l2=0.01)))
-    function = SmoothObjective(problem, y, 1)
+    function = SmoothObjective(problem, 1)
     rng, n_outputs = np.random.default_rng(0), problem.outputs_per_target
     W, b = rng.normal(size=(n_outputs, X.shape[1])), np.zeros(n_outputs)
     direction = rng.normal(size=(n_outputs, X.shape[1] + 1))
