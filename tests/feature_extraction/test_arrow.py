@@ -172,11 +172,29 @@ def test_pandas(dtype):
 
 @pytest.mark.usefixtures("no_objects")
 def test_pandas_columns_of_arrow_are_read_where_they_are():
+    column = Column(b"u", CORPUS)  # whose capsule, unlike those of libraries, does not keep it
+
     class Extension:
         dtype = type("ArrowDtype", (), {"storage": "pyarrow"})()
-        iloc, array = None, type("Array", (), {"__arrow_array__": lambda self: Column(b"u", CORPUS)})()
+        iloc, array = None, type("Array", (), {"__arrow_array__": lambda self: column})()
 
     assert_same_matrix(HashingVectorizer().transform(Extension()), Reference().transform(CORPUS))
+
+
+@pytest.mark.usefixtures("no_objects")
+@pytest.mark.parametrize("layout", ["string", "large_string", "string_view"])
+def test_pyarrow(layout):
+    pa = pytest.importorskip("pyarrow")
+    kind = getattr(pa, layout)()
+    theirs = Reference().transform(CORPUS)
+    array = pa.array(["first", *CORPUS], kind)[1:]
+    chunked = pa.chunked_array([CORPUS[:3], [], CORPUS[3:]], kind)
+    series = pd.Series(pd.arrays.ArrowExtensionArray(chunked))
+    strings = pd.Series(CORPUS, dtype=pd.StringDtype("pyarrow"))
+    for X in (array, chunked, series, strings):
+        assert_same_matrix(HashingVectorizer().transform(X), theirs)
+    with pytest.raises(ValueError, match="missing documents, got None in row 1;"):
+        HashingVectorizer().transform(pa.array(["a", None], kind))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
