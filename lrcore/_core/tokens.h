@@ -186,8 +186,9 @@ static inline int lr_classify_wide(const lr_text_options *o, const uint8_t *text
     return 1;
 }
 
-/* The document, in lower case if asked for, to b->text, and which of its bytes are in the class to b->in_class, with a
-   word of zeros behind. Returns 1 if it is ASCII, 0 if it is not, -1 if it is not UTF-8. */
+/* The document, in lower case if asked for, to b->text, and which of its bytes are in the class to
+   b->in_class, with a word of zeros behind. Returns 1 if it is ASCII, 0 if it is not, -1 if it is not
+   UTF-8. */
 static inline int lr_classify(const lr_text_options *o, int lowercase, const uint8_t *document,
                               size_t n, lr_text_buffers *b) {
     uint64_t not_ascii = 0;
@@ -296,17 +297,21 @@ static inline size_t lr_n_characters(const uint8_t *text, size_t n) {
     return count;
 }
 
-static inline int lr_hash_words(const lr_text_options *o, size_t n, int ascii, lr_text_buffers *b) {
-    const size_t n_runs = lr_runs(b->in_class, n, 0, b->start, b->stop);
-    /* Words that are their own terms stay where they are, others move together, with blanks between. */
-    const int joined = o->max_n > 1;
+/* Whether a run of so many bytes, enough if each were a character, is long enough and no stop word. */
+static inline int lr_is_token(const lr_text_options *o, const uint8_t *run, size_t n) {
+    if (n < 4 * o->min_length && lr_n_characters(run, n) < o->min_length) return 0;
+    return !(o->stop_mask && lr_is_stop_word(o, run, n));
+}
+
+/* Tokens among runs of characters: those long enough, and no stop words. They stay where they are, or
+   move together, with blanks between, if they are to be `joined`. Returns how many there are. */
+LR_INLINE size_t lr_tokens(const lr_text_options *o, size_t n_runs, int plain, int joined,
+                           lr_text_buffers *b) {
     size_t n_tokens = 0, end = 0;
     for (size_t i = 0; i < n_runs; i++) {
         const size_t first = b->start[i], length = b->stop[i] - first;
-        int kept = length >= o->min_length;
-        if (!ascii && kept && length < 4 * o->min_length)
-            kept = lr_n_characters(b->text + first, length) >= o->min_length;
-        if (o->stop_mask && kept) kept = !lr_is_stop_word(o, b->text + first, length);
+        size_t kept = length >= o->min_length;
+        if (!plain && kept) kept = lr_is_token(o, b->text + first, length);
         if (joined) {
             lr_copy(b->joined + end, b->text + first, length);
             b->joined[end + length] = ' ';
@@ -314,8 +319,22 @@ static inline int lr_hash_words(const lr_text_options *o, size_t n, int ascii, l
         b->start[n_tokens] = (uint32_t)(joined ? end : first);
         b->stop[n_tokens] = (uint32_t)((joined ? end : first) + length);
         n_tokens += kept;
-        end += kept ? length + 1 : 0;
+        end += (length + 1) & (0 - kept);
     }
+    return n_tokens;
+}
+
+static inline int lr_hash_words(const lr_text_options *o, size_t n, int ascii, lr_text_buffers *b) {
+    const size_t n_runs = lr_runs(b->in_class, n, 0, b->start, b->stop);
+    const int plain = ascii && !o->stop_mask, joined = o->max_n > 1;
+    size_t n_tokens;
+    /* With flags that are known, the loop has no branch that depends on the text. */
+    if (!plain)
+        n_tokens = lr_tokens(o, n_runs, 0, joined, b);
+    else if (joined)
+        n_tokens = lr_tokens(o, n_runs, 1, 1, b);
+    else
+        n_tokens = lr_tokens(o, n_runs, 1, 0, b);
     return lr_hash_ngrams(o, joined ? b->joined : b->text, b->start, b->stop, n_tokens, b);
 }
 

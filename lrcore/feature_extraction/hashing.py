@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn import feature_extraction
@@ -26,12 +26,12 @@ WORK_OF_KEY = 100
 EXACT_FLOAT32 = 1 << 24
 
 
-class FeatureHasher(feature_extraction.FeatureHasher):  # type: ignore[misc]
+class FeatureHasher(feature_extraction.FeatureHasher):
     """Rows of named features as a sparse matrix, by hashes of their names.
 
-    It is `sklearn.feature_extraction.FeatureHasher` with the same parameters and the same matrix, bit
-    for bit, three to five times faster; most of what is left is Python's own time to hand over a
-    name and a value.
+    It is scikit-learn's class of this name, with the same parameters and the same matrix, bit for
+    bit, but some times faster; most of what is left is the time that Python takes to hand over
+    names and values.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ class FeatureHasher(feature_extraction.FeatureHasher):  # type: ignore[misc]
         Change the sign of half of the features, so that those that share a column cancel out on
         average.
     n_threads : int, optional
-        By default what the machine grants and the data is worth. The bits do not depend on it. Names
-        are read by one thread, equal ones of ``input_type="string"`` summed by all.
+        By default what the machine grants and the data is worth. The bits do not depend on it. One
+        thread reads the names; all sum up equal ones, for ``input_type="string"``.
 
     See Also
     --------
@@ -63,7 +63,7 @@ class FeatureHasher(feature_extraction.FeatureHasher):  # type: ignore[misc]
            [0., 0., 0., 0., 0., 0., 0., 0.]])
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **feature_extraction.FeatureHasher._parameter_constraints,
         "n_threads": N_THREADS,
     }
@@ -129,7 +129,7 @@ def is_supported(n_features: Any, dtype: Any) -> bool:
     """Whether the core hashes into so many columns of this dtype."""
     return (
         isinstance(n_features, Integral)
-        and 1 <= n_features < 1 << 31
+        and 1 <= int(n_features) < 1 << 31
         and np.dtype(dtype) in (np.float32, np.float64)
     )
 
@@ -155,8 +155,8 @@ class Rows:
         self.n_rows = self._n_terms = 0
 
     def add(self, indptr: np.ndarray, n_terms: int) -> tuple[np.ndarray, np.ndarray]:
-        """Add rows, made of so many terms before equal ones were summed; returns where their indices
-        and values are to be written."""
+        """Add rows, made of so many terms before equal ones were summed; returns where their
+        indices and values are to be written."""
         start, stop = self._size, self._size + int(indptr[-1])
         self.n_rows += len(indptr) - 1
         self._n_terms += n_terms

@@ -1,8 +1,8 @@
 """Texts to hashed n-grams: scikit-learn's HashingVectorizer in compiled code.
 
-ASCII documents are in the core from the first byte on. Others are put in lower case, and stripped of
-accents, by Python and scikit-learn, and come to the core as UTF-8, with a table of the characters that
-the running Python takes for those of a token.
+ASCII documents are in the core from the first byte on. Others are put in lower case, and stripped
+of accents, by Python and scikit-learn, and come to the core as UTF-8, with a table of the
+characters that the running Python takes for those of a token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import islice
 from numbers import Integral
 from operator import length_hint
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 from sklearn.feature_extraction import text as sklearn_text
@@ -61,21 +61,21 @@ NORMS = {None: 0, "l1": 1, "l2": 2}
 
 
 class Piece(NamedTuple):
-    """Documents in UTF-8 one behind the other, where each begins and the last one ends, and a byte for
-    each that says whether nothing about it has to be changed; None for none."""
+    """Documents in UTF-8 one behind the other, where each begins and the last one ends, and a byte
+    for each that says whether nothing about it has to be changed; None for none."""
 
     text: np.ndarray
     offsets: np.ndarray
     as_is: np.ndarray | None
 
 
-class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
+class HashingVectorizer(sklearn_text.HashingVectorizer):
     r"""Texts as a sparse matrix of hashed words, characters and n-grams of these.
 
-    It is `sklearn.feature_extraction.text.HashingVectorizer` with the same parameters and the same
-    matrix, bit for bit, but some thirty times faster on one thread. A preprocessor, a tokenizer or an
-    analyzer of your own, or a pattern that finds anything else than whole runs of characters, is left
-    to scikit-learn.
+    It is scikit-learn's class of this name, with the same parameters and the same matrix, bit for
+    bit, but some thirty times faster on one thread. A preprocessor, a tokenizer or an analyzer of
+    your own, or a pattern that finds anything else than whole runs of characters, is left to
+    scikit-learn.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
     stop_words : "english" or list, optional
         Words to leave out, before n-grams are formed.
     token_pattern : str
-        What a word is: by default two or more letters, digits or underscores. Patterns of whole runs
-        of characters are fast, such as ``r"\w+"``, ``r"\b\w{3,}\b"``, ``r"[a-z]+"``, ``r"\S+"``.
+        What a word is: by default two or more letters, digits or underscores. Patterns of whole
+        runs of characters are fast: ``r"\w+"``, ``r"\b\w{3,}\b"``, ``r"[a-z]+"``, ``r"\S+"``.
     ngram_range : (int, int)
         The shortest and the longest n-grams.
     analyzer : {"word", "char", "char_wb"} or callable
-        What n-grams are of: words, characters, or the characters of each word with a blank before and
-        behind it.
+        What n-grams are of: words, characters, or the characters of each word with a blank before
+        and behind it.
     n_features : int
         Columns of the matrix. With few of them, n-grams share a column.
     binary : bool
@@ -134,7 +134,7 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
     ((1, 1048576), 8)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **sklearn_text.HashingVectorizer._parameter_constraints,
         "n_threads": N_THREADS,
     }
@@ -200,8 +200,8 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
             and (self.strip_accents is None or self.strip_accents in ("ascii", "unicode"))
             and isinstance(shortest, Integral)
             and isinstance(longest, Integral)
-            and 1 <= shortest
-            and longest < 1 << 31
+            and int(shortest) >= 1
+            and int(longest) < 1 << 31
             and self.norm in NORMS
             and is_supported(self.n_features, self.dtype)
         )
@@ -224,7 +224,8 @@ class _TextHashing:
         self.vectorizer, self.pattern = vectorizer, pattern
         self.dtype = np.dtype(vectorizer.dtype)
         self.preprocess = vectorizer.build_preprocessor()
-        self.kernels: Any = _core.kernels
+        assert _core.kernels is not None, "without a core, scikit-learn does the work"
+        self.kernels = _core.kernels
         self.counted = self.kernels.CountedRows()
         self.hasher, self.has_wide_class = self._new_hasher(wide=False), False
 
@@ -310,7 +311,8 @@ class _TextHashing:
             return Piece(text, offsets, None)
         places = offsets[0] + np.flatnonzero(whole > 127)
         rows = np.unique(np.searchsorted(offsets, places, "right") - 1)
-        lengths, pieces, done = np.diff(offsets), [], offsets[0]
+        lengths, done = np.diff(offsets), offsets[0]
+        pieces: list[Any] = []
         for row in rows.tolist():
             encoded = self._utf8(text[offsets[row] : offsets[row + 1]].tobytes().decode())
             pieces += [text[done : offsets[row]].data, encoded]
@@ -343,8 +345,8 @@ class _TextHashing:
         self.kernels.write_rows(self.counted, indices, values, binary, norm, n_threads)
 
     def _new_hasher(self, wide: bool) -> Any:
-        """What the core is told; with the table of all characters, which documents need that are not
-        ASCII, if `wide`."""
+        """What the core is told; with the table of all characters, which documents need that are
+        not ASCII, if `wide`."""
         vectorizer, character = self.vectorizer, self.pattern.character
         shortest, longest = vectorizer.ngram_range
         words = vectorizer.get_stop_words() if vectorizer.analyzer == "word" else None
@@ -392,4 +394,6 @@ def refuse(document: Any, row: int) -> NoReturn:
             f"X must not have missing documents, got {shown(document)} in row {row}; "
             "fill them with '', or leave these rows out"
         )
-    raise TypeError(f"X must have documents that are str or bytes, got {shown(document)} in row {row}")
+    raise TypeError(
+        f"X must have documents that are str or bytes, got {shown(document)} in row {row}"
+    )

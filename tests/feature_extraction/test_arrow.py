@@ -1,4 +1,4 @@
-"""Columns of strings by the PyCapsule interface; a small producer of our own stands for all libraries."""
+"""Columns of strings by the PyCapsule interface, of libraries and of a producer of our own."""
 
 import ctypes
 
@@ -205,7 +205,7 @@ def test_missing_documents_are_named(layout):
     with pytest.raises(ValueError, match="missing documents, got None in row 1;"):
         HashingVectorizer().transform(pl.Series(["a", None]))
     for dtype in (object, "string", None):
-        with pytest.raises(ValueError, match="missing documents, got .* in row 1;"):
+        with pytest.raises(ValueError, match=r"missing documents, got .* in row 1;"):
             HashingVectorizer().transform(pd.Series(["a", None], dtype=dtype))
 
 
@@ -215,7 +215,9 @@ def test_columns_of_something_else():
     assert arrow.string_chunks(Column(b"u", ["a"], dictionary=True)) is None
     assert arrow.string_chunks(Column(b"l", [])) is None
     categories = pl.Series(["ab", "cd"], dtype=pl.Categorical)
-    assert_same_matrix(HashingVectorizer().transform(categories), Reference().transform(["ab", "cd"]))
+    assert_same_matrix(
+        HashingVectorizer().transform(categories), Reference().transform(["ab", "cd"])
+    )
 
 
 def test_no_rows():
@@ -266,7 +268,15 @@ def test_damaged_columns_are_refused(monkeypatch):
 def test_the_core_refuses_text_that_is_not_utf8(monkeypatch):
     kernels = use_backend(monkeypatch, _core.runnable()[0])
     hasher = text._TextHashing(HashingVectorizer(), text.parse_token_pattern(r"\w+"))
-    for bad in (b"\xff", b"ab\xc3", b"\xe2\x82", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xf8\x88"):
+    for bad in (
+        b"\xff",
+        b"ab\xc3",
+        b"\xe2\x82",
+        b"\xc0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\x80",
+        b"\xf8\x88",
+    ):
         data = np.frombuffer(b"fine" + bad, np.uint8)
         with pytest.raises(UnicodeDecodeError):
             kernels.hash_documents(

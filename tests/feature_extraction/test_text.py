@@ -1,5 +1,7 @@
 """HashingVectorizer against scikit-learn's, bit for bit."""
 
+# ruff: noqa: RUF001
+
 import io
 import itertools
 import pickle
@@ -144,39 +146,48 @@ def test_any_unicode(documents, settings):
 @example("a \ud800", {"stop_words": ["\ud800", "ab"], "token_pattern": r"\S+"})
 @pytest.mark.filterwarnings("ignore:Your stop_words may be inconsistent")
 def test_lone_surrogates_are_separators_or_errors(document, settings):
-    try:
-        theirs = reference(settings, [document])
-    except UnicodeEncodeError as error:
-        with pytest.raises(UnicodeEncodeError) as found:
-            by_core(settings, [document])
-        assert str(found.value) == str(error)
+    def outcome(make):
+        try:
+            return make(settings, [document])
+        except UnicodeEncodeError as error:
+            return str(error)
+
+    ours, theirs = outcome(by_core), outcome(reference)
+    if isinstance(theirs, str):
+        assert ours == theirs
     else:
-        assert_same_matrix(by_core(settings, [document]), theirs)
+        assert_same_matrix(ours, theirs)
 
 
 @pytest.mark.parametrize("settings", SOME, ids=str)
 def test_long_documents_and_words(settings):
     rng = np.random.default_rng(0)
     words = [f"w{k}" for k in rng.zipf(1.3, 80_000) % 30_000]
-    documents = [" ".join(words), "x" * 70_000, "é" * 70_000 + " ab", "ab " + "y" * 99_999, "a" * 65]
+    documents = [
+        " ".join(words),
+        "x" * 70_000,
+        "é" * 70_000 + " ab",
+        "ab " + "y" * 99_999,
+        "a" * 65,
+    ]
     ours = by_core(settings, documents)
     assert_same_matrix(ours, reference(settings, documents))
 
 
 def test_counts_whose_squares_float32_rounds():
     documents = ["the " * 5001 + "cat " * 4099 + "sat on a mat", "of " * 70_001 + "all"]
-    for settings in ({"dtype": np.float32}, {"dtype": np.float32, "norm": "l1"}, {}):
-        ours = by_core(settings, documents)
-        assert_same_matrix(ours, reference(settings, documents))
+    for changes in ({"dtype": np.float32}, {"dtype": np.float32, "norm": "l1"}, {}):
+        ours = by_core(changes, documents)
+        assert_same_matrix(ours, reference(changes, documents))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_documents_too_long_for_exact_sums_are_scikit_learns(dtype, monkeypatch):
     monkeypatch.setattr(module, "EXACT_FLOAT32", 1000)
     monkeypatch.setattr(module, "MOST_TERMS", 1000)
-    for settings in ({"dtype": dtype}, {"dtype": dtype, "strip_accents": "unicode"}):
-        ours = by_core(settings, CORPUS)
-        assert_same_matrix(ours, reference(settings, CORPUS))
+    for changes in ({"dtype": dtype}, {"dtype": dtype, "strip_accents": "unicode"}):
+        ours = by_core(changes, CORPUS)
+        assert_same_matrix(ours, reference(changes, CORPUS))
 
 
 def test_zeros_stay_where_signs_cancel():
@@ -255,7 +266,7 @@ def test_files(tmp_path):
 
 @pytest.mark.parametrize("missing", [None, np.nan, float("nan"), np.datetime64("NaT")])
 def test_missing_documents_are_named(missing):
-    with pytest.raises(ValueError, match="must not have missing documents, got .* in row 301;"):
+    with pytest.raises(ValueError, match=r"must not have missing documents, got .* in row 301;"):
         HashingVectorizer().transform([*["ab"] * 301, missing])
 
 
@@ -288,7 +299,8 @@ class Stemming(HashingVectorizer):
 
 
 @pytest.mark.parametrize("settings", [
-    {"preprocessor": upper}, {"tokenizer": str.split, "token_pattern": None}, {"analyzer": str.split},
+    {"preprocessor": upper}, {"tokenizer": str.split, "token_pattern": None},
+    {"analyzer": str.split},
     {"token_pattern": r"\w+-\w+"}, {"token_pattern": r"\b[a-z]+\b"}, {"token_pattern": r"\w*"},
     {"token_pattern": r"\w{2,5}"}, {"token_pattern": r"(?u)\b(\w)\w+\b"}, {"dtype": np.int64},
     {"strip_accents": upper}, {"ngram_range": (0, 2)},
@@ -317,7 +329,7 @@ def test_fallback_without_a_core(monkeypatch):
     ids=str,
 )  # fmt: skip
 def test_errors_are_those_of_scikit_learn(settings):
-    with pytest.raises(Exception) as expected:  # noqa: PT011
+    with pytest.raises(Exception) as expected:
         Reference(**settings).fit_transform(["ab cd"])
     with pytest.raises(type(expected.value)) as found:
         HashingVectorizer(**settings).fit_transform(["ab cd"])
@@ -346,7 +358,9 @@ def test_pickles():
     assert_same_matrix(vectorizer.transform(CORPUS), reference({"ngram_range": (1, 2)}, CORPUS))
 
 
-@pytest.mark.parametrize("n_threads, error", [(0, ValueError), ("all", TypeError), (2000, ValueError)])
+@pytest.mark.parametrize(
+    "n_threads, error", [(0, ValueError), ("all", TypeError), (2000, ValueError)]
+)
 def test_threads_are_checked(n_threads, error):
     with pytest.raises(error, match="n_threads"):
         HashingVectorizer(n_threads=n_threads).transform(["ab"])

@@ -1,17 +1,34 @@
-"""Documents that a vectorizer has to divide as scikit-learn does, and matrices compared by their bits."""
+"""Documents that a vectorizer has to divide as scikit-learn does; matrices compared by bits."""
+
+# ruff: noqa: RUF001, SIM905
 
 import random
 
 from hypothesis import strategies as st
 
 WORDS = (
-    "a I to be or not the of and is it in that was x1 _id __ 42 3.14 don't e-mail C++ end. (see) HELLO "
-    "Straße groß STRASSE naïve café cafe\u0301 Ångström \u212bngstrom Ελλάδα ΟΔΟΣ ΣΑΣ Москва МОСКВА "
-    "İstanbul ıssız DİYARBAKIR ǆ ǅ \u1e9e ﬁnance ㎏ ™ \u2102\u210d 日本語 東京タワー 한국어 नमस्ते हिन्दी שלום مرحبا "
-    "\u212aelvin ½ x² ① 𝒳𝒴 𐐀𐐨 🙂🙃 👩\u200d👧 e\u0301e\u0301 \u0301 n\u0303o zero\x00byte soft\u00adhyphen"
+    "a I to be or not the of and is it in that was x1 _id __ 42 3.14 don't e-mail C++ end. (see) "
+    "HELLO Straße groß STRASSE naïve café cafe\u0301 Ångström \u212bngstrom Ελλάδα ΟΔΟΣ ΣΑΣ Москва "
+    "МОСКВА İstanbul ıssız DİYARBAKIR ǆ ǅ \u1e9e ﬁnance ㎏ ™ \u2102\u210d 日本語 東京タワー 한국어 "
+    "नमस्ते हिन्दी שלום مرحبا \u212aelvin ½ x² ① 𝒳𝒴 𐐀𐐨 🙂🙃 👩\u200d👧 e\u0301e\u0301 \u0301 "
+    "n\u0303o zero\x00byte soft\u00adhyphen"
 ).split(" ")
 
-BLANKS = (" ", " ", " ", "  ", "\n", "\t\t", "\r\n", "\u00a0", "\u3000", "\u3000\u3000", "\x1c", "\x85", ", ")
+BLANKS = (
+    " ",
+    " ",
+    " ",
+    "  ",
+    "\n",
+    "\t\t",
+    "\r\n",
+    "\u00a0",
+    "\u3000",
+    "\u3000\u3000",
+    "\x1c",
+    "\x85",
+    ", ",
+)
 
 
 def drawn_document(rng, n_words, words=WORDS):
