@@ -304,7 +304,7 @@ class Stemming(HashingVectorizer):
     {"token_pattern": r"\w+-\w+"}, {"token_pattern": r"\b[a-z]+\b"}, {"token_pattern": r"\w*"},
     {"token_pattern": r"\w{2,5}"}, {"token_pattern": r"(?u)\b(\w)\w+\b"}, {"dtype": np.int64},
     {"strip_accents": upper}, {"ngram_range": (0, 2)},
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_fallback(settings):
     vectorizer = HashingVectorizer(**settings)
     assert vectorizer._compiled_pattern() is None
