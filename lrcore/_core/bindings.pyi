@@ -157,6 +157,26 @@ class DualAscent:
         far: bool,
     ) -> None: ...
 
+class TextHasher:
+    def __init__(
+        self,
+        *,
+        analyzer: str,
+        lowercase: bool,
+        min_n: int,
+        max_n: int,
+        min_length: int,
+        in_class: NDArray[np.uint8],
+        wide_class: NDArray[np.uint8] | None,
+        stop_words: list[bytes],
+        n_features: int,
+        alternate_sign: bool,
+    ) -> None: ...
+
+class CountedRows:
+    indptr: NDArray[np.int64]
+    n_terms: int
+
 class Build:
     RULES: dict[str, tuple[int, int, int]]
     LOSSES: dict[str, int]
@@ -167,6 +187,15 @@ class Build:
     LazyPenalty: type[LazyPenalty]
     RuleSteps: type[RuleSteps]
     DualAscent: type[DualAscent]
+    TextHasher: type[TextHasher]
+    CountedRows: type[CountedRows]
+    pack: Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]]
+    pack_views: Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
+    hash_documents: Callable[..., None]
+    hash_strings: Callable[..., tuple[NDArray[np.uint32], NDArray[np.int64]]]
+    hash_pairs: Callable[..., tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.int64]]]
+    count_keys: Callable[..., None]
+    write_rows: Callable[..., None]
     plan: Callable[..., Plan]
     fit: Callable[..., float]
     apply_penalty: Callable[..., None]

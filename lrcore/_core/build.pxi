@@ -61,6 +61,7 @@ cdef class Build:
     RuleSteps = RuleSteps
     DualAscent = DualAscent
     TextHasher = TextHasher
+    CountedRows = CountedRows
 
     def plan(self, *args):
         """A `Plan` of steps by this build."""
@@ -387,13 +388,17 @@ cdef class Build:
         return pack_views(*args)
 
     def hash_documents(
-        self, TextHasher hasher, const uint8_t[::1] text, const int64_t[::1] offsets,
-        const uint8_t[::1] as_is, str dtype, bint binary, int norm, int n_threads,
+        self, CountedRows rows, TextHasher hasher, const uint8_t[::1] text,
+        const int64_t[::1] offsets, const uint8_t[::1] as_is, int n_threads,
     ):
-        """Documents as rows of a CSR matrix: see text_bindings.pxi."""
-        return hash_text(
-            self, hasher, text, offsets, as_is, dtype, binary, norm, n_threads
-        )
+        """Documents as rows of counts: see text_bindings.pxi."""
+        hash_documents_into(self, rows, hasher, text, offsets, as_is, n_threads)
+
+    def write_rows(
+        self, CountedRows rows, indices, values, bint binary, int norm, int n_threads
+    ):
+        """Rows of counts as those of a CSR matrix: see text_bindings.pxi."""
+        rows.write(self, indices, values, binary, norm, n_threads)
 
     def hash_strings(self, *args):
         return hash_strings(*args)
@@ -402,11 +407,11 @@ cdef class Build:
         return hash_pairs(*args)
 
     def count_keys(
-        self, uint32_t[::1] keys, const int64_t[::1] indptr, uint32_t n_features, str dtype,
+        self, CountedRows rows, uint32_t[::1] keys, const int64_t[::1] indptr, uint32_t n_features,
         int n_threads,
     ):
-        """Rows of keys as rows of a CSR matrix of counts: see text_bindings.pxi."""
-        return count_keys(self, keys, indptr, n_features, dtype, n_threads)
+        """Rows of keys as rows of counts: see text_bindings.pxi."""
+        count_keys_into(rows, keys, indptr, n_features, n_threads)
 
     def shuffle(self, *args):
         return shuffle(*args)

@@ -51,8 +51,10 @@ static inline uint32_t lr_murmur3(const uint8_t *p, size_t n) {
     return h;
 }
 
-/* Hashes of LR_HASHES strings, text[start[l]] to text[stop[l]]. Up to four bytes behind the end of each
-   are read, and its end must be below 2**31. */
+/* Hashes of LR_HASHES strings, text[start[l]] to text[stop[l]], of which those before text[first[l]] are in
+   state[l] already: whole words of four bytes. Both move on to the last whole word, so that longer
+   strings with the same beginning can go on from there. Up to four bytes behind the end of each are
+   read, and its end must be below 2**31. */
 #if defined(__GNUC__) || defined(__clang__)
 typedef uint32_t lr_hashes __attribute__((vector_size(4 * LR_HASHES), aligned(4), may_alias));
 typedef int32_t lr_flags __attribute__((vector_size(4 * LR_HASHES), aligned(4), may_alias));
@@ -70,10 +72,11 @@ typedef uint64_t lr_halves __attribute__((vector_size(16), may_alias));
 #endif
 
 LR_INLINE void lr_murmur3_of_several(const uint8_t *text, const uint32_t *start,
-                                     const uint32_t *stop, uint32_t *hash) {
-    lr_hashes at = *(const lr_hashes *)start, h = {0}, k;
-    const lr_hashes length = *(const lr_hashes *)stop - at;
-    lr_flags left = (lr_flags)length;
+                                     const uint32_t *stop, uint32_t *first, uint32_t *state,
+                                     uint32_t *hash) {
+    lr_hashes at = *(const lr_hashes *)first, h = *(const lr_hashes *)state, k;
+    const lr_hashes length = *(const lr_hashes *)stop - *(const lr_hashes *)start;
+    lr_flags left = (lr_flags)(*(const lr_hashes *)stop - at);
     for (;;) {
         const lr_hashes live = (lr_hashes)(left > 3);
         if (!LR_ANY(live)) break;
@@ -82,6 +85,8 @@ LR_INLINE void lr_murmur3_of_several(const uint8_t *text, const uint32_t *start,
         at += live & 4;
         left -= (lr_flags)(live & 4);
     }
+    *(lr_hashes *)first = at;
+    *(lr_hashes *)state = h;
     k = LR_GATHER(text, at);
     k &= ((lr_hashes)(left > 0) & 0xffu) | ((lr_hashes)(left > 1) & 0xff00u) |
          ((lr_hashes)(left > 2) & 0xff0000u);
@@ -92,7 +97,9 @@ LR_INLINE void lr_murmur3_of_several(const uint8_t *text, const uint32_t *start,
 }
 #else
 LR_INLINE void lr_murmur3_of_several(const uint8_t *text, const uint32_t *start,
-                                     const uint32_t *stop, uint32_t *hash) {
+                                     const uint32_t *stop, uint32_t *first, uint32_t *state,
+                                     uint32_t *hash) {
+    (void)first, (void)state;
     for (int l = 0; l < LR_HASHES; l++) hash[l] = lr_murmur3(text + start[l], stop[l] - start[l]);
 }
 #endif

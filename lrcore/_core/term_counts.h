@@ -1,7 +1,7 @@
 /* Terms of a row as sorted keys, and equal ones summed: what a row of a hashed matrix is made of. */
 #ifndef LRCORE_TERM_COUNTS_H
 #define LRCORE_TERM_COUNTS_H
-#include "slots.h"
+#include "murmurhash.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,12 +37,24 @@ LR_INLINE uint32_t lr_key(const lr_columns *c, uint32_t hash) {
     return column << 1 | (negative & (uint32_t)c->alternate_sign);
 }
 
+LR_INLINE void lr_keys_of_several(const lr_columns *c, const uint32_t *hash, uint32_t *keys) {
+#if defined(__GNUC__) || defined(__clang__)
+    if (!c->reciprocal) {
+        const lr_hashes h = *(const lr_hashes *)hash, negative = h >> 31;
+        const lr_hashes column = ((h ^ (0 - negative)) + negative) & (c->n_features - 1);
+        *(lr_hashes *)keys = column << 1 | (negative & (uint32_t)c->alternate_sign);
+        return;
+    }
+#endif
+    for (int l = 0; l < LR_HASHES; l++) keys[l] = lr_key(c, hash[l]);
+}
+
 /* ---- sorting ------------------------------------------------------------------------------- */
 
 /* Rows up to so many keys are sorted by counting the smaller ones of each; longer ones by digits of 8
    bits, and from the second number on by digits of 11. */
 #define LR_FEW_KEYS 64
-#define LR_MANY_KEYS 1500
+#define LR_MANY_KEYS 600
 /* Places are numbers of 32 bits, and counts too. */
 #define LR_MOST_KEYS ((size_t)INT32_MAX)
 
@@ -69,7 +81,32 @@ static inline void lr_sort_by_insertion(uint32_t *keys, size_t n) {
     }
 }
 
-/* Sorts n keys, of so many bits; spare has room for as many. Returns where they are: in either. */
+/* A sort by so many digits of so many bits, from the lowest on, without that of the sign. */
+LR_INLINE uint32_t *lr_sort_by_digits(uint32_t *keys, uint32_t *spare, size_t n, int width,
+                                      int passes) {
+    uint32_t place[4][1 << 11];
+    const uint32_t n_digits = 1u << width, mask = n_digits - 1;
+    for (int p = 0; p < passes; p++) {
+        memset(place[p], 0, n_digits * sizeof(uint32_t));
+        for (size_t i = 0; i < n; i++) place[p][keys[i] >> (1 + p * width) & mask]++;
+    }
+    for (int p = 0; p < passes; p++) {
+        uint32_t before = 0;
+        for (uint32_t d = 0; d < n_digits; d++) {
+            const uint32_t count = place[p][d];
+            place[p][d] = before;
+            before += count;
+        }
+        for (size_t i = 0; i < n; i++) spare[place[p][keys[i] >> (1 + p * width) & mask]++] = keys[i];
+        uint32_t *sorted = spare;
+        spare = keys;
+        keys = sorted;
+    }
+    return keys;
+}
+
+/* Sorts n keys, of so many bits, by their columns; spare has room for as many. Returns where they are: in
+   either. */
 static inline uint32_t *lr_sort_keys(uint32_t *keys, uint32_t *spare, size_t n, int bits) {
     if (n <= LR_FEW_KEYS) {
         if (bits + 6 > 32 || n < 8) {
@@ -79,27 +116,15 @@ static inline uint32_t *lr_sort_keys(uint32_t *keys, uint32_t *spare, size_t n, 
         lr_sort_few(keys, spare, n);
         return spare;
     }
-    uint32_t place[4][1 << 11];
-    const int widest = n < LR_MANY_KEYS ? 8 : 11, passes = (bits + widest - 1) / widest;
-    const int width = (bits + passes - 1) / passes;
-    const uint32_t mask = (1u << width) - 1;
-    for (int p = 0; p < passes; p++) {
-        memset(place[p], 0, (mask + 1) * sizeof(uint32_t));
-        for (size_t i = 0; i < n; i++) place[p][keys[i] >> p * width & mask]++;
+    const int widest = n < LR_MANY_KEYS ? 8 : 11, digits = bits > 1 ? bits - 1 : 1;
+    const int passes = (digits + widest - 1) / widest, width = (digits + passes - 1) / passes;
+    /* With a number of passes that is known, the loops over them are unrolled. */
+    switch (passes) {
+        case 1: return lr_sort_by_digits(keys, spare, n, width, 1);
+        case 2: return lr_sort_by_digits(keys, spare, n, width, 2);
+        case 3: return lr_sort_by_digits(keys, spare, n, width, 3);
+        default: return lr_sort_by_digits(keys, spare, n, width, 4);
     }
-    for (int p = 0; p < passes; p++) {
-        uint32_t before = 0;
-        for (uint32_t d = 0; d <= mask; d++) {
-            const uint32_t count = place[p][d];
-            place[p][d] = before;
-            before += count;
-        }
-        for (size_t i = 0; i < n; i++) spare[place[p][keys[i] >> p * width & mask]++] = keys[i];
-        uint32_t *sorted = spare;
-        spare = keys;
-        keys = sorted;
-    }
-    return keys;
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */

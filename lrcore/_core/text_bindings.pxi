@@ -136,85 +136,114 @@ cdef class TextHasher:
         self.c.stop_table, self.c.stop_mask = &table[0], <uint32_t>(size - 1)
 
 
-cdef hash_text(
-    Build build, TextHasher hasher, const uint8_t[::1] text, const int64_t[::1] offsets,
-    const uint8_t[::1] as_is, str dtype, bint binary, int norm, int n_threads,
-):
-    """Documents as rows of a CSR matrix: indptr, int64, indices, int32, sorted, and values, of dtype
-    "f" or "d"; and the number of terms before equal ones were summed.
+cdef class CountedRows:
+    """Rows of counts, as threads have made them, until they are written as rows of a CSR matrix. Their
+    memory is used again for the next ones.
+
+    indptr, int64, says where each row begins and the last one ends; n_terms is how many terms there
+    were before equal ones were summed.
+    """
+    cdef CountRows* parts
+    cdef int n_parts
+    cdef readonly object indptr
+    cdef readonly object n_terms
+
+    def __cinit__(self):
+        self.parts, self.n_parts = NULL, 0
+
+    def __dealloc__(self):
+        cdef int p
+        for p in range(self.n_parts):
+            free_rows(&self.parts[p])
+        free(self.parts)
+
+    cdef int begin(self, int n_threads) except -1:
+        """No rows, and a part for each thread."""
+        cdef int p
+        cdef void* parts = self.parts
+        cdef size_t room = self.n_parts
+        if not reserve(&parts, &room, n_threads, sizeof(CountRows)):
+            raise MemoryError("no memory for the rows of threads")
+        self.parts = <CountRows*>parts
+        if self.n_parts < n_threads:
+            memset(self.parts + self.n_parts, 0, (n_threads - self.n_parts) * sizeof(CountRows))
+            self.n_parts = n_threads
+        for p in range(self.n_parts):
+            self.parts[p].size = self.parts[p].n_terms = self.parts[p].failed = 0
+
+    cdef int end(self, const int64_t[::1] row_sizes) except -1:
+        """Rows of so many columns are there; row_sizes has one element more."""
+        cdef int p
+        cdef Py_ssize_t i
+        cdef int64_t[::1] indptr = np_zeros(row_sizes.shape[0], "i8")
+        cdef uint64_t n_terms = 0
+        for p in range(self.n_parts):
+            n_terms += self.parts[p].n_terms
+        for i in range(row_sizes.shape[0] - 1):
+            indptr[i + 1] = indptr[i] + row_sizes[i]
+        self.indptr, self.n_terms = np_asarray(indptr), n_terms
+
+    cdef int write(
+        self, Build build, indices, values, bint binary, int norm, int n_threads
+    ) except -1:
+        """The rows as indices, int32, and values, float32 or float64: counts, or all 1 if `binary`,
+        over their norm, of order `norm`, 0 for none."""
+        cdef CountsToValues job
+        cdef const int64_t[::1] indptr = self.indptr
+        cdef Py_ssize_t n = indptr.shape[0] - 1
+        cdef int type_num = type_of(values)
+        cdef Worker worker = build.kernels(type_num).counts_to_values
+        cdef void* to = address(values, type_num)
+        if not len(indices) == len(values) == indptr[n]:
+            raise ValueError(f"{indptr[n]} values need as much room, got {len(indices)}, {len(values)}")
+        job.indices = <int32_t*>address(indices, cnp.NPY_INT32)
+        job.parts, job.n_parts, job.indptr, job.n_rows = self.parts, self.n_parts, &indptr[0], n
+        job.binary, job.norm = binary, norm
+        with nogil:
+            run(worker, NULL, NULL, to, &job, n_threads)
+
+
+cdef int hash_documents_into(
+    Build build, CountedRows rows, TextHasher hasher, const uint8_t[::1] text,
+    const int64_t[::1] offsets, const uint8_t[::1] as_is, int n_threads,
+) except -1:
+    """Documents as rows of counts.
 
     offsets are where the documents begin in text, in UTF-8, and where the last one ends; as_is, a byte
-    for each or None, says which are in lower case already. Values are
-    counts, or all 1 if `binary`, over their norm, of order `norm`, 0 for none.
+    for each or None, says which are in lower case already.
 
     Raises UnicodeDecodeError if a document is not UTF-8.
     """
     cdef TextHashing job
     cdef Py_ssize_t n = offsets.shape[0] - 1, i
-    cdef int64_t most = text.shape[0]
+    cdef int64_t most = text.shape[0], length
     cdef int p
-    cdef uint64_t n_terms = 0
-    cdef int64_t[::1] row_sizes = np_zeros(n + 1, "i8")
+    cdef int64_t[::1] row_sizes = np_zeros(max(n, 0) + 1, "i8")
     cdef uint8_t nothing = 0
     if n < 0:
         raise ValueError("offsets need the end of the last document")
     for i in range(n):
+        length = offsets[i + 1] - offsets[i]
         if not 0 <= offsets[i] <= offsets[i + 1] <= most:
             raise ValueError(f"document {i} is not within the text: {offsets[i]} to {offsets[i + 1]}")
-        if offsets[i + 1] - offsets[i] > <int64_t>LONGEST:
-            raise ValueError(f"document {i} has {offsets[i + 1] - offsets[i]} bytes, more than {LONGEST}")
+        if length > <int64_t>LONGEST:
+            raise ValueError(f"document {i} has {length} bytes, more than {LONGEST}")
     if as_is is not None and as_is.shape[0] != n:
         raise ValueError(f"{as_is.shape[0]} documents are said to be in lower case or not, of {n}")
-    cdef CountRows* parts = <CountRows*>calloc(n_threads, sizeof(CountRows))
-    if parts is NULL:
-        raise MemoryError("no memory for the rows of threads")
-    try:
-        job.options, job.documents.offsets, job.documents.n = &hasher.c, &offsets[0], n
-        job.documents.text = &text[0] if most else &nothing
-        job.documents.as_is = &as_is[0] if as_is is not None and n else NULL
-        job.parts, job.row_sizes = parts, &row_sizes[0]
-        with nogil:
-            run(build.registry.hash_text, NULL, NULL, NULL, &job, n_threads)
-        for p in range(n_threads):
-            i = parts[p].row
-            if parts[p].failed == NOT_UTF8:
-                bytes(text[offsets[i]:offsets[i + 1]]).decode()
-            if parts[p].failed:
-                raise MemoryError(f"no memory for the terms of document {i}")
-            n_terms += parts[p].n_terms
-        matrix = matrix_of(build, parts, row_sizes, dtype, binary, norm, n_threads)
-    finally:
-        free_parts(parts, n_threads)
-    return (*matrix, n_terms)
-
-
-cdef free_parts(CountRows* parts, int n_parts):
-    cdef int p
-    for p in range(n_parts):
-        free_rows(&parts[p])
-    free(parts)
-
-
-cdef tuple matrix_of(
-    Build build, const CountRows* parts, const int64_t[::1] row_sizes, str dtype, bint binary,
-    int norm, int n_threads,
-):
-    """indptr, indices and values of rows of counts, which as many parts as threads have made."""
-    cdef CountsToValues job
-    cdef Py_ssize_t i, n = row_sizes.shape[0] - 1
-    cdef int64_t[::1] indptr = np_empty(n + 1, "i8")
-    indptr[0] = 0
-    for i in range(n):
-        indptr[i + 1] = indptr[i] + row_sizes[i]
-    indices, values = np_empty(indptr[n], "i4"), np_empty(indptr[n], dtype)
-    cdef void* to = address(values, type_of(values))
-    cdef Worker worker = build.kernels(type_of(values)).counts_to_values
-    job.parts, job.n_parts, job.indptr, job.n_rows = parts, n_threads, &indptr[0], n
-    job.indices = <int32_t*>address(indices, cnp.NPY_INT32)
-    job.binary, job.norm = binary, norm
+    rows.begin(n_threads)
+    job.options, job.documents.offsets, job.documents.n = &hasher.c, &offsets[0], n
+    job.documents.text = &text[0] if most else &nothing
+    job.documents.as_is = &as_is[0] if as_is is not None and n else NULL
+    job.parts, job.row_sizes = rows.parts, &row_sizes[0]
     with nogil:
-        run(worker, NULL, NULL, to, &job, n_threads)
-    return np_asarray(indptr), indices, values
+        run(build.registry.hash_text, NULL, NULL, NULL, &job, n_threads)
+    for p in range(n_threads):
+        i = rows.parts[p].row
+        if rows.parts[p].failed == NOT_UTF8:
+            bytes(text[offsets[i]:offsets[i + 1]]).decode()
+        if rows.parts[p].failed:
+            raise MemoryError(f"no memory for the terms of document {i}")
+    rows.end(row_sizes)
 
 
 # ---- features with names of Python ---------------------------------------------------------------
@@ -334,32 +363,30 @@ cdef void count_part(void* a, void* b, void* c, KeyCounting* job, int part, int 
         job.row_sizes[i] = rows.size - before
 
 
-cdef count_keys(
-    Build build, uint32_t[::1] keys, const int64_t[::1] indptr, uint32_t n_features, str dtype,
+cdef int count_keys_into(
+    CountedRows rows, uint32_t[::1] keys, const int64_t[::1] indptr, uint32_t n_features,
     int n_threads,
-):
-    """Rows of keys, which are overwritten, as indptr, indices and values of a CSR matrix of counts."""
+) except -1:
+    """Rows of keys, which are overwritten, as rows of counts; indptr is where they begin and end."""
     cdef KeyCounting job
     cdef Py_ssize_t i, n = indptr.shape[0] - 1
     cdef int p
+    cdef int64_t[::1] row_sizes = np_zeros(max(n, 0) + 1, "i8")
+    cdef uint32_t[::1] spare = np_empty(keys.shape[0] + 1, "u4")
+    if n < 0:
+        raise ValueError("indptr needs the end of the last row")
     for i in range(n):
         if not 0 <= indptr[i] <= indptr[i + 1] <= keys.shape[0]:
             raise ValueError(f"row {i} is not within the keys: {indptr[i]} to {indptr[i + 1]}")
-    cdef int64_t[::1] row_sizes = np_zeros(n + 1, "i8")
-    cdef uint32_t[::1] spare = np_empty(keys.shape[0] + 1, "u4")
-    cdef uint32_t nothing = 0
-    cdef CountRows* parts = <CountRows*>calloc(n_threads, sizeof(CountRows))
-    if parts is NULL:
-        raise MemoryError("no memory for the rows of threads")
-    try:
-        job.keys, job.spare = &keys[0] if keys.shape[0] else &nothing, &spare[0]
-        job.indptr, job.n_rows, job.parts, job.row_sizes = &indptr[0], n, parts, &row_sizes[0]
-        job.columns = columns_of(n_features, True)
-        with nogil:
-            run(<Worker>&count_part, NULL, NULL, NULL, &job, n_threads)
-        for p in range(n_threads):
-            if parts[p].failed:
-                raise MemoryError("no memory for rows of counts")
-        return matrix_of(build, parts, row_sizes, dtype, False, 0, n_threads)
-    finally:
-        free_parts(parts, n_threads)
+        if indptr[i + 1] - indptr[i] > <int64_t>MOST_KEYS:
+            raise ValueError(f"row {i} has {indptr[i + 1] - indptr[i]} terms, more than {MOST_KEYS}")
+    rows.begin(n_threads)
+    job.spare, job.keys = &spare[0], &keys[0] if keys.shape[0] else &spare[0]
+    job.indptr, job.n_rows, job.parts, job.row_sizes = &indptr[0], n, rows.parts, &row_sizes[0]
+    job.columns = columns_of(n_features, True)
+    with nogil:
+        run(<Worker>&count_part, NULL, NULL, NULL, &job, n_threads)
+    for p in range(n_threads):
+        if rows.parts[p].failed:
+            raise MemoryError("no memory for rows of counts")
+    rows.end(row_sizes)

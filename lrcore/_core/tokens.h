@@ -40,7 +40,7 @@ typedef struct {
 typedef struct {
     uint8_t *text, *joined;
     uint64_t *in_class;
-    uint32_t *start, *stop, *at;
+    uint32_t *start, *stop, *at, *first, *state;
     size_t room;                    /* bytes of a document */
     uint32_t *keys, *spare;
     size_t key_room, n_keys;
@@ -48,7 +48,7 @@ typedef struct {
 
 static inline void lr_free_buffers(lr_text_buffers *b) {
     free(b->text), free(b->joined), free(b->in_class), free(b->start), free(b->stop), free(b->at);
-    free(b->keys), free(b->spare);
+    free(b->first), free(b->state), free(b->keys), free(b->spare);
 }
 
 static inline int lr_buffers_for(lr_text_buffers *b, size_t n) {
@@ -58,15 +58,15 @@ static inline int lr_buffers_for(lr_text_buffers *b, size_t n) {
     b->text = malloc(room + LR_MARGIN);
     b->joined = malloc(room + 2 * LR_MARGIN);
     b->in_class = malloc((room / 64 + 3) * sizeof(uint64_t));
-    b->start = malloc((room + 1 + LR_HASHES) * sizeof(uint32_t));
-    b->stop = malloc((room + 1 + LR_HASHES) * sizeof(uint32_t));
-    b->at = malloc((room + 3 + LR_HASHES) * sizeof(uint32_t));
+    uint32_t **numbers[] = {&b->start, &b->stop, &b->at, &b->first, &b->state};
+    for (int k = 0; k < 5; k++) *numbers[k] = malloc((room + 3) * sizeof(uint32_t));
     old.keys = old.spare = NULL;
     lr_free_buffers(&old);
     b->room = room;
-    if (b->text && b->joined && b->in_class && b->start && b->stop && b->at) return 1;
-    b->room = 0;
-    return 0;
+    int there = b->text && b->joined && b->in_class;
+    for (int k = 0; k < 5; k++) there = there && *numbers[k];
+    if (!there) b->room = 0;
+    return there;
 }
 
 static inline int lr_key_room(lr_text_buffers *b, size_t more) {
@@ -186,8 +186,9 @@ static inline int lr_classify_wide(const lr_text_options *o, const uint8_t *text
     return 1;
 }
 
-/* The document, in lower case if asked for, to b->text, and which of its bytes are in the class to b->in_class, with a
-   word of zeros behind. Returns 1 if it is ASCII, 0 if it is not, -1 if it is not UTF-8. */
+/* The document, in lower case if asked for, to b->text, and which of its bytes are in the class to
+   b->in_class, with a word of zeros behind. Returns 1 if it is ASCII, 0 if it is not, -1 if it is not
+   UTF-8. */
 static inline int lr_classify(const lr_text_options *o, int lowercase, const uint8_t *document,
                               size_t n, lr_text_buffers *b) {
     uint64_t not_ascii = 0;
@@ -234,33 +235,40 @@ static inline size_t lr_runs(const uint64_t *bits, size_t n, int inverted, uint3
 
 /* ---- terms ----------------------------------------------------------------------------------- */
 
-/* Keys of the terms text[start[i]] to text[stop[i]], for which there is room. */
+/* Keys of the terms text[start[i]] to text[stop[i]], for which there is room; first and state are those
+   of lr_murmur3_of_several. */
 static inline void lr_hash_terms(const lr_text_options *o, const uint8_t *text,
-                                 const uint32_t *start, const uint32_t *stop, size_t n,
-                                 lr_text_buffers *b) {
+                                 const uint32_t *start, const uint32_t *stop, uint32_t *first,
+                                 uint32_t *state, size_t n, lr_text_buffers *b) {
     uint32_t hash[LR_HASHES], *keys = b->keys + b->n_keys;
     size_t i = 0;
     for (; i + LR_HASHES <= n; i += LR_HASHES) {
-        lr_murmur3_of_several(text, start + i, stop + i, hash);
-        for (int l = 0; l < LR_HASHES; l++) keys[i + l] = lr_key(&o->columns, hash[l]);
+        lr_murmur3_of_several(text, start + i, stop + i, first + i, state + i, hash);
+        lr_keys_of_several(&o->columns, hash, keys + i);
     }
     if (i < n) {
-        uint32_t first[LR_HASHES] = {0}, last[LR_HASHES] = {0};
-        memcpy(first, start + i, (n - i) * sizeof(uint32_t));
-        memcpy(last, stop + i, (n - i) * sizeof(uint32_t));
-        lr_murmur3_of_several(text, first, last, hash);
+        /* The last ones, and empty terms beside them. */
+        uint32_t four[4][LR_HASHES] = {{0}};
+        const uint32_t *from[4] = {start + i, stop + i, first + i, state + i};
+        for (int k = 0; k < 4; k++) memcpy(four[k], from[k], (n - i) * sizeof(uint32_t));
+        lr_murmur3_of_several(text, four[0], four[1], four[2], four[3], hash);
+        memcpy(first + i, four[2], (n - i) * sizeof(uint32_t));
+        memcpy(state + i, four[3], (n - i) * sizeof(uint32_t));
         for (size_t l = 0; l < n - i; l++) keys[i + l] = lr_key(&o->columns, hash[l]);
     }
     b->n_keys += n;
 }
 
-/* Keys of the n-grams of pieces of a text, which lie one behind the other; whether there is memory. */
+/* Keys of the n-grams of pieces of a text, which lie one behind the other; whether there is memory. An
+   n-gram begins as the one that is a piece shorter, so its hash goes on from there. */
 static inline int lr_hash_ngrams(const lr_text_options *o, const uint8_t *text, const uint32_t *start,
                                  const uint32_t *stop, size_t n_pieces, lr_text_buffers *b) {
+    memcpy(b->first, start, n_pieces * sizeof(uint32_t));
+    memset(b->state, 0, n_pieces * sizeof(uint32_t));
     for (int64_t n = o->min_n; n <= o->max_n && (uint64_t)n <= n_pieces; n++) {
         const size_t n_terms = n_pieces - (size_t)n + 1;
         if (!lr_key_room(b, n_terms)) return 0;
-        lr_hash_terms(o, text, start, stop + n - 1, n_terms, b);
+        lr_hash_terms(o, text, start, stop + n - 1, b->first, b->state, n_terms, b);
     }
     return 1;
 }
@@ -289,17 +297,21 @@ static inline size_t lr_n_characters(const uint8_t *text, size_t n) {
     return count;
 }
 
-static inline int lr_hash_words(const lr_text_options *o, size_t n, int ascii, lr_text_buffers *b) {
-    const size_t n_runs = lr_runs(b->in_class, n, 0, b->start, b->stop);
-    /* Words that are their own terms stay where they are, others move together, with blanks between. */
-    const int joined = o->max_n > 1;
+/* Whether a run of so many bytes, enough if each were a character, is long enough and no stop word. */
+static inline int lr_is_token(const lr_text_options *o, const uint8_t *run, size_t n) {
+    if (n < 4 * o->min_length && lr_n_characters(run, n) < o->min_length) return 0;
+    return !(o->stop_mask && lr_is_stop_word(o, run, n));
+}
+
+/* Tokens among runs of characters: those long enough, and no stop words. They stay where they are, or
+   move together, with blanks between, if they are to be `joined`. Returns how many there are. */
+LR_INLINE size_t lr_tokens(const lr_text_options *o, size_t n_runs, int plain, int joined,
+                           lr_text_buffers *b) {
     size_t n_tokens = 0, end = 0;
     for (size_t i = 0; i < n_runs; i++) {
         const size_t first = b->start[i], length = b->stop[i] - first;
-        int kept = length >= o->min_length;
-        if (!ascii && kept && length < 4 * o->min_length)
-            kept = lr_n_characters(b->text + first, length) >= o->min_length;
-        if (o->stop_mask && kept) kept = !lr_is_stop_word(o, b->text + first, length);
+        size_t kept = length >= o->min_length;
+        if (!plain && kept) kept = lr_is_token(o, b->text + first, length);
         if (joined) {
             lr_copy(b->joined + end, b->text + first, length);
             b->joined[end + length] = ' ';
@@ -307,8 +319,22 @@ static inline int lr_hash_words(const lr_text_options *o, size_t n, int ascii, l
         b->start[n_tokens] = (uint32_t)(joined ? end : first);
         b->stop[n_tokens] = (uint32_t)((joined ? end : first) + length);
         n_tokens += kept;
-        end += kept ? length + 1 : 0;
+        end += (length + 1) & (0 - kept);
     }
+    return n_tokens;
+}
+
+static inline int lr_hash_words(const lr_text_options *o, size_t n, int ascii, lr_text_buffers *b) {
+    const size_t n_runs = lr_runs(b->in_class, n, 0, b->start, b->stop);
+    const int plain = ascii && !o->stop_mask, joined = o->max_n > 1;
+    size_t n_tokens;
+    /* With flags that are known, the loop has no branch that depends on the text. */
+    if (!plain)
+        n_tokens = lr_tokens(o, n_runs, 0, joined, b);
+    else if (joined)
+        n_tokens = lr_tokens(o, n_runs, 1, 1, b);
+    else
+        n_tokens = lr_tokens(o, n_runs, 1, 0, b);
     return lr_hash_ngrams(o, joined ? b->joined : b->text, b->start, b->stop, n_tokens, b);
 }
 
@@ -357,13 +383,15 @@ static inline int lr_hash_characters(const lr_text_options *o, size_t n, int asc
 
 /* Terms on their way to be hashed. */
 typedef struct {
-    uint32_t start[LR_TERMS], stop[LR_TERMS];
+    uint32_t start[LR_TERMS], stop[LR_TERMS], first[LR_TERMS], state[LR_TERMS];
     size_t n;
 } lr_terms;
 
 static inline int lr_flush_terms(const lr_text_options *o, lr_terms *terms, lr_text_buffers *b) {
     if (!lr_key_room(b, terms->n)) return 0;
-    lr_hash_terms(o, b->joined, terms->start, terms->stop, terms->n, b);
+    memcpy(terms->first, terms->start, terms->n * sizeof(uint32_t));
+    memset(terms->state, 0, terms->n * sizeof(uint32_t));
+    lr_hash_terms(o, b->joined, terms->start, terms->stop, terms->first, terms->state, terms->n, b);
     terms->n = 0;
     return 1;
 }

@@ -1,5 +1,5 @@
-"""Columns of strings by Arrow's PyCapsule interface, whichever library has them: no object of Python is
-made for a row, and no library is imported.
+"""Columns of strings by Arrow's PyCapsule interface, whichever library has them: no object of
+Python is made for a row, and no library is imported.
 
 The structs are those of Arrow's C data interface and C stream interface.
 """
@@ -64,7 +64,7 @@ class Chunk(NamedTuple):
 
 
 def exporter(X: Any) -> Any:
-    """What has X's strings by the PyCapsule interface, without making them anew; None if nothing has."""
+    """What has X's strings by the PyCapsule interface, not copied; None if nothing has."""
     dtype = getattr(X, "dtype", None)
     if isinstance(dtype, np.dtype) or getattr(dtype, "storage", "pyarrow") != "pyarrow":
         return None  # objects of Python
@@ -134,7 +134,9 @@ def _chunk(array: Array, layout: bytes) -> Chunk:
         sizes = _buffer(array, array.n_buffers - 1, (array.n_buffers - 3) * 8).view(np.int64)
         buffers = [_buffer(array, 2 + k, int(size)) for k, size in enumerate(sizes)]
         views = _buffer(array, 1, (first + n) * 16).reshape(-1, 16)[first:]
-        return Chunk(*_core.kernels.pack_views(views, buffers), missing)  # type: ignore[union-attr]
+        assert _core.kernels is not None, "without a core, nothing asks for columns"
+        text, starts = _core.kernels.pack_views(views, buffers)
+        return Chunk(text, starts, missing)
     dtype = np.dtype(OFFSETS[layout])
     offsets = _buffer(array, 1, (first + n + 1) * dtype.itemsize).view(dtype)[first:]
     return Chunk(_buffer(array, 2, int(offsets[-1])), offsets.astype(np.int64), missing)
@@ -149,7 +151,8 @@ def _buffer(array: Array, number: int, size: int) -> np.ndarray:
     address = array.buffers[number]
     if not address:
         raise ValueError(f"buffer {number} of an Arrow array of strings is not there")
-    return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+    memory: Any = (ctypes.c_uint8 * size).from_address(address)
+    return np.frombuffer(memory, np.uint8)
 
 
 def _first_missing(array: Array) -> int:

@@ -1,8 +1,8 @@
 """Texts to hashed n-grams: scikit-learn's HashingVectorizer in compiled code.
 
-ASCII documents are in the core from the first byte on. Others are put in lower case, and stripped of
-accents, by Python and scikit-learn, and come to the core as UTF-8, with a table of the characters that
-the running Python takes for those of a token.
+ASCII documents are in the core from the first byte on. Others are put in lower case, and stripped
+of accents, by Python and scikit-learn, and come to the core as UTF-8, with a table of the
+characters that the running Python takes for those of a token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import islice
 from numbers import Integral
 from operator import length_hint
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 from sklearn.feature_extraction import text as sklearn_text
@@ -61,21 +61,21 @@ NORMS = {None: 0, "l1": 1, "l2": 2}
 
 
 class Piece(NamedTuple):
-    """Documents in UTF-8 one behind the other, where each begins and the last one ends, and a byte for
-    each that says whether nothing about it has to be changed; None for none."""
+    """Documents in UTF-8 one behind the other, where each begins and the last one ends, and a byte
+    for each that says whether nothing about it has to be changed; None for none."""
 
     text: np.ndarray
     offsets: np.ndarray
     as_is: np.ndarray | None
 
 
-class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
+class HashingVectorizer(sklearn_text.HashingVectorizer):
     r"""Texts as a sparse matrix of hashed words, characters and n-grams of these.
 
-    It is `sklearn.feature_extraction.text.HashingVectorizer` with the same parameters and the same
-    matrix, bit for bit, but some thirty times faster on one thread. A preprocessor, a tokenizer or an
-    analyzer of your own, or a pattern that finds anything else than whole runs of characters, is left
-    to scikit-learn.
+    It is scikit-learn's class of this name, with the same parameters and the same matrix, bit for
+    bit, but some thirty times faster on one thread. A preprocessor, a tokenizer or an analyzer of
+    your own, or a pattern that finds anything else than whole runs of characters, is left to
+    scikit-learn.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
     stop_words : "english" or list, optional
         Words to leave out, before n-grams are formed.
     token_pattern : str
-        What a word is: by default two or more letters, digits or underscores. Patterns of whole runs
-        of characters are fast, such as ``r"\w+"``, ``r"\b\w{3,}\b"``, ``r"[a-z]+"``, ``r"\S+"``.
+        What a word is: by default two or more letters, digits or underscores. Patterns of whole
+        runs of characters are fast: ``r"\w+"``, ``r"\b\w{3,}\b"``, ``r"[a-z]+"``, ``r"\S+"``.
     ngram_range : (int, int)
         The shortest and the longest n-grams.
     analyzer : {"word", "char", "char_wb"} or callable
-        What n-grams are of: words, characters, or the characters of each word with a blank before and
-        behind it.
+        What n-grams are of: words, characters, or the characters of each word with a blank before
+        and behind it.
     n_features : int
         Columns of the matrix. With few of them, n-grams share a column.
     binary : bool
@@ -134,7 +134,7 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
     ((1, 1048576), 8)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **sklearn_text.HashingVectorizer._parameter_constraints,
         "n_threads": N_THREADS,
     }
@@ -200,8 +200,8 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):  # type: ignore[misc]
             and (self.strip_accents is None or self.strip_accents in ("ascii", "unicode"))
             and isinstance(shortest, Integral)
             and isinstance(longest, Integral)
-            and shortest >= 1
-            and longest < 1 << 31
+            and int(shortest) >= 1
+            and int(longest) < 1 << 31
             and self.norm in NORMS
             and is_supported(self.n_features, self.dtype)
         )
@@ -224,8 +224,10 @@ class _TextHashing:
         self.vectorizer, self.pattern = vectorizer, pattern
         self.dtype = np.dtype(vectorizer.dtype)
         self.preprocess = vectorizer.build_preprocessor()
-        words = vectorizer.get_stop_words() if vectorizer.analyzer == "word" else None
-        self.stop_words = [word.encode("utf-8", "surrogatepass") for word in words or ()]
+        assert _core.kernels is not None, "without a core, scikit-learn does the work"
+        self.kernels = _core.kernels
+        self.counted = self.kernels.CountedRows()
+        self.hasher, self.has_wide_class = self._new_hasher(wide=False), False
 
     @cached_property
     def bytes_are_text(self) -> bool:
@@ -236,9 +238,12 @@ class _TextHashing:
         """The documents' matrix."""
         chunks = string_chunks(X) if self.vectorizer.input == "content" else None
         pieces = self._pieces_of_arrow(chunks) if chunks else self._pieces_of_objects(X)
-        rows = Rows(length_hint(X))
+        rows = Rows(self.dtype, length_hint(X))
         for piece in pieces:
-            rows.append(*self._rows(piece))
+            if self._is_for_core(piece):
+                self._hash(piece, rows)
+            else:
+                self._hash_by_reference(piece, rows)
         if not rows.n_rows:
             raise ValueError("Cannot vectorize empty sequence.")
         return rows.matrix(int(self.vectorizer.n_features))
@@ -249,12 +254,11 @@ class _TextHashing:
         """Documents that are objects of Python, a batch at a time."""
         if isinstance(X, np.ndarray) and X.ndim == 1:
             X = X.tolist()
-        kernels: Any = _core.kernels
         documents, first, n = iter(X), 0, FIRST_BATCH
         while batch := list(islice(documents, n)):
             if self.vectorizer.input != "content":
                 batch = [self.vectorizer.decode(document) for document in batch]
-            piece = Piece(*kernels.pack(batch, self._encoder(first)))
+            piece = Piece(*self.kernels.pack(batch, self._encoder(first)))
             yield piece
             first += len(batch)
             n = min(PIECE_BYTES * len(batch) // (piece.text.size + 1) + 1, LARGEST_BATCH)
@@ -307,7 +311,8 @@ class _TextHashing:
             return Piece(text, offsets, None)
         places = offsets[0] + np.flatnonzero(whole > 127)
         rows = np.unique(np.searchsorted(offsets, places, "right") - 1)
-        lengths, pieces, done = np.diff(offsets), [], offsets[0]
+        lengths, done = np.diff(offsets), offsets[0]
+        pieces: list[Any] = []
         for row in rows.tolist():
             encoded = self._utf8(text[offsets[row] : offsets[row + 1]].tobytes().decode())
             pieces += [text[done : offsets[row]].data, encoded]
@@ -320,38 +325,45 @@ class _TextHashing:
 
     # ---- rows -----------------------------------------------------------------------------
 
-    def _rows(self, piece: Piece) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """indptr, indices, values of the documents, and their terms before equal ones were summed."""
-        text, offsets, as_is = piece
-        vectorizer, character = self.vectorizer, self.pattern.character
-        shortest, longest = map(int, vectorizer.ngram_range)
-        bytes_of_longest = int(np.diff(offsets).max(initial=0))
+    def _is_for_core(self, piece: Piece) -> bool:
+        """Whether sums of all documents' terms are exact."""
+        shortest, longest = self.vectorizer.ngram_range
         most_terms = EXACT_FLOAT32 if self.dtype == np.float32 else MOST_TERMS
-        if bytes_of_longest > most_terms // (longest - shortest + 1):
-            return self._rows_of_reference(piece)
-        kernels: Any = _core.kernels
-        hasher = kernels.TextHasher(
+        bytes_of_longest = int(np.diff(piece.offsets).max(initial=0))
+        return bytes_of_longest * (int(longest) - int(shortest) + 1) <= most_terms
+
+    def _hash(self, piece: Piece, rows: Rows) -> None:
+        """Add the documents of a piece to the rows."""
+        text, offsets, as_is = piece
+        if as_is is not None and as_is.any() and not self.has_wide_class:
+            self.hasher, self.has_wide_class = self._new_hasher(wide=True), True
+        n_bytes = int(offsets[-1] - offsets[0])
+        n_threads = threads.count(self.vectorizer.n_threads, WORK_OF_BYTE * n_bytes)
+        self.kernels.hash_documents(self.counted, self.hasher, text, offsets, as_is, n_threads)
+        indices, values = rows.add(self.counted.indptr, self.counted.n_terms)
+        binary, norm = bool(self.vectorizer.binary), NORMS[self.vectorizer.norm]
+        self.kernels.write_rows(self.counted, indices, values, binary, norm, n_threads)
+
+    def _new_hasher(self, wide: bool) -> Any:
+        """What the core is told; with the table of all characters, which documents need that are
+        not ASCII, if `wide`."""
+        vectorizer, character = self.vectorizer, self.pattern.character
+        shortest, longest = vectorizer.ngram_range
+        words = vectorizer.get_stop_words() if vectorizer.analyzer == "word" else None
+        return self.kernels.TextHasher(
             analyzer=vectorizer.analyzer,
             lowercase=bool(vectorizer.lowercase),
-            min_n=shortest,
-            max_n=longest,
+            min_n=int(shortest),
+            max_n=int(longest),
             min_length=self.pattern.min_length,
             in_class=ascii_class(character),
-            wide_class=wide_class(character) if as_is is not None and as_is.any() else None,
-            stop_words=self.stop_words,
+            wide_class=wide_class(character) if wide else None,
+            stop_words=[word.encode("utf-8", "surrogatepass") for word in words or ()],
             n_features=int(vectorizer.n_features),
             alternate_sign=bool(vectorizer.alternate_sign),
         )
-        n_threads = threads.count(
-            vectorizer.n_threads, WORK_OF_BYTE * int(offsets[-1] - offsets[0])
-        )
-        rows: tuple[np.ndarray, np.ndarray, np.ndarray, int] = kernels.hash_documents(
-            hasher, text, offsets, as_is, self.dtype.char, bool(vectorizer.binary),
-            NORMS[vectorizer.norm], n_threads,
-        )  # fmt: skip
-        return rows
 
-    def _rows_of_reference(self, piece: Piece) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    def _hash_by_reference(self, piece: Piece, rows: Rows) -> None:
         """The same by scikit-learn, for documents that are too long for the core."""
         text, offsets, as_is = piece
         changed = np.zeros(len(offsets) - 1, bool) if as_is is None else as_is.astype(bool)
@@ -360,7 +372,8 @@ class _TextHashing:
             document = text[start:stop].tobytes().decode("utf-8", "surrogatepass")
             documents.append(document if done else self.preprocess(document))
         X = self._reference(preprocessor=unchanged).transform(documents)
-        return X.indptr.astype(np.int64), X.indices, X.data, X.nnz
+        indices, values = rows.add(X.indptr.astype(np.int64), X.nnz)
+        indices[:], values[:] = X.indices, X.data
 
     def _reference(self, **changes: Any) -> Any:
         """scikit-learn's vectorizer of documents in memory, with our parameters."""
