@@ -1,0 +1,167 @@
+"""Text from wherever it is: files plain or packed, stdin, open files, URLs.
+
+How a file is packed is told by the bytes that it begins with, so its name does not matter.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lrcore._utils.validation import shown
+from lrcore.io.errors import DataError
+
+#: What stands for stdin where a path is expected.
+STDIN = "-"
+
+
+def _zstd(file: Any) -> Any:
+    try:
+        from compression import zstd  # of Python 3.14
+    except ImportError:
+        pass
+    else:
+        return zstd.ZstdFile(file)
+    try:
+        import pyarrow
+    except ImportError:
+        raise ImportError("reading .zst takes pyarrow: pip install pyarrow") from None
+    return pyarrow.CompressedInputStream(file, "zstd")
+
+
+#: How the bytes of a packed file begin, and what unpacks them.
+UNPACKERS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+
+#: Bytes that tell how a file is packed.
+LONGEST_MAGIC = max(map(len, UNPACKERS))
+
+
+class Text:
+    """Bytes of an open source, unpacked.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    is_packed : bool
+    n_stored : int
+        Bytes that were taken so far of what is stored, which is less than what they unpack to.
+    """
+
+    def __init__(self, name: str, file: Any) -> None:
+        self.name = name
+        self._stored = _Counted(file)
+        unpack = next((u for m, u in UNPACKERS.items() if self._stored.head.startswith(m)), None)
+        self.is_packed = unpack is not None
+        self._file = unpack(self._stored) if unpack else self._stored
+
+    @property
+    def n_stored(self) -> int:
+        return self._stored.n_bytes
+
+    def readinto(self, room: memoryview) -> int:
+        """Fill as much of the room as the source has, and return how many bytes that is.
+
+        Raises
+        ------
+        DataError
+            If what is stored cannot be unpacked.
+        """
+        done = 0
+        try:
+            while done < len(room):
+                n = self._file.readinto(room[done:])
+                if not n:
+                    break
+                done += n
+        except (EOFError, zlib.error, lzma.LZMAError) as error:
+            raise DataError(f"{self.name}: cut short or damaged ({error})") from None
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise DataError(f"{self.name}: {error}") from None
+        return done
+
+
+class _Counted(io.RawIOBase):
+    """A binary file of any kind whose first bytes are known beforehand, and which is counted."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.n_bytes = 0
+        self.head = b""
+        while len(self.head) < LONGEST_MAGIC and (more := self._read(LONGEST_MAGIC)):
+            self.head += more
+        self._left = self.head
+
+    def _read(self, size: int) -> bytes:
+        more = self._file.read(size)
+        if isinstance(more, str):
+            raise TypeError("a file to read must be open in binary mode, as by open(path, 'rb')")
+        return more or b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        view = memoryview(room).cast("B")
+        if self._left:
+            part, self._left = self._left[: len(view)], self._left[len(view) :]
+            n = len(part)
+            view[:n] = part
+        elif hasattr(self._file, "readinto"):
+            n = self._file.readinto(view) or 0
+        else:
+            part = self._read(len(view))
+            n = len(part)
+            view[:n] = part
+        self.n_bytes += n
+        return n
+
+
+@contextmanager
+def open_text(source: Any) -> Iterator[Text]:
+    """The text of a path, of ``"-"`` for stdin, of a URL, or of a binary file that is open already.
+
+    Raises
+    ------
+    OSError
+        If the source cannot be read.
+    ImportError
+        If reading it takes a package that is not here.
+    TypeError
+        If it is nothing of these.
+    """
+    if hasattr(source, "read"):
+        yield Text(str(getattr(source, "name", "<file>")), source)
+    elif not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f"a path or a binary file is needed, got {shown(source)}")
+    elif source == STDIN:
+        yield Text("<stdin>", sys.stdin.buffer)
+    else:
+        path = os.fspath(source)
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        with _open_url(path) if "://" in path else open(path, "rb", buffering=0) as file:
+            yield Text(path, file)
+
+
+def _open_url(url: str) -> Any:
+    try:
+        import fsspec
+    except ImportError:
+        raise ImportError(f"reading {url} takes fsspec: pip install fsspec") from None
+    return fsspec.open(url, "rb")
