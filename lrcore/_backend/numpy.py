@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._backend import svmlight
+from lrcore._backend.svmlight import SvmlightRows
 from lrcore._core import cpu
 from lrcore._utils import bfloat16, numerics
 from lrcore._utils.interrupts import interrupts
@@ -747,3 +749,13 @@ def replace_together(
             array[...] = value
         for name, value in changes.items():
             setattr(progress, name, value)
+
+
+# ---- text -------------------------------------------------------------------------------------
+
+
+def parse_svmlight(
+    text: memoryview, dtype: np.dtype, multilabel: bool, first_index: int, skip: bool
+) -> SvmlightRows:
+    """The rows of whole lines of svmlight text, by scikit-learn."""
+    return svmlight.parse(text, dtype, multilabel, first_index, skip)

@@ -23,7 +23,7 @@ typedef struct {
 
 typedef struct {
     int is_double, multilabel, skip;       /* skip: go on after a bad line, without it */
-    int32_t first_index;                   /* 0 or 1: smaller indices are bad */
+    int32_t first_index;                   /* 0 or 1, which becomes 0: smaller ones are bad */
     void *data;
     int32_t *indices;
     int64_t *indptr, *label_indptr, *qids; /* label_indptr only of several labels */
@@ -135,7 +135,7 @@ static inline const char *lr_svmlight_line(
             if (!(fabsf(rounded) <= FLT_MAX)) return NULL;
             ((float *)to->data)[n] = rounded;
         }
-        to->indices[n++] = (int32_t)index;
+        to->indices[n++] = (int32_t)index - to->first_index;
     }
     if (!*kind) *kind = line;
     found->values = n;

@@ -65,7 +65,7 @@ def pieces(text: Text, *, size: int = SIZE, bounded: bool = False) -> Iterator[P
         If a line has more than `LONGEST_LINE` bytes, the text cannot be unpacked, or it is bounded
         and too large.
     """
-    number, total = 1, 0
+    number, total, at_start = 1, 0, True
     rest: Any = b""  # the beginning of a line
     while True:
         # A long line is searched for its end in steps that double.
@@ -74,8 +74,8 @@ def pieces(text: Text, *, size: int = SIZE, bounded: bool = False) -> Iterator[P
         filled = len(rest) + text.readinto(memoryview(room)[len(rest) :])
         is_last = filled < len(room)
         start = 0
-        if total == 0 and room.startswith(BYTE_ORDER_MARK):
-            start = len(BYTE_ORDER_MARK)
+        if at_start and room.startswith(BYTE_ORDER_MARK):
+            start, at_start = len(BYTE_ORDER_MARK), False
         total += filled - len(rest)
         if bounded and text.is_packed:
             most = npz.MOST_BYTES + npz.MOST_TIMES * text.n_stored
@@ -92,6 +92,7 @@ def pieces(text: Text, *, size: int = SIZE, bounded: bool = False) -> Iterator[P
             lines = number + _count_lines(whole)
             raise DataError(f"{text.name}:{lines}: a line of more than {LONGEST_LINE:,} bytes")
         if len(whole):
+            at_start = False
             yield Piece(whole, number)
             number += _count_lines(whole)
         if is_last:
