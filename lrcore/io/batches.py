@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -35,13 +35,13 @@ class Batches:
         Lines that were left out so far by the iteration that began last.
     """
 
-    def __init__(self, read: Callable[[], Iterator[tuple[Batch, int]]]) -> None:
+    def __init__(self, read: Callable[[], Generator[tuple[Batch, int], None, None]]) -> None:
         self._read = read
         self.n_skipped = 0
 
     def __iter__(self) -> Iterator[Batch]:
         self.n_skipped = 0
-        with closing(self._read()) as batches:  # type: ignore[type-var]
+        with closing(self._read()) as batches:
             for batch, n_skipped in batches:
                 self.n_skipped += n_skipped
                 yield batch

@@ -17,6 +17,8 @@ from lrcore._utils.npz import NpzError
 from lrcore.io import svmlight
 from lrcore.io.errors import DataError
 
+__all__ = ["OPENERS", "DataError", "read"]
+
 #: How a file is opened, by its suffix; others are opened as they are.
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
@@ -109,8 +111,8 @@ def _read_svmlight(
     path: Path, n_features: int | None, zero_based: bool | None, dtype: Any
 ) -> tuple[Any, np.ndarray, bool]:
     """Rows, labels, and whether indices start at 0, of svmlight text."""
-    parse = svmlight.LineParser(np.dtype(dtype), multilabel=False, first_index=0)
-    rows = svmlight.read_arrays(path, parse)
+    parser = svmlight.LineParser(np.dtype(dtype), multilabel=False, first_index=0)
+    rows = svmlight.read_arrays(path, parser)
     n_rows, y = len(rows.labels), rows.labels
     width = int(rows.indices.max()) + 1 if rows.indices.size else 1
     X = sparse.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n_rows, width))

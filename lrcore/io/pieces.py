@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,10 +30,11 @@ AHEAD = 2
 
 
 class Piece(NamedTuple):
-    """Whole lines, and the number of the first of them."""
+    """Whole lines, the number of the first, and how much of the source was read with them."""
 
     text: memoryview
     first_line: int
+    share: float = 0.5
 
     def line_number(self, place: int) -> int:
         """The number of the line at this place."""
@@ -93,7 +94,7 @@ def pieces(text: Text, *, size: int = SIZE, bounded: bool = False) -> Iterator[P
             raise DataError(f"{text.name}:{lines}: a line of more than {LONGEST_LINE:,} bytes")
         if len(whole):
             at_start = False
-            yield Piece(whole, number)
+            yield Piece(whole, number, text.share)
             number += _count_lines(whole)
         if is_last:
             return
@@ -105,7 +106,7 @@ def _count_lines(text: memoryview) -> int:
 
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], n_threads: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """The function of each item, in their order, computed in threads.
 
     Items are taken by the thread that takes the results, at most `AHEAD` for each thread before

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import chain, pairwise
@@ -26,6 +25,7 @@ from lrcore._utils.validation import (
 from lrcore.io.batches import Batch, Batches
 from lrcore.io.errors import DataError
 from lrcore.io.files import open_text
+from lrcore.io.growing import GrowingArray
 from lrcore.io.pieces import SIZE, Piece, map_in_order, pieces
 
 
@@ -97,8 +97,8 @@ def read_svmlight(
     if n_features is not None:
         check_integer("n_features", n_features)
     sources = path if isinstance(path, (list, tuple)) else [path]
-    parse = LineParser(np.dtype(dtype), multilabel, 1 if zero_based is False else 0)
-    read = [read_arrays(source, parse, query_id, n_threads) for source in sources]
+    parser = LineParser(np.dtype(dtype), multilabel, 1 if zero_based is False else 0)
+    read = [read_arrays(source, parser, query_id, n_threads) for source in sources]
     if zero_based == "auto" and all(len(r.indices) and r.indices.min() > 0 for r in read):
         for rows in read:
             np.subtract(rows.indices, 1, out=rows.indices)
@@ -114,7 +114,7 @@ def read_svmlight(
 
 
 def read_arrays(
-    source: Any, parse: LineParser, query_id: bool = False, n_threads: int | None = None
+    source: Any, parser: LineParser, query_id: bool = False, n_threads: int | None = None
 ) -> SvmlightRows:
     """All rows of a source, none of whose lines is bad.
 
@@ -124,18 +124,10 @@ def read_arrays(
         As `read_svmlight`.
     """
     with open_text(source) as text:
-        # There is at least one part, so that arrays have their dtypes.
-        parts = [parse(Piece(memoryview(b""), 1))[1]]
-        kind: bool | None = None
         try:
             queue = pieces(text, bounded=True)
-            with closing(_parsed(text.name, queue, parse, n_threads)) as parsed:
-                for piece, rows in parsed:
-                    if query_id:
-                        kind = _check_qids(text.name, piece, rows, kind)
-                    parts.append(rows)
-            rows = _joined(parts)
-            return rows if kind or not query_id else rows._replace(qids=rows.qids[:0])
+            with closing(_parsed(text.name, queue, parser, n_threads)) as parsed:
+                return _gathered(text.name, parsed, parser, query_id)
         except MemoryError:
             raise DataError(f"{text.name}: it takes more memory than there is") from None
 
@@ -303,18 +295,18 @@ def svmlight_batches(
     check_choice("on_error", on_error, ("raise", "skip"))
     check_integer("size", size)
     first_index = 1 if zero_based is False else 0
-    parse = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip")
-    return Batches(partial(_batches, path, parse, n_threads, zero_based == "auto", size))
+    parser = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip")
+    return Batches(partial(_batches, path, parser, n_threads, zero_based == "auto", size))
 
 
 def _batches(
-    path: Any, parse: LineParser, n_threads: int | None, auto: bool, size: int
-) -> Iterator[tuple[Batch, int]]:
+    path: Any, parser: LineParser, n_threads: int | None, auto: bool, size: int
+) -> Generator[tuple[Batch, int], None, None]:
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
-        first, parse = _zero_based_by_the_first(text.name, queue, parse) if auto else ([], parse)
-        with closing(_parsed(text.name, queue, parse, n_threads)) as parsed:
+        first, parser = _zero_based_by_the_first(text.name, queue, parser) if auto else ([], parser)
+        with closing(_parsed(text.name, queue, parser, n_threads)) as parsed:
             for piece, rows in chain(first, parsed):
                 qid = None if rows.with_qid is None else rows.qids
                 csr = rows.data, rows.indices, rows.indptr
@@ -330,7 +322,7 @@ class LineParser(NamedTuple):
     first_index: int
     skip: bool = False
 
-    def __call__(self, piece: Piece) -> tuple[Piece, SvmlightRows]:
+    def parse(self, piece: Piece) -> tuple[Piece, SvmlightRows]:
         return piece, _backend.active.parse_svmlight(piece.text, *self)
 
     def check(self, name: str, piece: Piece, rows: SvmlightRows) -> None:
@@ -342,31 +334,31 @@ class LineParser(NamedTuple):
 
 
 def _parsed(
-    name: str, queue: Iterator[Piece], parse: LineParser, n_threads: int | None
-) -> Generator[tuple[Piece, SvmlightRows]]:
+    name: str, queue: Iterator[Piece], parser: LineParser, n_threads: int | None
+) -> Generator[tuple[Piece, SvmlightRows], None, None]:
     """The pieces with their rows; the first line that is not valid is raised."""
     n_threads = threads.count(n_threads, ENOUGH)
-    with closing(map_in_order(parse, queue, n_threads)) as parsed:
+    with closing(map_in_order(parser.parse, queue, n_threads)) as parsed:
         for piece, rows in parsed:
-            parse.check(name, piece, rows)
+            parser.check(name, piece, rows)
             yield piece, rows
 
 
 def _zero_based_by_the_first(
-    name: str, queue: Iterator[Piece], parse: LineParser
+    name: str, queue: Iterator[Piece], parser: LineParser
 ) -> tuple[list[tuple[Piece, SvmlightRows]], LineParser]:
     """The pieces up to the first that has indices, and how to parse those that follow."""
     first = []
     for piece in queue:
-        _, rows = parse(piece)
-        parse.check(name, piece, rows)
+        _, rows = parser.parse(piece)
+        parser.check(name, piece, rows)
         first.append((piece, rows))
         if len(rows.indices):
             if rows.indices.min() > 0:
                 np.subtract(rows.indices, 1, out=rows.indices)
-                parse = parse._replace(first_index=1)
+                parser = parser._replace(first_index=1)
             break
-    return first, parse
+    return first, parser
 
 
 def _check_qids(name: str, piece: Piece, rows: SvmlightRows, kind: bool | None) -> bool | None:
@@ -378,39 +370,44 @@ def _check_qids(name: str, piece: Piece, rows: SvmlightRows, kind: bool | None) 
     seen = [(place, kind) for kind, place in places.items() if place is not None]
     if kind is None and seen:
         kind = min(seen)[1]
-    if kind is None or places[not kind] is None:
+    other = None if kind is None else places[not kind]
+    if other is None:
         return kind
-    number = piece.line_number(places[not kind])
+    number = piece.line_number(other)
     what = "no qid, but rows before it have one" if kind else "a qid, but rows before it have none"
     raise DataError(f"{name}:{number}: {what}")
 
 
-def _joined(parts: list[SvmlightRows]) -> SvmlightRows:
-    """All rows together; the list is emptied, so that an array is let go of once it is copied."""
-    columns = {name: list(column) for name, column in zip(SvmlightRows._fields, zip(*parts))}
-    parts.clear()
-    n_values, n_labels = ([len(each) for each in columns[name]] for name in ("data", "labels"))
-    several = columns["label_indptr"][0] is not None
+def _gathered(
+    name: str, parsed: Iterable[tuple[Piece, SvmlightRows]], parser: LineParser, query_id: bool
+) -> SvmlightRows:
+    """The rows of all pieces together; query ids only if they are wanted and there."""
+    data, indices = GrowingArray(parser.dtype), GrowingArray(np.int32)
+    indptr, labels = GrowingArray(np.int64), GrowingArray(np.float64)
+    label_indptr, qids = GrowingArray(np.int64), GrowingArray(np.int64)
+    for bounds in (indptr, label_indptr):
+        bounds.append(np.zeros(1, np.int64), share=1.0)
+    kind: bool | None = None
+    for piece, rows in parsed:
+        indptr.append(rows.indptr[1:] + data.size, piece.share)
+        data.append(rows.data, piece.share)
+        indices.append(rows.indices, piece.share)
+        if rows.label_indptr is not None:
+            label_indptr.append(rows.label_indptr[1:] + labels.size, piece.share)
+        labels.append(rows.labels, piece.share)
+        if query_id:
+            kind = _check_qids(name, piece, rows, kind)
+        if kind:
+            qids.append(rows.qids, piece.share)
     return SvmlightRows(
-        _concatenated(columns.pop("data")),
-        _concatenated(columns.pop("indices")),
-        _concatenated_bounds(columns.pop("indptr"), n_values),
-        _concatenated(columns.pop("labels")),
-        _concatenated_bounds(columns.pop("label_indptr"), n_labels) if several else None,
-        _concatenated(columns.pop("qids")),
-        None, None, None, 0,
-    )  # fmt: skip
-
-
-def _concatenated(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
-
-
-def _concatenated_bounds(arrays: list[np.ndarray], counts: list[int]) -> np.ndarray:
-    """The bounds of rows in all parts, of which each has so many elements."""
-    starts = np.cumsum([0, *counts[:-1]])
-    shifted = [array[1:] + start for array, start in zip(arrays, starts)]
-    return np.concatenate([[0], *shifted])
+        data.array(),
+        indices.array(),
+        indptr.array(),
+        labels.array(),
+        label_indptr.array() if parser.multilabel else None,
+        qids.array(),
+        *(None, None, None, 0),
+    )
 
 
 #: A number of elements for which as many threads are used as there are.
