@@ -14,6 +14,7 @@ import numpy as np
 from lrcore import _core
 from lrcore._backend import threads
 from lrcore._backend.svmlight import SvmlightRows
+from lrcore._backend.vw import VwRows
 
 #: A model smaller than this stays in the cache nearest to the processor's core.
 CACHE_BYTES = 1 << 19
@@ -592,3 +593,11 @@ def parse_svmlight(
     """
     parse = _core.parsers().parse_svmlight
     return SvmlightRows(*parse(text, dtype.char, multilabel, first_index, skip))
+
+
+def parse_vw(text: memoryview, dtype: np.dtype, mask: int, skip: bool) -> VwRows:
+    """The rows of whole lines of Vowpal Wabbit's text, see `VwRows`; indices are masked.
+
+    Bad lines are left out if skip, and end the rows otherwise.
+    """
+    return VwRows(*_core.parsers().parse_vw(text, dtype.char, mask, skip))

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from lrcore._backend import svmlight
+from lrcore._backend import svmlight, vw
 from lrcore._backend.svmlight import SvmlightRows
+from lrcore._backend.vw import VwRows
 from lrcore._core import cpu
 from lrcore._utils import bfloat16, numerics
 from lrcore._utils.interrupts import interrupts
@@ -759,3 +760,8 @@ def parse_svmlight(
 ) -> SvmlightRows:
     """The rows of whole lines of svmlight text, by scikit-learn."""
     return svmlight.parse(text, dtype, multilabel, first_index, skip)
+
+
+def parse_vw(text: memoryview, dtype: np.dtype, mask: int, skip: bool) -> VwRows:
+    """The rows of whole lines of Vowpal Wabbit's text, by plain Python."""
+    return vw.parse(text, dtype, mask, skip)

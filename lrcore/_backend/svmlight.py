@@ -123,10 +123,12 @@ def _is_integer(text: bytes) -> bool:
 
 
 def is_finite(text: bytes, dtype: Any) -> bool:
-    """Whether the text is a number, to which "1_0" does not belong, and finite in this dtype."""
+    """Whether the text is a number, which "1_0" and " 1" are not, and finite in this dtype."""
+    if b"_" in text or text != text.strip():
+        return False
     try:
         with np.errstate(over="ignore"):
-            return b"_" not in text and bool(np.isfinite(np.dtype(dtype).type(float(text))))
+            return bool(np.isfinite(np.dtype(dtype).type(float(text))))
     except ValueError:
         return False
 

@@ -16,3 +16,17 @@ def parse_svmlight(
     int | None,
     int,
 ]: ...
+def murmur3(text: bytes | memoryview, seed: int) -> int: ...
+def parse_vw(
+    text: bytes | memoryview, dtype: str, mask: int, skip: bool
+) -> tuple[
+    NDArray[np.floating],
+    NDArray[np.int32],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int64],
+    int | None,
+    int,
+]: ...

@@ -1,7 +1,7 @@
-# Text as arrays: see svmlight.h. Compiled once, for any processor.
+# Text as arrays: see svmlight.h and vw.h. Compiled once, for any processor.
 cimport numpy as cnp
 
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from numpy import empty as np_empty
 
@@ -121,4 +121,66 @@ def parse_svmlight(
         labels[: found.labels], label_indptr[: found.rows + 1] if multilabel else None,
         qids[: found.rows], place(found.bad, start), place(found.with_qid, start),
         place(found.without_qid, start), found.skipped,
+    )
+
+
+cdef extern from "vw.h" nogil:
+    ctypedef struct VwFound "lr_vw_found":
+        int64_t rows, values, skipped
+        const char* bad
+        int no_memory
+
+    ctypedef struct Vw "lr_vw":
+        int is_double, skip
+        uint32_t mask
+        void* data
+        int32_t* indices
+        int64_t* indptr
+        double* labels
+        double* weights
+        double* bases
+        int64_t* tags
+
+    void vw_sizes "lr_vw_sizes"(const char* p, const char* end, int64_t* sizes)
+    void vw_parse "lr_vw_parse"(const char* p, const char* end, const Vw* to, VwFound* found)
+    uint32_t murmur3_32 "lr_murmur3_32"(const char* text, size_t length, uint32_t seed)
+
+
+def murmur3(const unsigned char[::1] text, uint32_t seed):
+    """MurmurHash3_x86_32 of a text."""
+    cdef const char* start = <const char*>&text[0] if text.shape[0] else NULL
+    return murmur3_32(start, text.shape[0], seed)
+
+
+def parse_vw(const unsigned char[::1] text, str dtype, uint32_t mask, bint skip):
+    """The arrays of whole lines of Vowpal Wabbit's text, features hashed and masked.
+
+    Returns data, indices, indptr, labels (NaN where there is none), weights, bases and tags, the
+    places in the text where each begins and ends; then the place of the first line that is not
+    valid, None if there is none, and how many lines were left out. The arrays end before the first
+    bad line, unless those are skipped.
+    """
+    cdef Vw to
+    cdef VwFound found
+    cdef int64_t[2] sizes
+    cdef const char* start = <const char*>&text[0] if text.shape[0] else NULL
+    cdef const char* end = start + text.shape[0]
+    with nogil:
+        vw_sizes(start, end, sizes)
+    data, indices = np_empty(sizes[1], dtype), np_empty(sizes[1], "i")
+    indptr, tags = np_empty(sizes[0] + 1, "q"), np_empty((sizes[0], 2), "q")
+    labels, weights, bases = np_empty(sizes[0]), np_empty(sizes[0]), np_empty(sizes[0])
+    to.is_double, to.skip, to.mask = dtype == "d", skip, mask
+    to.data, to.indices = address(data), <int32_t*>address(indices)
+    to.indptr, to.tags = <int64_t*>address(indptr), <int64_t*>address(tags)
+    to.labels, to.weights = <double*>address(labels), <double*>address(weights)
+    to.bases = <double*>address(bases)
+    with nogil:
+        vw_parse(start, end, &to, &found)
+    if found.no_memory:
+        raise MemoryError
+    return (
+        data[: found.values], indices[: found.values], indptr[: found.rows + 1],
+        labels[: found.rows], weights[: found.rows], bases[: found.rows], tags[: found.rows],
+        place(found.bad, start), found.skipped,
     )

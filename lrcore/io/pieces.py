@@ -25,6 +25,9 @@ LONGEST_LINE = 1 << 28
 #: What some editors put in front of text.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+#: A number of elements for which as many threads are used as there are.
+ENOUGH = 1 << 40
+
 #: Pieces for each thread that are under way or wait for those before them.
 AHEAD = 2
 

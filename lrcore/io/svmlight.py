@@ -26,7 +26,7 @@ from lrcore.io.batches import Batch, Batches
 from lrcore.io.errors import DataError
 from lrcore.io.files import open_text
 from lrcore.io.growing import GrowingArray
-from lrcore.io.pieces import SIZE, Piece, map_in_order, pieces
+from lrcore.io.pieces import ENOUGH, SIZE, Piece, map_in_order, pieces
 
 
 def read_svmlight(
@@ -408,10 +408,6 @@ def _gathered(
         qids.array(),
         *(None, None, None, 0),
     )
-
-
-#: A number of elements for which as many threads are used as there are.
-ENOUGH = 1 << 40
 
 
 def _check_options(dtype: Any, multilabel: bool, zero_based: Any, n_threads: int | None) -> None:

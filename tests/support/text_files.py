@@ -6,6 +6,8 @@ import re
 import numpy as np
 from sklearn.datasets import load_svmlight_file
 
+from lrcore._backend import compiled, vw
+from lrcore._backend import numpy as numpy_backend
 from lrcore.io import DataError, read_svmlight
 
 TOKENS = [
@@ -120,3 +122,42 @@ def compare_svmlight(rng):
         assert expected is not None, (text, options)
         assert same_rows(got, expected), (text, options)
     return got is not None
+
+
+VW_TOKENS = [
+    b":", b"|", b" ", b"\n", b"\t", b"\r", b"'", b"#", b"a:1", b":2", b"nan", b"1e39", b"1e999",
+    b"-", b"\x00", b"\xff", b"\x0b", b"|f", b"|f:2", b"|:", b"007", b"1_0", b" x ", b"||", b"1 2",
+    b"e", b".",
+]  # fmt: skip
+
+
+def drawn_vw_text(rng):
+    """Text of Vowpal Wabbit, half of it with faults."""
+    lines = []
+    for _ in range(rng.randrange(1, 6)):
+        names = ["a", "b", "cd", "x=1", "12", "", "e:0.5", "a:2", ":3", "f:1e-50", "g:-1"]
+        spaces = [
+            " ".join([rng.choice(["", "f", "g:2", "7"]), *rng.choices(names, k=rng.randrange(8))])
+            for _ in range(rng.randrange(3))
+        ]
+        head = rng.choice(["1 ", "-1 2 ", "0 1 0.5 ", "1 't", "'u ", "", "1 1 v"])
+        lines.append("|".join([head, *spaces]) + rng.choice(["", "\r", " "]))
+    text = bytearray("\n".join(lines).encode())
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        at = rng.randrange(len(text) + 1)
+        text[at : at + rng.choice([0, 0, 1, 3])] = rng.choice(VW_TOKENS)
+    return bytes(text)
+
+
+def compare_vw(rng):
+    """Text of Vowpal Wabbit is the same, and is refused alike, by the core and by plain Python."""
+    text = memoryview(drawn_vw_text(rng))
+    options = np.dtype(rng.choice(["f", "d"])), (1 << rng.randrange(1, 32)) - 1
+    for skip in (False, True):
+        got = compiled.parse_vw(text, *options, skip)
+        for a, b in zip(got, numpy_backend.parse_vw(text, *options, skip)):
+            assert np.array_equal(a, b, equal_nan=isinstance(a, np.ndarray)), bytes(text)
+        if got.bad is not None:
+            line = bytes(text[got.bad :]).partition(b"\n")[0]
+            assert vw.problem(line, *options), bytes(text)
+    return got.bad is None
