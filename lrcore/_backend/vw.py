@@ -57,7 +57,7 @@ def parse(text: memoryview, dtype: np.dtype, mask: int, skip: bool) -> VwRows:
     bad, n_skipped, place = None, 0, 0
     for line in io.BytesIO(text):
         try:
-            if line.strip(b" \t\r\n"):
+            if line.removesuffix(b"\n").removesuffix(b"\r").strip(b" \t"):
                 parsed = _parse_line(line, dtype, mask)
                 begin, end = parsed.tag
                 if end:
