@@ -25,11 +25,17 @@ class SvmlightRows(NamedTuple):
     qids: np.ndarray
     #: The first line that is not valid.
     bad: int | None
+    #: The first line with an index smaller than the first.
+    below: int | None
     #: The first row with a query id, and the first without one.
     with_qid: int | None
     without_qid: int | None
     #: Lines that were left out.
     n_skipped: int
+
+
+#: How the message about such a line begins.
+BELOW = "indices that start at "
 
 
 def problem(line: bytes, dtype: Any, multilabel: bool = False, first_index: int = 0) -> str:
@@ -58,7 +64,7 @@ def problem(line: bytes, dtype: Any, multilabel: bool = False, first_index: int 
             return f"the index {quoted(index)} is too large"
         if int(digits) < first_index:
             return (
-                f"indices that start at {first_index} were expected, got {quoted(field)}; "
+                f"{BELOW}{first_index} were expected, got {quoted(field)}; "
                 "zero_based=True is for those that start at 0"
             )
         if int(digits) <= last:
@@ -81,11 +87,14 @@ def parse(
     label_counts: list[int] = []
     qids: list[int] = []
     found: dict[bool, int] = {}
-    bad, n_skipped, place = None, 0, 0
+    bad, below, n_skipped, place = None, None, 0, 0
     for line in io.BytesIO(text):
         fields = line.split(b"#", 1)[0].split()
-        if fields and problem(line, dtype, multilabel, first_index):
+        wrong = problem(line, dtype, multilabel, first_index)
+        if wrong:
             bad = place if bad is None else bad
+            if below is None and wrong.startswith(BELOW):
+                below = place
             if not skip:
                 break
             n_skipped += 1
@@ -108,6 +117,7 @@ def parse(
         np.cumsum([0, *label_counts], dtype=np.int64) if multilabel else None,
         np.array(qids, np.int64),
         bad,
+        below,
         found.get(True),
         found.get(False),
         n_skipped,

@@ -14,6 +14,7 @@ def parse_svmlight(
     int | None,
     int | None,
     int | None,
+    int | None,
     int,
 ]: ...
 def murmur3(text: bytes | memoryview, seed: int) -> int: ...

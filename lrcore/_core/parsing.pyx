@@ -22,6 +22,7 @@ cdef extern from "svmlight.h" nogil:
     ctypedef struct SvmlightFound "lr_svmlight_found":
         int64_t rows, values, labels, skipped
         const char* bad
+        const char* below
         const char* with_qid
         const char* without_qid
 
@@ -94,8 +95,8 @@ def parse_svmlight(
 
     Returns data, indices, indptr, labels, label_indptr (None if each row has one label) and qids (0
     where there is none); then places in the text: of the first line that is not valid, of the first
-    rows with a qid and without one, each None if there is no such line; then how many lines were
-    left out. The arrays end before the first bad line.
+    with an index below first_index, of the first rows with a qid and without one, each None if there
+    is no such line; then how many lines were left out. The arrays end before the first bad line.
     """
     cdef Svmlight to
     cdef SvmlightFound found
@@ -119,8 +120,8 @@ def parse_svmlight(
     return (
         data[: found.values], indices[: found.values], indptr[: found.rows + 1],
         labels[: found.labels], label_indptr[: found.rows + 1] if multilabel else None,
-        qids[: found.rows], place(found.bad, start), place(found.with_qid, start),
-        place(found.without_qid, start), found.skipped,
+        qids[: found.rows], place(found.bad, start), place(found.below, start),
+        place(found.with_qid, start), place(found.without_qid, start), found.skipped,
     )
 
 

@@ -18,6 +18,7 @@
 typedef struct {
     int64_t rows, values, labels, skipped;
     const char *bad;                       /* the first line that is not valid, NULL if all are */
+    const char *below;                     /* the first line with a smaller index than the first */
     const char *with_qid, *without_qid;    /* the first rows of each kind */
 } lr_svmlight_found;
 
@@ -117,7 +118,9 @@ static inline const char *lr_svmlight_line(
             break;
         }
         p = lr_integer(p, end, &index);
-        if (!p || p >= end || *p != ':' || index <= last || index > INT32_MAX) return NULL;
+        if (!p || p >= end || *p != ':') return NULL;
+        if (index >= 0 && index < to->first_index && !found->below) found->below = line;
+        if (index <= last || index > INT32_MAX) return NULL;
         last = index;
         p++;
         /* The commonest value by far: one digit. */

@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 class Batches:
     """The rows of a source, batch by batch, in the memory of a few of them.
 
-    Each iteration reads the source anew.
+    Each iteration reads the source anew; a second one is a ValueError if it can be read once only.
 
     Attributes
     ----------
@@ -35,11 +35,16 @@ class Batches:
         Lines that were left out so far by the iteration that began last.
     """
 
-    def __init__(self, read: Callable[[], Generator[tuple[Batch, int], None, None]]) -> None:
-        self._read = read
+    def __init__(
+        self, read: Callable[[], Generator[tuple[Batch, int], None, None]], *, once: bool = False
+    ) -> None:
+        self._read, self._once, self._began = read, once, False
         self.n_skipped = 0
 
     def __iter__(self) -> Iterator[Batch]:
+        if self._once and self._began:
+            raise ValueError("stdin and open files can be read once only; give a path instead")
+        self._began = True
         self.n_skipped = 0
         with closing(self._read()) as batches:
             for batch, n_skipped in batches:

@@ -173,6 +173,11 @@ def open_text(source: Any) -> Iterator[Text]:
             yield Text(path, file)
 
 
+def is_read_once(source: Any) -> bool:
+    """Whether a source is gone when it was read: stdin, and files that others opened."""
+    return bool(hasattr(source, "read") or source == STDIN)
+
+
 def _open_url(url: str) -> Any:
     try:
         import fsspec

@@ -24,7 +24,7 @@ from lrcore._utils.validation import (
 )
 from lrcore.io.batches import Batch, Batches
 from lrcore.io.errors import DataError
-from lrcore.io.files import open_text
+from lrcore.io.files import is_read_once, open_text
 from lrcore.io.growing import GrowingArray
 from lrcore.io.pieces import ENOUGH, SIZE, Piece, map_in_order, pieces
 
@@ -146,7 +146,7 @@ def write_svmlight(
     Parameters
     ----------
     path : path or binary file
-        A path is replaced in one piece, once everything is written.
+        A path is replaced in one piece, once everything is written; it is never packed.
     X : array or sparse matrix of shape (n_rows, n_features)
         Finite numbers. Zeros are written where a sparse matrix stores them. float32 is written
         with nine digits, everything else with as many as float64 needs.
@@ -270,7 +270,8 @@ def svmlight_batches(
         As in `read_svmlight`, of one source.
     zero_based : bool or "auto"
         With "auto" the first rows that have features decide, about four megabytes of text: indices
-        start at 0 if one of them is 0. An index 0 further on is an error then.
+        start at 0 if one of them is 0. Otherwise an index 0 further on is an error, which is never
+        left out.
     on_error : "raise" or "skip"
         Whether a line that is not valid ends everything, or is left out and counted.
     size : int
@@ -296,7 +297,8 @@ def svmlight_batches(
     check_integer("size", size)
     first_index = 1 if zero_based is False else 0
     parser = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip")
-    return Batches(partial(_batches, path, parser, n_threads, zero_based == "auto", size))
+    read = partial(_batches, path, parser, n_threads, zero_based == "auto", size)
+    return Batches(read, once=is_read_once(path))
 
 
 def _batches(
@@ -321,16 +323,23 @@ class LineParser(NamedTuple):
     #: Indices start here.
     first_index: int
     skip: bool = False
+    #: Whether this is a guess, so that an index below is no fault of its line.
+    guessed: bool = False
 
     def parse(self, piece: Piece) -> tuple[Piece, SvmlightRows]:
-        return piece, _backend.active.parse_svmlight(piece.text, *self)
+        """The rows of a piece."""
+        how = self.dtype, self.multilabel, self.first_index, self.skip
+        return piece, _backend.active.parse_svmlight(piece.text, *how)
 
     def check(self, name: str, piece: Piece, rows: SvmlightRows) -> None:
         """Raise for a line that is not valid, unless such are left out."""
-        if rows.bad is not None and not self.skip:
-            line = piece.line(rows.bad)
+        place = rows.bad
+        if self.skip:
+            place = rows.below if self.guessed else None
+        if place is not None:
+            line = piece.line(place)
             what = svmlight.problem(line, self.dtype, self.multilabel, self.first_index)
-            raise DataError(f"{name}:{piece.line_number(rows.bad)}: {what or 'not svmlight text'}")
+            raise DataError(f"{name}:{piece.line_number(place)}: {what or 'not svmlight text'}")
 
 
 def _parsed(
@@ -356,7 +365,7 @@ def _zero_based_by_the_first(
         if len(rows.indices):
             if rows.indices.min() > 0:
                 np.subtract(rows.indices, 1, out=rows.indices)
-                parser = parser._replace(first_index=1)
+                parser = parser._replace(first_index=1, guessed=True)
             break
     return first, parser
 
@@ -406,7 +415,7 @@ def _gathered(
         labels.array(),
         label_indptr.array() if parser.multilabel else None,
         qids.array(),
-        *(None, None, None, 0),
+        *(None, None, None, None, 0),
     )
 
 

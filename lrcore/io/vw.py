@@ -22,7 +22,7 @@ from lrcore._utils.validation import (
 )
 from lrcore.io.batches import Batch, Batches
 from lrcore.io.errors import DataError
-from lrcore.io.files import open_text
+from lrcore.io.files import is_read_once, open_text
 from lrcore.io.growing import GrowingArray
 from lrcore.io.pieces import ENOUGH, SIZE, Piece, map_in_order, pieces
 
@@ -159,7 +159,8 @@ def vw_batches(
     check_choice("on_error", on_error, ("raise", "skip"))
     check_integer("size", size)
     parser = LineParser(np.dtype(dtype), (1 << bits) - 1, on_error == "skip")
-    return Batches(partial(_batches, path, parser, n_threads, size))
+    read = partial(_batches, path, parser, n_threads, size)
+    return Batches(read, once=is_read_once(path))
 
 
 def _batches(
@@ -183,6 +184,7 @@ class LineParser(NamedTuple):
     skip: bool = False
 
     def parse(self, piece: Piece) -> tuple[Piece, VwRows]:
+        """The rows of a piece."""
         return piece, _backend.active.parse_vw(piece.text, *self)
 
     def check(self, name: str, piece: Piece, rows: VwRows) -> None:

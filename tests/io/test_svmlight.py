@@ -269,12 +269,24 @@ def test_batches_are_the_rows_in_order(tmp_path, zero_based, n_threads):
         assert batches.n_skipped == 0
 
 
-def test_where_indices_start_is_told_by_the_first_rows_that_have_any():
+def test_what_can_be_read_once_only():
+    batches = svmlight_batches(io.BytesIO(b"1 1:1\n"))
+    assert len(list(batches)) == 1
+    with pytest.raises(ValueError, match="can be read once only; give a path"):
+        list(batches)
+
+
+def test_where_indices_start_is_told_by_the_first_rows_that_have_any(either_backend):
     later = b"1\n2\n3 1:1\n" + b"# more\n" * 100 + b"1 0:1\n"
     batches = svmlight_batches(io.BytesIO(later), size=12)
     with pytest.raises(DataError) as caught:
         list(batches)
     assert str(caught.value).startswith("<file>:104: indices that start at 1 were expected")
+    with pytest.raises(DataError, match="<file>:104: indices that start at 1 were expected"):
+        list(svmlight_batches(io.BytesIO(later), size=12, on_error="skip"))
+    asked = svmlight_batches(io.BytesIO(later), size=12, on_error="skip", zero_based=False)
+    assert sum(len(batch.y) for batch in asked) == 3
+    assert asked.n_skipped == 1
     first = b"1\n2\n3 0:1\n" + b"# more\n" * 100 + b"1 1:1\n"
     rows, _, _ = together(svmlight_batches(io.BytesIO(first), size=12))
     assert rows.indices.tolist() == [0, 1]
