@@ -50,7 +50,7 @@ static inline int64_t lr_count(const char *p, const char *end, char c) {
 
 /* Whether a word ends here. */
 static inline int lr_word_ends(const char *p, const char *end) {
-    return p >= end || *p == '\n' || *p == '#' || lr_is_blank(*p);
+    return p >= end || *p == ' ' || *p == '\n' || *p == '#' || lr_is_blank(*p);
 }
 
 static inline const char *lr_skip_blanks(const char *p, const char *end) {
@@ -70,6 +70,15 @@ static inline const char *lr_integer(const char *p, const char *end, int64_t *ou
     if (p == first || p - digits > 19 || w > (uint64_t)INT64_MAX + negative) return NULL;
     *out = (int64_t)(negative ? 0 - w : w);
     return p;
+}
+
+/* The same; up to ten digits, as any index has that is not too large, are looked at once. */
+static inline const char *lr_index(const char *p, const char *end, int64_t *out) {
+    uint64_t w = 0;
+    const char *stop = lr_digits(p, end, &w);
+    if (stop == p || stop - p > 10) return lr_integer(p, end, out);
+    *out = (int64_t)w;
+    return stop;
 }
 
 /* The label or labels of a line, finite numbers; NULL if they are not. */
@@ -117,7 +126,7 @@ static inline const char *lr_svmlight_line(
             p = lr_line_end(p, end);
             break;
         }
-        p = lr_integer(p, end, &index);
+        p = lr_index(p, end, &index);
         if (!p || p >= end || *p != ':') return NULL;
         if (index >= 0 && index < to->first_index && !found->below) found->below = line;
         if (index <= last || index > INT32_MAX) return NULL;

@@ -130,9 +130,10 @@ def test_pieces_and_threads_change_nothing(n_threads, monkeypatch):
         assert got.tags == expected.tags
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(4))
 def test_the_backends_agree_about_faulty_text(seed):
-    compare_vw(random.Random(seed))
+    for k in range(100):
+        compare_vw(random.Random(100 * seed + k))
 
 
 def test_lines_that_are_not_valid_may_be_left_out(either_backend):
