@@ -156,7 +156,7 @@ sanitize: $(VENV)/installed-test $(VENV)/installed-dev
 	cd $(SANITIZED) && $(PRELOAD_SANITIZERS) ../../$(BIN)/python tests/fuzz_files.py $(or $(CASES),10000)
 	$(MAKE) sanitized KIND=thread LIBRARIES=tsan TESTS="$(THREAD_TESTS)"
 
-KERNEL_TESTS := tests/_core/test_bounds.py tests/rules tests/optim tests/test_losses.py tests/linear_model/engine \
+KERNEL_TESTS := tests/_core/test_bounds.py tests/_core/test_parsing.py tests/io tests/rules tests/optim tests/test_losses.py tests/linear_model/engine \
   tests/linear_model/solvers tests/linear_model/test_softmax.py tests/linear_model/test_average.py
 THREAD_TESTS := tests/optim tests/linear_model/engine/test_epoch.py \
   tests/linear_model/test_softmax.py tests/linear_model/test_average.py -k 'not killed and not memory'

@@ -42,6 +42,7 @@ UNIX_FLAGS = [
 LEVEL = {"baseline": ["-O1", "-ftree-vectorize"], "bindings": ["-O1", "-ftree-vectorize"]}
 ISA_FLAGS = {
     "bindings": ["-march=x86-64-v2"] if X86 else [],
+    "parsing": ["-march=x86-64-v2"] if X86 else [],
     "baseline": ["-march=x86-64-v2"] if X86 else [],
     "avx2": ["-march=x86-64-v3"],
     # Vectors of 256 bits here too: with 512, a long Adam step took a third more time on one thread.
@@ -96,7 +97,7 @@ class BuildCore(build_ext):
                 name = extension.name.rpartition(".")[2]
                 isa = ISA_FLAGS.get(name, [])
                 if isa and not accepts(compiler, isa):
-                    if name not in ("bindings", "baseline"):
+                    if name not in ("bindings", "parsing", "baseline"):
                         self.extensions.remove(extension)
                         continue
                     isa = []
@@ -106,7 +107,7 @@ class BuildCore(build_ext):
                 extension.extra_link_args = threads + (SANITIZE_FLAGS[:1] if SANITIZE else [])
         else:
             self.extensions = [
-                e for e in self.extensions if e.name.endswith(("cpu", "bindings", "baseline"))
+                e for e in self.extensions if e.name.endswith(("cpu", "bindings", "parsing", "baseline"))
             ]
         super().build_extensions()
 
@@ -137,7 +138,7 @@ def renamed(name: str) -> Extension:
 extensions = []
 if not os.environ.get("LRCORE_NO_CORE"):
     extensions = cythonize(
-        [core(name, f"{name}.pyx") for name in ("cpu", "bindings", "baseline")],
+        [core(name, f"{name}.pyx") for name in ("cpu", "bindings", "parsing", "baseline")],
         quiet=True,
         nthreads=2 if sys.platform == "linux" else 0,
         compiler_directives={

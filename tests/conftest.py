@@ -47,4 +47,4 @@ def ctrl_c():
 
 
 #: Need torch, optax and others; run by hand.
-collect_ignore = ["golden/record.py", "golden/record_schedules.py"]
+collect_ignore = ["golden/record.py", "golden/record_schedules.py", "golden/record_vw.py"]

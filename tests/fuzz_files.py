@@ -33,6 +33,9 @@ from lrcore.io import datafile
 from lrcore.io.datafile import DataError
 from lrcore.linear_model.persistence import ModelFileError
 
+sys.path.append(str(Path(__file__).with_name("support")))
+from text_files import compare_svmlight, compare_vw
+
 #: What a user of something that was accepted may get.
 REFUSALS = (TypeError, ValueError, FloatingPointError)
 
@@ -437,6 +440,26 @@ class Text:
         return True
 
 
+class Verdicts:
+    """svmlight text as scikit-learn reads it, and as `read_svmlight` does."""
+
+    def __init__(self, folder):
+        pass
+
+    def case(self, rng):
+        return compare_svmlight(rng)
+
+
+class VwText:
+    """Vowpal Wabbit's text, as the core reads it and as plain Python does."""
+
+    def __init__(self, folder):
+        pass
+
+    def case(self, rng):
+        return compare_vw(rng)
+
+
 # ---- pickles ------------------------------------------------------------------------------------
 
 
@@ -496,6 +519,8 @@ KINDS = {
     "matrices": Matrices,
     "data": Data,
     "text": Text,
+    "verdicts": Verdicts,
+    "vw": VwText,
     "pickles": Pickles,
 }
 MODEL = LinearRegressor(optimizer="sgd", lr=0.01, max_iter=1).fit(X, TARGET)

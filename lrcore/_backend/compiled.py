@@ -13,6 +13,8 @@ import numpy as np
 
 from lrcore import _core
 from lrcore._backend import threads
+from lrcore._backend.svmlight import SvmlightRows
+from lrcore._backend.vw import VwRows
 
 #: A model smaller than this stays in the cache nearest to the processor's core.
 CACHE_BYTES = 1 << 19
@@ -582,3 +584,26 @@ def replace_together(
     """Copy the values into the arrays and then make the changes to the attributes of progress,
     without Ctrl-C in between."""
     _kernels().replace_together(arrays, values, progress, changes)
+
+
+# ---- text -------------------------------------------------------------------------------------
+
+
+def parse_svmlight(
+    text: memoryview, dtype: np.dtype, multilabel: bool, first_index: int, skip: bool
+) -> SvmlightRows:
+    """The rows of whole lines of svmlight text, see `SvmlightRows`.
+
+    An index smaller than first_index makes a line bad. Bad lines are left out if skip, and end the
+    rows otherwise.
+    """
+    parse = _core.parsers().parse_svmlight
+    return SvmlightRows(*parse(text, dtype.char, multilabel, first_index, skip))
+
+
+def parse_vw(text: memoryview, dtype: np.dtype, mask: int, skip: bool) -> VwRows:
+    """The rows of whole lines of Vowpal Wabbit's text, see `VwRows`; indices are masked.
+
+    Bad lines are left out if skip, and end the rows otherwise.
+    """
+    return VwRows(*_core.parsers().parse_vw(text, dtype.char, mask, skip))

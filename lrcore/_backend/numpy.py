@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from lrcore._backend import svmlight, vw
+from lrcore._backend.svmlight import SvmlightRows
+from lrcore._backend.vw import VwRows
 from lrcore._core import cpu
 from lrcore._utils import bfloat16, numerics
 from lrcore._utils.interrupts import interrupts
@@ -766,3 +769,18 @@ def replace_together(
             array[...] = value
         for name, value in changes.items():
             setattr(progress, name, value)
+
+
+# ---- text -------------------------------------------------------------------------------------
+
+
+def parse_svmlight(
+    text: memoryview, dtype: np.dtype, multilabel: bool, first_index: int, skip: bool
+) -> SvmlightRows:
+    """The rows of whole lines of svmlight text, by scikit-learn."""
+    return svmlight.parse(text, dtype, multilabel, first_index, skip)
+
+
+def parse_vw(text: memoryview, dtype: np.dtype, mask: int, skip: bool) -> VwRows:
+    """The rows of whole lines of Vowpal Wabbit's text, by plain Python."""
+    return vw.parse(text, dtype, mask, skip)

@@ -11,6 +11,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from lrcore._core import cpu
@@ -69,6 +70,12 @@ def load(name: str) -> Build:
         kernels.registry(), kernels.RULES, kernels.LOSSES, kernels.PENALTIES
     )
     return build
+
+
+@cache
+def parsers() -> ModuleType:
+    """The compiled readers of text; there is one build of them."""
+    return import_module("lrcore._core.parsing")
 
 
 def began_as_fork() -> bool:

@@ -153,3 +153,13 @@ def check_seed(name: str, value: int) -> None:
     check_integer(name, value, least=None)
     if not 0 <= int(value) < 1 << 63:
         raise ValueError(f"{name} must be in 0 to 2**63 - 1, got {value}")
+
+
+def check_float_dtype(name: str, value: Any) -> None:
+    """Raise ValueError unless the value stands for float32 or float64."""
+    try:
+        known = np.dtype(value) in (np.float32, np.float64)
+    except TypeError:
+        known = False
+    if not known or value is None:
+        raise ValueError(f"{name} must be float32 or float64, got {shown(value)}")

@@ -1,10 +1,7 @@
-"""Read data files: svmlight text (plain, .gz, .bz2) and scipy's .npz.
+"""Read data files: svmlight text, plain or packed, and scipy's .npz.
 
 Whether labels are lists is for the caller to say, not for a comma: a stray one would make another
 problem of a plain file, without a word.
-
-scikit-learn parses the svmlight text. Its errors do not say where the text is wrong, so after an
-error the file is read once more, line by line, to name the first line that is not valid.
 """
 
 from __future__ import annotations
@@ -12,30 +9,23 @@ from __future__ import annotations
 import bz2
 import gzip
 import os
-import sys
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.datasets import load_svmlight_file
 
 from lrcore._utils import npz, sparse_formats
 from lrcore._utils.npz import NpzError
+from lrcore.io import svmlight
+from lrcore.io.errors import DataError
 from lrcore.io.label_lists import LabelLists
+
+__all__ = ["OPENERS", "DataError", "read"]
 
 #: How a file is opened, by its suffix; others are opened as they are.
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
-
-
-#: Says what is wrong with a line of text whose values are to be of a dtype.
-Problem = Callable[[bytes, Any], str]
-
-
-class DataError(ValueError):
-    """A data file that cannot be used; the message names the file, and the line if there is one."""
 
 
 def read(
@@ -134,31 +124,13 @@ def _read_svmlight(
     path: Path, zero_based: bool | None, dtype: Any, *, multilabel: bool
 ) -> tuple[Any, np.ndarray | LabelLists, bool]:
     """Rows, labels, and whether indices start at 0, of svmlight text."""
-    opener = OPENERS.get(path.suffix, open)
-    problem_of = _list_problem if multilabel else _line_problem
-    try:
-        with opener(path, "rb") as file:
-            lines = _Lines(path, file, problem_of)
-            X, y = load_svmlight_file(lines, dtype=dtype, zero_based=True, multilabel=multilabel)
-    except DataError:
-        raise
-    except (ValueError, OverflowError) as error:
-        problem = _find_bad_line(path, opener, dtype, problem_of)
-        raise DataError(problem or f"{path}: {error}") from None
-    except (EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cut short or damaged ({error})") from None
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise DataError(f"{path}: {error}") from None
-    except MemoryError:
-        raise DataError(f"{path}: it takes more memory than there is") from None
-    if X.shape[0] == 0:
+    parser = svmlight.LineParser(np.dtype(dtype), multilabel=multilabel, first_index=0)
+    rows = svmlight.read_arrays(path, parser)
+    n_rows, width = len(rows.indptr) - 1, int(rows.indices.max(initial=0)) + 1
+    X = sparse.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n_rows, width))
+    if n_rows == 0:
         raise DataError(f"{path}: the file has no rows")
-    y = LabelLists.of(y) if multilabel else y
-    if not (np.isfinite(X.data).all() and np.isfinite(y.labels if multilabel else y).all()):
-        problem = _find_bad_line(path, opener, dtype, problem_of)
-        raise DataError(problem or f"{path}: a value is not finite")
+    y = LabelLists.of(svmlight.labels_of(rows)) if multilabel else rows.labels
     has_zero = bool(X.indices.size) and int(X.indices.min()) == 0
     if zero_based is None:
         zero_based = has_zero
@@ -171,114 +143,3 @@ def _read_svmlight(
     if width == 0:
         raise DataError(f"{path}: no row has a feature")
     return X, y, False
-
-
-class _Lines:
-    """The lines of a text, as scikit-learn's parser takes them from a file.
-
-    The parser reads numbers as Python does, to which ``1_0`` is 10: lines with such a sign are
-    looked at before it gets them. A packed file is refused where it becomes far more than it was.
-    """
-
-    def __init__(self, path: Path, file: IO[bytes], problem_of: Problem) -> None:
-        self._path, self._file, self._problem_of = path, file, problem_of
-        self._most = sys.maxsize - 1
-        if path.suffix in OPENERS:
-            self._most = npz.MOST_BYTES + npz.MOST_TIMES * path.stat().st_size
-
-    def read(self, size: int = -1) -> bytes:
-        """What tells the parser that this is a file; it goes by lines alone."""
-        return self._file.read(size)
-
-    def __iter__(self) -> Iterator[bytes]:
-        left, number = self._most, 0
-        while line := self._file.readline(left + 1):
-            left, number = left - len(line), number + 1
-            if left < 0:
-                raise DataError(
-                    f"{self._path}:{number}: unpacks to more than the {self._most:,} bytes that "
-                    "are read of a file of its size"
-                )
-            if b"_" in line:
-                problem = self._problem_of(line, np.float64)
-                if problem:
-                    raise DataError(f"{self._path}:{number}: {problem}")
-            yield line
-
-
-def _find_bad_line(
-    path: Path, opener: Callable[..., IO[bytes]], dtype: Any, problem_of: Problem
-) -> str:
-    """File, number and problem of the first line that is not svmlight text; "" if all lines are.
-
-    This reads the file in Python, which is slow, so it is called only after an error.
-    """
-    with opener(path, "rb") as file:
-        for number, line in enumerate(_Lines(path, file, problem_of), start=1):
-            problem = problem_of(line, dtype)
-            if problem:
-                return f"{path}:{number}: {problem}"
-    return ""
-
-
-def _line_problem(line: bytes, dtype: Any) -> str:
-    """What is wrong with a line of svmlight text; "" if nothing is."""
-    fields = line.split(b"#", 1)[0].split()
-    if not fields:
-        return ""
-    if not _is_finite(fields[0], np.float64):
-        remedy = "; multilabel=True, or lrcore fit --multilabel, reads rows of several or none"
-        lists = b"," in fields[0] or b":" in fields[0]
-        return f"the label must be a finite number, got {_quoted(fields[0])}{remedy * lists}"
-    return _features_problem(fields[1:], dtype)
-
-
-def _list_problem(line: bytes, dtype: Any) -> str:
-    """What is wrong with a line that begins with a list of labels; "" if nothing is."""
-    fields = line.split(b"#", 1)[0].split()
-    if fields and b":" not in fields[0]:
-        labels = fields.pop(0)
-        for label in labels.split(b","):
-            if not _is_finite(label, np.float64):
-                return (
-                    f"labels must be finite numbers with commas and no spaces between them, got "
-                    f"{_quoted(labels)}"
-                )
-    return _features_problem(fields, dtype)
-
-
-def _features_problem(fields: list[bytes], dtype: Any) -> str:
-    """What is wrong with the features of a line; "" if nothing is."""
-    last = -1
-    for place, field in enumerate(fields):
-        index, colon, value = field.partition(b":")
-        if index == b"qid" and colon:
-            if place > 0:
-                return f"qid must come before all features, got {_quoted(field)} after {last}"
-            continue
-        if not colon or not index.isdigit():
-            return f"expected index:value, got {_quoted(field)}"
-        if len(index.lstrip(b"0")) > 10 or int(index) >= 2**31:
-            return f"the index {_quoted(index)} is too large"
-        if int(index) <= last:
-            return f"indices must rise, got {int(index)} after {last}"
-        if not _is_finite(value, np.float64):
-            return f"the value must be a finite number, got {_quoted(field)}"
-        if not _is_finite(value, dtype):
-            return f"the value must be finite in {np.dtype(dtype)}, got {_quoted(field)}"
-        last = int(index)
-    return ""
-
-
-def _is_finite(text: bytes, dtype: Any) -> bool:
-    try:
-        with np.errstate(over="ignore"):
-            return b"_" not in text and bool(np.isfinite(np.dtype(dtype).type(float(text))))
-    except ValueError:
-        return False
-
-
-def _quoted(text: bytes) -> str:
-    """The text for a message: quoted, at most 40 characters of it."""
-    short = text[:40].decode("ascii", "backslashreplace")
-    return repr(short + ("..." if len(text) > 40 else ""))

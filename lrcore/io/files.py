@@ -67,10 +67,16 @@ class Text:
         unpack = next((u for m, u in UNPACKERS.items() if self._stored.head.startswith(m)), None)
         self.is_packed = unpack is not None
         self._file = unpack(self._stored) if unpack else self._stored
+        self._size = _size(file)
 
     @property
     def n_stored(self) -> int:
         return self._stored.n_bytes
+
+    @property
+    def share(self) -> float:
+        """How much of the source was read, from 0 to 1; 0.5 where nobody knows."""
+        return min(self.n_stored / self._size, 1.0) if self._size else 0.5
 
     def readinto(self, room: memoryview) -> int:
         """Fill as much of the room as the source has, and return how many bytes that is.
@@ -94,6 +100,14 @@ class Text:
                 raise
             raise DataError(f"{self.name}: {error}") from None
         return done
+
+
+def _size(file: Any) -> int | None:
+    """The bytes of a file, None if it is no file, such as a pipe."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (AttributeError, OSError):
+        return None
 
 
 class _Counted(io.RawIOBase):
@@ -157,6 +171,11 @@ def open_text(source: Any) -> Iterator[Text]:
             path = os.fsdecode(path)
         with _open_url(path) if "://" in path else open(path, "rb", buffering=0) as file:
             yield Text(path, file)
+
+
+def is_read_once(source: Any) -> bool:
+    """Whether a source is gone when it was read: stdin, and files that others opened."""
+    return bool(hasattr(source, "read") or source == STDIN)
 
 
 def _open_url(url: str) -> Any:

@@ -1,0 +1,33 @@
+import numpy as np
+from numpy.typing import NDArray
+
+def number(text: bytes | memoryview) -> tuple[float, int] | None: ...
+def parse_svmlight(
+    text: bytes | memoryview, dtype: str, multilabel: bool, first_index: int, skip: bool
+) -> tuple[
+    NDArray[np.floating],
+    NDArray[np.int32],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.int64] | None,
+    NDArray[np.int64],
+    int | None,
+    int | None,
+    int | None,
+    int | None,
+    int,
+]: ...
+def murmur3(text: bytes | memoryview, seed: int) -> int: ...
+def parse_vw(
+    text: bytes | memoryview, dtype: str, mask: int, skip: bool
+) -> tuple[
+    NDArray[np.floating],
+    NDArray[np.int32],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int64],
+    int | None,
+    int,
+]: ...

@@ -1,0 +1,52 @@
+"""What streams of text consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Batch(NamedTuple):
+    """Rows of a piece of text, as CSR arrays."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    y: Any
+    #: Importance of each row, None in formats that have none.
+    weight: np.ndarray | None
+    #: Query ids, None if no row has one.
+    qid: np.ndarray | None
+    #: The number of the line at which the piece begins.
+    first_line: int
+
+
+class Batches:
+    """The rows of a source, batch by batch, in the memory of a few of them.
+
+    Each iteration reads the source anew; a second one is a ValueError if it can be read once only.
+
+    Attributes
+    ----------
+    n_skipped : int
+        Lines that were left out so far by the iteration that began last.
+    """
+
+    def __init__(
+        self, read: Callable[[], Generator[tuple[Batch, int], None, None]], *, once: bool = False
+    ) -> None:
+        self._read, self._once, self._began = read, once, False
+        self.n_skipped = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._once and self._began:
+            raise ValueError("stdin and open files can be read once only; give a path instead")
+        self._began = True
+        self.n_skipped = 0
+        with closing(self._read()) as batches:
+            for batch, n_skipped in batches:
+                self.n_skipped += n_skipped
+                yield batch
