@@ -61,6 +61,8 @@ cdef class Build:
     RuleSteps = RuleSteps
     DualAscent = DualAscent
     TextHasher = TextHasher
+    TableColumn = TableColumn
+    TableRows = TableRows
 
     def plan(self, *args):
         """A `Plan` of steps by this build."""
@@ -406,6 +408,20 @@ cdef class Build:
     ):
         """Rows of keys as rows of a CSR matrix of counts: see text_bindings.pxi."""
         return count_keys(self, keys, indptr, n_features, dtype, n_threads)
+
+    def hash_bytes(self, *args):
+        return hash_bytes(*args)
+
+    def hash_column(self, TableColumn column, int n_threads):
+        """The hashes of a column's rows: see table_bindings.pxi."""
+        return hash_one_column(self, column, n_threads)
+
+    def hash_table(
+        self, TableRows rows, list numbers, list categories, list texts, int64_t first, int64_t n,
+        int n_threads,
+    ):
+        """Rows of a table as a CSR matrix: see table_bindings.pxi."""
+        return hash_table(self, rows, numbers, categories, texts, first, n, n_threads)
 
     def shuffle(self, *args):
         return shuffle(*args)
