@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import murmurhash3_32
 from sklearn.utils.validation import check_is_fitted
 
 from lrcore import _core
 from lrcore._backend import threads
 from lrcore._utils.validation import check_choice, check_integer, shown
-from lrcore.feature_extraction.arrow import Chunk
 from lrcore.feature_extraction.columns import (
     BOOLEAN,
     DATE,
@@ -24,28 +21,16 @@ from lrcore.feature_extraction.columns import (
     NOTHING,
     STRING,
     TIMESTAMP,
-    Column,
     Kind,
-    bitmap,
-    hashes_of,
-    kinds_of,
-    reader,
 )
+from lrcore.feature_extraction.containers import kinds_of, reader
 from lrcore.feature_extraction.hashing import Rows, new_matrix
-from lrcore.feature_extraction.text import HashingVectorizer, _TextHashing
-from lrcore.feature_extraction.unicode import parse_token_pattern
+from lrcore.feature_extraction.inverse import Names
+from lrcore.feature_extraction.plan import Plan, Settings
 
 #: The version of the scheme by which values become features: what a feature's number is, and in
 #: which order values that share one are added.
 SCHEME = 1
-
-#: Rows that are hashed at a time, so that what is made of them stays in the cache.
-PIECE_ROWS = 1 << 14
-
-#: Elements, as the choice of threads counts them, that a value of a table is worth.
-WORK_OF_VALUE = 30
-
-MASK = (1 << 64) - 1
 
 #: The kinds of columns that each use of one takes.
 SUITS = {
@@ -65,25 +50,22 @@ ADVICE = {
     "crosses": "cast it to strings",
 }
 
-#: The parts of a time that are categories, each with the number of its values.
-PARTS = {"hour": range(24), "weekday": range(7), "month": range(1, 13)}
-
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
 #: What `to_dict` gives.
 KEYS = (
-    "version", "n_features", "categorical", "numeric", "text", "timestamps", "crosses", "ngram_range",
-    "missing", "dtype",
+    "version", "n_features", "categorical", "numeric", "text", "timestamps", "crosses",
+    "ngram_range", "missing", "dtype",
 )  # fmt: skip
 
 
-class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class TableHasher(TransformerMixin, BaseEstimator):
     """Tables of columns with names as sparse matrices, by hashes of the names and values.
 
-    A row of a table becomes a row of a CSR matrix. A category is a feature of its own, of value 1; a
-    column of numbers is one feature, which has the number; crosses are features for what two or more
-    columns hold together. There is no dictionary: nothing has to be learnt from the data, and a
-    value that was never seen before is a feature like any other.
+    A row of a table becomes a row of a CSR matrix. A category is a feature of its own, of value 1;
+    a column of numbers is one feature, which has the number; crosses are features for what two or
+    more columns hold together. There is no dictionary: nothing has to be learnt from the data, and
+    a value that was never seen before is a feature like any other.
 
     Parameters
     ----------
@@ -92,8 +74,8 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     numeric : list of str, optional
         Columns of numbers. A number of 0 is left out of the matrix.
     text : list of str, optional
-        Columns of texts, whose words are counted. Words are those of `HashingVectorizer` by default:
-        two or more word characters, in lower case.
+        Columns of texts, whose words are counted. Words are those of `HashingVectorizer` by
+        default: two or more word characters, in lower case.
     crosses : list of tuple of str, or "pairs", optional
         Columns that are features together, two or more at a time; "pairs" crosses each two
         categorical columns. Any column that may be categorical can be crossed, whatever else it is:
@@ -143,9 +125,9 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     has Arrow's PyCapsule interface. No object of Python is made for a row, unless the table is a
     pandas frame of such objects.
 
-    The matrix follows from the values alone, whatever holds them, and however rows are divided into
-    batches. Version 1 of the scheme is this. All hashes are XXH64 with seed 0 of UTF-8, and a hash of
-    0 counts as 1.
+    The matrix follows from the values alone, whatever holds them, and however rows are divided
+    into batches. Version 1 of the scheme is this. All hashes are XXH64 with seed 0 of UTF-8, and a
+    hash of 0 counts as 1.
 
     - A category has the hash of ``column=value``. Integers are written in decimal, booleans
       as ``true`` and ``false``, dates as ``2024-02-29``. Floats that are whole and below 1e16 are
@@ -154,8 +136,8 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     - A number has the hash of ``column``. Its value is rounded to float64, and then to the dtype.
     - A value that is missing has the hash of ``column`` and a byte of 255.
     - A part of a time has the hash of ``column.hour=13``.
-    - A cross adds the hashes of its parts modulo 2**64, in whichever order, and mixes the sum by the
-      last steps of XXH64 (its "avalanche").
+    - A cross adds the hashes of its parts modulo 2**64, in whichever order, and mixes the sum by
+      the last steps of XXH64 (its "avalanche").
     - The feature of a hash is ``hash * n_features >> 64``.
     - A word is the feature that `HashingVectorizer` has for it, plus that of ``column``, modulo
       n_features. Its count is its value.
@@ -254,14 +236,18 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not pair[0] <= pair[1] < 1 << 31:
             raise ValueError(f"ngram_range must be (least, most), got {shown(pair)}")
         check_choice("missing", self.missing, ("category", "skip"))
+        if isinstance(self.crosses, str):
+            check_choice("crosses", self.crosses, ("pairs",))
         if np.dtype(self.dtype).name not in DTYPES:
             raise ValueError(f"dtype must be float32 or float64, got {np.dtype(self.dtype)}")
         threads.check(self.n_threads)
 
-    def _uses(self, kinds: dict[str, Kind], left_out: list[str]) -> dict[str, list[Any]]:
+    def _uses(self, kinds: Mapping[str, Kind], left_out: list[str]) -> dict[str, list[Any]]:
         """The columns of each use: those that were given, or those of the types that suit."""
         uses: dict[str, list[Any]] = {}
-        given = {use: getattr(self, use) for use in ("categorical", "numeric", "text", "timestamps")}
+        given = {
+            use: getattr(self, use) for use in ("categorical", "numeric", "text", "timestamps")
+        }
         chosen = all(names is None for names in given.values()) and not isinstance(
             self.crosses, (list, tuple)
         )
@@ -282,7 +268,6 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if self.crosses is None:
             return []
         if isinstance(self.crosses, str):
-            check_choice("crosses", self.crosses, ("pairs",))
             return list(combinations(categorical, 2))
         return crosses_of(self.crosses)
 
@@ -300,6 +285,18 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _fitted_uses(self) -> dict[str, list[Any]]:
         check_is_fitted(self, "categorical_")
         return {use: getattr(self, f"{use}_") for use in SUITS}
+
+    def _settings(self) -> Settings:
+        self._check_parameters()
+        shortest, longest = map(int, self.ngram_range)
+        return Settings(
+            self._fitted_uses(),
+            int(self.n_features),
+            (shortest, longest),
+            self.missing,
+            np.dtype(self.dtype),
+            self.n_threads,
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -323,11 +320,9 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         X : sparse matrix of shape (n_rows, n_features)
             In CSR format, sorted, without duplicates.
         """
-        uses = self._fitted_uses()
-        self._check_parameters()
+        plan = Plan(self._settings())
         table = reader(X)
-        check_columns(uses, table.kinds)
-        plan = _Plan(self)
+        check_columns(plan.uses, table.kinds)
         rows, n_terms = Rows(table.n_rows or 0), 0
         for n, columns in table.batches(self.columns):
             for piece in plan.pieces(n, columns):
@@ -356,8 +351,7 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             ``site=google.com``, ``price``, ``site=a*app=b`` of a cross, ``title:word``,
             ``site is missing``. It is an empty list where the table has none.
         """
-        uses = self._fitted_uses()
-        self._check_parameters()
+        names = Names(self._settings())
         wanted = np.asarray(features)
         if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
             raise TypeError(f"features must be a list of integers, got {shown(features)}")
@@ -365,13 +359,12 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             if not 0 <= feature < self.n_features:
                 raise ValueError(f"features must be in 0 to n_features - 1, got {feature}")
         table = reader(X)
-        check_columns(uses, table.kinds)
-        plan = _Plan(self)
+        check_columns(names.uses, table.kinds)
         found: dict[int, dict[str, None]] = {feature: {} for feature in wanted.tolist()}
-        for n, columns in table.batches(self.columns):
-            for feature, name in plan.names(n, columns, found):
+        for _, columns in table.batches(self.columns):
+            for feature, name in names.in_batch(columns, found):
                 found[feature][name] = None
-        return {feature: list(names) for feature, names in found.items()}
+        return {feature: list(each) for feature, each in found.items()}
 
     # ---- plain values ---------------------------------------------------------------------
 
@@ -405,8 +398,8 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         version = values.get("version")
         if type(version) is not int or version != SCHEME:
             raise ValueError(
-                f"values are of version {shown(version)} of the hashing scheme, and this version of "
-                f"lrcore has version {SCHEME}; install the one that wrote them"
+                f"values are of version {shown(version)} of the hashing scheme, and lrcore has "
+                f"version {SCHEME}; install the one that wrote them"
             )
         for key in sorted(map(str, set(values) ^ set(KEYS))):
             raise ValueError(f"values must have {', '.join(KEYS)}, and {key!r} does not fit")
@@ -415,12 +408,18 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for key in ("crosses", "ngram_range"):
             if not isinstance(values[key], list):
                 raise TypeError(f"{key} must be a list, got {shown(values[key])}")
-        uses: dict[str, list[Any]] = {use: names_of(use, values[use]) for use in SUITS if use != "crosses"}
+        uses: dict[str, list[Any]] = {
+            use: names_of(use, values[use]) for use in SUITS if use != "crosses"
+        }
         uses["crosses"] = crosses_of(values["crosses"])
         if not any(uses.values()):
             raise ValueError("values name no column")
         hasher = cls(
-            **uses,
+            uses["categorical"],
+            uses["numeric"],
+            uses["text"],
+            uses["crosses"],
+            timestamps=uses["timestamps"],
             n_features=values["n_features"],
             ngram_range=tuple(values["ngram_range"]),
             missing=values["missing"],
@@ -431,7 +430,7 @@ class TableHasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return hasher
 
 
-# ---- columns and their uses -----------------------------------------------------------------------
+# ---- columns and their uses ---------------------------------------------------------------------
 
 
 def names_of(argument: str, names: Any) -> list[str]:
@@ -444,6 +443,10 @@ def names_of(argument: str, names: Any) -> list[str]:
             raise TypeError(f"{argument} must have names that are str, got {shown(name)}")
         if found.count(name) > 1:
             raise ValueError(f"{argument} has {name!r} twice; name it once")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{argument} must have names that have UTF-8, got {name!r}") from None
     return [str(name) for name in found]
 
 
@@ -469,7 +472,9 @@ def columns_of_uses(uses: dict[str, list[Any]]) -> list[str]:
 def use_of(name: Any, kind: Kind) -> str:
     """What a column is used for, by its type."""
     if not isinstance(name, str):
-        raise TypeError(f"X must have columns with names that are str, got {shown(name)}; rename it")
+        raise TypeError(
+            f"X must have columns with names that are str, got {shown(name)}; rename it"
+        )
     if not kind.name:
         if kind.kind in (TIMESTAMP, DATE):
             return "timestamps"
@@ -483,7 +488,7 @@ def use_of(name: Any, kind: Kind) -> str:
     )
 
 
-def check_columns(uses: dict[str, list[Any]], kinds: dict[str, Kind]) -> None:
+def check_columns(uses: dict[str, list[Any]], kinds: Mapping[str, Kind]) -> None:
     """Raise unless each column is there, and of a type that suits its use."""
     for use, names in uses.items():
         if use == "crosses":
@@ -491,253 +496,11 @@ def check_columns(uses: dict[str, list[Any]], kinds: dict[str, Kind]) -> None:
         for name in names:
             if name not in kinds:
                 raise ValueError(
-                    f"X has no column {name!r}, which is used in {use}; add it, with missing values "
-                    "if it has no others, or fit without it"
+                    f"X has no column {name!r}, which is used in {use}; add it, if need be "
+                    "with missing values, or fit without it"
                 )
             kind = kinds[name]
             if kind.name or kind.kind not in SUITS[use]:
                 raise ValueError(
                     f"column {name!r} is used in {use}, and holds {kind}; {ADVICE[use]}"
                 )
-
-
-# ---- hashing --------------------------------------------------------------------------------------
-
-
-def mixed(total: int) -> int:
-    """The last steps of XXH64, 0 as 1."""
-    total = (total ^ total >> 33) * 0xC2B2AE3D27D4EB4F & MASK
-    total = (total ^ total >> 29) * 0x165667B19E3779F9 & MASK
-    return total ^ total >> 32 or 1
-
-
-class _Plan:
-    """How the columns of batches become rows, for one call."""
-
-    def __init__(self, hasher: TableHasher) -> None:
-        self.kernels: Any = _core.kernels
-        self.hasher, self.uses = hasher, hasher._fitted_uses()
-        self.n_features, self.n_threads = int(hasher.n_features), hasher.n_threads
-        # Categories that are features come first, then those that crosses alone have.
-        crossed = dict.fromkeys(name for cross in self.uses["crosses"] for name in cross)
-        self.crossed_only = [name for name in crossed if name not in self.uses["categorical"]]
-        vectorizer = self._vectorizer()
-        self.words = _TextHashing(vectorizer, parse_token_pattern(vectorizer.token_pattern))
-
-    def _vectorizer(self) -> HashingVectorizer:
-        shortest, longest = map(int, self.hasher.ngram_range)
-        return HashingVectorizer(
-            ngram_range=(shortest, longest), n_features=self.n_features, norm=None,
-            alternate_sign=False, n_threads=self.n_threads,
-        )  # fmt: skip
-
-    # -- hashes --
-
-    def hash(self, text: bytes) -> int:
-        """The hash of a name."""
-        return int(self.kernels.hash_bytes(text)) or 1
-
-    def missing(self, name: str) -> int:
-        """The hash of a missing value, 0 if it is no feature."""
-        if self.hasher.missing == "skip":
-            return 0
-        return self.hash(name.encode() + b"\xff")
-
-    def feature(self, hash_: int) -> int:
-        """The feature of a hash."""
-        return hash_ * self.n_features >> 64
-
-    # -- columns as the core has them --
-
-    def numbers(self, columns: dict[str, Column]) -> list[Any]:
-        """The columns of numbers."""
-        return [
-            guarded(name, columns[name].number, self.hash(name.encode()), self.missing(name))
-            for name in self.uses["numeric"]
-        ]
-
-    def categories(self, columns: dict[str, Column]) -> list[tuple[str, Any]]:
-        """Categories that are features, with what columns they come from, and then others."""
-        found = [(name, self.category(name, columns)) for name in self.uses["categorical"]]
-        for name in self.uses["timestamps"]:
-            found += [(name, part) for part in self.parts(name, columns[name])]
-        found += [(name, self.missing_texts(name, columns[name])) for name in self.uses["text"]]
-        return found + [(name, self.category(name, columns)) for name in self.crossed_only]
-
-    def category(self, name: str, columns: dict[str, Column]) -> Any:
-        prefix = f"{name}=".encode()
-        return guarded(name, columns[name].category, prefix, self.missing(name))
-
-    def parts(self, name: str, column: Column) -> Iterator[Any]:
-        """The parts of times as codes; the first of them has the missing values."""
-        missing = self.missing(name)
-        for part, codes in guarded(name, clock_parts, column).items():
-            hashes = hashes_of(self.kernels, list(map(str, PARTS[part])), f"{name}.{part}=".encode())
-            yield self.kernels.TableColumn(
-                "codes", column.n, codes.view(np.uint8), type="int64", hashes=hashes,
-                valid=bitmap(column.present), missing=missing,
-            )  # fmt: skip
-            missing = 0
-
-    def missing_texts(self, name: str, column: Column) -> Any:
-        """Nothing for a text, and a category where there is none."""
-        codes = (~column.present).view(np.uint8)
-        hashes = np.array([0, self.missing(name)], np.uint64)
-        return self.kernels.TableColumn("codes", column.n, codes, type="uint8", hashes=hashes)
-
-    # -- rows --
-
-    def pieces(
-        self, n: int, columns: dict[str, Column]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """indptr, indices and values of some rows after others."""
-        numbers, categories = self.numbers(columns), self.categories(columns)
-        documents = {name: guarded(name, columns[name].documents) for name in self.uses["text"]}
-        n_features_of_categories = len(categories) - len(self.crossed_only)
-        places = {name: i for i, name in enumerate(self.uses["categorical"])}
-        places |= {
-            name: n_features_of_categories + i for i, name in enumerate(self.crossed_only)
-        }
-        crosses = self.uses["crosses"]
-        rows = self.kernels.TableRows(
-            self.n_features, np.dtype(self.hasher.dtype).char, len(numbers), len(categories),
-            n_features_of_categories,
-            np.array([places[name] for cross in crosses for name in cross], np.int32),
-            np.cumsum([len(cross) for cross in crosses], dtype=np.int64),
-        )  # fmt: skip
-        in_core = [column for _, column in categories]
-        width = len(numbers) + len(categories) + len(crosses)
-        for first in range(0, n, PIECE_ROWS):
-            size = min(PIECE_ROWS, n - first)
-            texts = [self.counts(name, *documents[name], first, size) for name in documents]
-            n_threads = threads.count(self.n_threads, WORK_OF_VALUE * width * size)
-            try:
-                yield self.kernels.hash_table(
-                    rows, numbers, in_core, texts, first, size, n_threads
-                )
-            except ValueError as error:
-                self._explain(error, [*self.uses["numeric"], *(name for name, _ in categories)])
-
-    def _explain(self, error: ValueError, names: list[str]) -> None:
-        """Raise for what the core found in a column, by its name."""
-        if len(error.args) != 3:
-            raise error
-        what, column, row = error.args
-        advice = "; leave the row out, or make it missing" if "finite" in what else ""
-        raise ValueError(f"column {names[column]!r} has {what} in row {row} of its batch{advice}") from None
-
-    def counts(
-        self, name: str, text: np.ndarray, offsets: np.ndarray, first: int, n: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows of words of some documents, moved by the feature of the column."""
-        offsets = offsets[first : first + n + 1]
-        parts = [self.words._rows(p) for p in self.words._pieces_of_arrow(iter([Chunk(text, offsets, -1)]))]
-        sizes = np.concatenate([np.diff(part[0]) for part in parts])
-        indptr = np.concatenate([[0], np.cumsum(sizes)])
-        indices = np.concatenate([part[1] for part in parts]).astype(np.int64)
-        shifted = (indices + self.feature(self.hash(name.encode()))) % self.n_features
-        return indptr, shifted.astype(np.int32), np.concatenate([part[2] for part in parts])
-
-    # -- names --
-
-    def names(
-        self, n: int, columns: dict[str, Column], wanted: dict[int, Any]
-    ) -> Iterator[tuple[int, str]]:
-        """The features that are wanted, and what has them in this batch."""
-        for name in self.uses["numeric"]:
-            yield from self._if_wanted(self.hash(name.encode()), name, wanted)
-            if np.isnan(guarded(name, columns[name].as_floats)).any():
-                yield from self._if_wanted(self.missing(name), f"{name} is missing", wanted)
-        for name in self.uses["categorical"]:
-            yield from self._names_of_category(name, columns, wanted)
-        for name in self.uses["timestamps"]:
-            for part, codes in guarded(name, clock_parts, columns[name]).items():
-                for code in np.unique(codes[columns[name].present]).tolist():
-                    text = f"{name}.{part}={PARTS[part][code]}"
-                    yield from self._if_wanted(self.hash(text.encode()), text, wanted)
-            if not columns[name].present.all():
-                yield from self._if_wanted(self.missing(name), f"{name} is missing", wanted)
-        for cross in self.uses["crosses"]:
-            yield from self._names_of_cross(cross, columns, wanted)
-        for name in self.uses["text"]:
-            if not columns[name].present.all():
-                yield from self._if_wanted(self.missing(name), f"{name} is missing", wanted)
-            yield from self._names_of_words(name, columns[name], wanted)
-
-    def _if_wanted(self, hash_: int, name: str, wanted: dict[int, Any]) -> Iterator[tuple[int, str]]:
-        if hash_ and self.feature(hash_) in wanted:
-            yield self.feature(hash_), name
-
-    def _rows_wanted(self, hashes: np.ndarray, wanted: dict[int, Any]) -> np.ndarray:
-        """The first row of each hash whose feature is wanted, in order."""
-        _, first = np.unique(hashes, return_index=True)
-        rows = [
-            row for row in np.sort(first).tolist()
-            if hashes[row] and self.feature(int(hashes[row])) in wanted
-        ]  # fmt: skip
-        return np.array(rows, np.intp)
-
-    def _hashes(self, name: str, columns: dict[str, Column]) -> np.ndarray:
-        hashes: np.ndarray = self.kernels.hash_column(self.category(name, columns), 1)
-        return hashes
-
-    def _texts(self, name: str, column: Column, rows: np.ndarray) -> list[str]:
-        """What stands for the column in names of features."""
-        present = column.present[rows]
-        texts = iter(column.texts(rows[present]))
-        return [f"{name}={next(texts)}" if there else f"{name} is missing" for there in present]
-
-    def _names_of_category(
-        self, name: str, columns: dict[str, Column], wanted: dict[int, Any]
-    ) -> Iterator[tuple[int, str]]:
-        hashes = self._hashes(name, columns)
-        rows = self._rows_wanted(hashes, wanted)
-        for row, text in zip(rows, self._texts(name, columns[name], rows)):
-            yield self.feature(int(hashes[row])), text
-
-    def _names_of_cross(
-        self, cross: tuple[str, ...], columns: dict[str, Column], wanted: dict[int, Any]
-    ) -> Iterator[tuple[int, str]]:
-        parts = np.array([self._hashes(name, columns) for name in cross])
-        total, whole = parts.sum(axis=0, dtype=np.uint64), (parts != 0).all(axis=0)
-        distinct, of_row = np.unique(total, return_inverse=True)
-        mixes = np.array([mixed(each) for each in distinct.tolist()], np.uint64)
-        hashes = np.where(whole, mixes[of_row] if len(mixes) else 0, 0).astype(np.uint64)
-        rows = self._rows_wanted(hashes, wanted)
-        texts = [self._texts(name, columns[name], rows) for name in cross]
-        for row, *names in zip(rows, *texts):
-            yield self.feature(int(hashes[row])), "*".join(names)
-
-    def _names_of_words(
-        self, name: str, column: Column, wanted: dict[int, Any]
-    ) -> Iterator[tuple[int, str]]:
-        analyze = self._vectorizer().build_analyzer()
-        start = self.feature(self.hash(name.encode()))
-        text, offsets = guarded(name, column.documents)
-        seen: set[str] = set()
-        for begin, end in zip(offsets, offsets[1:]):
-            for word in analyze(text[begin:end].tobytes().decode()):
-                if word not in seen:
-                    seen.add(word)
-                    place = abs(murmurhash3_32(word, seed=0)) % self.n_features
-                    feature = (place + start) % self.n_features
-                    if feature in wanted:
-                        yield feature, f"{name}:{word}"
-
-
-def clock_parts(column: Column) -> dict[str, np.ndarray]:
-    """The parts of times as numbers from 0 on; dates have no hour."""
-    days, seconds = column.clock()
-    parts = {} if seconds is None else {"hour": (seconds // 3600).astype(np.int64)}
-    # The first day of 1970 was a Thursday.
-    parts["weekday"] = (days + 3) % 7
-    parts["month"] = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12
-    return parts
-
-
-def guarded(name: str, call: Any, *args: Any) -> Any:
-    """What the call returns; an error of what a column holds has its name."""
-    try:
-        return call(*args)
-    except (TypeError, ValueError, LookupError) as error:
-        raise ValueError(f"column {name!r} cannot be read: {error}; convert it first") from None

@@ -1,5 +1,5 @@
-"""What TableHasher makes of rows, one value of Python at a time: written from the documentation of the
-scheme, and from the specification of XXH64."""
+"""What TableHasher makes of rows, one value of Python at a time: written from the documentation of
+the scheme, and from the specification of XXH64."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ class Oracle:
             for feature, value in [*pairs, *self.words(row)]:
                 number = self.dtype(value)
                 if number != 0:
-                    found[feature] = self.dtype(found[feature] + number) if feature in found else number
+                    found[feature] = (
+                        self.dtype(found[feature] + number) if feature in found else number
+                    )
         return dict(sorted(found.items()))
 
     def matrix(self, rows):
