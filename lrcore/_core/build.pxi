@@ -418,10 +418,12 @@ cdef class Build:
 
     def hash_table(
         self, TableRows rows, list numbers, list categories, list texts, int64_t first, int64_t n,
-        int n_threads,
+        int32_t[::1] indices, values, int n_threads,
     ):
-        """Rows of a table as a CSR matrix: see table_bindings.pxi."""
-        return hash_table(self, rows, numbers, categories, texts, first, n, n_threads)
+        """Rows of a table as those of a CSR matrix: see table_bindings.pxi."""
+        return hash_table(
+            self, rows, numbers, categories, texts, first, n, indices, values, n_threads
+        )
 
     def shuffle(self, *args):
         return shuffle(*args)

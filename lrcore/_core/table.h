@@ -6,7 +6,6 @@
 #define LRCORE_TABLE_H
 #include "half.h"
 #include "xxhash.h"
-#include <math.h>
 #include <stdlib.h>
 
 /* How a column lies in memory: strings by offsets or as views of 16 bytes, whole numbers whose text is
@@ -103,6 +102,18 @@ LR_INLINE int lr_bit(const uint8_t *bits, int64_t i) { return bits[i >> 3] >> (i
         for (int64_t i = 0; i < n; i++) out[i] = (to)lr_bit((const uint8_t *)c->values, at + i);   \
         break;
 
+/* Numbers of which the bits from `at` on say 0 become NaN, all of whose bits are ones. */
+static inline void lr_set_missing(const uint8_t *valid, int64_t at, int64_t n, lr_uint64 *numbers) {
+    const int shift = (int)(at & 7);
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const uint8_t *p = valid + ((at + i) >> 3);
+        const uint64_t bits = shift ? p[0] >> shift | (uint64_t)p[1] << (8 - shift) : p[0];
+        for (int l = 0; l < 8; l++) numbers[i + l] |= (bits >> l & 1) - 1;
+    }
+    for (; i < n; i++) numbers[i] |= (uint64_t)lr_bit(valid, at + i) - 1;
+}
+
 /* Rows `first` on as float64, NaN where there is no value. */
 static inline void lr_load_numbers(const lr_column *c, int64_t first, int64_t n, double *out) {
     const int64_t at = c->offset + first;
@@ -114,8 +125,7 @@ static inline void lr_load_numbers(const lr_column *c, int64_t first, int64_t n,
     case LR_FLOAT32: LR_CONVERT(float32, double)
     default: LR_CONVERT(float64, double)
     }
-    if (c->valid)
-        for (int64_t i = 0; i < n; i++) out[i] = lr_bit(c->valid, at + i) ? out[i] : (double)NAN;
+    if (c->valid) lr_set_missing(c->valid, at, n, (lr_uint64 *)out);
 }
 
 /* The same of whole numbers, as 64 bits; what stands where there is no value means nothing. */
@@ -134,27 +144,30 @@ LR_INLINE uint64_t lr_not_zero(uint64_t hash) { return hash + !hash; }
 #define LR_SHORT 32
 #define LR_LONGEST_COPIED 256
 
-/* The hash of the prefix and a string behind it, of which `readable` bytes may be read. */
-LR_INLINE int lr_hash_string(const lr_prefix *prefix, const uint8_t *p, size_t n, size_t readable,
-                             uint64_t *hash) {
+#if defined(__GNUC__) || defined(__clang__)
+#define LR_SELDOM __attribute__((noinline, cold))
+#else
+#define LR_SELDOM
+#endif
+
+/* The hash of a prefix and a string behind it, however long; 0 if there is no memory. */
+static LR_SELDOM uint64_t lr_hash_long_string(const lr_prefix *prefix, const uint8_t *p, size_t n) {
     const size_t total = prefix->length + n;
-    if (total < LR_SHORT) {
-        uint8_t copy[LR_SHORT];
-        if (readable < LR_SHORT) {
-            memset(copy, 0, LR_SHORT);
-            memcpy(copy, p, n);
-            p = copy;
-        }
-        *hash = lr_not_zero(lr_xxh64_short(prefix, p, n));
-        return 1;
-    }
     uint8_t few[LR_LONGEST_COPIED], *whole = total > LR_LONGEST_COPIED ? malloc(total) : few;
     if (!whole) return 0;
     memcpy(whole, prefix->text, prefix->length);
     if (n) memcpy(whole + prefix->length, p, n);
-    *hash = lr_not_zero(lr_xxh64(whole, total, 0));
+    const uint64_t hash = lr_xxh64(whole, total, 0);
     if (whole != few) free(whole);
-    return 1;
+    return lr_not_zero(hash);
+}
+
+/* The same, quickly if it is short and so many bytes from p on may be read. */
+LR_INLINE uint64_t lr_hash_string(const lr_prefix *prefix, const uint8_t *p, size_t n,
+                                  int64_t readable) {
+    if (prefix->length + n >= LR_SHORT || readable < LR_SHORT)
+        return lr_hash_long_string(prefix, p, n);
+    return lr_not_zero(lr_xxh64_short(prefix, p, n));
 }
 
 /* Each returns what went wrong, 0 for nothing, and in which row. */
@@ -171,9 +184,9 @@ LR_INLINE int lr_hash_string(const lr_prefix *prefix, const uint8_t *p, size_t n
                 continue;                                                                          \
             }                                                                                      \
             if (start < 0 || start > stop || stop > c->text_size) return LR_BAD_STRING;            \
-            if (!lr_hash_string(&c->prefix, c->text + start, (size_t)(stop - start),               \
-                                (size_t)(c->text_size - start), out + i))                          \
-                return LR_TABLE_NO_MEMORY;                                                         \
+            out[i] = lr_hash_string(&c->prefix, c->text + start, (size_t)(stop - start),           \
+                                    c->text_size - start);                                         \
+            if (!out[i]) return LR_TABLE_NO_MEMORY;                                                \
         }                                                                                          \
         return 0;                                                                                  \
     }
@@ -204,8 +217,8 @@ static inline int lr_hash_views(const lr_column *c, int64_t first, int64_t n, ui
             if (view[3] < 0 || view[0] > readable) return LR_BAD_STRING;
             p = c->buffers[view[2]] + view[3];
         }
-        if (!lr_hash_string(&c->prefix, p, (size_t)view[0], (size_t)readable, out + i))
-            return LR_TABLE_NO_MEMORY;
+        out[i] = lr_hash_string(&c->prefix, p, (size_t)view[0], readable);
+        if (!out[i]) return LR_TABLE_NO_MEMORY;
     }
     return 0;
 }
@@ -229,8 +242,8 @@ static inline int lr_hash_integers(const lr_column *c, int64_t first, int64_t n,
         while (size /= 10);
         if (negative) digits[--start] = '-';
         memset(digits + 20, 0, LR_SHORT);
-        if (!lr_hash_string(&c->prefix, digits + start, 20 - start, LR_SHORT, out + i))
-            return LR_TABLE_NO_MEMORY;
+        out[i] = lr_hash_string(&c->prefix, digits + start, 20 - start, LR_SHORT);
+        if (!out[i]) return LR_TABLE_NO_MEMORY;
     }
     return 0;
 }

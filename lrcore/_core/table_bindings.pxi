@@ -124,9 +124,10 @@ cdef class TableRows:
     """What tables of one kind have in common: how many of each sort of column, and their crosses.
 
     parts are places among the categories, those of one cross behind those of another, and ends are
-    where each cross ends among them.
+    where each cross ends among them. `most` is how many entries a row may have, without words.
     """
     cdef Table c
+    cdef readonly int64_t most
     cdef int32_t[::1] parts
     cdef int64_t[::1] ends
 
@@ -150,6 +151,7 @@ cdef class TableRows:
         self.c.n_features, self.c.single = n_features, dtype == "f"
         self.c.n_numbers, self.c.n_categories = n_numbers, n_categories
         self.c.n_features_of_categories = n_features_of_categories
+        self.most = n_numbers + n_features_of_categories + ends.shape[0]
         self.parts, self.ends = parts, ends
         if ends.shape[0]:
             self.c.parts, self.c.cross_ends = &parts[0], &ends[0]
@@ -191,13 +193,14 @@ cdef int set_words(list texts, int64_t n, Words* to) except -1:
 
 cdef hash_table(
     Build build, TableRows rows, list numbers, list categories, list texts, int64_t first, int64_t n,
-    int n_threads,
+    int32_t[::1] indices, values, int n_threads,
 ):
-    """Rows `first` to `first + n` of a table as a CSR matrix: indptr, int64, indices, int32, sorted and
-    without duplicates, and values.
+    """Rows `first` to `first + n` of a table as those of a CSR matrix, sorted and without duplicates,
+    into indices and values, of the dtype of the rows; returns indptr.
 
     numbers and categories are columns, texts (indptr, indices, counts) of these rows alone, whose
-    indices are below n_features.
+    indices are below n_features. There has to be room for `TableRows.most` entries of each row, and
+    the words.
 
     Raises ValueError(what, column, row) for what a column holds, where categories count after
     numbers.
@@ -227,15 +230,18 @@ cdef hash_table(
         job.table.texts, job.table.n_texts = of_texts, len(texts)
         job.first, job.n_rows, job.faults = first, n, faults
         job.starts, job.counts = places, places + n_threads
-        job.row_room = job.table.n_numbers + job.table.n_features_of_categories + job.table.n_crosses
+        job.row_room = rows.most
         room = n * job.row_room
         for i in range(job.table.n_texts):
             room += of_texts[i].indptr[n] - of_texts[i].indptr[0]
-        indices, values = np_empty(room, "i4"), np_empty(room, "f" if job.table.single else "d")
-        size = values.itemsize
-        job.indices = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>indices)
-        job.values, job.sizes = cnp.PyArray_DATA(<cnp.ndarray>values), &indptr[1] if n else NULL
-        if n:
+        size = sizeof(float) if job.table.single else sizeof(double)
+        if (type_of(values) == cnp.NPY_FLOAT) != bool(job.table.single):
+            raise TypeError(f"the values of a table are of another dtype than {values.dtype}")
+        if indices.shape[0] < room or values.shape[0] < room:
+            raise ValueError(f"rows may have {room} entries, and there is room for {indices.shape[0]}")
+        job.values = address(values, type_of(values))
+        if n and room:
+            job.indices, job.sizes = &indices[0], &indptr[1]
             with nogil:
                 run(build.registry.hash_table, NULL, NULL, NULL, &job, n_threads)
         raise_fault(faults, n_threads)
@@ -257,4 +263,4 @@ cdef hash_table(
         free(places)
     for i in range(n):
         indptr[i + 1] += indptr[i]
-    return np_asarray(indptr), indices[:room], values[:room]
+    return np_asarray(indptr)

@@ -98,7 +98,7 @@ class Names(Plan):
     def _names_of_words(
         self, name: str, column: Column, wanted: dict[int, Any]
     ) -> Iterator[tuple[int, str]]:
-        analyze = self.vectorizer().build_analyzer()
+        analyze = self.words.build_analyzer()
         start = self.feature(self.hash(name.encode()))
         text, offsets = guarded(name, column.documents)
         seen: set[str] = set()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
 from lrcore import _core
 from lrcore._backend import threads
-from lrcore.feature_extraction.arrow import Chunk
 from lrcore.feature_extraction.columns import Column, bitmap, hashes_of
-from lrcore.feature_extraction.text import HashingVectorizer, _TextHashing
-from lrcore.feature_extraction.unicode import parse_token_pattern
+from lrcore.feature_extraction.documents import Documents
+from lrcore.feature_extraction.hashing import new_matrix
+from lrcore.feature_extraction.text import HashingVectorizer
 
 #: Rows that are hashed at a time, so that what is made of them stays in the cache.
 PIECE_ROWS = 1 << 14
@@ -38,6 +38,46 @@ class Settings(NamedTuple):
     n_threads: int | None
 
 
+class Rows:
+    """Rows of a matrix, sorted and without duplicates, that come in pieces."""
+
+    def __init__(self, dtype: np.dtype[Any], n_expected: int) -> None:
+        self._n_expected, self._size, self.n_rows = n_expected, 0, 0
+        self._indptrs = [np.zeros(1, np.int64)]
+        self._indices, self._values = np.empty(0, np.int32), np.empty(0, dtype)
+
+    def room(self, n_entries: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where up to so many entries may be written."""
+        start, stop = self._size, self._size + n_entries
+        if stop > len(self._indices):
+            expected = 1.05 * start * self._n_expected / max(self.n_rows, 1)
+            room = max(int(expected), 3 * start // 2, 0) + n_entries
+            self._indices = grown(self._indices[:start], room)
+            self._values = grown(self._values[:start], room)
+        return self._indices[start:stop], self._values[start:stop]
+
+    def add(self, indptr: np.ndarray) -> None:
+        """Keep the rows that were written."""
+        self._indptrs.append(indptr[1:] + self._size)
+        self._size += int(indptr[-1])
+        self.n_rows += len(indptr) - 1
+
+    def matrix(self, n_features: int) -> Any:
+        """All rows in CSR format."""
+        indices, values = self._indices[: self._size], self._values[: self._size]
+        indptr = np.concatenate(self._indptrs)
+        X = new_matrix(indptr, indices, values, n_features, self._size)
+        X.has_canonical_format = True
+        return X
+
+
+def grown(array: np.ndarray, room: int) -> np.ndarray:
+    """The array with room behind its end, which takes no memory until it is written."""
+    more = np.empty(room, array.dtype)
+    more[: len(array)] = array
+    return more
+
+
 class Plan:
     """How the columns of batches become rows, for one call."""
 
@@ -48,15 +88,8 @@ class Plan:
         # Categories that are features come first, then those that crosses alone have.
         crossed = dict.fromkeys(name for cross in self.uses["crosses"] for name in cross)
         self.crossed_only = [name for name in crossed if name not in self.uses["categorical"]]
-        vectorizer = self.vectorizer()
-        pattern = parse_token_pattern(vectorizer.token_pattern)
-        assert pattern is not None
-        self.words = _TextHashing(vectorizer, pattern)
-
-    def vectorizer(self) -> HashingVectorizer:
-        """What counts words."""
-        return HashingVectorizer(
-            ngram_range=self.settings.ngram_range, n_features=self.n_features, norm=None,
+        self.words = HashingVectorizer(
+            ngram_range=settings.ngram_range, n_features=self.n_features, norm=None,
             alternate_sign=False, n_threads=self.n_threads,
         )  # fmt: skip
 
@@ -117,37 +150,44 @@ class Plan:
 
     # -- rows --
 
-    def pieces(
-        self, n: int, columns: dict[str, Column]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """indptr, indices and values of some rows after others."""
+    def hash_batch(self, n: int, columns: dict[str, Column], rows: Rows) -> None:
+        """Add the n rows of a batch, a piece after another."""
         numbers, categories = self.numbers(columns), self.categories(columns)
         documents = {name: guarded(name, columns[name].documents) for name in self.uses["text"]}
-        n_features_of_categories = len(categories) - len(self.crossed_only)
-        places = {name: i for i, name in enumerate(self.uses["categorical"])}
-        places |= {name: n_features_of_categories + i for i, name in enumerate(self.crossed_only)}
-        crosses = self.uses["crosses"]
-        rows = self.kernels.TableRows(
-            self.n_features, self.settings.dtype.char, len(numbers), len(categories),
-            n_features_of_categories,
-            np.array([places[name] for cross in crosses for name in cross], np.int32),
-            np.cumsum([len(cross) for cross in crosses], dtype=np.int64),
-        )  # fmt: skip
+        table = self.kernels.TableRows(*self.layout(len(numbers), len(categories)))
+        names = [*self.uses["numeric"], *(name for name, _ in categories)]
         in_core = [column for _, column in categories]
-        width = len(numbers) + len(categories) + len(crosses)
         for first in range(0, n, PIECE_ROWS):
             size = min(PIECE_ROWS, n - first)
             texts = [
                 guarded(name, self.counts, name, each, first, size)
                 for name, each in documents.items()
             ]
-            n_threads = threads.count(self.n_threads, WORK_OF_VALUE * width * size)
+            n_entries = size * table.most + sum(len(words[1]) for words in texts)
+            n_threads = threads.count(self.n_threads, WORK_OF_VALUE * len(names) * size)
             try:
-                yield self.kernels.hash_table(rows, numbers, in_core, texts, first, size, n_threads)
+                indptr = self.kernels.hash_table(
+                    table, numbers, in_core, texts, first, size, *rows.room(n_entries), n_threads
+                )
             except ValueError as error:
-                self._explain(error, [*self.uses["numeric"], *(name for name, _ in categories)])
+                self._explain(error, names)
+            rows.add(indptr)
 
-    def _explain(self, error: ValueError, names: list[str]) -> None:
+    def layout(self, n_numbers: int, n_categories: int) -> tuple[Any, ...]:
+        """What the core is told about all batches."""
+        crosses = self.uses["crosses"]
+        n_features_of_categories = n_categories - len(self.crossed_only)
+        places = {name: i for i, name in enumerate(self.uses["categorical"])}
+        places |= {name: n_features_of_categories + i for i, name in enumerate(self.crossed_only)}
+        parts = [places[name] for cross in crosses for name in cross]
+        ends = np.cumsum([len(cross) for cross in crosses], dtype=np.int64)
+        dtype = self.settings.dtype.char
+        return (
+            self.n_features, dtype, n_numbers, n_categories, n_features_of_categories,
+            np.array(parts, np.int32), ends,
+        )  # fmt: skip
+
+    def _explain(self, error: ValueError, names: list[str]) -> NoReturn:
         """Raise for what the core found in a column, by its name."""
         if len(error.args) != 3:
             raise error
@@ -161,13 +201,11 @@ class Plan:
         self, name: str, documents: tuple[np.ndarray, np.ndarray], first: int, n: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of words of some documents, moved by the feature of the column."""
-        chunk = Chunk(documents[0], documents[1][first : first + n + 1], -1)
-        parts = [self.words._rows(piece) for piece in self.words._pieces_of_arrow(iter([chunk]))]
-        sizes = np.concatenate([np.diff(part[0]) for part in parts])
-        indptr = np.concatenate([[0], np.cumsum(sizes)])
-        indices = np.concatenate([part[1] for part in parts]).astype(np.int64)
-        shifted = (indices + self.feature(self.hash(name.encode()))) % self.n_features
-        return indptr, shifted.astype(np.int32), np.concatenate([part[2] for part in parts])
+        text, offsets = documents
+        words = self.words.transform(Documents(text, offsets[first : first + n + 1]))
+        start = self.feature(self.hash(name.encode()))
+        moved = (words.indices.astype(np.int64) + start) % self.n_features
+        return words.indptr.astype(np.int64), moved.astype(np.int32), words.data
 
 
 def clock_parts(column: Column) -> dict[str, np.ndarray]:

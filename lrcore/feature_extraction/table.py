@@ -24,9 +24,8 @@ from lrcore.feature_extraction.columns import (
     Kind,
 )
 from lrcore.feature_extraction.containers import kinds_of, reader
-from lrcore.feature_extraction.hashing import Rows, new_matrix
 from lrcore.feature_extraction.inverse import Names
-from lrcore.feature_extraction.plan import Plan, Settings
+from lrcore.feature_extraction.plan import Plan, Rows, Settings
 
 #: The version of the scheme by which values become features: what a feature's number is, and in
 #: which order values that share one are added.
@@ -323,16 +322,10 @@ class TableHasher(TransformerMixin, BaseEstimator):
         plan = Plan(self._settings())
         table = reader(X)
         check_columns(plan.uses, table.kinds)
-        rows, n_terms = Rows(table.n_rows or 0), 0
+        rows = Rows(plan.settings.dtype, table.n_rows or 0)
         for n, columns in table.batches(self.columns):
-            for piece in plan.pieces(n, columns):
-                n_terms += len(piece[1])
-                rows.append(*piece, len(piece[1]))
-        if not n_terms:
-            indptr = np.zeros(rows.n_rows + 1, np.int64)
-            nothing = np.empty(0, np.int32), np.empty(0, self.dtype)
-            return new_matrix(indptr, *nothing, int(self.n_features), 0)
-        return rows.matrix(int(self.n_features))
+            plan.hash_batch(n, columns, rows)
+        return rows.matrix(plan.n_features)
 
     def inverse(self, features: Any, X: Any) -> dict[int, list[str]]:
         """Find out which values of a table have these features.
