@@ -23,7 +23,7 @@ Rule.minimize = _minimize.minimize
 Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
-    from lrcore.feature_extraction import FeatureHasher, HashingVectorizer
+    from lrcore.feature_extraction import FeatureHasher, HashingVectorizer, TableHasher
     from lrcore.linear_model import (
         LinearClassifier,
         LinearClassifierCV,
@@ -50,6 +50,7 @@ __all__ = [
     "LinearRegressorCV",
     "Optimizer",
     "RateWarning",
+    "TableHasher",
     "UselessFitWarning",
     "check_stable",
     "estimate_lipschitz",
@@ -75,6 +76,7 @@ _LATER = {
     "LinearRegressor": "lrcore.linear_model",
     "LinearRegressorCV": "lrcore.linear_model",
     "RateWarning": "lrcore.linear_model.monitor.diagnostics",
+    "TableHasher": "lrcore.feature_extraction",
     "UselessFitWarning": "lrcore.linear_model.monitor.diagnostics",
     "check_stable": "lrcore.tuning.stability",
     "estimate_lipschitz": "lrcore.tuning.stability",

@@ -6,7 +6,7 @@ cimport numpy as cnp
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from numpy import asarray as np_asarray, empty as np_empty, zeros as np_zeros
 
@@ -19,6 +19,7 @@ from lrcore._core.penalties cimport PENALTY_NUMBERS
 from lrcore._core.random cimport mix
 from lrcore._core.rules cimport real
 from lrcore._core.steps cimport *
+from lrcore._core.table cimport *
 from lrcore._core.tokens cimport *
 from lrcore._core.types cimport *
 
@@ -32,4 +33,5 @@ include "coordinate_bindings.pxi"
 include "plan.pxi"
 include "reorder.pxi"
 include "text_bindings.pxi"
+include "table_bindings.pxi"
 include "build.pxi"

@@ -62,6 +62,8 @@ cdef class Build:
     DualAscent = DualAscent
     TextHasher = TextHasher
     CountedRows = CountedRows
+    TableColumn = TableColumn
+    TableRows = TableRows
 
     def plan(self, *args):
         """A `Plan` of steps by this build."""
@@ -412,6 +414,22 @@ cdef class Build:
     ):
         """Rows of keys as rows of counts: see text_bindings.pxi."""
         count_keys_into(rows, keys, indptr, n_features, n_threads)
+
+    def hash_bytes(self, *args):
+        return hash_bytes(*args)
+
+    def hash_column(self, TableColumn column, int n_threads):
+        """The hashes of a column's rows: see table_bindings.pxi."""
+        return hash_one_column(self, column, n_threads)
+
+    def hash_table(
+        self, TableRows rows, list numbers, list categories, list texts, int64_t first, int64_t n,
+        int32_t[::1] indices, values, int n_threads,
+    ):
+        """Rows of a table as those of a CSR matrix: see table_bindings.pxi."""
+        return hash_table(
+            self, rows, numbers, categories, texts, first, n, indices, values, n_threads
+        )
 
     def shuffle(self, *args):
         return shuffle(*args)

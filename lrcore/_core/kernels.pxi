@@ -23,6 +23,7 @@ from lrcore._core.slots cimport (
     LANES, dot_d32, dot_d64, dot_f32, dot_f64, load_d, load_f, store_d, store_f,
 )
 from lrcore._core.steps cimport *
+from lrcore._core.table cimport Fault, hash_column_rows, hash_table_rows
 from lrcore._core.tokens cimport CountRows, hash_documents
 from lrcore._core.types cimport *
 
@@ -42,4 +43,5 @@ include "gram.pxi"
 include "coordinate.pxi"
 include "columns.pxi"
 include "text.pxi"
+include "table.pxi"
 include "registry.pxi"

@@ -52,6 +52,8 @@ fill_dtype(<double*>NULL)
 REGISTRY.factorise = <Worker>&factorise
 REGISTRY.descend_gram = <Worker>&descend_gram
 REGISTRY.hash_text = <Worker>&hash_text
+REGISTRY.hash_table = <Worker>&hash_table
+REGISTRY.hash_column = <Worker>&hash_column
 
 
 cdef void fill(Rule* rule, real* dtype, int index) noexcept:

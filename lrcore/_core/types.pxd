@@ -14,6 +14,7 @@ from lrcore._core.losses cimport N_LOSSES, Evaluate
 from lrcore._core.parallel cimport Barrier, Worker
 from lrcore._core.penalties cimport N_PENALTIES, PENALTY_NUMBERS
 from lrcore._core.rules cimport N_RULES, real
+from lrcore._core.table cimport ColumnData, Fault, Table
 from lrcore._core.tokens cimport CountRows, Documents, TextOptions
 
 ctypedef fused index:
@@ -360,6 +361,28 @@ cdef struct CountsToValues:
     int norm                    # 0 for none, 1 or 2
 
 
+# A piece of a table to hash: each part of its rows has a place of its own in the room, whose entries
+# are moved together later.
+cdef struct TableHashing:
+    Table table
+    int64_t first               # row of the batch with which the piece begins
+    int64_t n_rows
+    int64_t row_room            # entries that a row may have, without words
+    int32_t* indices
+    void* values
+    int64_t* sizes              # of the rows
+    int64_t* starts             # of the parts, in the room
+    int64_t* counts             # and how many entries each has
+    Fault* faults
+
+
+cdef struct ColumnHashing:
+    const ColumnData* column
+    int64_t n_rows
+    uint64_t* hashes
+    Fault* faults
+
+
 cdef struct Scaling:
     Py_ssize_t offset           # rows before these
     Py_ssize_t block
@@ -404,6 +427,8 @@ cdef struct Registry:
     Worker factorise
     Worker descend_gram
     Worker hash_text
+    Worker hash_table
+    Worker hash_column
     Evaluate[N_LOSSES] losses
 
 

@@ -1,6 +1,7 @@
-"""Hashed features of texts and names: scikit-learn's, in compiled code."""
+"""Hashed features of texts, names and tables, in compiled code."""
 
 from lrcore.feature_extraction.hashing import FeatureHasher
+from lrcore.feature_extraction.table import TableHasher
 from lrcore.feature_extraction.text import HashingVectorizer
 
-__all__ = ["FeatureHasher", "HashingVectorizer"]
+__all__ = ["FeatureHasher", "HashingVectorizer", "TableHasher"]
