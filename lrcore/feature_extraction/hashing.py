@@ -59,8 +59,8 @@ class FeatureHasher(feature_extraction.FeatureHasher):
     >>> import lrcore
     >>> hasher = lrcore.FeatureHasher(n_features=8)
     >>> hasher.transform([{"city": "Oslo", "beds": 2}, {"city": "Rome"}]).toarray()
-    array([[0., 0., 0., 0., 0., 0., 0., 0.],
-           [0., 0., 0., 0., 0., 0., 0., 0.]])
+    array([[ 0.,  1., -2.,  0.,  0.,  0.,  0.,  0.],
+           [ 0.,  0.,  0.,  0.,  0.,  0.,  0.,  1.]])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
