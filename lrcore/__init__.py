@@ -23,6 +23,7 @@ Rule.minimize = _minimize.minimize
 Rule.minimize_stochastic = _minimize.minimize_stochastic
 
 if TYPE_CHECKING:
+    from lrcore import io
     from lrcore.feature_extraction import FeatureHasher, HashingVectorizer, TableHasher
     from lrcore.linear_model import (
         LinearClassifier,
@@ -55,6 +56,7 @@ __all__ = [
     "check_stable",
     "estimate_lipschitz",
     "get_num_threads",
+    "io",
     "load",
     "lr_range_test",
     "lr_search",
@@ -89,6 +91,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "io":
+        return import_module("lrcore.io")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'lrcore' has no attribute {name!r}")

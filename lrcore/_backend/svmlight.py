@@ -93,7 +93,6 @@ def _label_problem(text: bytes, multilabel: bool) -> str:
     return f"the label must be a finite number, got {quoted(text)}{remedy * lists}"
 
 
-
 def parse(
     text: memoryview, dtype: np.dtype, multilabel: bool, first_index: int, skip: bool
 ) -> SvmlightRows:

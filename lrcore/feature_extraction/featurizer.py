@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from lrcore._utils.validation import shown
+from lrcore.feature_extraction.table import TableHasher
 from lrcore.feature_extraction.text import HashingVectorizer
 
 
@@ -29,11 +31,82 @@ def featurizer(
         raise TypeError(
             f"columns must be a list of names, got {shown(columns)}; write [{columns!r}]"
         )
+    left_out = tuple(filter(None, leave_out))
+    if features is None:
+        features = TableHasher()
+    if isinstance(features, TableHasher):
+        return TableColumns(features, columns, left_out)
     if isinstance(features, HashingVectorizer):
-        return TextColumn(features, _text_column(columns), tuple(filter(None, leave_out)))
+        return TextColumn(features, _text_column(columns), left_out)
     raise TypeError(
         f"features must be a TableHasher or a HashingVectorizer, got {type(features).__name__}"
     )
+
+
+class TableColumns:
+    """Columns of a table, by a hasher that is fitted to the first table if it is not fitted yet.
+
+    Parameters
+    ----------
+    hasher : TableHasher
+        A copy is made, unless it is fitted.
+    columns : list of str, optional
+        The columns that features are made of.
+    leave_out : tuple of str
+        Columns that are never features.
+    """
+
+    def __init__(
+        self, hasher: TableHasher, columns: Sequence[str] | None, leave_out: tuple[str, ...] = ()
+    ) -> None:
+        self._fitted = hasattr(hasher, "categorical_")
+        if self._fitted and columns is not None:
+            raise ValueError("columns has no effect on a TableHasher that is fitted: leave it out")
+        self.hasher = hasher if self._fitted else clone(hasher)
+        self._columns = None if columns is None else list(columns)
+        self._leave_out = leave_out
+        # What is asked for, before the first table says what there is.
+        asked = {k: v for k, v in self.hasher.get_params().items() if k != "n_threads"}
+        asked["dtype"] = np.dtype(asked["dtype"]).str
+        self._asked = {**asked, "columns": self._columns}
+
+    @property
+    def n_features(self) -> int:
+        return int(self.hasher.n_features)
+
+    def text_columns(self) -> set[str]:
+        """Names of columns whose values are text even where they look like numbers."""
+        if self._fitted:
+            return {*self.hasher.categorical_, *self.hasher.text_}
+        return {*(self.hasher.categorical or ()), *(self.hasher.text or ())}
+
+    def key(self) -> dict[str, Any]:
+        """What X follows from, together with the tables, as plain values."""
+        return {"asked": self._asked, **(self.to_dict() if self._fitted else {})}
+
+    def transform(self, table: Any) -> Any:
+        """X of a record batch or a frame."""
+        if not self._fitted:
+            names = column_names(table)
+            if names is None:
+                raise TypeError(f"a table is needed to begin with, got {type(table).__name__}")
+            others = set() if self._columns is None else set(names) - set(self._columns)
+            missing = [name for name in self._columns or () if name not in names]
+            if missing:
+                raise ValueError(f"the table has no column {missing[0]!r}, but {names!r}")
+            left_out = {*others, *(name for name in self._leave_out if name in names)}
+            self.hasher.fit(table, leave_out=left_out)
+            self._fitted = True
+        return self.hasher.transform(table)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `transform` follows from, as plain values."""
+        return {"kind": TableHasher.__name__, "hasher": self.hasher.to_dict()}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> TableColumns:
+        """The inverse of `to_dict`."""
+        return cls(TableHasher.from_dict(saved["hasher"]), None)
 
 
 def _text_column(columns: Sequence[str] | None) -> str | None:
@@ -95,6 +168,10 @@ class TextColumn:
         if self.column not in names:
             raise ValueError(f"the table has no column {self.column!r}, but {names!r}")
         return self.vectorizer.transform(_filled(_column(table, self.column)))
+
+    def key(self) -> dict[str, Any]:
+        """What X follows from, together with the tables, as plain values."""
+        return self.to_dict()
 
     def to_dict(self) -> dict[str, Any]:
         """What `transform` follows from, as plain values.
@@ -160,7 +237,7 @@ VERSION = 1
 
 def features_from_dict(saved: dict[str, Any]) -> Any:
     """The transformer whose `to_dict` gave these values."""
-    kinds = {TextColumn.__name__: TextColumn}
+    kinds: dict[str, Any] = {TextColumn.__name__: TextColumn, TableHasher.__name__: TableColumns}
     if saved["kind"] not in kinds:
         raise ValueError(f"features must be of kind {', '.join(kinds)}, got {shown(saved['kind'])}")
     return kinds[saved["kind"]].from_dict(saved)

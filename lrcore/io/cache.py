@@ -1,8 +1,8 @@
 """Batches on the disk, to be gone over again without their sources.
 
 A cache is one file: a magic line, the arrays of the batches, each at a multiple of 64 bytes, and at
-the end a table of contents in JSON, its length and checksum, and the magic line again. It is written
-aside and takes its name when it is whole. Reading maps it into memory.
+the end a table of contents in JSON, its length and checksum, and the magic line again. It is
+written aside and takes its name when it is whole. Reading maps it into memory.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ NULLS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
 DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 
 #: What opens the record batches of one source, given the columns that are needed.
-Opener = Callable[[Any], Iterator[Any]]
+Opener = Callable[[Any], Generator[Any]]
 
 
 def scan_csv(
@@ -142,6 +142,18 @@ def scan_arrow(
     return _scan(expanded(source), _open_arrow, label, weight, make)
 
 
+def read_csv(paths: Any, **options: Any) -> tuple[Any, np.ndarray | None]:
+    """X and y of CSV or TSV files, in memory; the arguments are those of `scan_csv`."""
+    batch = scan_csv(paths, **options).read()
+    return batch.X, batch.y
+
+
+def read_parquet(paths: Any, **options: Any) -> tuple[Any, np.ndarray | None]:
+    """X and y of Parquet files, in memory; the arguments are those of `scan_parquet`."""
+    batch = scan_parquet(paths, **options).read()
+    return batch.X, batch.y
+
+
 def _scan(
     sources: list[Any], opener: Opener, label: str | None, weight: str | None, features: Any
 ) -> Dataset:
@@ -163,10 +175,10 @@ def _scan(
     prints = [fingerprint(source) for source in sources]
     key = None
     if None not in prints:
-        key = {"files": prints, "label": label, "weight": weight, "features": features.to_dict()}
+        key = {"files": prints, "label": label, "weight": weight, "features": features.key()}
     return Dataset(
         epoch, key=key, n_features=features.n_features, features=features,
-        repeats=not any(source == "-" or hasattr(source, "read") for source in sources),
+        repeats=not any(map(_is_read_once, sources)),
         name=_name(sources[0]) + (f" and {len(sources) - 1} more" if len(sources) > 1 else ""),
     ).ahead()  # fmt: skip
 
@@ -191,12 +203,16 @@ class Place(NamedTuple):
         return f"{self.name}, row {self.first_row + row + 1}"
 
 
+def _is_read_once(source: Any) -> bool:
+    """Whether a source is gone when it was read: a pipe, an open file, a reader of batches."""
+    readers = ("read", "read_next_batch")
+    return any(hasattr(source, name) for name in readers) or _name(source) == "<stdin>"
+
+
 def _name(source: Any) -> str:
     """What errors call a source."""
-    if source == "-":
-        return "<stdin>"
     if isinstance(source, (str, os.PathLike)):
-        return str(source)
+        return "<stdin>" if source == "-" else str(source)
     return str(getattr(source, "name", None) or type(source).__name__)
 
 
@@ -209,7 +225,7 @@ def _column(table: Any, name: str, place: Place) -> Any:
 
 
 class Labels:
-    """Labels of a dataset: numbers if those of its first batch can be read as such, else strings."""
+    """Labels of a dataset: numbers if those of its first batch can be read as such, or strings."""
 
     def __init__(self) -> None:
         self._kind: str | None = None
@@ -238,8 +254,8 @@ class Labels:
             strange = next(k for k, text in enumerate(texts) if _as_number(text) is None)
             row = int(np.flatnonzero(codes == strange)[0])
             raise DataError(
-                f"{place.of(row)}: the label {texts[strange]!r} is no number, and those of the first "
-                "rows are"
+                f"{place.of(row)}: the label {texts[strange]!r} is no number, and those of the "
+                "first rows are"
             )
         labels: np.ndarray = values[codes]
         return labels
@@ -251,7 +267,11 @@ class Labels:
             self._kind = "text" if None in numbers else "number"
         if self._kind == "text":
             return np.array(texts, str)
-        return None if None in numbers else np.array(numbers, np.float64)
+        if None in numbers:
+            return None
+        values = np.array(numbers, np.float64)
+        whole = (np.abs(values) < 2**53).all() and (values == np.floor(values)).all()
+        return values.astype(np.int64) if whole else values
 
 
 def _as_number(text: Any) -> float | None:
@@ -293,7 +313,7 @@ class CSVLayout:
         self._texts = texts
         self._types: dict[str, Any] | None = None
 
-    def open(self, source: Any) -> Iterator[Any]:
+    def open(self, source: Any) -> Generator[Any]:
         """The record batches of a file."""
         pa = pyarrow()
         from pyarrow import csv
@@ -366,7 +386,7 @@ class Rewound(io.RawIOBase):
         return n
 
 
-def _open_json(source: Any) -> Iterator[Any]:
+def _open_json(source: Any) -> Generator[Any]:
     """The record batches of a file of JSON lines."""
     pa = pyarrow()
     from pyarrow import json
@@ -380,7 +400,7 @@ def _open_json(source: Any) -> Iterator[Any]:
             raise DataError(f"{text.name}: {error}") from None
 
 
-def _open_parquet(source: Any) -> Iterator[Any]:
+def _open_parquet(source: Any) -> Generator[Any]:
     """The record batches of a Parquet file."""
     pa = pyarrow()
     from pyarrow import parquet
@@ -392,7 +412,7 @@ def _open_parquet(source: Any) -> Iterator[Any]:
         raise DataError(f"{_name(source)}: {error}") from None
 
 
-def _open_arrow(source: Any) -> Iterator[Any]:
+def _open_arrow(source: Any) -> Generator[Any]:
     """The record batches of an Arrow file, which Feather files are, or stream."""
     pa = pyarrow()
     try:
@@ -409,7 +429,7 @@ def _open_arrow(source: Any) -> Iterator[Any]:
         raise DataError(f"{_name(source)}: {error}") from None
 
 
-def _open_table(source: Any) -> Iterator[Any]:
+def _open_table(source: Any) -> Generator[Any]:
     """The record batches of a table in memory."""
     pa = pyarrow()
     if hasattr(source, "__arrow_c_stream__"):

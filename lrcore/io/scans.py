@@ -1,0 +1,175 @@
+"""Text of svmlight and Vowpal Wabbit, and .npz files, as datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+
+from lrcore._utils.validation import check_float_dtype, check_integer
+from lrcore.io import datafile
+from lrcore.io.batch import Batch, csr
+from lrcore.io.batches import Batch as Rows
+from lrcore.io.cache import fingerprint
+from lrcore.io.dataset import Dataset
+from lrcore.io.errors import DataError
+from lrcore.io.files import is_read_once
+from lrcore.io.paths import expanded
+from lrcore.io.svmlight import svmlight_batches
+from lrcore.io.vw import vw_batches
+
+
+def scan_svmlight(
+    paths: Any,
+    *,
+    n_features: int | None = None,
+    zero_based: bool | Literal["auto"] = "auto",
+    dtype: Any = np.float32,
+    on_error: Literal["raise", "skip"] = "raise",
+    n_threads: int | None = None,
+) -> Dataset:
+    """Rows of svmlight text, read when they are needed.
+
+    Parameters
+    ----------
+    paths : path, pattern, directory, URL, "-", open file, or a list of these
+    n_features : int, optional
+        The width of X. Without it all text is read once before the first row, to see.
+    zero_based : bool or "auto"
+        Whether indices start at 0; "auto" decides by the first rows.
+    dtype : float32 or float64
+    on_error : {"raise", "skip"}
+        Whether a line that is not valid is an error, or is left out.
+    n_threads : int, optional
+
+    Returns
+    -------
+    Dataset
+
+    Examples
+    --------
+    >>> import lrcore, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "rows.svm"
+    >>> _ = path.write_text("1 1:0.5 3:2\\n-1 2:1.5\\n")
+    >>> lrcore.io.scan_svmlight(path).read().X.toarray()
+    array([[0.5, 0. , 2. ],
+           [0. , 1.5, 0. ]], dtype=float32)
+    """
+    sources = expanded(paths)
+    check_float_dtype("dtype", dtype)
+    if n_features is not None:
+        check_integer("n_features", n_features)
+
+    def rows_of(source: Any) -> Iterable[Rows]:
+        return svmlight_batches(
+            source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error
+        )
+
+    if n_features is None:
+        if any(map(is_read_once, sources)):
+            raise ValueError(
+                f"{_name(sources)} can be read only once, and its width is not known before: give "
+                "n_features"
+            )
+        width = None
+    else:
+        width = int(n_features)
+    return _dataset(sources, rows_of, width, {"zero_based": zero_based, "dtype": _named(dtype)})
+
+
+def scan_vw(
+    paths: Any,
+    *,
+    bits: int = 18,
+    dtype: Any = np.float32,
+    on_error: Literal["raise", "skip"] = "raise",
+    n_threads: int | None = None,
+) -> Dataset:
+    """Rows of Vowpal Wabbit's text, read when they are needed.
+
+    Features are hashed as Vowpal Wabbit does, to ``2**bits`` columns; importances are weights.
+
+    Parameters
+    ----------
+    paths, dtype, on_error, n_threads
+        As in `scan_svmlight`.
+    bits : int
+
+    Returns
+    -------
+    Dataset
+    """
+    sources = expanded(paths)
+    check_integer("bits", bits)
+
+    def rows_of(source: Any) -> Iterable[Rows]:
+        return vw_batches(source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error)
+
+    return _dataset(sources, rows_of, 1 << int(bits), {"bits": bits, "dtype": _named(dtype)})
+
+
+def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
+    """Rows of SciPy's .npz files, with labels in an array ``y``, one file in memory at a time."""
+    sources = expanded(paths)
+
+    def epoch(number: int) -> Iterator[Batch]:
+        for source in sources:
+            X, y, _ = datafile.read(source, dtype=dtype)
+            assert y is None or isinstance(y, np.ndarray)
+            X.sum_duplicates()
+            yield Batch(X, y)
+
+    return Dataset(epoch, name=_name(sources), key=_key(sources, {"dtype": _named(dtype)}))
+
+
+def _dataset(
+    sources: list[Any], rows_of: Callable[[Any], Iterable[Rows]], n_features: int | None,
+    how: dict[str, Any],
+) -> Dataset:  # fmt: skip
+    """The dataset of what is parsed of each source."""
+
+    @cache
+    def width() -> int:
+        if n_features is not None:
+            return n_features
+        ends = (int(rows.indices.max(initial=-1)) for source in sources for rows in rows_of(source))
+        return max(ends, default=-1) + 1
+
+    def epoch(number: int) -> Iterator[Batch]:
+        columns = width()
+        for source in sources:
+            for rows in rows_of(source):
+                if rows.indices.max(initial=-1) >= columns:
+                    raise DataError(
+                        f"{source}:{rows.first_line} or below: index {rows.indices.max()}, counted "
+                        f"from 0, is beyond n_features={columns}"
+                    )
+                weight = rows.weight
+                if weight is not None and (weight == 1).all():
+                    weight = None
+                X = csr(rows.data, rows.indices, rows.indptr, columns)
+                yield Batch(X, rows.y, weight)
+
+    return Dataset(
+        epoch, n_features=n_features, repeats=not any(map(is_read_once, sources)),
+        name=_name(sources), key=_key(sources, {**how, "n_features": n_features}),
+    ).ahead()  # fmt: skip
+
+
+def _name(sources: list[Any]) -> str:
+    """What errors call the sources."""
+    first = sources[0]
+    name = "<stdin>" if first == "-" else str(getattr(first, "name", first))
+    return name + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
+
+
+def _named(dtype: Any) -> str:
+    return np.dtype(dtype).str
+
+
+def _key(sources: list[Any], how: dict[str, Any]) -> dict[str, Any] | None:
+    """What the rows follow from; None if it is not known."""
+    prints = [fingerprint(source) for source in sources]
+    return None if None in prints else {"files": prints, **how}
