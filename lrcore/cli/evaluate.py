@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import numpy as np
+
+from lrcore.cli import raw
 from lrcore.cli.data import load_model
 from lrcore.cli.metrics import measure, measure_labels
 from lrcore.cli.options import (
@@ -22,6 +25,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure a model on labelled data")
     parser.add_argument("model", metavar="MODEL")
     add_data_options(parser)
+    raw.add_format_option(parser)
+    parser.add_argument("--label", metavar="COLUMN", help="of tables (default: that of the fit)")
     add_unseen_option(parser)
     parser.set_defaults(run=run)
 
@@ -29,12 +34,17 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Print the number of rows and the metrics, a line for each."""
     model = load_model(args.model, args)
-    X, y = read_for_model(model, args)
-    y = require_labels(y, args)
-    if isinstance(y, LabelLists):
-        metrics = measure_labels(model, X, y.indicator)
+    y: np.ndarray | LabelLists | None
+    if raw.is_raw(args):
+        label = args.label or model.extra_.get("label")
+        X, y, _ = raw.dataset_to_predict(args, model, label).read()
     else:
-        metrics = measure(model, X, y)
+        X, y = read_for_model(model, args)
+    labels = require_labels(y, args)
+    if isinstance(labels, LabelLists):
+        metrics = measure_labels(model, X, labels.indicator)
+    else:
+        metrics = measure(model, X, labels)
     result = {"rows": X.shape[0], **metrics}
     if args.json:
         print(strict_json(result))

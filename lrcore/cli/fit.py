@@ -10,6 +10,7 @@ from typing import Any
 
 from lrcore._backend import threads
 from lrcore._utils.replacing import check_writable
+from lrcore.cli import raw
 from lrcore.cli.data import load_model
 from lrcore.cli.options import (
     add_data_options,
@@ -37,6 +38,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("fit", help="fit a model to a data file")
     add_data_options(parser)
     add_multilabel_option(parser)
+    raw.add_format_option(parser)
+    raw.add_column_options(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="MODEL", help="model file to write"
     )
@@ -78,6 +81,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     # What cannot be is said before anything is read.
     check_writable(args.output)
     model = new_model(args) if args.resume is None else resumed(args)
+    if raw.is_raw(args):
+        fit_raw(model, args)
+        return
     start = time.perf_counter()
     if args.resume is None:
         X, y, zero_based = read_labelled(args)
@@ -119,6 +125,14 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     print(strict_json(result) if args.json else report(result))
 
 
+def fit_raw(model: Any, args: argparse.Namespace) -> None:
+    """Fit the model to data that is read batch by batch, save it, and print what was done."""
+    dataset = raw.dataset_to_learn_from(args, getattr(model, "features_", None))
+    result = raw.fit(model, dataset, args)
+    save(model, args.output, extra={"label": args.label, "delimiter": args.delimiter})
+    raw.finish(result, args)
+
+
 def check_known(y: LabelLists, model: Any, args: argparse.Namespace) -> None:
     """Raise DataError unless the model that a fit goes on from has all labels of the data."""
     new = y.labels[len(model.classes_) :]
@@ -137,7 +151,21 @@ def new_model(args: argparse.Namespace) -> Any:
 
 
 #: What may be given with ``--resume``.
-RESUMABLE = {"data", "output", "json", "zero_based", "epochs", "tol", "threads", "resume"}
+RESUMABLE = {
+    "data",
+    "output",
+    "json",
+    "zero_based",
+    "epochs",
+    "tol",
+    "threads",
+    "resume",
+    "label",
+    "weight",
+    "delimiter",
+    "format",
+    "cache",
+}
 
 
 def resumed(args: argparse.Namespace) -> Any:

@@ -130,7 +130,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="svmlight text (also .gz, .bz2) or scipy .npz; - reads it from stdin",
+        help="svmlight text, scipy .npz, a table (CSV, JSON lines, Parquet, Arrow) or vw text, "
+        "also packed (.gz, .bz2, .xz, .zst); - reads it from stdin",
     )
     add_json_option(parser)
     parser.add_argument(

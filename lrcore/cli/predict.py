@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from lrcore.cli import raw
 from lrcore.cli.data import labels_of, load_model
-from lrcore.cli.options import add_data_options, add_unseen_option, read_rows_for_model, strict_json
+from lrcore.cli.options import (
+    OptionError,
+    add_data_options,
+    add_unseen_option,
+    read_rows_for_model,
+    strict_json,
+)
 from lrcore.io.label_lists import LabelLists
 
 
@@ -19,6 +26,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("predict", help="print a prediction for each row")
     parser.add_argument("model", metavar="MODEL")
     add_data_options(parser)
+    raw.add_format_option(parser)
     add_unseen_option(parser)
     parser.add_argument("--proba", action="store_true", help="probabilities of all classes")
     parser.set_defaults(run=run)
@@ -30,6 +38,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     model = load_model(args.model, args)
     if args.proba and not hasattr(model, "predict_proba"):
         parser.error("--proba needs a model fitted with --loss log_loss or modified_huber")
+    if raw.is_raw(args):
+        predict_raw(model, args)
+        return
     X = read_rows_for_model(model, args)
     predicted = model.predict_proba(X) if args.proba else model.predict(X)
     lists = None
@@ -44,6 +55,15 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if args.proba:
         result["classes"] = (model.classes_ if lists is None else lists.labels).tolist()
     print(strict_json(result))
+
+
+def predict_raw(model: Any, args: argparse.Namespace) -> None:
+    """Print a line for each row of data that is read batch by batch."""
+    if args.json:
+        raise OptionError("--json gives all predictions at once, and this data is read in batches")
+    for batch in raw.dataset_to_predict(args, model):
+        predicted = model.predict_proba(batch.X) if args.proba else model.predict(batch.X)
+        sys.stdout.write("\n".join(lines_of(predicted)) + "\n")
 
 
 def lines_of(predicted: np.ndarray) -> list[str]:

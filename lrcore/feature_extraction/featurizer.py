@@ -31,6 +31,8 @@ def featurizer(
         raise TypeError(
             f"columns must be a list of names, got {shown(columns)}; write [{columns!r}]"
         )
+    if isinstance(features, (TableColumns, TextColumn)):
+        return features
     left_out = tuple(filter(None, leave_out))
     if features is None:
         features = TableHasher()
@@ -74,13 +76,15 @@ class TableColumns:
     def n_features(self) -> int:
         return int(self.hasher.n_features)
 
-    def text_columns(self) -> set[str]:
-        """Names of columns whose values are text even where they look like numbers."""
-        if self._fitted:
-            return {*self.hasher.categorical_, *self.hasher.text_}
-        return {*(self.hasher.categorical or ()), *(self.hasher.text or ())}
+    def categorical_columns(self) -> set[str]:
+        """Names of columns of categories, which may look like numbers."""
+        return set(self.hasher.categorical_ if self._fitted else self.hasher.categorical or ())
 
-    def key(self) -> dict[str, Any]:
+    def text_columns(self) -> set[str]:
+        """Names of columns of texts, which may be empty."""
+        return set(self.hasher.text_ if self._fitted else self.hasher.text or ())
+
+    def key(self) -> dict[str, Any] | None:
         """What X follows from, together with the tables, as plain values."""
         return {"asked": self._asked, **(self.to_dict() if self._fitted else {})}
 
@@ -143,8 +147,12 @@ class TextColumn:
     def n_features(self) -> int:
         return int(self.vectorizer.n_features)
 
+    def categorical_columns(self) -> set[str]:
+        """Names of columns of categories: there are none."""
+        return set()
+
     def text_columns(self) -> set[str]:
-        """Names of columns whose values are text even where they look like numbers."""
+        """Names of columns of texts, which may be empty."""
         return set() if self.column is None else {self.column}
 
     def transform(self, table: Any) -> Any:
@@ -167,11 +175,23 @@ class TextColumn:
             self.column = others[0]
         if self.column not in names:
             raise ValueError(f"the table has no column {self.column!r}, but {names!r}")
-        return self.vectorizer.transform(_filled(_column(table, self.column)))
+        texts = _filled(_column(table, self.column))
+        if self._functions() and hasattr(texts, "to_pylist"):
+            texts = texts.to_pylist()  # a function of the user's takes strings of Python's
+        return self.vectorizer.transform(texts)
 
-    def key(self) -> dict[str, Any]:
-        """What X follows from, together with the tables, as plain values."""
-        return self.to_dict()
+    def _functions(self) -> list[str]:
+        """The parameters of the vectorizer that are functions."""
+        names = (*FUNCTIONS, "analyzer")
+        return [name for name in names if callable(getattr(self.vectorizer, name))]
+
+    def key(self) -> dict[str, Any] | None:
+        """What X follows from, together with the tables, as plain values; None if that cannot be
+        told, since the vectorizer calls functions."""
+        try:
+            return self.to_dict()
+        except ValueError:
+            return None
 
     def to_dict(self) -> dict[str, Any]:
         """What `transform` follows from, as plain values.
@@ -182,9 +202,7 @@ class TextColumn:
             If the vectorizer calls a function, which no file can hold.
         """
         plain = {name: getattr(self.vectorizer, name) for name in PLAIN}
-        functions = [
-            name for name in (*FUNCTIONS, "analyzer") if callable(getattr(self.vectorizer, name))
-        ]
+        functions = self._functions()
         if functions or plain["input"] != "content":
             raise ValueError(
                 f"a HashingVectorizer with {', '.join(functions) or 'input='} of its own cannot be "

@@ -87,8 +87,7 @@ def scan_csv(
     """
     pyarrow()
     make = featurizer(features, columns, (label, weight))
-    texts = {name for name in (label,) if name is not None}
-    layout = CSVLayout(delimiter, names, lambda: texts | make.text_columns())
+    layout = CSVLayout(delimiter, names, make, {label} if label else set())
     return _scan(expanded(paths), layout.open, label, weight, make)
 
 
@@ -172,10 +171,9 @@ def _scan(
                     n_rows += table.num_rows
                     yield Batch(X, y, w)
 
-    prints = [fingerprint(source) for source in sources]
-    key = None
-    if None not in prints:
-        key = {"files": prints, "label": label, "weight": weight, "features": features.key()}
+    prints, made, key = [fingerprint(source) for source in sources], features.key(), None
+    if None not in prints and made is not None:
+        key = {"files": prints, "label": label, "weight": weight, "features": made}
     return Dataset(
         epoch, key=key, n_features=features.n_features, features=features,
         repeats=not any(map(_is_read_once, sources)),
@@ -301,16 +299,18 @@ def _weights(column: Any, place: Place) -> np.ndarray:
 class CSVLayout:
     """How CSV files are read: what separates fields, names of columns, and the types of these.
 
-    Types are those of the first file's first rows; labels and categories may look like numbers
-    there, so whoever needs text says so.
+    Types are those of the first file's first rows; but labels, categories and texts, which may look
+    like numbers there, are strings.
     """
 
     def __init__(
-        self, delimiter: str | None, names: Sequence[str] | None, texts: Callable[[], set[str]]
-    ) -> None:
+        self, delimiter: str | None, names: Sequence[str] | None, features: Any,
+        strings: set[str],
+    ) -> None:  # fmt: skip
         self._delimiter = delimiter
         self._names = None if names is None else list(names)
-        self._texts = texts
+        self._features = features
+        self._strings = strings
         self._types: dict[str, Any] | None = None
 
     def open(self, source: Any) -> Generator[Any]:
@@ -330,9 +330,18 @@ class CSVLayout:
             )
             try:
                 with csv.open_csv(file, read, parse, convert) as batches:
-                    yield from batches
+                    for batch in batches:
+                        yield self._with_empty_texts(batch)
             except pa.ArrowInvalid as error:
                 raise DataError(f"{text.name}: {error}") from None
+
+    def _with_empty_texts(self, batch: Any) -> Any:
+        """A record batch whose empty texts are texts, and not missing ones."""
+        for name in self._features.text_columns():
+            k = batch.schema.get_field_index(name)
+            if k >= 0 and batch.column(k).null_count:
+                batch = batch.set_column(k, name, batch.column(k).fill_null(""))
+        return batch
 
     def _types_of(self, head: bytes, read: Any, parse: Any, name: str) -> dict[str, Any]:
         """The types of the columns in the first rows; integers become numbers like all others."""
@@ -345,7 +354,8 @@ class CSVLayout:
             schema = csv.read_csv(pa.BufferReader(whole), read, parse, convert).schema
         except pa.ArrowInvalid as error:
             raise DataError(f"{name}: {error}") from None
-        texts = self._texts()
+        features = self._features
+        texts = self._strings | features.categorical_columns() | features.text_columns()
         types = {}
         for field in schema:
             number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)

@@ -1,0 +1,226 @@
+"""Raw data on the command line: tables and text, read and hashed while the model is fitted."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from lrcore.cli.options import OptionError, count, strict_json
+from lrcore.feature_extraction.table import TableHasher
+from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
+from lrcore.io.dataset import Dataset
+from lrcore.io.errors import DataError
+from lrcore.linear_model.dataset_fit import Progress
+
+#: Formats by the end of a file's name, apart from that of its compression.
+SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".psv": "csv", ".json": "json", ".jsonl": "json",
+    ".ndjson": "json", ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow",
+    ".feather": "arrow", ".vw": "vw", ".npz": "npz",
+}  # fmt: skip
+
+#: Formats of columns with names.
+TABLES = {"csv": scan_csv, "json": scan_json, "parquet": scan_parquet, "arrow": scan_arrow}
+
+FORMATS = ("auto", "svmlight", "npz", "vw", *TABLES)
+
+#: Options that say how a table becomes features, which a model knows by itself.
+OF_FEATURES = ("categorical", "numeric", "text", "cross", "ngrams", "bits")
+
+
+def add_format_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--format``."""
+    parser.add_argument(
+        "--format",
+        default="auto",
+        choices=FORMATS,
+        help="of DATA; auto: by the end of its name, svmlight for others",
+    )
+
+
+def add_column_options(parser: argparse.ArgumentParser) -> None:
+    """Add the columns of tables, for what learns from data."""
+    group = parser.add_argument_group("tables and raw text", "one pass, or --epochs of them")
+    group.add_argument("--label", metavar="COLUMN", help="the column of labels or targets")
+    group.add_argument("--weight", metavar="COLUMN", help="the column of sample weights")
+    group.add_argument(
+        "--categorical", metavar="COLUMNS", type=names, help="columns of categories, with commas"
+    )
+    group.add_argument("--numeric", metavar="COLUMNS", type=names, help="columns of numbers")
+    group.add_argument("--text", metavar="COLUMNS", type=names, help="columns of texts")
+    group.add_argument(
+        "--cross", metavar="A*B", type=crosses, help="columns to cross, several with commas"
+    )
+    group.add_argument("--ngrams", type=count, default=1, help="words in a row that count as one")
+    group.add_argument("--bits", type=count, help="features are hashed to 2**BITS (20; of vw 18)")
+    group.add_argument("--delimiter", help="of CSV files (default: tab for .tsv, else a comma)")
+    group.add_argument("--cache", metavar="FILE", help="keep what was read for further epochs")
+    group.add_argument(
+        "--holdout",
+        type=count,
+        metavar="N",
+        help="hold out every Nth row, to stop by",
+    )
+
+
+def names(text: str) -> list[str]:
+    """Names with commas between them."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise OptionError(f"{text!r} has an empty name")
+    return found
+
+
+def crosses(text: str) -> list[tuple[str, ...]]:
+    """Names with ``*`` between those that are crossed."""
+    found = [tuple(part.strip() for part in each.split("*")) for each in names(text)]
+    if any(len(each) < 2 or not all(each) for each in found):
+        raise OptionError(f"{text!r} does not cross columns, as site*app does")
+    return found
+
+
+def format_of(args: argparse.Namespace) -> str:
+    """The format of DATA."""
+    if args.format != "auto":
+        return str(args.format)
+    stem = args.data.lower()
+    for packed in (".gz", ".bz2", ".xz", ".zst"):
+        stem = stem.removesuffix(packed)
+    return next((kind for end, kind in SUFFIXES.items() if stem.endswith(end)), "svmlight")
+
+
+def is_raw(args: argparse.Namespace) -> bool:
+    """Whether DATA is read batch by batch: tables and vw always, svmlight text if asked for."""
+    kind = format_of(args)
+    streams = args.__dict__.get("cache") or args.__dict__.get("holdout")
+    return kind in TABLES or kind == "vw" or (kind == "svmlight" and bool(streams))
+
+
+def dataset_to_learn_from(args: argparse.Namespace, features: Any = None) -> Dataset:
+    """The dataset that the options describe; `features` are those of a model that goes on."""
+    kind = format_of(args)
+    if kind in TABLES:
+        if args.label is None:
+            raise OptionError(f"{args.data}: which column has the labels? --label COLUMN")
+        if features is None:
+            features = TableHasher(
+                args.categorical, args.numeric, args.text, args.cross,
+                n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams),
+                dtype=np.float64 if args.float64 else np.float32,
+            )  # fmt: skip
+        options = {"label": args.label, "weight": args.weight, "features": features}
+        if kind == "csv":
+            options["delimiter"] = args.delimiter
+        dataset = TABLES[kind](args.data, **options)
+    else:
+        given = [f"--{name}" for name in ("label", "categorical", "text") if getattr(args, name)]
+        if given:
+            raise OptionError(f"{given[0]} is for tables, and {args.data} is read as {kind}")
+        dataset = _text_dataset(args, kind, np.float64 if args.float64 else np.float32)
+    return dataset.cache(args.cache) if args.cache else dataset
+
+
+def _text_dataset(args: argparse.Namespace, kind: str, dtype: Any) -> Dataset:
+    if kind == "vw":
+        return scan_vw(args.data, bits=getattr(args, "bits", None) or 18, dtype=dtype)
+    zero_based: Any = "auto" if args.zero_based is None else args.zero_based
+    return scan_svmlight(args.data, zero_based=zero_based, dtype=dtype)
+
+
+def dataset_to_predict(args: argparse.Namespace, model: Any, label: str | None = None) -> Dataset:
+    """The rows of DATA for a model, with the column `label` if there is one."""
+    kind = format_of(args)
+    features = getattr(model, "features_", None)
+    if kind in TABLES:
+        if features is None:
+            raise DataError(
+                f"{args.data} is a table, and {args.model} was not fitted to one: it does not know "
+                "what to make of columns"
+            )
+        options = {"label": label, "features": features}
+        if kind == "csv":
+            options["delimiter"] = model.extra_.get("delimiter")
+        return TABLES[kind](args.data, **options)
+    if kind == "vw":
+        bits = model.n_features_in_.bit_length() - 1
+        return scan_vw(args.data, bits=bits, dtype=model.coef_.dtype)
+    return scan_svmlight(args.data, n_features=model.n_features_in_, dtype=model.coef_.dtype)
+
+
+def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:
+    """Fit a model to a dataset, or go on with it; returns what to report."""
+    log = Log(sys.stderr)
+    start = time.perf_counter()
+    if args.resume is not None:
+        model.partial_fit(dataset)
+    else:
+        if args.holdout:
+            model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)
+            if args.epochs is None:
+                model.set_params(max_iter=1)
+        model.fit(dataset, callback=log.update)
+    seconds = time.perf_counter() - start
+    history = {name: column.tolist() for name, column in model.history_.items()}
+    return {
+        "model": args.output,
+        "rows": log.progress.n_rows,
+        "values": log.progress.n_values,
+        "features": model.n_features_in_,
+        "epochs": model.n_iter_,
+        "lr": model.lr_ if isinstance(model.lr_, float) else str(model.lr_),
+        "loss_curve": [float(v) for v in model.loss_curve_],
+        "held_out_losses": history.get("held_out_loss", []),
+        "seconds": round(seconds, 4),
+    }
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as text for people."""
+    per_second = result["rows"] / max(result["seconds"], 1e-9)
+    lines = [
+        f"read and fitted {result['rows']:,} rows, {result['values']:,} values, "
+        f"{result['epochs']} epoch(s), in {result['seconds']:.2f} s, {per_second:,.0f} rows/s",
+        f"loss    {result['loss_curve'][-1]:.5f}  (of the last epoch, before each update)",
+    ]
+    if result["held_out_losses"]:
+        lines.append(f"held    {min(result['held_out_losses']):.5f}  (rows that were held out)")
+    return "\n".join([*lines, f"rate    {result['lr']}", f"model   {result['model']}"])
+
+
+class Log:
+    """A table of progress: a line whenever the number of rows has doubled.
+
+    The loss is of each row before it was learnt from, so it tells how the model does on new rows:
+    of the rows since the last line, and of all rows of the epoch.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._next = 1
+        self.progress = Progress()
+
+    def update(self, progress: Progress) -> None:
+        """Print a line, if it is time; given to ``fit`` as its callback."""
+        if self._next == 1:
+            head = f"{'rows':>12} {'values':>14} {'recent loss':>12} {'loss':>10} {'rows/s':>12}"
+            print(head, file=self._file)
+        self.progress = progress
+        if progress.n_rows < self._next:
+            return
+        per_second = progress.n_rows / max(progress.seconds, 1e-9)
+        print(
+            f"{progress.n_rows:12,} {progress.n_values:14,} {progress.recent_loss:12.5f} "
+            f"{progress.loss:10.5f} {per_second:12,.0f}",
+            file=self._file,
+        )
+        while self._next <= progress.n_rows:
+            self._next *= 2
+
+
+def finish(result: dict[str, Any], args: argparse.Namespace) -> None:
+    """Print what was done."""
+    print(strict_json(result) if args.json else report(result))

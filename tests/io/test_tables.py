@@ -1,0 +1,226 @@
+"""Tables as datasets: the same rows from every format, and errors that name their place."""
+
+import bz2
+import gzip
+import io as python_io
+import lzma
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lrcore
+from lrcore.io import (
+    DataError,
+    read_csv,
+    read_parquet,
+    scan_arrow,
+    scan_csv,
+    scan_json,
+    scan_parquet,
+    tables,
+)
+
+pytest.importorskip("pyarrow")
+
+RNG = np.random.default_rng(3)
+N_ROWS = 500
+SITES = np.array(["a", "b", "c, d", 'say "no"', "é€", "7"])
+
+
+def frame():
+    return pd.DataFrame(
+        {
+            "site": SITES[RNG.integers(0, 6, N_ROWS)],
+            "user": RNG.integers(0, 50, N_ROWS),
+            "price": np.where(RNG.random(N_ROWS) < 0.2, np.nan, RNG.integers(-8, 9, N_ROWS) / 4),
+            "text": RNG.choice(["red apple", "green pear", "", "Red pear"], N_ROWS),
+            "weight": RNG.integers(1, 4, N_ROWS),
+            "click": RNG.integers(0, 2, N_ROWS),
+        }
+    )
+
+
+TABLE = frame()
+HASHER = lrcore.TableHasher(
+    categorical=["site", "user"], numeric=["price"], text=["text"], crosses=[("site", "user")],
+    n_features=2**12,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    text = TABLE.to_csv(index=False).encode()
+    (folder / "t.csv").write_bytes(text)
+    (folder / "crlf.csv").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    (folder / "t.csv.gz").write_bytes(gzip.compress(text))
+    (folder / "t.csv.bz2").write_bytes(bz2.compress(text))
+    (folder / "t.csv.xz").write_bytes(lzma.compress(text))
+    TABLE.to_csv(folder / "t.tsv", index=False, sep="\t")
+    TABLE.to_parquet(folder / "t.parquet", row_group_size=120)
+    TABLE.to_feather(folder / "t.feather")
+    TABLE.to_json(folder / "t.jsonl", orient="records", lines=True)
+    return folder
+
+
+SCANS = {
+    "t.csv": scan_csv, "crlf.csv": scan_csv, "t.csv.gz": scan_csv, "t.csv.bz2": scan_csv,
+    "t.csv.xz": scan_csv, "t.tsv": scan_csv, "t.parquet": scan_parquet, "t.feather": scan_arrow,
+    "t.jsonl": scan_json,
+}  # fmt: skip
+
+
+def scanned(files, name, **options):
+    options = {"label": "click", "weight": "weight", "features": HASHER, **options}
+    return SCANS[name](files / name, **options)
+
+
+def assert_expected(batch):
+    expected = HASHER.fit(TABLE).transform(TABLE)
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(batch.X, name), getattr(expected, name))
+    np.testing.assert_array_equal(batch.y, TABLE["click"])
+    np.testing.assert_array_equal(batch.weight, TABLE["weight"])
+
+
+@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("block", [None, 700])
+def test_every_format_gives_the_same_rows(files, name, block, monkeypatch):
+    if block:
+        monkeypatch.setattr(tables, "BLOCK_BYTES", block)
+        monkeypatch.setattr(tables, "BATCH_ROWS", 33)
+    dataset = scanned(files, name)
+    assert_expected(dataset.read())
+    assert_expected(dataset.read())  # again
+    if block:
+        assert len(list(dataset)) > 1
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_tables_in_memory(kind):
+    table = TABLE
+    if kind == "polars":
+        table = pytest.importorskip("polars").from_pandas(TABLE)
+    if kind == "pyarrow":
+        table = pytest.importorskip("pyarrow").Table.from_pandas(TABLE)
+    assert_expected(scan_arrow(table, label="click", weight="weight", features=HASHER).read())
+
+
+def test_several_files_follow_one_another(files, tmp_path):
+    half = N_ROWS // 2
+    TABLE[half:].to_csv(tmp_path / "b.csv", index=False)
+    TABLE[:half].to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / ".hidden").write_text("x")
+    options = {"label": "click", "weight": "weight", "features": HASHER}
+    for paths in (tmp_path, tmp_path / "*.csv", [tmp_path / "a.csv", tmp_path / "b.csv"]):
+        assert_expected(scan_csv(paths, **options).read())
+    with pytest.raises(FileNotFoundError, match="no file matches"):
+        scan_csv(tmp_path / "*.tsv")
+
+
+def test_stdin_and_open_files_are_read_once(files, monkeypatch):
+    text = (files / "t.csv").read_bytes()
+    options = {"label": "click", "weight": "weight", "features": HASHER}
+    stdin = python_io.TextIOWrapper(python_io.BytesIO(text))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert_expected(scan_csv("-", **options).read())
+    dataset = scan_csv(python_io.BytesIO(text), **options)
+    assert_expected(dataset.read())
+    with pytest.raises(ValueError, match="only once"):
+        dataset.read()
+
+
+def test_a_vectorizer_takes_one_column(files):
+    vectorizer = lrcore.HashingVectorizer(n_features=2**10)
+    dataset = scan_csv(files / "t.csv", label="click", features=vectorizer, columns=["text"])
+    expected = vectorizer.transform(TABLE["text"])
+    np.testing.assert_array_equal(dataset.read().X.toarray(), expected.toarray())
+    with pytest.raises(ValueError, match="which column is the text"):
+        scan_csv(files / "t.csv", label="click", features=vectorizer).read()
+    with pytest.raises(ValueError, match="takes one column of text"):
+        scan_csv(files / "t.csv", features=vectorizer, columns=["text", "site"])
+
+
+def test_columns_are_chosen_by_their_types(files):
+    dataset = scan_csv(files / "t.csv", label="click", weight="weight")
+    dataset.read()
+    hasher = dataset.features.hasher
+    assert (hasher.categorical_, hasher.numeric_) == (["site", "text"], ["user", "price"])
+    few = scan_csv(files / "t.csv", label="click", columns=["price", "site"])
+    few.read()
+    assert few.features.hasher.columns == ["site", "price"]
+
+
+def test_eager_readers(files):
+    options = {"label": "click", "features": HASHER}
+    for found in (
+        read_csv(files / "t.csv", **options),
+        read_parquet(files / "t.parquet", **options),
+    ):
+        X, y = found
+        np.testing.assert_array_equal(y, TABLE["click"])
+        assert X.shape == (N_ROWS, 2**12)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("y,a\n1,2\n,3\n", r"t.csv, row 2: the label is missing"),
+        ("z,a\n1,2\n", r"t.csv has no column 'y', but 'z', 'a'"),
+        ("y,a\n1,2\n1,2,3\n", r"t.csv: .*Expected 2 columns, got 3"),
+    ],
+)
+def test_faults_name_their_place(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        scan_csv(tmp_path / "t.csv", label="y").read()
+
+
+def test_labels_that_are_no_numbers_any_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 64)
+    (tmp_path / "t.csv").write_text("y,a\n" + "1,x\n" * 50 + "maybe,x\n")
+    with pytest.raises(DataError, match=r"row 51: the label 'maybe' is no number"):
+        scan_csv(tmp_path / "t.csv", label="y").read()
+
+
+def test_a_cache_is_made_anew_when_the_file_changes(tmp_path):
+    path, cache = tmp_path / "t.csv", tmp_path / "rows"
+    for k in range(2):
+        TABLE[: 100 * (k + 1)].to_csv(path, index=False)
+        dataset = scan_csv(path, label="click", features=HASHER).cache(cache)
+        assert dataset.read().n_rows == 100 * (k + 1)
+        assert dataset.read().n_rows == 100 * (k + 1)
+
+
+def test_a_model_carries_its_features(files, tmp_path):
+    model = lrcore.LinearClassifier(random_state=0).fit(scanned(files, "t.csv"))
+    other = lrcore.LinearClassifier(random_state=0).fit(scanned(files, "t.parquet"))
+    np.testing.assert_array_equal(model.coef_, other.coef_)
+    lrcore.save(model, tmp_path / "m")
+    loaded = lrcore.load(tmp_path / "m")
+    rows = TABLE.drop(columns=["click", "weight"])
+    expected = model.predict(HASHER.fit(TABLE).transform(TABLE))
+    np.testing.assert_array_equal(loaded.predict(rows), expected)
+    np.testing.assert_array_equal(loaded.predict_proba(rows), model.predict_proba(TABLE))
+    with pytest.raises(ValueError, match="no column 'site'"):
+        loaded.predict(rows.drop(columns=["site"]))
+    loaded.partial_fit(scan_csv(files / "t.csv", label="click", features=loaded.features_))
+
+
+def test_a_model_of_texts_carries_its_vectorizer(files, tmp_path):
+    vectorizer = lrcore.HashingVectorizer(n_features=2**10, ngram_range=(1, 2))
+    dataset = scan_csv(files / "t.csv", label="click", features=vectorizer, columns=["text"])
+    model = lrcore.LinearClassifier(random_state=0).fit(dataset)
+    lrcore.save(model, tmp_path / "m")
+    loaded = lrcore.load(tmp_path / "m")
+    texts = TABLE["text"].tolist()
+    expected = model.predict(vectorizer.transform(texts))
+    np.testing.assert_array_equal(loaded.predict(texts), expected)
+    np.testing.assert_array_equal(loaded.predict(TABLE), expected)
+    custom = lrcore.HashingVectorizer(n_features=2**10, tokenizer=str.split, token_pattern=None)
+    dataset = scan_csv(files / "t.csv", label="click", features=custom, columns=["text"])
+    model.fit(dataset)
+    with pytest.raises(ValueError, match="tokenizer of its own cannot be kept in a file"):
+        lrcore.save(model, tmp_path / "m")
