@@ -48,6 +48,8 @@ ISA_FLAGS = {
     # Vectors of 256 bits here too: with 512, a long Adam step took a third more time on one thread.
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
+# What there is of the core on every processor.
+REQUIRED = ("bindings", "parsing", "baseline")
 # gcc stops inlining when a file has grown by so many percent, where a function is large, or where
 # it has arrays and its caller has none: then a step is a call for each element, and an update one
 # for each eight features, which takes up to ten times as long. And at -O2 it vectorises only what
@@ -97,7 +99,7 @@ class BuildCore(build_ext):
                 name = extension.name.rpartition(".")[2]
                 isa = ISA_FLAGS.get(name, [])
                 if isa and not accepts(compiler, isa):
-                    if name not in ("bindings", "parsing", "baseline"):
+                    if name not in REQUIRED:
                         self.extensions.remove(extension)
                         continue
                     isa = []
@@ -106,9 +108,7 @@ class BuildCore(build_ext):
                 )
                 extension.extra_link_args = threads + (SANITIZE_FLAGS[:1] if SANITIZE else [])
         else:
-            self.extensions = [
-                e for e in self.extensions if e.name.endswith(("cpu", "bindings", "parsing", "baseline"))
-            ]
+            self.extensions = [e for e in self.extensions if e.name.endswith(("cpu", *REQUIRED))]
         super().build_extensions()
 
 
@@ -138,7 +138,7 @@ def renamed(name: str) -> Extension:
 extensions = []
 if not os.environ.get("LRCORE_NO_CORE"):
     extensions = cythonize(
-        [core(name, f"{name}.pyx") for name in ("cpu", "bindings", "parsing", "baseline")],
+        [core(name, f"{name}.pyx") for name in ("cpu", *REQUIRED)],
         quiet=True,
         nthreads=2 if sys.platform == "linux" else 0,
         compiler_directives={
