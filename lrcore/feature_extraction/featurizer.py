@@ -107,6 +107,12 @@ class TableColumns:
         """What `transform` follows from, as plain values."""
         return {"kind": TableHasher.__name__, "hasher": self.hasher.to_dict()}
 
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over what another one with the same parameters found in the same tables."""
+        n_threads = self.hasher.n_threads
+        self.hasher = TableHasher.from_dict(saved["hasher"]).set_params(n_threads=n_threads)
+        self._fitted = True
+
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> TableColumns:
         """The inverse of `to_dict`."""
@@ -192,6 +198,10 @@ class TextColumn:
             return self.to_dict()
         except ValueError:
             return None
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over what another one with the same parameters found in the same tables."""
+        self.column = saved["column"]
 
     def to_dict(self) -> dict[str, Any]:
         """What `transform` follows from, as plain values.

@@ -54,18 +54,21 @@ def cache_path(path: Any, key: dict[str, Any]) -> Path:
 
 
 def cached(
-    batches: Callable[[], Iterable[Batch]], path: Any, key: dict[str, Any]
+    batches: Callable[[], Iterable[Batch]], path: Any, key: dict[str, Any], features: Any = None
 ) -> Iterator[Batch]:
     """The batches, from a cache that was made of the same, or from where they are made; then they
     are written to the cache on their way.
 
     A cache that is damaged, or of something else, is made anew. One that is not gone over to its
-    end is not kept.
+    end is not kept. What `features`, the transformer that has made X, found in the sources is kept
+    beside the rows, and given back to it where the sources are not read.
     """
     where = cache_path(path, key)
     contents = _contents(where, key)
     if contents is not None:
-        yield from _read(where, contents)
+        if features is not None and contents["features"] is not None:
+            features.restore(contents["features"])
+        yield from _read(where, contents["batches"])
         return
     with replacing(where) as file:
         file.write(MAGIC)
@@ -73,7 +76,8 @@ def cached(
         for batch in batches():
             listed.append(_write_batch(file, batch))
             yield batch
-        _write_contents(file, {"key": key, "batches": listed})
+        found = None if features is None or features.key() is None else features.to_dict()
+        _write_contents(file, {"key": key, "features": found, "batches": listed})
 
 
 # ---- writing --------------------------------------------------------------------------------
@@ -133,7 +137,7 @@ def _canonical(value: Any) -> bytes:
 # ---- reading --------------------------------------------------------------------------------
 
 
-def _contents(path: Path, key: dict[str, Any]) -> list[dict[str, Any]] | None:
+def _contents(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     """What a cache has; None if it is none, damaged, or of something else."""
     try:
         with path.open("rb") as file:
@@ -151,11 +155,8 @@ def _contents(path: Path, key: dict[str, Any]) -> list[dict[str, Any]] | None:
         return None
     if zlib.crc32(table) != checksum:
         return None
-    contents = json.loads(table)
-    if contents["key"] != json.loads(_canonical(key)):
-        return None
-    batches: list[dict[str, Any]] = contents["batches"]
-    return batches
+    contents: dict[str, Any] = json.loads(table)
+    return contents if contents["key"] == json.loads(_canonical(key)) else None
 
 
 def _read(path: Path, contents: list[dict[str, Any]]) -> Iterator[Batch]:

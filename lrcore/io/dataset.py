@@ -295,7 +295,7 @@ class Dataset:
         key = self._key or {"once": secrets.token_hex(16)}
 
         def epoch(number: int) -> Iterator[Batch]:
-            return cached(lambda: self.epoch(number), path, key)
+            return cached(lambda: self.epoch(number), path, key, self.features)
 
         made = self._made(epoch)
         made.repeats = True

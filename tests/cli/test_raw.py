@@ -1,0 +1,95 @@
+"""Tables and raw text from the command line: fitted, predicted and measured in one command each."""
+
+import json
+
+import numpy as np
+import pytest
+
+import lrcore
+from lrcore.cli.main import main
+from lrcore.io import scan_csv
+
+pytest.importorskip("pyarrow")
+
+RNG = np.random.default_rng(1)
+N_ROWS = 3000
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    site = RNG.choice(["a", "b", "c"], N_ROWS)
+    app = RNG.integers(0, 20, N_ROWS)
+    click = (RNG.random(N_ROWS) < np.where(site == "a", 0.8, 0.1)).astype(int)
+    lines = [f"{c},{s},{a}" for c, s, a in zip(click, site, app)]
+    path = tmp_path_factory.mktemp("raw") / "clicks.csv"
+    path.write_text("\n".join(["click,site,app", *lines]) + "\n")
+    return path
+
+
+def fit(table, *options, capsys):
+    model = table.with_suffix(".lrcore")
+    status = main(["fit", str(table), "--label", "click", "-o", str(model), *options])
+    return status, model, capsys.readouterr()
+
+
+def test_fit_predict_and_evaluate(table, capsys):
+    options = ["--categorical", "site,app", "--cross", "site*app", "--bits", "12", "--json"]
+    status, path, out = fit(table, *options, capsys=capsys)
+    assert status == 0
+    result = json.loads(out.out)
+    assert (result["rows"], result["features"], result["epochs"]) == (N_ROWS, 4096, 1)
+    assert "recent loss" in out.err
+    hasher = lrcore.TableHasher(["site", "app"], crosses=[("site", "app")], n_features=2**12)
+    expected = lrcore.LinearClassifier(random_state=0)
+    expected.fit(scan_csv(table, label="click", features=hasher))
+    model = lrcore.load(path)
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    assert main(["evaluate", str(path), str(table), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["accuracy"] == expected.score(scan_csv(table, label="click", features=hasher))
+    assert metrics["accuracy"] > 0.8
+    unlabelled = table.with_name("new.csv")
+    unlabelled.write_text("app,site\n3,a\n3,b\n")
+    assert main(["predict", str(path), str(unlabelled)]) == 0
+    assert capsys.readouterr().out.split() == ["1", "0"]
+
+
+def test_epochs_cache_and_holdout(table, capsys):
+    cache = table.with_name("rows")
+    options = ["--epochs", "3", "--cache", str(cache), "--holdout", "5", "--json"]
+    results = []
+    for _ in range(2):
+        status, path, out = fit(table, *options, capsys=capsys)
+        assert status == 0
+        results.append((json.loads(out.out)["held_out_losses"], lrcore.load(path).coef_))
+    assert cache.exists()
+    assert len(results[0][0]) == 3
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def test_resume_goes_on(table, capsys):
+    _, path, _ = fit(table, capsys=capsys)
+    whole = lrcore.LinearClassifier(random_state=0, max_iter=2)
+    whole.fit(scan_csv(table, label="click"))
+    assert fit(table, "--resume", str(path), capsys=capsys)[0] == 0
+    np.testing.assert_array_equal(lrcore.load(path).coef_, whole.coef_)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "{t}", "-o", "m"], "which column has the labels"),
+        (["fit", "{t}", "-o", "m", "--label", "no"], "has no column 'no', but 'click', 'site'"),
+        (["fit", "{t}", "-o", "m", "--label", "click", "--categorical", "no"], "no column 'no'"),
+        (["fit", "{t}", "-o", "m", "--format", "svmlight", "--holdout", "3", "--text", "site"],
+         "--text is for tables"),
+    ],
+)  # fmt: skip
+def test_faults_are_errors_of_one_line(table, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert main([word.format(t=table) for word in words]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("lrcore: error: ")
+    assert not (tmp_path / "m").exists()
