@@ -11,11 +11,11 @@ import numpy as np
 from lrcore._utils.validation import check_float_dtype, check_integer
 from lrcore.io import datafile
 from lrcore.io.batch import Batch, csr
-from lrcore.io.batches import Batch as Rows
 from lrcore.io.cache import fingerprint
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
 from lrcore.io.files import is_read_once
+from lrcore.io.parsed import ParsedRows
 from lrcore.io.paths import expanded
 from lrcore.io.svmlight import svmlight_batches
 from lrcore.io.vw import vw_batches
@@ -62,7 +62,7 @@ def scan_svmlight(
     if n_features is not None:
         check_integer("n_features", n_features)
 
-    def rows_of(source: Any) -> Iterable[Rows]:
+    def rows_of(source: Any) -> Iterable[ParsedRows]:
         return svmlight_batches(
             source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error
         )
@@ -104,7 +104,7 @@ def scan_vw(
     sources = expanded(paths)
     check_integer("bits", bits)
 
-    def rows_of(source: Any) -> Iterable[Rows]:
+    def rows_of(source: Any) -> Iterable[ParsedRows]:
         return vw_batches(source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error)
 
     return _dataset(sources, rows_of, 1 << int(bits), {"bits": bits, "dtype": _named(dtype)})
@@ -125,7 +125,7 @@ def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
 
 
 def _dataset(
-    sources: list[Any], rows_of: Callable[[Any], Iterable[Rows]], n_features: int | None,
+    sources: list[Any], rows_of: Callable[[Any], Iterable[ParsedRows]], n_features: int | None,
     how: dict[str, Any],
 ) -> Dataset:  # fmt: skip
     """The dataset of what is parsed of each source."""

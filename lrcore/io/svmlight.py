@@ -22,10 +22,10 @@ from lrcore._utils.validation import (
     check_integer,
     shown,
 )
-from lrcore.io.batches import Batch, Batches
 from lrcore.io.errors import DataError
 from lrcore.io.files import is_read_once, open_text
 from lrcore.io.growing import GrowingArray
+from lrcore.io.parsed import ParsedBatches, ParsedRows
 from lrcore.io.pieces import ENOUGH, SIZE, Piece, map_in_order, pieces
 
 
@@ -261,7 +261,7 @@ def svmlight_batches(
     n_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     size: int = SIZE,
-) -> Batches:
+) -> ParsedBatches:
     """The rows of svmlight text, batch by batch, in the memory of a few of them.
 
     Parameters
@@ -279,8 +279,8 @@ def svmlight_batches(
 
     Returns
     -------
-    Batches
-        Gives a `Batch` after the other, and counts in `n_skipped` lines that were left out.
+    ParsedBatches
+        Gives a `ParsedRows` after the other, and counts in `n_skipped` lines that were left out.
 
     Examples
     --------
@@ -298,12 +298,12 @@ def svmlight_batches(
     first_index = 1 if zero_based is False else 0
     parser = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip")
     read = partial(_batches, path, parser, n_threads, zero_based == "auto", size)
-    return Batches(read, once=is_read_once(path))
+    return ParsedBatches(read, once=is_read_once(path))
 
 
 def _batches(
     path: Any, parser: LineParser, n_threads: int | None, auto: bool, size: int
-) -> Generator[tuple[Batch, int], None, None]:
+) -> Generator[tuple[ParsedRows, int], None, None]:
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
@@ -312,7 +312,7 @@ def _batches(
             for piece, rows in chain(first, parsed):
                 qid = None if rows.with_qid is None else rows.qids
                 csr = rows.data, rows.indices, rows.indptr
-                yield Batch(*csr, labels_of(rows), None, qid, piece.first_line), rows.n_skipped
+                yield ParsedRows(*csr, labels_of(rows), None, qid, piece.first_line), rows.n_skipped
 
 
 class LineParser(NamedTuple):

@@ -20,10 +20,10 @@ from lrcore._utils.validation import (
     check_integer,
     shown,
 )
-from lrcore.io.batches import Batch, Batches
 from lrcore.io.errors import DataError
 from lrcore.io.files import is_read_once, open_text
 from lrcore.io.growing import GrowingArray
+from lrcore.io.parsed import ParsedBatches, ParsedRows
 from lrcore.io.pieces import ENOUGH, SIZE, Piece, map_in_order, pieces
 
 
@@ -131,7 +131,7 @@ def vw_batches(
     n_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     size: int = SIZE,
-) -> Batches:
+) -> ParsedBatches:
     """The rows of Vowpal Wabbit's text, batch by batch, in the memory of a few of them.
 
     Parameters
@@ -145,8 +145,8 @@ def vw_batches(
 
     Returns
     -------
-    Batches
-        Gives a `Batch` after the other, and counts in `n_skipped` lines that were left out.
+    ParsedBatches
+        Gives a `ParsedRows` after the other, and counts in `n_skipped` lines that were left out.
 
     Examples
     --------
@@ -160,19 +160,19 @@ def vw_batches(
     check_integer("size", size)
     parser = LineParser(np.dtype(dtype), (1 << bits) - 1, on_error == "skip")
     read = partial(_batches, path, parser, n_threads, size)
-    return Batches(read, once=is_read_once(path))
+    return ParsedBatches(read, once=is_read_once(path))
 
 
 def _batches(
     path: Any, parser: LineParser, n_threads: int | None, size: int
-) -> Generator[tuple[Batch, int], None, None]:
+) -> Generator[tuple[ParsedRows, int], None, None]:
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
         with closing(_parsed(text.name, queue, parser, n_threads)) as parsed:
             for piece, rows in parsed:
                 csr = rows.data, rows.indices, rows.indptr
-                batch = Batch(*csr, rows.labels, rows.weights, None, piece.first_line)
+                batch = ParsedRows(*csr, rows.labels, rows.weights, None, piece.first_line)
                 yield batch, rows.n_skipped
 
 

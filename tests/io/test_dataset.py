@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_batches_have_so_many_rows(matrix, n_rows):
 def test_where_batches_end_follows_from_the_rows(cuts, n_rows, most, first):
     whole = Batch(X, Y, WEIGHT)
     ends = sorted({0, N_ROWS, *cuts})
-    parts = [whole.span(a, b) for a, b in zip(ends, ends[1:])]
+    parts = [whole.span(a, b) for a, b in pairwise(ends)]
     found = list(in_batches(parts, n_rows, most, first=first))
     straight = list(in_batches([whole], n_rows, most, first=first))
     assert [b.n_rows for b in found] == [b.n_rows for b in straight]
@@ -122,8 +123,7 @@ def test_ahead_gives_items_in_order_and_errors_in_their_place():
 
     taken = []
     with pytest.raises(RuntimeError, match="the sixth"):
-        for item in ahead(items()):
-            taken.append(item)  # noqa: PERF402
+        taken.extend(ahead(items()))
     assert taken == [0, 1, 2, 3, 4]
 
 

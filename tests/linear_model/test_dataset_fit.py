@@ -188,7 +188,7 @@ def test_rows_without_labels_or_none_at_all():
         classifier().fit(Dataset.from_arrays(X))
     with pytest.raises(ValueError, match="no rows to learn from"):
         classifier().fit(Dataset.from_batches([]))
-    with pytest.raises(ValueError, match="y has 1 class|at least 2 classes"):
+    with pytest.raises(ValueError, match=r"y has 1 class|at least 2 classes"):
         classifier().fit(Dataset.from_arrays(X, np.zeros(N_ROWS)))
 
 

@@ -35,7 +35,16 @@ MAY_IMPORT = {
         "_backend",
     },
     "tuning": {"linear_model", "losses", "rules", "schedules", "_backend"},
-    "cli": {"tuning", "linear_model", "io", "losses", "rules", "schedules", "_backend"},
+    "cli": {
+        "tuning",
+        "linear_model",
+        "feature_extraction",
+        "io",
+        "losses",
+        "rules",
+        "schedules",
+        "_backend",
+    },
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Batch(NamedTuple):
+class ParsedRows(NamedTuple):
     """Rows of a piece of text, as CSR arrays."""
 
     data: np.ndarray
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     first_line: int
 
 
-class Batches:
+class ParsedBatches:
     """The rows of a source, batch by batch, in the memory of a few of them.
 
     Each iteration reads the source anew; a second one is a ValueError if it can be read once only.
@@ -36,12 +36,15 @@ class Batches:
     """
 
     def __init__(
-        self, read: Callable[[], Generator[tuple[Batch, int], None, None]], *, once: bool = False
+        self,
+        read: Callable[[], Generator[tuple[ParsedRows, int], None, None]],
+        *,
+        once: bool = False,
     ) -> None:
         self._read, self._once, self._began = read, once, False
         self.n_skipped = 0
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[ParsedRows]:
         if self._once and self._began:
             raise ValueError("stdin and open files can be read once only; give a path instead")
         self._began = True
