@@ -243,8 +243,7 @@ def single_column(array: Any) -> Column:
     if kind.name:
         return Column(kind, data.length)
     column = column_of_array(data, kind, of_values, 0, data.length)
-    column.owner = (array, schema_capsule, array_capsule)  # type: ignore[attr-defined]
-    return column
+    return replace(column, owner=(array, schema_capsule, array_capsule))
 
 
 # ---- pandas -------------------------------------------------------------------------------------

@@ -123,7 +123,8 @@ class Plan:
         found = [(name, self.category(name, columns)) for name in self.uses["categorical"]]
         for name in self.uses["timestamps"]:
             found += [(name, part) for part in self.parts(name, columns[name])]
-        found += [(name, self.missing_texts(name, columns[name])) for name in self.uses["text"]]
+        for name in self.uses["text"]:
+            found.append((name, guarded(name, self.missing_texts, name, columns[name])))
         return found + [(name, self.category(name, columns)) for name in self.crossed_only]
 
     def category(self, name: str, columns: dict[str, Column]) -> Any:
