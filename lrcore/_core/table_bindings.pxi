@@ -71,7 +71,8 @@ cdef class TableColumn:
             self.c.hashes, self.c.n_hashes = &hashes[0], hashes.shape[0]
         self.c.prefix = prefix_of(<const uint8_t*><const char*>prefix, len(prefix))
         self.c.hash, self.c.missing = hash, missing
-        self.set_buffers(buffers)
+        if buffers:
+            self.set_buffers(buffers)
 
     cdef int set_buffers(self, tuple buffers) except -1:
         cdef Py_ssize_t i

@@ -113,6 +113,8 @@ class Column:
     offset: int = 0
     buffers: tuple[np.ndarray, ...] = ()
     dictionary: Column | None = None
+    #: What has to live as long as the buffers.
+    owner: Any = None
 
     # -- what the core is told --
 
@@ -185,17 +187,29 @@ class Column:
         """Whether rows have a value, and no NaN."""
         if self.kind.kind == NOTHING:
             return np.zeros(self.n, bool)
-        if self.valid is None:
-            present = np.ones(self.n, bool)
-        else:
-            bits = np.unpackbits(self.valid, count=self.offset + self.n, bitorder="little")
-            present = bits[self.offset :].astype(bool)
         if self.dictionary is not None:
-            codes = np.where(present, self.array, 0).astype(np.intp)
-            present &= self.dictionary.present[codes] if self.dictionary.n else False
-        elif self.kind.kind == FLOAT:
-            present &= ~np.isnan(self.array)
-        return present
+            return self.valid_rows & np.append(self.dictionary.present, False)[self.codes]
+        if self.kind.kind == FLOAT:
+            return self.valid_rows & ~np.isnan(self.array)
+        return self.valid_rows
+
+    @property
+    def valid_rows(self) -> np.ndarray:
+        """Whether rows are said to have a value."""
+        if self.valid is None:
+            return np.ones(self.n, bool)
+        bits = np.unpackbits(self.valid, count=self.offset + self.n, bitorder="little")
+        return bits[self.offset :].astype(bool)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Which value of the dictionary rows have; one behind the last for none."""
+        assert self.dictionary is not None
+        none = self.dictionary.n
+        codes: np.ndarray = np.where(self.valid_rows, self.array, none).astype(np.intp)
+        if ((codes < 0) | (codes > none) | ((codes == none) & self.valid_rows)).any():
+            raise ValueError("a code stands for no value of the dictionary")
+        return codes
 
     @cached_property
     def coded(self) -> tuple[np.ndarray, list[str]]:
@@ -214,13 +228,13 @@ class Column:
         if self.dictionary is None:
             return np.where(self.present, self.array, np.nan).astype(np.float64)
         numbers = np.full(self.n, np.nan)
-        numbers[self.present] = self.dictionary.as_floats()[self.array[self.present]]
+        numbers[self.present] = self.dictionary.as_floats()[self.codes[self.present]]
         return numbers
 
     def texts(self, rows: np.ndarray) -> list[str]:
         """The texts of rows that have a value, as categories."""
         if self.dictionary is not None:
-            return self.dictionary.texts(self.array[rows].astype(np.intp))
+            return self.dictionary.texts(self.codes[rows])
         if self.kind.kind == STRING:
             text, offsets = gathered(*self.documents(), rows)
             pieces = [text[a:b].tobytes() for a, b in pairwise(offsets)]
@@ -240,8 +254,7 @@ class Column:
             text, offsets = self.dictionary.documents()
             # One more, which is empty.
             offsets = np.append(offsets, offsets[-1])
-            codes = np.where(self.present, self.array, len(offsets) - 2)
-            return gathered(text, offsets, codes.astype(np.intp))
+            return gathered(text, offsets, self.codes)
         assert self.values is not None
         if self.kind.storage == "string_views":
             views = self.values.reshape(-1, 16)[self.offset : self.offset + self.n]
@@ -264,10 +277,8 @@ class Column:
         where there is no value."""
         if self.dictionary is not None:
             days, seconds = self.dictionary.clock()
-            codes = np.where(self.present, self.array, 0).astype(np.intp)
-            if not self.dictionary.n:
-                return np.zeros(self.n, np.int64), None if seconds is None else np.zeros(self.n)
-            return days[codes], None if seconds is None else seconds[codes]
+            of_rows = None if seconds is None else np.append(seconds, 0)[self.codes]
+            return np.append(days, 0)[self.codes], of_rows
         if self.kind.kind == NOTHING:
             return np.zeros(self.n, np.int64), None
         array = np.where(self.present, self.array, 0).astype(np.int64)

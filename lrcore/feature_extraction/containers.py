@@ -81,7 +81,7 @@ def fields(schema: arrow.Schema) -> dict[str, Kind]:
         raise ValueError(
             "X must be a table, got a single column; pass a table with that one column"
         )
-    children = cast(schema.children, POINTER(POINTER(arrow.Schema)))
+    children = cast(schema.children, SCHEMAS)
     columns = [children[i].contents for i in range(schema.n_children)]
     return named([((c.name or b"").decode(), kind_of_schema(c)) for c in columns])
 
@@ -96,6 +96,17 @@ def named(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
     return found
 
 
+#: What children are given as.
+SCHEMAS, ARRAYS = POINTER(POINTER(arrow.Schema)), POINTER(POINTER(arrow.Array))
+
+#: PyBUF_READ.
+READ_ONLY = 0x100
+
+_memory_at = ctypes.pythonapi.PyMemoryView_FromMemory
+_memory_at.restype = ctypes.py_object
+_memory_at.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
+
+
 def buffer_of(array: arrow.Array, number: int, size: int) -> np.ndarray:
     """So many bytes of a buffer of the array, not copied."""
     if not 0 <= number < array.n_buffers or size < 0:
@@ -105,7 +116,7 @@ def buffer_of(array: arrow.Array, number: int, size: int) -> np.ndarray:
     address = array.buffers[number]
     if not address:
         raise ValueError(f"buffer {number} of an Arrow array is not there")
-    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+    return np.frombuffer(_memory_at(address, size, READ_ONLY), np.uint8)
 
 
 def column_of_array(
@@ -181,7 +192,8 @@ class ArrowReader(Reader):
 
     def _read(self, schema: arrow.Schema) -> None:
         self._kinds = fields(schema)
-        children = cast(schema.children, POINTER(POINTER(arrow.Schema)))
+        self._places = {name: place for place, name in enumerate(self._kinds)}
+        children = cast(schema.children, SCHEMAS)
         self._of_values = [
             kind_of_schema(arrow.Schema.from_address(child.contents.dictionary))
             if child.contents.dictionary
@@ -207,15 +219,15 @@ class ArrowReader(Reader):
     def _columns(self, array: arrow.Array, names: Sequence[str]) -> dict[str, Column]:
         if array.null_count > 0:
             raise ValueError("X has rows that are missing as a whole; leave them out")
-        children = cast(array.children, POINTER(POINTER(arrow.Array)))
-        places = {name: i for i, name in enumerate(self.kinds)}
-        return {
-            name: column_of_array(
-                children[places[name]].contents, self.kinds[name], self._of_values[places[name]],
-                array.offset, array.length,
-            )
-            for name in names
-        }  # fmt: skip
+        children = cast(array.children, ARRAYS)
+        columns = {}
+        for name in names:
+            place = self._places[name]
+            columns[name] = column_of_array(
+                children[place].contents, self.kinds[name], self._of_values[place], array.offset,
+                array.length,
+            )  # fmt: skip
+        return columns
 
 
 def single_column(array: Any) -> Column:
@@ -231,8 +243,7 @@ def single_column(array: Any) -> Column:
     if kind.name:
         return Column(kind, data.length)
     column = column_of_array(data, kind, of_values, 0, data.length)
-    column.owner = (array, schema_capsule, array_capsule)  # type: ignore[attr-defined]
-    return column
+    return replace(column, owner=(array, schema_capsule, array_capsule))
 
 
 # ---- pandas -------------------------------------------------------------------------------------

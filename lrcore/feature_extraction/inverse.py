@@ -30,9 +30,9 @@ class Names(Plan):
     ) -> Iterator[tuple[int, str]]:
         """The features that are wanted, and what has them in this batch."""
         for name in self.uses["numeric"]:
-            yield from self._if_wanted(self.hash(name.encode()), name, wanted)
+            yield from self._if_wanted(self.named[name], name, wanted)
             if np.isnan(guarded(name, columns[name].as_floats)).any():
-                yield from self._if_wanted(self.missing(name), f"{name} is missing", wanted)
+                yield from self._if_wanted(self.missing[name], f"{name} is missing", wanted)
         for name in self.uses["categorical"]:
             yield from self._names_of_category(name, columns, wanted)
         for name in self.uses["timestamps"]:
@@ -41,12 +41,12 @@ class Names(Plan):
                     text = f"{name}.{part}={PARTS[part][code]}"
                     yield from self._if_wanted(self.hash(text.encode()), text, wanted)
             if not columns[name].present.all():
-                yield from self._if_wanted(self.missing(name), f"{name} is missing", wanted)
+                yield from self._if_wanted(self.missing[name], f"{name} is missing", wanted)
         for cross in self.uses["crosses"]:
             yield from self._names_of_cross(cross, columns, wanted)
         for name in self.uses["text"]:
             if not columns[name].present.all():
-                yield from self._if_wanted(self.missing(name), f"{name} is missing", wanted)
+                yield from self._if_wanted(self.missing[name], f"{name} is missing", wanted)
             yield from self._names_of_words(name, columns[name], wanted)
 
     def _if_wanted(
@@ -99,7 +99,7 @@ class Names(Plan):
         self, name: str, column: Column, wanted: dict[int, Any]
     ) -> Iterator[tuple[int, str]]:
         analyze = self.words.build_analyzer()
-        start = self.feature(self.hash(name.encode()))
+        start = self.feature(self.named[name])
         text, offsets = guarded(name, column.documents)
         seen: set[str] = set()
         for begin, end in pairwise(offsets):

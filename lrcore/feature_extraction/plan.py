@@ -88,6 +88,12 @@ class Plan:
         # Categories that are features come first, then those that crosses alone have.
         crossed = dict.fromkeys(name for cross in self.uses["crosses"] for name in cross)
         self.crossed_only = [name for name in crossed if name not in self.uses["categorical"]]
+        used = (each for use, names in self.uses.items() if use != "crosses" for each in names)
+        #: The hash of each column's name, and of a missing value there, 0 if that is no feature.
+        self.named = {name: self.hash(name.encode()) for name in [*used, *crossed]}
+        self.missing = dict.fromkeys(self.named, 0)
+        if settings.missing == "category":
+            self.missing = {name: self.hash(name.encode() + b"\xff") for name in self.named}
         self.words = HashingVectorizer(
             ngram_range=settings.ngram_range, n_features=self.n_features, norm=None,
             alternate_sign=False, n_threads=self.n_threads,
@@ -99,12 +105,6 @@ class Plan:
         """The hash of a name."""
         return int(self.kernels.hash_bytes(text)) or 1
 
-    def missing(self, name: str) -> int:
-        """The hash of a missing value, 0 if it is no feature."""
-        if self.settings.missing == "skip":
-            return 0
-        return self.hash(name.encode() + b"\xff")
-
     def feature(self, hash_: int) -> int:
         """The feature of a hash."""
         return hash_ * self.n_features >> 64
@@ -114,7 +114,7 @@ class Plan:
     def numbers(self, columns: dict[str, Column]) -> list[Any]:
         """The columns of numbers."""
         return [
-            guarded(name, columns[name].number, self.hash(name.encode()), self.missing(name))
+            guarded(name, columns[name].number, self.named[name], self.missing[name])
             for name in self.uses["numeric"]
         ]
 
@@ -123,17 +123,18 @@ class Plan:
         found = [(name, self.category(name, columns)) for name in self.uses["categorical"]]
         for name in self.uses["timestamps"]:
             found += [(name, part) for part in self.parts(name, columns[name])]
-        found += [(name, self.missing_texts(name, columns[name])) for name in self.uses["text"]]
+        for name in self.uses["text"]:
+            found.append((name, guarded(name, self.missing_texts, name, columns[name])))
         return found + [(name, self.category(name, columns)) for name in self.crossed_only]
 
     def category(self, name: str, columns: dict[str, Column]) -> Any:
         """A column of categories."""
         prefix = f"{name}=".encode()
-        return guarded(name, columns[name].category, prefix, self.missing(name))
+        return guarded(name, columns[name].category, prefix, self.missing[name])
 
     def parts(self, name: str, column: Column) -> Iterator[Any]:
         """The parts of times as codes; the first of them has the missing values."""
-        missing = self.missing(name)
+        missing = self.missing[name]
         for part, codes in guarded(name, clock_parts, column).items():
             hashes = hashes_of(list(map(str, PARTS[part])), f"{name}.{part}=".encode())
             yield self.kernels.TableColumn(
@@ -145,7 +146,7 @@ class Plan:
     def missing_texts(self, name: str, column: Column) -> Any:
         """Nothing for a text, and a category where there is none."""
         codes = (~column.present).view(np.uint8)
-        hashes = np.array([0, self.missing(name)], np.uint64)
+        hashes = np.array([0, self.missing[name]], np.uint64)
         return self.kernels.TableColumn("codes", column.n, codes, type="uint8", hashes=hashes)
 
     # -- rows --
@@ -203,7 +204,7 @@ class Plan:
         """Rows of words of some documents, moved by the feature of the column."""
         text, offsets = documents
         words = self.words.transform(Documents(text, offsets[first : first + n + 1]))
-        start = self.feature(self.hash(name.encode()))
+        start = self.feature(self.named[name])
         moved = (words.indices.astype(np.int64) + start) % self.n_features
         return words.indptr.astype(np.int64), moved.astype(np.int32), words.data
 

@@ -401,9 +401,7 @@ def test_rows_without_any_feature():
     assert X.dtype == np.float32
 
 
-def test_frames_of_pandas_need_no_pyarrow():
-    code = """
-import sys; sys.modules["pyarrow"] = None
+PANDAS = """
 import numpy as np, pandas as pd, lrcore
 table = pd.DataFrame({"s": ["a", None, "é"], "o": pd.Series([1, "b", None], dtype=object),
     "n": [1, 2, 3], "x": [0.5, np.nan, 0.0], "b": [True, False, True],
@@ -411,13 +409,18 @@ table = pd.DataFrame({"s": ["a", None, "é"], "o": pd.Series([1, "b", None], dty
     "c": pd.Categorical(["u", "v", None])})
 X = lrcore.TableHasher(text=["s"], numeric=["n", "x"], categorical=["s", "o", "b", "c", "n"],
     timestamps=["t"]).fit_transform(table)
-print(X.indptr.tolist(), X.indices.tolist(), X.data.tolist())
+found = str([X.indptr.tolist(), X.indices.tolist(), X.data.tolist()])
 """
-    run = [
-        subprocess.run([sys.executable, "-c", each], capture_output=True, text=True, check=True)
-        for each in (code, code.replace("sys.modules", "{}"))
-    ]
-    assert run[0].stdout == run[1].stdout != ""
+
+
+def test_frames_of_pandas_need_no_pyarrow():
+    here: dict = {}
+    exec(PANDAS, here)
+    without = f"import sys; sys.modules['pyarrow'] = None\n{PANDAS}\nprint(found)"
+    run = subprocess.run(
+        [sys.executable, "-c", without], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == here["found"]
 
 
 # ---- columns and their uses ---------------------------------------------------------------------
@@ -551,6 +554,22 @@ def test_a_code_without_a_value_is_refused():
     codes = pa.DictionaryArray.from_arrays(pa.array([0, 5]), pa.array(["a"]), safe=False)
     with pytest.raises(ValueError, match="'c' has a code that stands for no value in row 1"):
         TableHasher().fit_transform(pa.table({"c": codes}))
+    with pytest.raises(ValueError, match="'c' cannot be read: a code stands for no value"):
+        TableHasher(text=["c"]).fit_transform(pa.table({"c": codes}))
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, -1]), pa.array([1.5]), safe=False)
+    with pytest.raises(ValueError, match="'c' cannot be read: a code stands for no value"):
+        TableHasher(numeric=["c"]).fit_transform(pa.table({"c": codes}))
+
+
+def test_times_in_a_dictionary():
+    times = pa.array([dt.datetime(2024, 2, 29, 13), None, dt.datetime(1960, 1, 1, 1)])
+    hasher = TableHasher(timestamps=["t"]).fit(pa.table({"t": times}))
+    expected = csr(hasher.transform(pa.table({"t": times})))
+    for array in (times.dictionary_encode(), pa.DictionaryArray.from_arrays([0, 1, 2], times)):
+        assert_same(hasher.transform(pa.table({"t": array})), expected)
+    none = pa.DictionaryArray.from_arrays(pa.array([None, None], pa.int8()), times[:0])
+    X = hasher.transform(pa.table({"t": none}))
+    assert X.indices.tolist() == [expected[1][expected[0][1]]] * 2
 
 
 def test_columns_of_the_core_are_checked(build):
