@@ -345,11 +345,13 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
 
     def _finish(self, result: FitResult, X: Any = None, **learnt: Any) -> None:
         """Take what a fit has resulted in, the features of X if it is the first, and what else was
-        learnt: all of it, or nothing if it is refused or interrupted."""
+        learnt: all of it, or nothing if it is refused or interrupted. What made the features of an
+        earlier dataset belongs to those."""
         finished = object.__new__(type(self))
         finished.__dict__ = {**self.__dict__, **learnt}
         if X is not None:
             validate_data(finished, X, reset=True, skip_check_array=True)
+            finished.__dict__.pop("features_", None)
         finished._trained = result.model
         finished.solver_ = result.solver
         finished.loss_curve_ = np.array(result.loss_curve)

@@ -175,8 +175,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     fit_intercept : bool
     max_iter : int, optional
         Epochs, at most; of ``"newton"`` steps. By default 1000 of ``"dual"``, 100 of
-        ``"newton"``; of ``"stochastic"`` 5, and on few rows as many as make 20,000 steps over no
-        more than a million rows.
+        ``"newton"``; of ``"stochastic"`` 5, and on few rows as many as make 20,000 steps, up to
+        200.
     shuffle : bool
         Take the rows in a new order in each epoch of ``fit``.
     batch_size : int
@@ -453,7 +453,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         weight, factors = labels.weigh(weight, self.class_weight, codes)
         n_outputs = self._n_outputs(labels)
         targets, objective = labels.targets(codes, n_outputs), self._objective(matrix, n_outputs)
-        return Problem(matrix, targets, weight, objective, factors), labels
+        return Problem(matrix, targets, weight, objective, target_factors=factors), labels
 
     def _targets(self, y: Any, labels: Labels) -> list[np.ndarray]:
         """Targets of y, whose classes must be known."""

@@ -161,14 +161,7 @@ def score_dataset(
 ) -> float:
     """What a function of true and predicted values says of all rows, by one pass."""
     check_only_dataset(**others)
-    parts = [
-        (
-            batch.y,
-            model.predict(batch.X),
-            np.ones(batch.n_rows) if batch.weight is None else batch.weight,
-        )
-        for batch in _labelled(dataset, 0)
-    ]
+    parts = [(batch.y, model.predict(batch.X), batch.weights) for batch in _labelled(dataset, 0)]
     if not parts:
         raise ValueError(f"{dataset.name} has no rows")
     true, predicted, weight = (np.concatenate(each) for each in zip(*parts))

@@ -407,7 +407,7 @@ def _rows(
     offsets = None
     if "offset_0" in parts:
         offsets = [parts[f"offset_{k}"] for k in range(n_targets)]
-    return Problem(X, targets, weight, objective, offsets)
+    return Problem(X, targets, weight, objective, offsets=offsets)
 
 
 def _method_to_dict(trained: TrainedModel) -> dict[str, Any]:

@@ -216,15 +216,19 @@ class Rule:
         return None
 
     def shared_rows(
-        self, t: int, curvature: float, norm1: float, norm2: float, overlap: float
-    ) -> float:
+        self, t: int, curvature: float, norm1: float, norm2: float, overlap: float,
+        steady: int | None = None,
+    ) -> float:  # fmt: skip
         """How many rows of a linear model may share margins at step t without harm.
 
         curvature bounds the second derivative of the loss, norm1 and norm2 are the mean sum of
         magnitudes and of squares of a row, overlap the features that two rows share. The bound
-        keeps what a block of rows changes in a margin, all in one direction, to about 1.
+        keeps what a block of rows changes in a margin, all in one direction, to about 1. After step
+        `steady` only a falling rate allows more rows.
         """
-        rate = float(self.rates(np.array([t]))[0]) * self.speed(t, curvature, norm1, norm2, overlap)
+        until = t if steady is None else min(t, steady)
+        rate = float(self.rates(np.array([t]))[0])
+        rate *= self.speed(until, curvature, norm1, norm2, overlap)
         return 1.0 / rate if rate > 0 else float("inf")
 
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:

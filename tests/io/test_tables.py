@@ -207,6 +207,9 @@ def test_a_model_carries_its_features(files, tmp_path):
     with pytest.raises(ValueError, match="no column 'site'"):
         loaded.predict(rows.drop(columns=["site"]))
     loaded.partial_fit(scan_csv(files / "t.csv", label="click", features=loaded.features_))
+    numbers = rows[["user", "price"]].fillna(0)
+    model.fit(numbers, TABLE["click"])  # these columns are features as they are
+    assert model.predict(numbers).shape == (N_ROWS,)
 
 
 def test_a_model_of_texts_carries_its_vectorizer(files, tmp_path):

@@ -160,7 +160,11 @@ def test_fits_have_the_same_bits_for_any_thread_count(n_threads, batch_size, bac
     for rows in (X, DENSE.astype(np.float32)):
         one, many = (
             LinearClassifier(
-                solver="stochastic", random_state=0, batch_size=batch_size, n_threads=each
+                solver="stochastic",
+                max_iter=5,
+                random_state=0,
+                batch_size=batch_size,
+                n_threads=each,
             ).fit(rows[:n], LABELS[:n])
             for each in (1, n_threads)
         )
@@ -467,9 +471,11 @@ def test_a_rate_may_be_any_kind_of_number(rate, max_iter):
 
 
 def test_a_rate_given_as_a_number_falls_to_zero():
-    as_number = LinearClassifier(optimizer=lrcore.SGD(lr=0.1), random_state=0).fit(X, LABELS)
     falling = lrcore.SGD(lr=schedules.Polynomial(0.1, steps=600 * 5))
-    as_schedule = LinearClassifier(optimizer=falling, random_state=0).fit(X, LABELS)
+    as_number, as_schedule = (
+        LinearClassifier(optimizer=rule, max_iter=5, random_state=0).fit(X, LABELS)
+        for rule in (lrcore.SGD(lr=0.1), falling)
+    )
     assert equal_bits(as_number.coef_, as_schedule.coef_)
 
 

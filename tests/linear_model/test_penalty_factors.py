@@ -97,6 +97,7 @@ def test_ones_have_the_bits_of_none_and_zeros_those_of_no_penalty(rows, y, keywo
         "alpha": 0.01,
         "random_state": 0,
         "tol": 0.0,
+        "max_iter": 5,
         **keywords,
     }
     rows, y = rows[:80], y[:80]

@@ -83,7 +83,8 @@ def test_where_a_weight_is_at_its_bound_no_gradient_leads_below():
 def test_offsets_go_with_the_rows():
     loss, offset = lrcore.losses.make("poisson"), np.arange(60.0)[:, None]
     y = np.ones(60)
-    both = Problem(problem().X, [y, y], None, Objective(loss, ElasticNet()), [offset, -offset])
+    how = Objective(loss, ElasticNet())
+    both = Problem(problem().X, [y, y], None, how, offsets=[offset, -offset])
     assert both.take(np.array([3, 1])).offsets[1].tolist() == [[-3.0], [-1.0]]
     assert both.bundled(2).offsets[0][7].tolist() == [7.0, -7.0]
     assert [one.offsets[0][5, 0] for one in both.each_target()] == [5.0, -5.0]

@@ -33,8 +33,12 @@ LAST_STEP_LIMIT = 1 << 30
 #: are chosen anew; the distance of the weights is measured after a row for so many features.
 GROWTH, MEASURED = 8, 64
 
-#: Features by whose squares the slope is estimated, about.
-MOST_SQUARES = 1 << 14
+#: Where the second derivative of a loss is constant, steps that are divided by the root of past
+#: squares do not become shorter against the losses once these are small: after so many steps blocks
+#: grow no further. With noise of 0.01, on four kinds of rows and at rates of 0.25 and 1, all blocks
+#: that are then allowed lost what single rows lose, and twice as long ones up to 10^5 times as much
+#: for thousands of rows.
+STEADY = 4096
 
 
 class EpochLoss(NamedTuple):
@@ -193,38 +197,16 @@ class EpochRunner:
             statistics = near.statistics()
         else:
             near, statistics = self.X, self._statistics
-        bound = rule.shared_rows(t, loss.curvature, *statistics)
+        pieces = loss.conjugate_pieces
+        steady = STEADY if pieces is not None and pieces.smooth else None
+        bound = rule.shared_rows(t, loss.curvature, *statistics, steady)
         bound /= max(updates.lr_factors or (1.0,))
-        bound *= min(self._relative_slope(state) for state in states)
         if rule.uses_distance:
             factors = [rule.dog_lr_factor(state.dog.so_far) for state in states if state.dog]
             top = max(factors)  # 0 once the sum of squares has overflown
             bound = min(bound / top if top > 0 else math.inf, t / GROWTH)
         bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
-
-    def _relative_slope(self, state: ModelState) -> float:
-        """How steep the loss was over how much its slope changes from one raw prediction to the
-        next, at most 1.
-
-        Steps that are divided by the root of past squares become long against the losses where
-        these have a constant second derivative and have become small: half of a block that shares
-        raw predictions then goes past the minimum, and the next further. On rows of 15 values with
-        noise of 0.3 blocks of 256 lost 1.48 instead of 0.06.
-        """
-        names, pieces = self.updates.formula.state, self.objective.loss.conjugate_pieces
-        kept = next((name for name in ("sum_of_squares", "mean_square") if name in names), None)
-        if kept is None or pieces is None or not pieces.smooth or not state.t:
-            return 1.0
-        squares = state.columns[self.updates.layout.part(1 + names.index(kept))]
-        if self.objective.fit_intercept:
-            total = float(squares[:, -1].max())
-        else:
-            every = max(1, squares.shape[1] // MOST_SQUARES)
-            some = squares[:, :-1:every].astype(np.float64)
-            total = every * float(np.cumsum(some, axis=1)[:, -1].max()) / self._statistics.norm2
-        mean = total / state.t if kept == "sum_of_squares" else total
-        return min(1.0, pieces.smooth * math.sqrt(mean))
 
     def call_rows(self, block: int, n_outputs: int) -> int:
         """Rows of a call, whole blocks: few where rows are wide or outputs are many, so that

@@ -338,7 +338,12 @@ def test_a_batch_beyond_all_rows_takes_no_more_memory(size, matrix, average, bui
     found = []
     for batch in (2000, size):
         model = lrcore.LinearClassifier(
-            solver="stochastic", lr=0.1, batch_size=batch, average=average, random_state=0
+            solver="stochastic",
+            lr=0.1,
+            batch_size=batch,
+            average=average,
+            max_iter=5,
+            random_state=0,
         )
         found.append(model.fit(X, y).coef_)
         model.set_params(scale="max")

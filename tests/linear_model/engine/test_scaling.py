@@ -111,8 +111,10 @@ def test_units_that_are_powers_of_two_change_no_bit_of_the_raw_predictions(rows,
     other = other.astype(rows.dtype)
     if rows is X:
         other.sort_indices()  # sums add values up in the order in which they are stored
-    for keywords in ({"max_iter": 2}, {"batch_size": 16, "penalty": "l1", "alpha": 1e-3}):
-        one, two = (LinearClassifier(scale="max", random_state=0, **keywords) for _ in range(2))
+    for keywords in ({}, {"batch_size": 16, "penalty": "l1", "alpha": 1e-3}):
+        one, two = (
+            LinearClassifier(scale="max", max_iter=2, random_state=0, **keywords) for _ in range(2)
+        )
         expected = (one.fit(rows, LABELS).coef_ / units).astype(rows.dtype)
         assert equal_bits(two.fit(other, LABELS).coef_, expected)
         for _ in range(2):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from backends import use_backend
 from linear_fits import LinearFit, fit_config, rate_warnings
+from sklearn.base import clone
 from strategies import BUILDS, THREADS, equal_bits, sparse_problem
 
 from lrcore import SGD, LinearClassifier, LinearRegressor
@@ -229,11 +230,11 @@ def test_recovery_keeps_nothing_unless_asked(monkeypatch):
     copies = []
     copy = ModelState.copy
     monkeypatch.setattr(ModelState, "copy", lambda self: copies.append(1) or copy(self))
-    plain = LinearClassifier(solver="stochastic", random_state=0).fit(X, LABELS)
+    plain = LinearClassifier(solver="stochastic", max_iter=5, random_state=0)
+    careful = clone(plain).set_params(on_divergence="recover")
+    plain.fit(X, LABELS)
     assert not copies
-    careful = LinearClassifier(solver="stochastic", random_state=0, on_divergence="recover").fit(
-        X, LABELS
-    )
+    careful.fit(X, LABELS)
     assert len(copies) == 5
     assert equal_bits(plain.coef_, careful.coef_)
 
