@@ -217,7 +217,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
     ) -> SolverConfig:  # fmt: skip
         """What the solver is told: its own number of epochs and tolerance where none is given. By
         rows held out `tol` is of their loss, for which there is no tolerance that suits all."""
-        max_iter = self.max_iter or solver.default_max_iter(problem.n_rows)
+        max_iter = solver.max_iter if self.max_iter is None else self.max_iter
         own_tol = solver.tol if held_out is None else None
         tol = own_tol if isinstance(self.tol, str) else self.tol
         return SolverConfig(

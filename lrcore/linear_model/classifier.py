@@ -174,9 +174,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         the first rows of the stream where it finds its rate from them, else ``"auto"`` is None.
     fit_intercept : bool
     max_iter : int, optional
-        Epochs, at most; of ``"newton"`` steps. By default 1000 of ``"dual"``, 100 of
-        ``"newton"``; of ``"stochastic"`` 5, and on few rows as many as make 20,000 steps, up to
-        200.
+        Epochs, at most; of ``"newton"`` steps. By default 5 of ``"stochastic"``, 1000 of
+        ``"dual"``, 100 of ``"newton"``.
     shuffle : bool
         Take the rows in a new order in each epoch of ``fit``.
     batch_size : int

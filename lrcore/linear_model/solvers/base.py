@@ -38,7 +38,8 @@ class Solver(Protocol):
     """Minimises a problem; is made with its own options, such as an update rule."""
 
     name: ClassVar[str]
-    #: The tolerance where none is given.
+    #: Epochs, and the tolerance, where none are given.
+    max_iter: ClassVar[int]
     tol: ClassVar[float | None]
     #: Whether it learns from a copy of X whose columns are scaled, where that is asked for; else
     #: the objective has their scale.
@@ -56,9 +57,6 @@ class Solver(Protocol):
             If it does not support what they ask for: the message names the parameter, why not, and
             what does.
         """
-
-    def default_max_iter(self, n_rows: int) -> int:
-        """The number of epochs over so many rows where none is given."""
 
     def leaves_out(self, problem: Problem) -> bool:
         """Whether its result tells what rows lose that are left out one by one."""

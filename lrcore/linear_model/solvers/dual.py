@@ -260,13 +260,10 @@ class Dual:
     n_iter_no_change: int = 5
 
     name: ClassVar[str] = "dual"
+    max_iter: ClassVar[int] = 1000
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
-
-    def default_max_iter(self, n_rows: int) -> int:
-        """See `lrcore.linear_model.solvers.base.Solver`."""
-        return 1000
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""

@@ -157,16 +157,13 @@ class Newton:
     """Newton's method for an L2 penalty, or none, and losses with a second derivative."""
 
     name: ClassVar[str] = "newton"
+    max_iter: ClassVar[int] = 100
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
 
     def __init__(self, n_iter_no_change: int = 5) -> None:
         self._n_iter_no_change = n_iter_no_change
-
-    def default_max_iter(self, n_rows: int) -> int:
-        """See `lrcore.linear_model.solvers.base.Solver`."""
-        return 100
 
     def leaves_out(self, problem: Problem) -> bool:
         """Whether its result tells what rows would lose that are left out."""

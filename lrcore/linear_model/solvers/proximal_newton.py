@@ -298,13 +298,10 @@ class ProximalNewton:
     n_iter_no_change: int = 5
 
     name: ClassVar[str] = "newton"
+    max_iter: ClassVar[int] = 100
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
-
-    def default_max_iter(self, n_rows: int) -> int:
-        """See `lrcore.linear_model.solvers.base.Solver`."""
-        return 100
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""

@@ -33,16 +33,6 @@ from lrcore.schedules import Plateau, Polynomial, Schedule, WarmupStableDecay
 #: Epochs from which on a rate falls over all of the run.
 WHOLLY = 5
 
-#: Epochs where none are given, at least; on few rows as many as make this many steps. In 40
-#: problems of 60 to 2,000 rows 5 epochs of AdaGrad, SGD and Adam, row by row and by batches of 32,
-#: ended more than 2 % above the minimum in 50 to 72 % of the fits; 20,000 steps do in 12 to 45 %,
-#: in 20 to 350 ms.
-EPOCHS, ENOUGH_STEPS = 5, 20_000
-
-#: Rows that such epochs may take altogether, and epochs: each costs a third of a millisecond beside
-#: its steps.
-ENOUGH_ROWS, MOST_EPOCHS = 1_000_000, 200
-
 
 @dataclass(frozen=True)
 class Stochastic:
@@ -88,17 +78,10 @@ class Stochastic:
     from_constants: bool = False
 
     name: ClassVar[str] = "stochastic"
+    max_iter: ClassVar[int] = 5
     tol: ClassVar[float | None] = None
     copies_scaled_columns: ClassVar[bool] = True
     warm_starts: ClassVar[bool] = False
-
-    def default_max_iter(self, n_rows: int) -> int:
-        """Five epochs, and on few rows as many as make `ENOUGH_STEPS`, but no more than
-        `MOST_EPOCHS` nor of more than `ENOUGH_ROWS` rows: five epochs of 120 rows are 600 steps,
-        which end nowhere near."""
-        steps = -(-n_rows // int(self.batch_size))
-        enough = min(-(-ENOUGH_STEPS // steps), -(-ENOUGH_ROWS // n_rows), MOST_EPOCHS)
-        return max(EPOCHS, enough)
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""
