@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from backends import use_backend
 from linear_fits import LinearFit, fit_config, lazy_groups
-from strategies import BUILDS, DTYPES, LINEAR_RULES, THREADS, equal_bits, sparse_problem
+from strategies import (
+    DTYPES,
+    LINEAR_RULES,
+    THREADS_AND_BUILDS,
+    equal_bits,
+    sparse_problem,
+)
 
 import lrcore
 from lrcore import SGD, AdaGrad, LinearClassifier, LinearRegressor
@@ -67,11 +73,10 @@ def test_averages_have_the_same_bits_for_every_build_and_thread_count(
     l2 = 1e-2 if rule.formula.metric else 0.0
     for matrix in (X.astype(dtype), DENSE.astype(dtype)):
         results = []
-        for n_threads in THREADS:  # another number starts other threads, which takes longest
-            for build in BUILDS:
-                use_backend(monkeypatch, build)
-                *_, state = run(matrix, rule, since=3, batch=batch, l2=l2, n_threads=n_threads)
-                results.append(state.average.changes)
+        for n_threads, build in THREADS_AND_BUILDS:
+            use_backend(monkeypatch, build)
+            *_, state = run(matrix, rule, since=3, batch=batch, l2=l2, n_threads=n_threads)
+            results.append(state.average.changes)
         assert np.ptp(results[0]) > 0
         assert all(equal_bits(r, results[0]) for r in results)
 

@@ -8,7 +8,7 @@ import pytest
 from backends import use_backend
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import BUILDS, DTYPES, RULES, THREADS, equal_bits, vectors
+from strategies import BUILDS, DTYPES, RULES, THREADS, THREADS_AND_BUILDS, equal_bits, vectors
 
 import lrcore
 from lrcore import SGD, Adam, AdamW, Optimizer, _core, schedules
@@ -55,11 +55,10 @@ def test_adjusted_steps_have_the_bits_of_the_formula(name, decay, option, monkey
         use_backend(monkeypatch, "numpy")
         expected = run(rule, dtype, options=OPTIONS[option], ema=ema)
         assert all(np.isfinite(each).all() for each in expected)
-        for n_threads in THREADS:  # another number starts other threads, which takes longest
-            for build in BUILDS:
-                use_backend(monkeypatch, build)
-                got = run(rule, dtype, options=OPTIONS[option], ema=ema, n_threads=n_threads)
-                assert all(equal_bits(x, y) for x, y in zip(got, expected)), (build, n_threads)
+        for n_threads, build in THREADS_AND_BUILDS:
+            use_backend(monkeypatch, build)
+            got = run(rule, dtype, options=OPTIONS[option], ema=ema, n_threads=n_threads)
+            assert all(equal_bits(x, y) for x, y in zip(got, expected)), (build, n_threads)
 
 
 @given(

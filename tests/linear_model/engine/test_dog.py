@@ -6,7 +6,7 @@ import pytest
 from backends import use_backend
 from linear_fits import LinearFit, fit_config
 from scipy import sparse
-from strategies import BUILDS, DTYPES, THREADS, equal_bits, sparse_problem
+from strategies import DTYPES, THREADS_AND_BUILDS, equal_bits, sparse_problem
 
 import lrcore
 from lrcore import AdaGrad, DoG, LinearClassifier, LinearRegressor
@@ -60,12 +60,11 @@ def test_the_bits_do_not_depend_on_build_or_threads(kind, dtype, block, mean, mo
     n = 48 if block == 1 else len(y)  # threads that outnumber processors wait at every block
     for matrix in (X[:n].astype(dtype), DENSE[:n].astype(dtype)):
         found = []
-        for n_threads in THREADS:  # another number starts other threads, which takes longest
-            for build in BUILDS:
-                use_backend(monkeypatch, build)
-                found.append(
-                    run(matrix, y[:n], loss, block=block, mean=mean, l2=1e-2, n_threads=n_threads)
-                )
+        for n_threads, build in THREADS_AND_BUILDS:
+            use_backend(monkeypatch, build)
+            found.append(
+                run(matrix, y[:n], loss, block=block, mean=mean, l2=1e-2, n_threads=n_threads)
+            )
         assert np.ptp(found[0].weights) > 0.1
         for state in found:
             assert equal_bits(state.weights, found[0].weights)

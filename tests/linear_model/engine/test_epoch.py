@@ -16,7 +16,7 @@ from strategies import (
     DTYPES,
     LINEAR_RULES,
     LOSSES,
-    THREADS,
+    THREADS_AND_BUILDS,
     equal_bits,
     sparse_problem,
     targets_for,
@@ -166,11 +166,10 @@ def test_bits_do_not_depend_on_build_or_threads(name, batch, layout, monkeypatch
             matrix.indptr = matrix.indptr.astype(index)
         config = fit_config("log_loss", LINEAR_RULES[name], l1=1e-4, l2=1e-3, batch=batch)
         results = []
-        for n_threads in THREADS:  # another number starts other threads, which takes longest
-            for build in BUILDS:
-                use_backend(monkeypatch, build)
-                got = run(matrix, y, config, 16, n_threads=n_threads, weight=weight)
-                results.append((got.w, np.float64(got.b), np.float64(got.loss)))
+        for n_threads, build in THREADS_AND_BUILDS:
+            use_backend(monkeypatch, build)
+            got = run(matrix, y, config, 16, n_threads=n_threads, weight=weight)
+            results.append((got.w, np.float64(got.b), np.float64(got.loss)))
         assert np.ptp(results[0][0]) > 0
         for other in results[1:]:
             assert all(equal_bits(x, z) for x, z in zip(other, results[0]))
