@@ -217,10 +217,14 @@ class Dataset:
 
     # ---- others made of it ----------------------------------------------------------------------
 
-    def _made(self, epoch: Epoch) -> Dataset:
+    def _made(self, epoch: Epoch, **how: Any) -> Dataset:
+        """A dataset of the same rows; `how` says what is different about their order."""
+        key = self._key
+        if how and key is not None:
+            key = {**key, "order": [*key.get("order", ()), how]}
         return Dataset(
             epoch, n_features=self._n_features, features=self.features, repeats=self.repeats,
-            name=self.name, key=self._key,
+            name=self.name, key=key,
         )  # fmt: skip
 
     def batches(self, n_rows: int = BATCH_ROWS) -> Dataset:
@@ -262,7 +266,7 @@ class Dataset:
                 order = np.random.default_rng([seed, number, k]).permutation(window.n_rows)
                 yield from in_batches([window.take(order)], BATCH_ROWS)
 
-        return self._made(epoch)
+        return self._made(epoch, buffer_size=int(buffer_size), seed=int(seed))
 
     def cache(self, path: Any = "auto") -> Dataset:
         """The same batches, which are written to a file when they are first gone over, to be read

@@ -194,6 +194,18 @@ def test_a_cache_is_made_anew_when_the_file_changes(tmp_path):
         assert dataset.read().n_rows == 100 * (k + 1)
 
 
+def test_a_cache_of_shuffled_rows_is_not_one_of_rows_in_their_order(tmp_path):
+    path, cache = tmp_path / "t.csv", tmp_path / "rows"
+    TABLE.to_csv(path, index=False)
+    plain = scan_csv(path, label="weight", features=HASHER)
+    in_order = plain.cache(cache).read().y
+    orders = [plain.shuffle(64, seed).cache(cache).read().y for seed in (1, 2, 1)]
+    assert (orders[0] != orders[1]).any()
+    np.testing.assert_array_equal(orders[0], orders[2])
+    np.testing.assert_array_equal(plain.cache(cache).read().y, in_order)
+    np.testing.assert_array_equal(in_order, TABLE["weight"])
+
+
 def test_a_model_carries_its_features(files, tmp_path):
     model = lrcore.LinearClassifier(random_state=0).fit(scanned(files, "t.csv"))
     other = lrcore.LinearClassifier(random_state=0).fit(scanned(files, "t.parquet"))
