@@ -80,6 +80,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Fit the model, save it, and print what was done."""
     # What cannot be is said before anything is read.
     check_writable(args.output)
+    raw.check_options(args)
     model = new_model(args) if args.resume is None else resumed(args)
     if raw.is_raw(args):
         fit_raw(model, args)

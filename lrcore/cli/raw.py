@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from lrcore.feature_extraction.table import TableHasher
 from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
-from lrcore.linear_model.dataset_fit import Progress
+from lrcore.linear_model.dataset_fit import Progress, partial_fit_dataset
+from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 
 #: Formats by the end of a file's name, apart from that of its compression.
 SUFFIXES = {
@@ -28,8 +29,13 @@ TABLES = {"csv": scan_csv, "json": scan_json, "parquet": scan_parquet, "arrow": 
 
 FORMATS = ("auto", "svmlight", "npz", "vw", *TABLES)
 
-#: Options that say how a table becomes features, which a model knows by itself.
-OF_FEATURES = ("categorical", "numeric", "text", "cross", "ngrams", "bits")
+#: Options that svmlight text and .npz files have no use for, with what they are by default, and
+#: those that only tables have a use for.
+OF_RAW = {
+    "label": None, "weight": None, "categorical": None, "numeric": None, "text": None,
+    "cross": None, "ngrams": 1, "bits": None, "delimiter": None,
+}  # fmt: skip
+OF_TABLES = [name for name in OF_RAW if name != "bits"]
 
 
 def add_format_option(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +106,20 @@ def is_raw(args: argparse.Namespace) -> bool:
     return kind in TABLES or kind == "vw" or (kind == "svmlight" and bool(streams))
 
 
+def check_options(args: argparse.Namespace) -> None:
+    """Raise for options that would have no effect on data of this format."""
+    kind = format_of(args)
+    unused = [] if kind in TABLES else OF_TABLES if kind == "vw" else list(OF_RAW)
+    given = [name for name in unused if getattr(args, name) != OF_RAW[name]]
+    if given:
+        raise OptionError(
+            f"--{given[0]} has no effect on {kind}, as which {args.data} is read; --format names "
+            "another format"
+        )
+    if is_raw(args) and args.multilabel:
+        raise OptionError(f"--multilabel is for svmlight text in memory, and {args.data} is {kind}")
+
+
 def dataset_to_learn_from(args: argparse.Namespace, features: Any = None) -> Dataset:
     """The dataset that the options describe; `features` are those of a model that goes on."""
     kind = format_of(args)
@@ -117,9 +137,6 @@ def dataset_to_learn_from(args: argparse.Namespace, features: Any = None) -> Dat
             options["delimiter"] = args.delimiter
         dataset = TABLES[kind](args.data, **options)
     else:
-        given = [f"--{name}" for name in ("label", "categorical", "text") if getattr(args, name)]
-        if given:
-            raise OptionError(f"{given[0]} is for tables, and {args.data} is read as {kind}")
         dataset = _text_dataset(args, kind, np.float64 if args.float64 else np.float32)
     return dataset.cache(args.cache) if args.cache else dataset
 
@@ -154,27 +171,28 @@ def dataset_to_predict(args: argparse.Namespace, model: Any, label: str | None =
 def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:
     """Fit a model to a dataset, or go on with it; returns what to report."""
     log = Log(sys.stderr)
-    start = time.perf_counter()
     if args.resume is not None:
-        model.partial_fit(dataset)
+        partial_fit_dataset(model, dataset, callback=log.update)
     else:
         if args.holdout:
             model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)
-            if args.epochs is None:
-                model.set_params(max_iter=1)
-        model.fit(dataset, callback=log.update)
-    seconds = time.perf_counter() - start
-    history = {name: column.tolist() for name, column in model.history_.items()}
+            model.set_params(max_iter=args.epochs or 1)
+        with warnings.catch_warnings():
+            # A script would not see the warning: such a model is not written.
+            warnings.simplefilter("error", UselessFitWarning)
+            model.fit(dataset, callback=log.update)
+    last = log.progress
+    curve = [last.loss] if args.resume is not None else model.history_["loss"].tolist()
     return {
         "model": args.output,
-        "rows": log.progress.n_rows,
-        "values": log.progress.n_values,
+        "rows": last.n_rows,
+        "values": last.n_values,
         "features": model.n_features_in_,
-        "epochs": model.n_iter_,
+        "epochs": last.epoch + 1,
         "lr": model.lr_ if isinstance(model.lr_, float) else str(model.lr_),
-        "loss_curve": [float(v) for v in model.loss_curve_],
-        "held_out_losses": history.get("held_out_loss", []),
-        "seconds": round(seconds, 4),
+        "loss_curve": curve,
+        "held_out_losses": model.history_["held_out_loss"].tolist() if args.holdout else [],
+        "seconds": round(last.seconds, 4),
     }
 
 

@@ -145,12 +145,13 @@ def _hand_over(
 
 
 def partial_fit_dataset(
-    model: Model, dataset: Dataset, classes: Any = None, **others: Any
-) -> Model:
+    model: Model, dataset: Dataset, classes: Any = None,
+    callback: Callable[[Progress], Any] | None = None, **others: Any,
+) -> Model:  # fmt: skip
     """One more pass of an estimator over a dataset."""
     check_only_dataset(**others)
     check_streams(model)
-    DatasetPass(model, classes).learn(dataset, 0)
+    DatasetPass(model, classes, callback=callback).learn(dataset, 0)
     if dataset.features is not None:
         model.features_ = dataset.features
     return model

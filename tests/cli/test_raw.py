@@ -72,7 +72,11 @@ def test_resume_goes_on(table, capsys):
     _, path, _ = fit(table, capsys=capsys)
     whole = lrcore.LinearClassifier(random_state=0, max_iter=2)
     whole.fit(scan_csv(table, label="click"))
-    assert fit(table, "--resume", str(path), capsys=capsys)[0] == 0
+    status, _, out = fit(table, "--resume", str(path), "--json", capsys=capsys)
+    assert status == 0
+    result = json.loads(out.out)
+    assert (result["rows"], result["epochs"]) == (N_ROWS, 1)
+    assert result["loss_curve"] == [pytest.approx(whole.history_["loss"][1], rel=1e-12)]
     np.testing.assert_array_equal(lrcore.load(path).coef_, whole.coef_)
 
 
@@ -83,7 +87,10 @@ def test_resume_goes_on(table, capsys):
         (["fit", "{t}", "-o", "m", "--label", "no"], "has no column 'no', but 'click', 'site'"),
         (["fit", "{t}", "-o", "m", "--label", "click", "--categorical", "no"], "no column 'no'"),
         (["fit", "{t}", "-o", "m", "--format", "svmlight", "--holdout", "3", "--text", "site"],
-         "--text is for tables"),
+         "--text has no effect on svmlight"),
+        (["fit", "rows.svm", "-o", "m", "--bits", "9"], "--bits has no effect on svmlight"),
+        (["fit", "rows.vw", "-o", "m", "--label", "a"], "--label has no effect on vw"),
+        (["fit", "{t}", "-o", "m", "--label", "click", "--multilabel"], "--multilabel is for"),
     ],
 )  # fmt: skip
 def test_faults_are_errors_of_one_line(table, tmp_path, monkeypatch, capsys, words, message):
