@@ -128,9 +128,13 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def fit_raw(model: Any, args: argparse.Namespace) -> None:
     """Fit the model to data that is read batch by batch, save it, and print what was done."""
+    before = getattr(model, "extra_", {})
+    for name in raw.KEPT:
+        if getattr(args, name) is None:
+            setattr(args, name, before.get(name))
     dataset = raw.dataset_to_learn_from(args, getattr(model, "features_", None))
     result = raw.fit(model, dataset, args)
-    save(model, args.output, extra={"label": args.label, "delimiter": args.delimiter})
+    save(model, args.output, extra={name: getattr(args, name) for name in raw.KEPT})
     raw.finish(result, args)
 
 

@@ -37,6 +37,9 @@ OF_RAW = {
 }  # fmt: skip
 OF_TABLES = [name for name in OF_RAW if name != "bits"]
 
+#: Options that are kept with a model, for those who predict with it or go on from it.
+KEPT = ("label", "weight", "delimiter")
+
 
 def add_format_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--format``."""

@@ -570,13 +570,20 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         scaled = self._with_column_scale(solver, problem.without_weightless_rows())
         return auto_alpha.of_few(scaled, self.n_threads)
 
-    def _mean_loss_of(
-        self, X: DesignMatrix, targets: list[np.ndarray], sample_weight: Any, offset: Any = None
-    ) -> float:
-        check_lengths(X, targets[0])
-        weight = check_weight(sample_weight, X.shape[0])
-        problem = with_offset(Problem(X, targets, weight, self._trained.objective), offset)
-        return self._trained.mean_loss(problem, self.n_threads)
+    def _other_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Problem:
+        """Rows with targets that the model may lose by, checked."""
+        raise NotImplementedError
+
+    def _problem_of(self, X: Any, targets: list[np.ndarray], sample_weight: Any) -> Problem:
+        """Such rows, in the model's dtype and with its objective."""
+        matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
+        check_lengths(matrix, targets[0])
+        weight = check_weight(sample_weight, matrix.shape[0])
+        return Problem(matrix, targets, weight, self._trained.objective)
+
+    def _mean_loss(self, *rows: Any, **added: Any) -> float:
+        """The mean loss of other rows, over targets; the arguments are those of `_other_rows`."""
+        return self._trained.mean_loss(self._other_rows(*rows, **added), self.n_threads)
 
     def _stream_matrix(self, X: Any, first: bool) -> DesignMatrix:
         """X of a partial_fit checked, and its number of features compared with the first call's."""

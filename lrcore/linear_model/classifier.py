@@ -458,10 +458,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         """Targets of y, whose classes must be known."""
         return labels.targets(labels.codes(y), self._n_outputs(labels))
 
-    def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The mean loss of other rows."""
-        matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
-        return self._mean_loss_of(matrix, self._targets(y, self._labels), sample_weight)
+    def _other_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Problem:
+        """Other rows, and what the model loses of them."""
+        return self._problem_of(X, self._targets(y, self._labels), sample_weight)
 
     @rounded_to_nearest
     def partial_fit(

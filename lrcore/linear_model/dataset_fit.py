@@ -19,7 +19,9 @@ from sklearn.base import clone, is_classifier
 from lrcore.io.batch import Batch, in_batches, stacked
 from lrcore.io.dataset import BATCH_ROWS, Dataset
 from lrcore.linear_model.arguments import check_labels
+from lrcore.linear_model.monitor.baseline import STREAM_MARGIN, warn_if_useless
 from lrcore.linear_model.monitor.history import History
+from lrcore.linear_model.result import FitResult
 from lrcore.linear_model.solvers.stream_start import MOST_ROWS
 
 if TYPE_CHECKING:
@@ -117,6 +119,9 @@ def fit_dataset(
     if best is not None:
         fitted.__dict__ = best
     _hand_over(model, fitted, dataset, history, curve)
+    rows = stacked(run.last)
+    problem = model._other_rows(rows.X, rows.y, rows.weight)
+    warn_if_useless(FitResult(model._trained, []), problem, model.n_threads, STREAM_MARGIN)
     return model
 
 
@@ -215,6 +220,8 @@ class DatasetPass:
         self._began = time.perf_counter()
         self._held_out: list[Batch] = []
         self.progress = Progress()
+        #: The last two batches that were learnt from, by which the fit is judged.
+        self.last: list[Batch] = []
 
     def learn(self, dataset: Dataset, epoch: int) -> None:
         """Learn from all batches of an epoch.
@@ -235,6 +242,7 @@ class DatasetPass:
                 loss = self._model._mean_loss(part.X, part.y, part.weight)
                 held_out.add(loss, part.total_weight)
             self._held_out = []
+            self.last = [*self.last[-1:], batch]
             progress.n_rows += batch.n_rows
             progress.n_values += batch.X.size
             progress.loss, progress.recent_loss = losses.mean, recent.mean

@@ -210,11 +210,10 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         check_domain(self._loss, self._make_loss(), columns)
         return columns, target.ndim == 1
 
-    def _mean_loss(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """The mean loss of other rows, over targets."""
+    def _other_rows(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Problem:
+        """Other rows, and what the model loses of them, over targets."""
         targets, _ = self._targets(y, self._trained.n_outputs)
-        matrix = as_design_matrix(X, self._trained.dtype, self.n_threads)
-        return self._mean_loss_of(matrix, targets, sample_weight, offset)
+        return with_offset(self._problem_of(X, targets, sample_weight), offset)
 
     @rounded_to_nearest
     def partial_fit(

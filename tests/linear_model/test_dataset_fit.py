@@ -105,7 +105,8 @@ def test_classes_that_come_late_begin_with_their_first_row():
     assert late > 2048
     expected = classifier().partial_fit(rows[:late], labels[:late], classes=[0, 1])
     expected.partial_fit(rows[late:], labels[late:], classes=[0, 1, 2])
-    found = classifier().fit(Dataset.from_arrays(rows, labels).batches(321))
+    with pytest.warns(lrcore.UselessFitWarning):  # it ends with rows of one class alone
+        found = classifier().fit(Dataset.from_arrays(rows, labels).batches(321))
     assert_same_bits(found, expected)
     assert found.classes_.tolist() == [0, 1, 2]
 
@@ -114,7 +115,8 @@ def test_rows_of_one_class_wait_for_another(monkeypatch):
     order = np.argsort(TWO == "yes", kind="stable")
     rows, labels = X[order], TWO[order]
     assert np.argmax(labels == "yes") > 2048
-    found = classifier().fit(Dataset.from_arrays(rows, labels).batches(100))
+    with pytest.warns(lrcore.UselessFitWarning):
+        found = classifier().fit(Dataset.from_arrays(rows, labels).batches(100))
     assert_same_bits(found, classifier().partial_fit(rows, labels, classes=["no", "yes"]))
     monkeypatch.setattr(dataset_fit, "MOST_OF_ONE_CLASS", 1000)
     with pytest.raises(ValueError, match=r"first 2048 rows are all of class .*no.*shuffle"):
@@ -209,3 +211,12 @@ def test_cached_and_shuffled_epochs(tmp_path):
     assert_same_bits(*fits)
     other = classifier(max_iter=3).fit(plain.shuffle(700, seed=2))
     assert (other.coef_ != fits[0].coef_).any()
+
+
+def test_a_fit_that_is_no_better_than_a_constant_says_so():
+    dataset = Dataset.from_arrays(X, Z)
+    model = lrcore.LinearRegressor(optimizer=lrcore.Adam(lr=10.0), random_state=0)
+    with pytest.warns(lrcore.UselessFitWarning, match="no better than a prediction without X"):
+        model.fit(dataset)
+    noise = RNG.normal(size=N_ROWS)
+    lrcore.LinearRegressor(random_state=0).fit(Dataset.from_arrays(X, noise))  # no false alarm
