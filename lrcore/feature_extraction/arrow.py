@@ -50,6 +50,13 @@ Stream._fields_ = [
 OFFSETS = {b"u": np.int32, b"U": np.int64}
 VIEWS = b"vu"
 
+#: PyBUF_READ.
+READ_ONLY = 0x100
+
+_memory_at = ctypes.pythonapi.PyMemoryView_FromMemory
+_memory_at.restype = ctypes.py_object
+_memory_at.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
+
 _pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer_of.restype, _pointer_of.argtypes = c_void_p, (ctypes.py_object, c_char_p)
 
@@ -131,33 +138,33 @@ def _chunk(array: Array, layout: bytes) -> Chunk:
         return Chunk(np.empty(0, np.uint8), np.zeros(1, np.int64), -1)
     missing = _first_missing(array)
     if layout == VIEWS:
-        sizes = _buffer(array, array.n_buffers - 1, (array.n_buffers - 3) * 8).view(np.int64)
-        buffers = [_buffer(array, 2 + k, int(size)) for k, size in enumerate(sizes)]
-        views = _buffer(array, 1, (first + n) * 16).reshape(-1, 16)[first:]
+        sizes = buffer_of(array, array.n_buffers - 1, (array.n_buffers - 3) * 8).view(np.int64)
+        buffers = [buffer_of(array, 2 + k, int(size)) for k, size in enumerate(sizes)]
+        views = buffer_of(array, 1, (first + n) * 16).reshape(-1, 16)[first:]
         assert _core.kernels is not None, "without a core, nothing asks for columns"
         text, starts = _core.kernels.pack_views(views, buffers)
         return Chunk(text, starts, missing)
     dtype = np.dtype(OFFSETS[layout])
-    offsets = _buffer(array, 1, (first + n + 1) * dtype.itemsize).view(dtype)[first:]
-    return Chunk(_buffer(array, 2, int(offsets[-1])), offsets.astype(np.int64), missing)
+    offsets = buffer_of(array, 1, (first + n + 1) * dtype.itemsize).view(dtype)[first:]
+    return Chunk(buffer_of(array, 2, int(offsets[-1])), offsets.astype(np.int64), missing)
 
 
-def _buffer(array: Array, number: int, size: int) -> np.ndarray:
+def buffer_of(array: Array, number: int, size: int) -> np.ndarray:
     """So many bytes of a buffer of the array, not copied."""
     if not 0 <= number < array.n_buffers or size < 0:
-        raise ValueError(f"an Arrow array of strings has {array.n_buffers} buffers")
+        raise ValueError(f"an Arrow array has {array.n_buffers} buffers, and needs buffer {number}")
     if size == 0:
         return np.empty(0, np.uint8)
     address = array.buffers[number]
     if not address:
-        raise ValueError(f"buffer {number} of an Arrow array of strings is not there")
-    memory: Any = (ctypes.c_uint8 * size).from_address(address)
-    return np.frombuffer(memory, np.uint8)
+        raise ValueError(f"buffer {number} of an Arrow array is not there")
+    # A ctypes array would be a class of its own for each size.
+    return np.frombuffer(_memory_at(address, size, READ_ONLY), np.uint8)
 
 
 def _first_missing(array: Array) -> int:
     if array.null_count == 0 or not array.buffers[0]:
         return -1
-    bits = _buffer(array, 0, (array.offset + array.length + 7) // 8)
+    bits = buffer_of(array, 0, (array.offset + array.length + 7) // 8)
     there = np.unpackbits(bits, bitorder="little")[array.offset : array.offset + array.length]
     return -1 if there.all() else int(np.argmin(there))

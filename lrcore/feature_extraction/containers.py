@@ -6,7 +6,6 @@ column by column: what NumPy holds is read where it is, so that pyarrow need not
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from ctypes import POINTER, cast
 from dataclasses import replace
@@ -99,25 +98,6 @@ def named(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
 #: What children are given as.
 SCHEMAS, ARRAYS = POINTER(POINTER(arrow.Schema)), POINTER(POINTER(arrow.Array))
 
-#: PyBUF_READ.
-READ_ONLY = 0x100
-
-_memory_at = ctypes.pythonapi.PyMemoryView_FromMemory
-_memory_at.restype = ctypes.py_object
-_memory_at.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
-
-
-def buffer_of(array: arrow.Array, number: int, size: int) -> np.ndarray:
-    """So many bytes of a buffer of the array, not copied."""
-    if not 0 <= number < array.n_buffers or size < 0:
-        raise ValueError(f"an Arrow array has {array.n_buffers} buffers, and needs buffer {number}")
-    if size == 0:
-        return np.empty(0, np.uint8)
-    address = array.buffers[number]
-    if not address:
-        raise ValueError(f"buffer {number} of an Arrow array is not there")
-    return np.frombuffer(_memory_at(address, size, READ_ONLY), np.uint8)
-
 
 def column_of_array(
     array: arrow.Array, kind: Kind, of_values: Kind | None, first: int, n: int
@@ -129,11 +109,11 @@ def column_of_array(
         return Column(kind, n)
     valid = None
     if n and array.null_count and array.n_buffers and array.buffers[0]:
-        valid = buffer_of(array, 0, (stop + 7) // 8)
+        valid = arrow.buffer_of(array, 0, (stop + 7) // 8)
     if kind.coded or kind.kind != STRING:
         size = 0 if kind.storage == "bits" else np.dtype(kind.storage).itemsize
         needed = size * stop if size else (stop + 7) // 8
-        column = Column(kind, n, buffer_of(array, 1, needed if n else 0), valid, offset)
+        column = Column(kind, n, arrow.buffer_of(array, 1, needed if n else 0), valid, offset)
         if not kind.coded:
             return column
         values = arrow.Array.from_address(array.dictionary)
@@ -144,12 +124,14 @@ def column_of_array(
         kind, nothing = kind._replace(storage="large_strings"), np.empty(0, np.uint8)
         return Column(kind, 0, np.zeros(8, np.uint8), buffers=(nothing,))
     if kind.storage == "string_views":
-        sizes = buffer_of(array, array.n_buffers - 1, (array.n_buffers - 3) * 8).view(np.int64)
-        buffers = tuple(buffer_of(array, 2 + k, int(size)) for k, size in enumerate(sizes))
-        return Column(kind, n, buffer_of(array, 1, 16 * stop), valid, offset, buffers)
+        sizes = arrow.buffer_of(array, array.n_buffers - 1, (array.n_buffers - 3) * 8).view(
+            np.int64
+        )
+        buffers = tuple(arrow.buffer_of(array, 2 + k, int(size)) for k, size in enumerate(sizes))
+        return Column(kind, n, arrow.buffer_of(array, 1, 16 * stop), valid, offset, buffers)
     dtype = np.dtype(np.int32 if kind.storage == "strings" else np.int64)
-    offsets = buffer_of(array, 1, (stop + 1) * dtype.itemsize)
-    text = buffer_of(array, 2, int(offsets.view(dtype)[-1]))
+    offsets = arrow.buffer_of(array, 1, (stop + 1) * dtype.itemsize)
+    text = arrow.buffer_of(array, 2, int(offsets.view(dtype)[-1]))
     return Column(kind, n, offsets, valid, offset, (text,))
 
 

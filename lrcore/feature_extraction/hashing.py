@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 
 from lrcore import _core
 from lrcore._backend import threads
+from lrcore.feature_extraction.rows import Rows, new_matrix
 
 #: What scikit-learn's check of parameters takes for a number of threads.
 N_THREADS = [Interval(Integral, 1, 1024, closed="both"), None]
@@ -119,10 +120,12 @@ class FeatureHasher(feature_extraction.FeatureHasher):
         if dtype == np.float32 and np.diff(indptr).max() > EXACT_FLOAT32:
             return matrix_of_keys(keys, np.ones(len(keys)), indptr, width, dtype)
         n_threads = threads.count(self.n_threads, WORK_OF_KEY * len(keys))
-        counted, rows = kernels.CountedRows(), Rows(dtype, len(indptr) - 1)
+        counted, found = kernels.CountedRows(), Rows(dtype, len(indptr) - 1)
         kernels.count_keys(counted, keys, indptr, width, n_threads)
-        kernels.write_rows(counted, *rows.add(counted.indptr, len(keys)), False, 0, n_threads)
-        return rows.matrix(width)
+        room = found.room(int(counted.indptr[-1]))
+        kernels.write_rows(counted, *room, False, 0, n_threads)
+        found.add(counted.indptr, len(keys))
+        return found.matrix(width)
 
 
 def is_supported(n_features: Any, dtype: Any) -> bool:
@@ -143,56 +146,3 @@ def matrix_of_keys(
     X = new_matrix(indptr, (keys >> 1).astype(np.int32), values, n_features, len(keys))
     X.sum_duplicates()
     return X
-
-
-class Rows:
-    """Rows of a matrix, sorted and without duplicates, which come in pieces."""
-
-    def __init__(self, dtype: np.dtype[Any], n_expected: int) -> None:
-        self._expected, self._size = n_expected, 0
-        self._indptrs = [np.zeros(1, np.int64)]
-        self._indices, self._values = np.empty(0, np.int32), np.empty(0, dtype)
-        self.n_rows = self._n_terms = 0
-
-    def add(self, indptr: np.ndarray, n_terms: int) -> tuple[np.ndarray, np.ndarray]:
-        """Add rows, made of so many terms before equal ones were summed; returns where their
-        indices and values are to be written."""
-        start, stop = self._size, self._size + int(indptr[-1])
-        self.n_rows += len(indptr) - 1
-        self._n_terms += n_terms
-        self._indptrs.append(indptr[1:] + start)
-        if stop > len(self._indices):
-            expected = int(1.1 * stop * self._expected / max(self.n_rows, 1))
-            room = max(expected, 3 * start // 2, stop)
-            self._indices = grown(self._indices[:start], room)
-            self._values = grown(self._values[:start], room)
-        self._size = stop
-        return self._indices[start:stop], self._values[start:stop]
-
-    def matrix(self, n_features: int) -> Any:
-        """All rows as a CSR matrix."""
-        indptr = np.concatenate(self._indptrs)
-        indices, values = self._indices[: self._size], self._values[: self._size]
-        X = new_matrix(indptr, indices, values, n_features, self._n_terms)
-        X.has_canonical_format = True
-        return X
-
-
-def grown(array: np.ndarray, room: int) -> np.ndarray:
-    """The array with room behind its end, which takes no memory until it is written."""
-    more = np.empty(room, array.dtype)
-    more[: len(array)] = array
-    return more
-
-
-def new_matrix(
-    indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, n_features: int, n_terms: int
-) -> Any:
-    """A CSR matrix of the class that the installed scikit-learn is set to return, with its dtype of
-    indices: wide if the terms, before duplicates are summed, need it."""
-    one_row = feature_extraction.FeatureHasher(n_features, input_type="string").transform([()])
-    dtype = np.int64 if n_terms > np.iinfo(np.int32).max else np.int32
-    return type(one_row)(
-        (values, indices.astype(dtype, copy=False), indptr.astype(dtype, copy=False)),
-        shape=(len(indptr) - 1, n_features),
-    )

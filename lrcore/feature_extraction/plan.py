@@ -11,7 +11,7 @@ from lrcore import _core
 from lrcore._backend import threads
 from lrcore.feature_extraction.columns import Column, bitmap, hashes_of
 from lrcore.feature_extraction.documents import Documents
-from lrcore.feature_extraction.hashing import new_matrix
+from lrcore.feature_extraction.rows import Rows
 from lrcore.feature_extraction.text import HashingVectorizer
 
 #: Rows that are hashed at a time, so that what is made of them stays in the cache.
@@ -36,46 +36,6 @@ class Settings(NamedTuple):
     missing: str
     dtype: np.dtype[Any]
     n_threads: int | None
-
-
-class Rows:
-    """Rows of a matrix, sorted and without duplicates, that come in pieces."""
-
-    def __init__(self, dtype: np.dtype[Any], n_expected: int) -> None:
-        self._n_expected, self._size, self.n_rows = n_expected, 0, 0
-        self._indptrs = [np.zeros(1, np.int64)]
-        self._indices, self._values = np.empty(0, np.int32), np.empty(0, dtype)
-
-    def room(self, n_entries: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where up to so many entries may be written."""
-        start, stop = self._size, self._size + n_entries
-        if stop > len(self._indices):
-            expected = 1.05 * start * self._n_expected / max(self.n_rows, 1)
-            room = max(int(expected), 3 * start // 2, 0) + n_entries
-            self._indices = grown(self._indices[:start], room)
-            self._values = grown(self._values[:start], room)
-        return self._indices[start:stop], self._values[start:stop]
-
-    def add(self, indptr: np.ndarray) -> None:
-        """Keep the rows that were written."""
-        self._indptrs.append(indptr[1:] + self._size)
-        self._size += int(indptr[-1])
-        self.n_rows += len(indptr) - 1
-
-    def matrix(self, n_features: int) -> Any:
-        """All rows in CSR format."""
-        indices, values = self._indices[: self._size], self._values[: self._size]
-        indptr = np.concatenate(self._indptrs)
-        X = new_matrix(indptr, indices, values, n_features, self._size)
-        X.has_canonical_format = True
-        return X
-
-
-def grown(array: np.ndarray, room: int) -> np.ndarray:
-    """The array with room behind its end, which takes no memory until it is written."""
-    more = np.empty(room, array.dtype)
-    more[: len(array)] = array
-    return more
 
 
 class Plan:

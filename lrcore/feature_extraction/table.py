@@ -25,7 +25,8 @@ from lrcore.feature_extraction.columns import (
 )
 from lrcore.feature_extraction.containers import kinds_of, reader
 from lrcore.feature_extraction.inverse import Names
-from lrcore.feature_extraction.plan import Plan, Rows, Settings
+from lrcore.feature_extraction.plan import Plan, Settings
+from lrcore.feature_extraction.rows import Rows
 
 #: The version of the scheme by which values become features: what a feature's number is, and in
 #: which order values that share one are added.

@@ -26,9 +26,9 @@ from lrcore.feature_extraction.arrow import Chunk, string_chunks
 from lrcore.feature_extraction.hashing import (
     EXACT_FLOAT32,
     N_THREADS,
-    Rows,
     is_supported,
 )
+from lrcore.feature_extraction.rows import Rows
 from lrcore.feature_extraction.unicode import (
     BLANK,
     TokenPattern,
@@ -340,9 +340,11 @@ class _TextHashing:
         n_bytes = int(offsets[-1] - offsets[0])
         n_threads = threads.count(self.vectorizer.n_threads, WORK_OF_BYTE * n_bytes)
         self.kernels.hash_documents(self.counted, self.hasher, text, offsets, as_is, n_threads)
-        indices, values = rows.add(self.counted.indptr, self.counted.n_terms)
+        indptr = self.counted.indptr
+        indices, values = rows.room(int(indptr[-1]))
         binary, norm = bool(self.vectorizer.binary), NORMS[self.vectorizer.norm]
         self.kernels.write_rows(self.counted, indices, values, binary, norm, n_threads)
+        rows.add(indptr, self.counted.n_terms)
 
     def _new_hasher(self, wide: bool) -> Any:
         """What the core is told; with the table of all characters, which documents need that are
@@ -372,8 +374,9 @@ class _TextHashing:
             document = text[start:stop].tobytes().decode("utf-8", "surrogatepass")
             documents.append(document if done else self.preprocess(document))
         X = self._reference(preprocessor=unchanged).transform(documents)
-        indices, values = rows.add(X.indptr.astype(np.int64), X.nnz)
+        indices, values = rows.room(X.nnz)
         indices[:], values[:] = X.indices, X.data
+        rows.add(X.indptr.astype(np.int64))
 
     def _reference(self, **changes: Any) -> Any:
         """scikit-learn's vectorizer of documents in memory, with our parameters."""
