@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+
+from lrcore._backend import threads
+from lrcore.io.pieces import ENOUGH, Piece, map_in_order
+
+Rows = TypeVar("Rows")
 
 
 class ParsedRows(NamedTuple):
@@ -53,3 +58,24 @@ class ParsedBatches:
             for batch, n_skipped in batches:
                 self.n_skipped += n_skipped
                 yield batch
+
+
+class Parser(Protocol[Rows]):
+    """How lines of a format are parsed."""
+
+    def parse(self, piece: Piece) -> tuple[Piece, Rows]:
+        """The rows of a piece."""
+
+    def check(self, name: str, piece: Piece, rows: Rows) -> None:
+        """Raise for a line that is not valid, unless such are left out."""
+
+
+def parsed_in_order(
+    name: str, queue: Iterator[Piece], parser: Parser[Rows], n_threads: int | None
+) -> Generator[tuple[Piece, Rows], None, None]:
+    """The pieces with their rows, parsed in threads; the first line that is not valid is raised."""
+    n_threads = threads.count(n_threads, ENOUGH)
+    with closing(map_in_order(parser.parse, queue, n_threads)) as parsed:
+        for piece, rows in parsed:
+            parser.check(name, piece, rows)
+            yield piece, rows

@@ -25,8 +25,8 @@ from lrcore._utils.validation import (
 from lrcore.io.errors import DataError
 from lrcore.io.files import is_read_once, open_text
 from lrcore.io.growing import GrowingArray
-from lrcore.io.parsed import ParsedBatches, ParsedRows
-from lrcore.io.pieces import ENOUGH, SIZE, Piece, map_in_order, pieces
+from lrcore.io.parsed import ParsedBatches, ParsedRows, parsed_in_order
+from lrcore.io.pieces import SIZE, Piece, pieces
 
 
 def read_svmlight(
@@ -126,7 +126,7 @@ def read_arrays(
     with open_text(source) as text:
         try:
             queue = pieces(text, bounded=True)
-            with closing(_parsed(text.name, queue, parser, n_threads)) as parsed:
+            with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
                 return _gathered(text.name, parsed, parser, query_id)
         except MemoryError:
             raise DataError(f"{text.name}: it takes more memory than there is") from None
@@ -308,7 +308,7 @@ def _batches(
     with open_text(path) as text:
         queue = pieces(text, size=size)
         first, parser = _zero_based_by_the_first(text.name, queue, parser) if auto else ([], parser)
-        with closing(_parsed(text.name, queue, parser, n_threads)) as parsed:
+        with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
             for piece, rows in chain(first, parsed):
                 qid = None if rows.with_qid is None else rows.qids
                 csr = rows.data, rows.indices, rows.indptr
@@ -340,17 +340,6 @@ class LineParser(NamedTuple):
             line = piece.line(place)
             what = svmlight.problem(line, self.dtype, self.multilabel, self.first_index)
             raise DataError(f"{name}:{piece.line_number(place)}: {what or 'not svmlight text'}")
-
-
-def _parsed(
-    name: str, queue: Iterator[Piece], parser: LineParser, n_threads: int | None
-) -> Generator[tuple[Piece, SvmlightRows], None, None]:
-    """The pieces with their rows; the first line that is not valid is raised."""
-    n_threads = threads.count(n_threads, ENOUGH)
-    with closing(map_in_order(parser.parse, queue, n_threads)) as parsed:
-        for piece, rows in parsed:
-            parser.check(name, piece, rows)
-            yield piece, rows
 
 
 def _zero_based_by_the_first(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -23,8 +23,8 @@ from lrcore._utils.validation import (
 from lrcore.io.errors import DataError
 from lrcore.io.files import is_read_once, open_text
 from lrcore.io.growing import GrowingArray
-from lrcore.io.parsed import ParsedBatches, ParsedRows
-from lrcore.io.pieces import ENOUGH, SIZE, Piece, map_in_order, pieces
+from lrcore.io.parsed import ParsedBatches, ParsedRows, parsed_in_order
+from lrcore.io.pieces import SIZE, Piece, pieces
 
 
 class VwData(NamedTuple):
@@ -117,7 +117,7 @@ def read_vw(
     with open_text(path) as text:
         try:
             queue = pieces(text, bounded=True)
-            with closing(_parsed(text.name, queue, parser, n_threads)) as parsed:
+            with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
                 return _gathered(parsed, parser, tags)
         except MemoryError:
             raise DataError(f"{text.name}: it takes more memory than there is") from None
@@ -169,7 +169,7 @@ def _batches(
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
-        with closing(_parsed(text.name, queue, parser, n_threads)) as parsed:
+        with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
             for piece, rows in parsed:
                 csr = rows.data, rows.indices, rows.indptr
                 batch = ParsedRows(*csr, rows.labels, rows.weights, None, piece.first_line)
@@ -193,17 +193,6 @@ class LineParser(NamedTuple):
             what = vw.problem(piece.line(rows.bad), self.dtype, self.mask)
             number = piece.line_number(rows.bad)
             raise DataError(f"{name}:{number}: {what or 'not text of Vowpal Wabbit'}")
-
-
-def _parsed(
-    name: str, queue: Iterator[Piece], parser: LineParser, n_threads: int | None
-) -> Generator[tuple[Piece, VwRows], None, None]:
-    """The pieces with their rows; the first line that is not valid is raised."""
-    n_threads = threads.count(n_threads, ENOUGH)
-    with closing(map_in_order(parser.parse, queue, n_threads)) as parsed:
-        for piece, rows in parsed:
-            parser.check(name, piece, rows)
-            yield piece, rows
 
 
 def _gathered(parsed: Iterable[tuple[Piece, VwRows]], parser: LineParser, tags: bool) -> VwData:
