@@ -14,6 +14,7 @@ from lrcore.feature_extraction.table import TableHasher
 from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
+from lrcore.io.paths import unpacked
 from lrcore.linear_model.dataset_fit import Progress, partial_fit_dataset
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 
@@ -96,9 +97,7 @@ def format_of(args: argparse.Namespace) -> str:
     """The format of DATA."""
     if args.format != "auto":
         return str(args.format)
-    stem = args.data.lower()
-    for packed in (".gz", ".bz2", ".xz", ".zst"):
-        stem = stem.removesuffix(packed)
+    stem = unpacked(args.data)
     return next((kind for end, kind in SUFFIXES.items() if stem.endswith(end)), "svmlight")
 
 

@@ -9,9 +9,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: What ends a queue.
-END = object()
-
 
 def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     """The same items, made in a thread of its own, so many ahead of their use.
@@ -19,13 +16,13 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     An error comes where the item would have come. The thread ends with the iterator, also if that
     is left before its end.
     """
-    made: queue.Queue[tuple[object, BaseException | None]] = queue.Queue(depth)
+    made: queue.Queue[tuple[list[T], BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
 
-    def hand_over(item: object, error: BaseException | None = None) -> bool:
+    def hand_over(some: list[T], error: BaseException | None = None) -> bool:
         while not stop.is_set():
             try:
-                made.put((item, error), timeout=0.1)
+                made.put((some, error), timeout=0.1)
                 return True
             except queue.Full:
                 continue
@@ -34,11 +31,11 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     def run() -> None:
         try:
             for item in items:
-                if not hand_over(item):
+                if not hand_over([item]):
                     return
-            hand_over(END)
+            hand_over([])
         except BaseException as error:
-            hand_over(END, error)
+            hand_over([], error)
         finally:
             close = getattr(items, "close", None)
             if close is not None:
@@ -48,12 +45,12 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     thread.start()
     try:
         while True:
-            item, error = made.get()
+            some, error = made.get()
             if error is not None:
                 raise error
-            if item is END:
+            if not some:
                 return
-            yield item  # type: ignore[misc]
+            yield from some
     finally:
         stop.set()
         thread.join()

@@ -203,7 +203,13 @@ def _array(buffer: np.ndarray, record: dict[str, Any]) -> np.ndarray:
     return array
 
 
-def fingerprint(source: Any) -> list[Any] | None:
+def key_of(sources: Iterable[Any], **how: Any) -> dict[str, Any] | None:
+    """What rows follow from: the files and how they are read; None if one is no file."""
+    prints = [_fingerprint(source) for source in sources]
+    return None if None in prints else {"files": prints, **how}
+
+
+def _fingerprint(source: Any) -> list[Any] | None:
     """What a file's rows follow from: its path, size and time of change; None if it is no file."""
     try:
         path = os.fspath(source)

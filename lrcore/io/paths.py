@@ -57,3 +57,24 @@ def _files_of(path: Any) -> list[Any]:
             raise FileNotFoundError(f"{path}: no file matches the pattern")
         return files
     return [path]
+
+
+def name_of(source: Any) -> str:
+    """What errors call a source."""
+    if isinstance(source, (str, os.PathLike)):
+        return "<stdin>" if source == "-" else os.fsdecode(source)
+    return str(getattr(source, "name", None) or type(source).__name__)
+
+
+def names_of(sources: list[Any]) -> str:
+    """What errors call several sources together."""
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    return name_of(sources[0]) + more
+
+
+def unpacked(name: str) -> str:
+    """A file's name in lower case, without the end that says how it is packed."""
+    name = name.lower()
+    for packed in (".gz", ".bz2", ".xz", ".zst"):
+        name = name.removesuffix(packed)
+    return name

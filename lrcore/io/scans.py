@@ -11,12 +11,12 @@ import numpy as np
 from lrcore._utils.validation import check_float_dtype, check_integer
 from lrcore.io import datafile
 from lrcore.io.batch import Batch, csr
-from lrcore.io.cache import fingerprint
+from lrcore.io.cache import key_of
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
 from lrcore.io.files import is_read_once
 from lrcore.io.parsed import ParsedRows
-from lrcore.io.paths import expanded
+from lrcore.io.paths import expanded, names_of
 from lrcore.io.svmlight import svmlight_batches
 from lrcore.io.vw import vw_batches
 
@@ -67,16 +67,13 @@ def scan_svmlight(
             source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error
         )
 
-    if n_features is None:
-        if any(map(is_read_once, sources)):
-            raise ValueError(
-                f"{_name(sources)} can be read only once, and its width is not known before: give "
-                "n_features"
-            )
-        width = None
-    else:
-        width = int(n_features)
-    return _dataset(sources, rows_of, width, {"zero_based": zero_based, "dtype": _named(dtype)})
+    if n_features is None and any(map(is_read_once, sources)):
+        raise ValueError(
+            f"{names_of(sources)} can be read only once, and its width is not known before: give "
+            "n_features"
+        )
+    how = {"zero_based": zero_based, "dtype": np.dtype(dtype).str}
+    return _dataset(sources, rows_of, n_features, how)
 
 
 def scan_vw(
@@ -107,7 +104,7 @@ def scan_vw(
     def rows_of(source: Any) -> Iterable[ParsedRows]:
         return vw_batches(source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error)
 
-    return _dataset(sources, rows_of, 1 << int(bits), {"bits": bits, "dtype": _named(dtype)})
+    return _dataset(sources, rows_of, 1 << int(bits), {"bits": bits, "dtype": np.dtype(dtype).str})
 
 
 def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
@@ -121,7 +118,7 @@ def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
             X.sum_duplicates()
             yield Batch(X, y)
 
-    return Dataset(epoch, name=_name(sources), key=_key(sources, {"dtype": _named(dtype)}))
+    return Dataset(epoch, name=names_of(sources), key=key_of(sources, dtype=np.dtype(dtype).str))
 
 
 def _dataset(
@@ -154,22 +151,5 @@ def _dataset(
 
     return Dataset(
         epoch, n_features=n_features, repeats=not any(map(is_read_once, sources)),
-        name=_name(sources), key=_key(sources, {**how, "n_features": n_features}),
+        name=names_of(sources), key=key_of(sources, **how, n_features=n_features),
     ).ahead()  # fmt: skip
-
-
-def _name(sources: list[Any]) -> str:
-    """What errors call the sources."""
-    first = sources[0]
-    name = "<stdin>" if first == "-" else str(getattr(first, "name", first))
-    return name + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
-
-
-def _named(dtype: Any) -> str:
-    return np.dtype(dtype).str
-
-
-def _key(sources: list[Any], how: dict[str, Any]) -> dict[str, Any] | None:
-    """What the rows follow from; None if it is not known."""
-    prints = [fingerprint(source) for source in sources]
-    return None if None in prints else {"files": prints, **how}

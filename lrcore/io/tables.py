@@ -15,11 +15,11 @@ import numpy as np
 
 from lrcore.feature_extraction.featurizer import featurizer
 from lrcore.io.batch import Batch
-from lrcore.io.cache import fingerprint
+from lrcore.io.cache import key_of
 from lrcore.io.dataset import BATCH_ROWS, Dataset
 from lrcore.io.errors import DataError
 from lrcore.io.files import Text, open_text
-from lrcore.io.paths import expanded
+from lrcore.io.paths import expanded, name_of, names_of, unpacked
 
 #: Bytes of text that pyarrow parses at a time, and by whose rows the types of columns are told.
 BLOCK_BYTES = 1 << 22
@@ -97,9 +97,8 @@ def scan_json(
 ) -> Dataset:  # fmt: skip
     """Rows of files with a JSON object in each line; the arguments are those of `scan_csv`."""
     pyarrow()
-    return _scan(
-        expanded(paths), _open_json, label, weight, featurizer(features, columns, (label, weight))
-    )
+    make = featurizer(features, columns, (label, weight))
+    return _scan(expanded(paths), _open_json, label, weight, make)
 
 
 def scan_parquet(
@@ -108,13 +107,8 @@ def scan_parquet(
 ) -> Dataset:  # fmt: skip
     """Rows of Parquet files; the arguments are those of `scan_csv`."""
     pyarrow()
-    return _scan(
-        expanded(paths),
-        _open_parquet,
-        label,
-        weight,
-        featurizer(features, columns, (label, weight)),
-    )
+    make = featurizer(features, columns, (label, weight))
+    return _scan(expanded(paths), _open_parquet, label, weight, make)
 
 
 def scan_arrow(
@@ -164,20 +158,21 @@ def _scan(
             n_rows = 0
             with closing(opener(source)) as tables:
                 for table in tables:
-                    place = Place(_name(source), n_rows)
+                    place = Place(name_of(source), n_rows)
                     X = features.transform(table)
                     y = None if label is None else labels.of(_column(table, label, place), place)
                     w = None if weight is None else _weights(_column(table, weight, place), place)
                     n_rows += table.num_rows
                     yield Batch(X, y, w)
 
-    prints, made, key = [fingerprint(source) for source in sources], features.key(), None
-    if None not in prints and made is not None:
-        key = {"files": prints, "label": label, "weight": weight, "features": made}
+    made = features.key()
+    key = None
+    if made is not None:
+        key = key_of(sources, label=label, weight=weight, features=made)
     return Dataset(
         epoch, key=key, n_features=features.n_features, features=features,
         repeats=not any(map(_is_read_once, sources)),
-        name=_name(sources[0]) + (f" and {len(sources) - 1} more" if len(sources) > 1 else ""),
+        name=names_of(sources),
     ).ahead()  # fmt: skip
 
 
@@ -204,14 +199,7 @@ class Place(NamedTuple):
 def _is_read_once(source: Any) -> bool:
     """Whether a source is gone when it was read: a pipe, an open file, a reader of batches."""
     readers = ("read", "read_next_batch")
-    return any(hasattr(source, name) for name in readers) or _name(source) == "<stdin>"
-
-
-def _name(source: Any) -> str:
-    """What errors call a source."""
-    if isinstance(source, (str, os.PathLike)):
-        return "<stdin>" if source == "-" else str(source)
-    return str(getattr(source, "name", None) or type(source).__name__)
+    return any(hasattr(source, name) for name in readers) or name_of(source) == "<stdin>"
 
 
 def _column(table: Any, name: str, place: Place) -> Any:
@@ -318,7 +306,7 @@ class CSVLayout:
         pa = pyarrow()
         from pyarrow import csv
 
-        delimiter = self._delimiter or _delimiter_of(_name(source))
+        delimiter = self._delimiter or _delimiter_of(name_of(source))
         parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         read = csv.ReadOptions(block_size=BLOCK_BYTES, column_names=self._names)
         with open_text(source) as text:
@@ -368,9 +356,7 @@ class CSVLayout:
 
 def _delimiter_of(name: str) -> str:
     """By the end of a file's name."""
-    stem = name.lower()
-    for packed in (".gz", ".bz2", ".xz", ".zst"):
-        stem = stem.removesuffix(packed)
+    stem = unpacked(name)
     return next((d for end, d in DELIMITERS.items() if stem.endswith(end)), ",")
 
 
@@ -419,7 +405,7 @@ def _open_parquet(source: Any) -> Generator[Any]:
         with parquet.ParquetFile(_seekable(source)) as file:
             yield from file.iter_batches(BATCH_ROWS)
     except pa.ArrowInvalid as error:
-        raise DataError(f"{_name(source)}: {error}") from None
+        raise DataError(f"{name_of(source)}: {error}") from None
 
 
 def _open_arrow(source: Any) -> Generator[Any]:
@@ -436,7 +422,7 @@ def _open_arrow(source: Any) -> Generator[Any]:
                 for k in range(reader.num_record_batches):
                     yield from _parts(reader.get_batch(k))
     except pa.ArrowInvalid as error:
-        raise DataError(f"{_name(source)}: {error}") from None
+        raise DataError(f"{name_of(source)}: {error}") from None
 
 
 def _open_table(source: Any) -> Generator[Any]:

@@ -124,7 +124,7 @@ def test_auto_names_a_file_after_its_sources(tmp_path, monkeypatch):
     paths = set()
     for text in ("1", "22"):
         source.write_text(text)
-        paths.add(cache.cache_path("auto", {"files": [cache.fingerprint(source)]}))
+        paths.add(cache.cache_path("auto", cache.key_of([source])))
     assert len(paths) == 2
     with pytest.raises(ValueError, match="give a path"):
         Dataset.from_batches([]).cache()
