@@ -21,7 +21,8 @@ def featurizer(
     Parameters
     ----------
     features : transformer, optional
-        A vectorizer of one column of text; a copy is made.
+        A `TableHasher`, the default, or a vectorizer of one column of text; a copy is made, but of
+        a hasher that is fitted. What this function has returned comes back as it is.
     columns : list of str, optional
         The columns that features are made of.
     leave_out : list of str or None
@@ -39,7 +40,7 @@ def featurizer(
     if isinstance(features, TableHasher):
         return TableColumns(features, columns, left_out)
     if isinstance(features, HashingVectorizer):
-        return TextColumn(features, _text_column(columns), left_out)
+        return TextColumn(clone(features), _text_column(columns), left_out)
     raise TypeError(
         f"features must be a TableHasher or a HashingVectorizer, got {type(features).__name__}"
     )

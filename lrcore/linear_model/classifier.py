@@ -383,6 +383,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             they are, also read-only or mapped from a file; other sparse formats become CSR,
             Fortran-ordered arrays are copied. Frames of pandas and polars have float32 if all
             their columns do, else float64, and become CSR if one of their columns is sparse.
+            Or a `lrcore.io.Dataset`, which has y and weights itself: it is read batch by batch,
+            `max_iter` times, once by default, and learnt from by the calls of `partial_fit` that
+            have the same bits; a class begins with its first row. With `early_stopping` every
+            n-th row is held out. The callback gets a `Progress` after each batch.
         y : array of shape (n_rows,), or array or sparse matrix of shape (n_rows, n_labels)
             At least two classes; or 0 and 1 in a column for each label, which takes 8 bytes for
             each row and label. A dense matrix of one column is a vector of classes, as in
@@ -479,7 +483,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Parameters
         ----------
         X, y, sample_weight
-            As in `fit`; X is converted to the model's dtype.
+            As in `fit`; X is converted to the model's dtype. Of a `lrcore.io.Dataset` one pass.
         classes : array, needed in the first call
             All classes that have come up or will. A later call may name more: those known keep
             their weights and states to the bit, new ones begin at 0. Of two classes there is one
