@@ -68,6 +68,21 @@ def test_epochs_cache_and_holdout(table, capsys):
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
+def test_rows_held_out_of_one_pass(table, capsys):
+    result = json.loads(fit(table, "--holdout", "5", "--json", capsys=capsys)[2].out)
+    assert (result["epochs"], len(result["held_out_losses"])) == (1, 1)
+
+
+def test_a_useless_model_is_not_written(table, capsys):
+    path = table.with_suffix(".lrcore")
+    path.unlink(missing_ok=True)
+    status, _, out = fit(table, "--optimizer", "adam", "--lr", "100", capsys=capsys)
+    assert status == 1
+    assert "no better than a prediction without X" in out.err
+    assert "no model was written" in out.err
+    assert not path.exists()
+
+
 def test_resume_goes_on(table, capsys):
     _, path, _ = fit(table, capsys=capsys)
     whole = lrcore.LinearClassifier(random_state=0, max_iter=2)

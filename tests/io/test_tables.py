@@ -5,6 +5,7 @@ import gzip
 import io as python_io
 import lzma
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -239,3 +240,30 @@ def test_a_model_of_texts_carries_its_vectorizer(files, tmp_path):
     model.fit(dataset)
     with pytest.raises(ValueError, match="tokenizer of its own cannot be kept in a file"):
         lrcore.save(model, tmp_path / "m")
+
+
+def test_files_of_a_directory_are_in_the_order_of_their_names(tmp_path, monkeypatch):
+    for name in "cab":
+        (tmp_path / f"{name}.csv").write_text(f"y,a\n{ord(name)},1\n")
+    found = [tmp_path / f"{name}.csv" for name in "bca"]
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(found))
+    assert scan_csv(tmp_path, label="y").read().y.tolist() == [97, 98, 99]
+
+
+def test_a_vectorizer_that_is_changed_later_changes_nothing(files):
+    vectorizer = lrcore.HashingVectorizer(n_features=2**10)
+    dataset = scan_csv(files / "t.csv", label="click", features=vectorizer, columns=["text"])
+    expected = dataset.read().X
+    vectorizer.set_params(n_features=2**9)
+    np.testing.assert_array_equal(dataset.read().X.toarray(), expected.toarray())
+
+
+def test_features_of_another_width_are_refused(files, tmp_path):
+    model = lrcore.LinearClassifier(random_state=0).fit(scanned(files, "t.csv"))
+    other = lrcore.TableHasher(categorical=["site"], n_features=2**11)
+    dataset = scan_csv(files / "t.csv", features=other)
+    dataset.read()
+    model.features_ = dataset.features
+    lrcore.save(model, tmp_path / "m")
+    with pytest.raises(ValueError, match="hashes to 2048 columns, and the model has 4096"):
+        lrcore.load(tmp_path / "m")

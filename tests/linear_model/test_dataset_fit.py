@@ -1,8 +1,11 @@
 """Fits over datasets: the bits of one call of partial_fit, whatever batches the rows come in."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 
 import lrcore
 from lrcore.io.dataset import Dataset
@@ -138,6 +141,25 @@ def test_held_out_rows_are_not_learnt_from():
     assert curve.min() == pytest.approx(log_loss.mean(), rel=0.2)
 
 
+def test_the_best_epoch_is_kept():
+    rows, y = RNG.normal(size=(300, 120)), RNG.integers(0, 2, 300)  # learnt by heart
+    model = classifier(early_stopping=True, n_iter_no_change=4, lr=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", lrcore.UselessFitWarning)
+        model.fit(Dataset.from_arrays(rows, y))
+        once = clone(model).set_params(max_iter=model.best_iter_).fit(Dataset.from_arrays(rows, y))
+    assert model.best_iter_ < len(model.history_["epoch"])
+    assert_same_bits(model, once)
+
+
+def test_the_first_row_of_a_class_is_not_held_out():
+    labels = TWO.copy()
+    labels[29] = "x"  # the only one, in the place of a row to hold out
+    model = classifier(early_stopping=True, max_iter=1).fit(Dataset.from_arrays(X, labels))
+    assert model.classes_.tolist() == ["no", "x", "yes"]
+    assert model.t_ == N_ROWS - N_ROWS // 10 + 1
+
+
 def test_early_stopping_ends_when_nothing_is_gained():
     noise = RNG.integers(0, 2, N_ROWS)
     found = classifier(early_stopping=True, n_iter_no_change=2).fit(Dataset.from_arrays(X, noise))
@@ -220,3 +242,10 @@ def test_a_fit_that_is_no_better_than_a_constant_says_so():
         model.fit(dataset)
     noise = RNG.normal(size=N_ROWS)
     lrcore.LinearRegressor(random_state=0).fit(Dataset.from_arrays(X, noise))  # no false alarm
+
+
+def test_it_is_judged_by_more_than_a_last_batch_of_few_rows():
+    n = 2048 + 3
+    y = Z[:n].copy()
+    y[-3:] = 0.01, 0.02, 0.03  # a constant is better for these
+    lrcore.LinearRegressor(random_state=0).fit(Dataset.from_arrays(X[:n], y))
