@@ -7,7 +7,7 @@ import pytest
 from backends import use_backend
 from linear_fits import LinearFit, fit_config
 from scipy import sparse
-from strategies import BUILDS, DTYPES, equal_bits
+from strategies import DTYPES, THREADS_AND_BUILDS, equal_bits
 
 import lrcore
 from lrcore._backend import compiled
@@ -115,15 +115,13 @@ def test_a_reordered_fit_has_the_same_bits_for_every_build_and_thread_count(
     X = text_like(n_rows=200)
     y = np.asarray(X[:, X.getnnz(axis=0).argmax()].toarray()[:, 0] > 0.4)
     results = []
-    for build in BUILDS:
+    for n_threads, build in THREADS_AND_BUILDS:
         use_backend(monkeypatch, build)
-        for n_threads in (1, 2, 3, 7):
-            clf = lrcore.LinearClassifier(
-                optimizer=rule, lr=rule_class(rule).linear_lr, penalty=penalty, alpha=1e-4,
-                n_threads=n_threads, random_state=0,
-                max_iter=reorder.MIN_EPOCHS,
-            ).fit(X, y)  # fmt: skip
-            results.append(np.append(clf.coef_, clf.intercept_))
+        clf = lrcore.LinearClassifier(
+            optimizer=rule, lr=rule_class(rule).linear_lr, penalty=penalty, alpha=1e-4,
+            n_threads=n_threads, random_state=0, max_iter=reorder.MIN_EPOCHS,
+        ).fit(X, y)  # fmt: skip
+        results.append(np.append(clf.coef_, clf.intercept_))
     assert np.ptp(results[0]) > 0.01
     assert all(equal_bits(result, results[0]) for result in results)
 
