@@ -25,18 +25,15 @@ Rule.minimize_stochastic = _minimize.minimize_stochastic
 if TYPE_CHECKING:
     from lrcore import io
     from lrcore.feature_extraction import FeatureHasher, HashingVectorizer, TableHasher
-    from lrcore.linear_model import (
-        LinearClassifier,
-        LinearClassifierCV,
-        LinearRegressor,
-        LinearRegressorCV,
-    )
+    from lrcore.linear_model.classifier import LinearClassifier
+    from lrcore.linear_model.cross_validation import LinearClassifierCV, LinearRegressorCV
     from lrcore.linear_model.monitor.diagnostics import (
         DivergenceError,
         RateWarning,
         UselessFitWarning,
     )
     from lrcore.linear_model.persistence import load, save
+    from lrcore.linear_model.regressor import LinearRegressor
     from lrcore.tuning.range_test import lr_range_test
     from lrcore.tuning.search import lr_search
     from lrcore.tuning.stability import check_stable, estimate_lipschitz, max_stable_lr
@@ -73,10 +70,10 @@ _LATER = {
     "DivergenceError": "lrcore.linear_model.monitor.diagnostics",
     "FeatureHasher": "lrcore.feature_extraction",
     "HashingVectorizer": "lrcore.feature_extraction",
-    "LinearClassifier": "lrcore.linear_model",
-    "LinearClassifierCV": "lrcore.linear_model",
-    "LinearRegressor": "lrcore.linear_model",
-    "LinearRegressorCV": "lrcore.linear_model",
+    "LinearClassifier": "lrcore.linear_model.classifier",
+    "LinearClassifierCV": "lrcore.linear_model.cross_validation",
+    "LinearRegressor": "lrcore.linear_model.regressor",
+    "LinearRegressorCV": "lrcore.linear_model.cross_validation",
     "RateWarning": "lrcore.linear_model.monitor.diagnostics",
     "TableHasher": "lrcore.feature_extraction",
     "UselessFitWarning": "lrcore.linear_model.monitor.diagnostics",

@@ -2,6 +2,6 @@
 
 import sys
 
-from lrcore.cli.main import main
+from lrcore.cli.main import command
 
-sys.exit(main())
+sys.exit(command())

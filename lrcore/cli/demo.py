@@ -24,7 +24,7 @@ from scipy import sparse
 from lrcore._backend import isa, threads
 from lrcore.cli.metrics import measure
 from lrcore.cli.options import add_json_option, count, strict_json
-from lrcore.linear_model import LinearClassifier
+from lrcore.linear_model.classifier import LinearClassifier
 from lrcore.linear_model.solvers.stochastic import falling
 from lrcore.losses import LogLoss
 from lrcore.rules import AdaGrad
@@ -43,12 +43,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = commands.add_parser("demo", help="fit flight delays, beside scikit-learn and NumPy")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
     parser.add_argument("--rows", type=count, help="use only the first rows (default: all)")
     add_json_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import numpy as np
 
@@ -20,15 +19,13 @@ from lrcore.cli.options import (
 from lrcore.io.label_lists import LabelLists
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = commands.add_parser("evaluate", help="measure a model on labelled data")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
     parser.add_argument("model", metavar="MODEL")
     add_data_options(parser)
     raw.add_format_option(parser)
     parser.add_argument("--label", metavar="COLUMN", help="of tables (default: that of the fit)")
     add_unseen_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -33,9 +33,8 @@ from lrcore.linear_model.persistence import save
 from lrcore.linear_model.solvers.select import SOLVERS
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = commands.add_parser("fit", help="fit a model to a data file")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
     add_data_options(parser)
     add_multilabel_option(parser)
     raw.add_format_option(parser)
@@ -73,7 +72,7 @@ def add_parser(commands: Any) -> None:
         help="go on from the weights of a model file, by its own parameters; --epochs, --tol and "
         "--threads may differ",
     )
-    parser.set_defaults(run=run, own_parser=parser)
+    parser.set_defaults(own_parser=parser)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from lrcore._utils.replacing import check_writable
 from lrcore.cli.options import (
@@ -21,9 +20,8 @@ from lrcore.io.label_lists import LabelLists
 from lrcore.tuning.range_test import lr_range_test
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = commands.add_parser("lr-find", help="learn while the rate rises, and suggest rates")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
     add_data_options(parser)
     add_multilabel_option(parser)
     add_model_options(parser)
@@ -33,7 +31,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--rows-per-step", type=count, help="default: one pass, but 32 to 8,192")
     parser.add_argument("--seeds", type=count, default=3, help="sweeps")
     parser.add_argument("--plot", type=plot_file, metavar="FILE", help="draw it (.png, .svg, .pdf)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

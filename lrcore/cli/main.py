@@ -9,13 +9,41 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
+from typing import Any
 
 from lrcore._utils.version import __version__
-from lrcore.cli import demo, evaluate, fit, lr_find, predict, schedule
-from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
+from lrcore.cli.startup import stand_ins
 
-#: The modules of the subcommands, in the order of the help text.
-SUBCOMMANDS = (fit, lr_find, predict, evaluate, schedule, demo)
+#: The subcommands, in the order of the help text. Each has a module beside this one, which is
+#: imported when the subcommand is used.
+SUBCOMMANDS = {
+    "fit": "fit a model to a data file",
+    "lr-find": "learn while the rate rises, and suggest rates",
+    "predict": "print a prediction for each row",
+    "evaluate": "measure a model on labelled data",
+    "schedule": "print and draw a learning rate schedule",
+    "demo": "fit flight delays, beside scikit-learn and NumPy",
+}
+
+
+def command() -> int:
+    """Run the command line in a process of its own; returns the exit status."""
+    chosen = chosen_of(sys.argv[1:])
+    if chosen is not None:
+        with stand_ins("scipy.stats", "pandas"):
+            module_of(chosen)
+    return main()
+
+
+def chosen_of(argv: list[str]) -> str | None:
+    """The subcommand that a command line has."""
+    return next((word for word in argv if word in SUBCOMMANDS), None)
+
+
+def module_of(subcommand: str) -> Any:
+    """The module of a subcommand."""
+    return import_module(f"lrcore.cli.{subcommand.replace('-', '_')}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     ████████████████████████████████████████████████████████████
     0
     """
-    parser = build_parser()
+    argv = sys.argv[1:] if argv is None else argv
+    parser = build_parser(chosen_of(argv))
     args = parser.parse_args(argv)
     try:
         args.run(args, parser)
@@ -59,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lrcore: stopped; nothing was written", file=sys.stderr)
         return 130
-    except UselessFitWarning as error:
+    except Warning as error:  # one of those that are errors here, such as UselessFitWarning
         print(f"lrcore: error: {error}; no model was written", file=sys.stderr)
         return 1
     except (ValueError, TypeError, FloatingPointError, OSError, ImportError) as error:
@@ -78,13 +107,17 @@ def message_of(error: Exception) -> str:
     return str(error)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command; each subcommand adds its own options."""
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser of the whole command, with the options of the subcommand that is chosen."""
     parser = argparse.ArgumentParser(
         prog="lrcore", description="Fit large linear models at memory speed on a CPU."
     )
     parser.add_argument("--version", action="version", version=f"lrcore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for subcommand in SUBCOMMANDS:
-        subcommand.add_parser(commands)
+    for name, what in SUBCOMMANDS.items():
+        subparser = commands.add_parser(name, help=what)
+        if name == chosen:
+            module = module_of(name)
+            module.add_options(subparser)
+            subparser.set_defaults(run=module.run)
     return parser

@@ -18,7 +18,8 @@ from lrcore import losses, schedules
 from lrcore.cli import data
 from lrcore.io import datafile
 from lrcore.io.label_lists import LabelLists
-from lrcore.linear_model import LinearClassifier, LinearRegressor
+from lrcore.linear_model.classifier import LinearClassifier
+from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.rules import LINEAR_RULES
 
 #: Parameters of the losses for regression: the default of each, and the losses that have it.

@@ -21,15 +21,13 @@ from lrcore.cli.options import (
 from lrcore.io.label_lists import LabelLists
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = commands.add_parser("predict", help="print a prediction for each row")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
     parser.add_argument("model", metavar="MODEL")
     add_data_options(parser)
     raw.add_format_option(parser)
     add_unseen_option(parser)
     parser.add_argument("--proba", action="store_true", help="probabilities of all classes")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

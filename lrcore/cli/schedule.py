@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,8 @@ from lrcore.schedules import Schedule
 TABLE_ROWS, BARS = 11, 60
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand and its options."""
-    parser = commands.add_parser("schedule", help="print and draw a learning rate schedule")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
     parser.add_argument(
         "spec",
         metavar="SPEC",
@@ -31,7 +29,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--steps-per-epoch", type=count, help="number of steps in one epoch (1ep)")
     parser.add_argument("--plot", type=plot_file, metavar="FILE", help="draw it (.png, .svg, .pdf)")
     add_json_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

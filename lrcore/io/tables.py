@@ -231,11 +231,10 @@ class Labels:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = column.dictionary_encode()
         if not pa.types.is_dictionary(column.type):
-            array: np.ndarray = column.to_numpy(zero_copy_only=False)
-            return array
+            return _as_numpy(column)
         texts = column.dictionary.to_pylist()
         values = self._values(texts)
-        codes = column.indices.to_numpy(zero_copy_only=False)
+        codes = _as_numpy(column.indices)
         if values is None:
             strange = next(k for k, text in enumerate(texts) if _as_number(text) is None)
             row = int(np.flatnonzero(codes == strange)[0])
@@ -275,10 +274,18 @@ def _weights(column: Any, place: Place) -> np.ndarray:
         row = column.is_null().to_pylist().index(True)
         raise DataError(f"{place.of(row)}: the weight is missing")
     try:
-        weights: np.ndarray = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return _as_numpy(column.cast(pa.float64()))
     except pa.ArrowInvalid as error:
         raise DataError(f"{place.of(0)} or below: a weight is no number ({error})") from None
-    return weights
+
+
+def _as_numpy(column: Any) -> np.ndarray:
+    """The values of a column in which none is missing."""
+    types = pyarrow().types
+    if types.is_integer(column.type) or types.is_floating(column.type):
+        return np.from_dlpack(column)  # to_numpy would import pandas, which takes longer than a fit
+    values: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return values
 
 
 # ---- sources ------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
-"""Large linear models with scikit-learn's interface."""
+"""Large linear models with scikit-learn's interface.
 
-from lrcore.linear_model.classifier import LinearClassifier
-from lrcore.linear_model.cross_validation import LinearClassifierCV, LinearRegressorCV
-from lrcore.linear_model.regressor import LinearRegressor
-
-__all__ = ["LinearClassifier", "LinearClassifierCV", "LinearRegressor", "LinearRegressorCV"]
+The classes are public as ``lrcore.LinearClassifier``, ``lrcore.LinearRegressor``,
+``lrcore.LinearClassifierCV`` and ``lrcore.LinearRegressorCV``. Each module is imported with its
+first use: what scikit-learn has for cross-validation takes longer to load than many a fit.
+"""

@@ -48,7 +48,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -577,6 +576,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The share of rows whose class is predicted; X may be a `Dataset`."""
         if isinstance(X, Dataset):
+            from sklearn.metrics import accuracy_score
+
             return score_dataset(self, X, accuracy_score, sample_weight=sample_weight)
         return float(super().score(X, y, sample_weight))
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 
 from lrcore import losses
 from lrcore._backend.rounding import rounded_to_nearest
@@ -252,6 +251,8 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, offset: Any = None) -> float:
         """The coefficient of determination, R squared, of predictions with this offset; X may be a
         `Dataset`."""
+        from sklearn.metrics import r2_score
+
         if isinstance(X, Dataset):
             return score_dataset(self, X, r2_score, sample_weight=sample_weight, offset=offset)
         return float(r2_score(y, self.predict(X, offset), sample_weight=sample_weight))

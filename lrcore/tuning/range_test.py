@@ -17,8 +17,8 @@ from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils import plotting, sparkline
 from lrcore._utils.numerics import Floats
 from lrcore._utils.validation import check_integer, check_number, shown
-from lrcore.linear_model import LinearClassifier
 from lrcore.linear_model.base import LinearModel
+from lrcore.linear_model.classifier import LinearClassifier
 from lrcore.linear_model.parameters import as_random
 from lrcore.tuning import rate_curve
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data

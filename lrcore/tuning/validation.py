@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from lrcore._utils.validation import check_not_zero, check_number, shown
-from lrcore.linear_model import LinearRegressor
 from lrcore.linear_model.arguments import check_labels, check_lengths, check_targets
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix
 from lrcore.linear_model.labels import check_indicator, has_columns
+from lrcore.linear_model.regressor import LinearRegressor
 
 
 def check_has_rate(name: str, model: Any) -> None:

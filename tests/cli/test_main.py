@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import lrcore
+from lrcore.cli import evaluate
 from lrcore.cli import main as cli
 
 
@@ -54,13 +55,13 @@ def raises(error):
 
 
 def test_ctrl_c_is_status_130(monkeypatch, capsys):
-    monkeypatch.setattr(cli.evaluate, "run", raises(KeyboardInterrupt()))
+    monkeypatch.setattr(evaluate, "run", raises(KeyboardInterrupt()))
     assert cli.main(["evaluate", "MODEL", "DATA"]) == 130
     assert capsys.readouterr().err == "lrcore: stopped; nothing was written\n"
 
 
 def test_errors_of_the_program_itself_are_not_hidden(monkeypatch):
-    monkeypatch.setattr(cli.evaluate, "run", raises(RuntimeError("a defect")))
+    monkeypatch.setattr(evaluate, "run", raises(RuntimeError("a defect")))
     with pytest.raises(RuntimeError, match="a defect"):
         cli.main(["evaluate", "MODEL", "DATA"])
 
@@ -68,6 +69,46 @@ def test_errors_of_the_program_itself_are_not_hidden(monkeypatch):
 def run_process(*words, **options):
     command = [sys.executable, "-m", "lrcore.cli", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+LOADED = """
+import sys
+from lrcore.cli import main
+sys.argv = ["lrcore", *{words}]
+try:
+    main.command()
+except SystemExit:
+    pass
+print({found})
+"""
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["fit", "DATA", "-o", "M"]])
+def test_the_command_loads_what_it_needs(words):
+    # What is loaded takes up to ten times as long as a small fit.
+    slow = ["pandas", "scipy.stats._stats_py", "sklearn.metrics", "sklearn.model_selection"]
+    slow += ["sklearn", "scipy"] if words[0] != "fit" else []
+    code = LOADED.format(words=words, found=f"[m for m in {slow} if m in sys.modules]")
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]", done
+
+
+def test_what_was_not_loaded_is_there_when_it_is_asked_for():
+    code = """
+from lrcore.cli.startup import stand_ins
+with stand_ins("scipy.stats", "pandas", "no_such_module"):
+    import sklearn.utils.fixes
+    import scipy.stats
+assert sklearn.utils.fixes.scipy.stats.mode([1, 2, 2]).mode == 2
+assert scipy.stats.norm.cdf(0.0) == 0.5
+from scipy.stats import rankdata
+import sys
+assert "pandas" not in sys.modules
+import pandas
+assert pandas.DataFrame({"a": [1]}).shape == (1, 1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_as_a_process_without_a_terminal(data, tmp_path):

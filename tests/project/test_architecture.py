@@ -35,6 +35,7 @@ MAY_IMPORT = {
         "_backend",
     },
     "tuning": {"linear_model", "losses", "rules", "schedules", "_backend"},
+    "__main__": {"cli"},
     "cli": {
         "tuning",
         "linear_model",

@@ -1,0 +1,7 @@
+"""Run the command as ``python -m lrcore``."""
+
+import sys
+
+from lrcore.cli.main import command
+
+sys.exit(command())
