@@ -174,7 +174,7 @@ def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any
     """Fit a model to a dataset, or go on with it; returns what to report."""
     log = Log(sys.stderr)
     if args.resume is not None:
-        partial_fit_dataset(model, dataset, callback=log.update)
+        partial_fit_dataset(model, dataset, callback=log.update, in_place=True)
     else:
         if args.holdout:
             model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)

@@ -330,7 +330,7 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
                 last = call.last
                 if last is not None and self._trained is last and moves(last, call.problem):
                     del self._trained, self.n_iter_
-                    if isinstance(error, FloatingPointError):
+                    if isinstance(error, FloatingPointError) and not last.disposable:
                         raise FloatingPointError(
                             f"{error}; the model is lost, since it is so much larger than these "
                             "rows that no copy was made: begin again from a saved one"

@@ -40,6 +40,12 @@ class Objective:
         """Whether there is a penalty or a bound that steps of a rule have to keep up with."""
         return not self.penalty.is_zero or self.positive is not None
 
+    def of_features(self, features: np.ndarray) -> Objective:
+        """The objective as a function of these features' weights alone."""
+        arrays = self.penalty_factors, self.column_scale, self.positive
+        factors, scale, positive = (a if a is None else a[features] for a in arrays)
+        return replace(self, penalty_factors=factors, column_scale=scale, positive=positive)
+
     def penalty_value(self, w: np.ndarray) -> float:
         """The penalty of weights, (n_outputs, n_features) float64, summed over outputs."""
         return self.penalty.value(w * self._scale, self._factors)

@@ -1,11 +1,15 @@
 """A trained model: its weights with all penalties, predictions, losses, the objective."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from linear_fits import LinearFit, fit_config, lazy_groups
 from strategies import equal_bits, sparse_problem
 
 from lrcore import SGD, AdaGrad
+from lrcore.linear_model import result
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import TrainedModel
 from lrcore.losses import Softmax
@@ -61,6 +65,47 @@ def test_raw_predictions_are_products(matrix, n_outputs, dtype):
     assert got.dtype == dtype
     tol = 1e-5 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(got, DENSE @ weights.T + intercepts, rtol=tol, atol=tol)
+
+
+WIDE_RULES = {"due": {}, "average": {"averaged_from": 0, "rule": SGD(0.1)}}
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss", Softmax(3)], ids=str)
+@pytest.mark.parametrize("options", WIDE_RULES.values(), ids=WIDE_RULES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_predictions_of_few_rows_have_the_bits_of_all_weights(
+    loss, options, dtype, scaled, monkeypatch
+):
+    joint = isinstance(loss, Softmax)
+    y = LABELS.astype(float) if joint else TARGET if loss == "squared_error" else SIGN
+    model, problem = trained(loss, y, n_outputs=3 if joint else 1, **options)
+    for state in model.states:
+        state.lazy_penalty = replace(state.lazy_penalty, stops=np.array([11, 30]))
+        for name in ("rows_since", "accumulated_lr", "periods"):
+            twice = np.repeat(getattr(state.lazy_penalty, name)[:1], 2) * [1, 2]
+            state.lazy_penalty = replace(state.lazy_penalty, **{name: twice})
+    factors = np.linspace(0.0, 3.0, 30)
+    model.objective = replace(model.objective, penalty_factors=factors)
+    model.scale = np.linspace(0.5, 2.0, 30) if scaled else None
+    rows = problem.X.take(np.array([3, 60]))
+    rows = DesignMatrix(rows.shape, rows.values.astype(dtype), rows.indptr, rows.indices)
+    n_used = len(np.unique(rows.indices))
+    assert 0 < n_used < 30
+    seen = []
+    of_features = TrainedModel.of_features
+    monkeypatch.setattr(
+        TrainedModel, "of_features", lambda *args: seen.append(1) or of_features(*args)
+    )
+    monkeypatch.setattr(result, "FEW", np.inf)
+    whole = model.raw_predictions(rows, 1)
+    assert not seen
+    del model.weights
+    monkeypatch.setattr(result, "FEW", 0)
+    few = model.raw_predictions(rows, 1)
+    assert seen
+    assert np.abs(whole).min() > 1e-6
+    assert equal_bits(few, whole)
 
 
 def test_losses_are_means_over_targets_and_rows():

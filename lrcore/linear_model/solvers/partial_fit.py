@@ -46,8 +46,8 @@ def fit_stream(
     """One pass in the order given; `last` is the model that it goes on from. Without one it begins
     at these intercepts, one for each target and output, or at 0.
 
-    Copies stand in for its states until the pass has succeeded, unless it `moves` them: those are
-    lost if it diverges. It ends after the rows at hand once `interrupted` says so, with what was
+    Copies stand in for its states until the pass has succeeded, unless it `moves` them: those of a
+    large model are lost if it diverges. It ends after the rows at hand once `interrupted` says so, with what was
     learnt from them.
     """
     problem = problem.bundled(updates.n_targets(problem.objective.loss))
@@ -76,11 +76,11 @@ def fit_stream(
 
 
 def moves(last: TrainedModel, problem: Problem) -> bool:
-    """Whether a stream moves the states of the last model themselves: they are so much larger than
-    X that a copy would take most of the time, and the memory twice."""
+    """Whether a stream moves the states of the last model themselves: nobody else has them, or they
+    are so much larger than X that a copy would take most of the time, and the memory twice."""
     n_slots = sum(state.weights.shape[1] for state in last.states)
     writeable = all(state.writeable for state in last.states)
-    return writeable and n_slots > COPIED * problem.X.values.size
+    return writeable and (last.disposable or n_slots > COPIED * problem.X.values.size)
 
 
 class Stream:
