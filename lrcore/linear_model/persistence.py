@@ -28,14 +28,7 @@ from lrcore.linear_model.checks import (
 )
 from lrcore.linear_model.classifier import LinearClassifier
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
-from lrcore.linear_model.engine.layout import (
-    DoGSums,
-    LazyPenalty,
-    ModelState,
-    UpdateConfig,
-    WeightAverage,
-    n_lanes,
-)
+from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
 from lrcore.linear_model.labels import Classes, LabelColumns, Labels
 from lrcore.linear_model.monitor.history import COLUMNS, History
@@ -43,6 +36,7 @@ from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.saved_parameters import from_plain, labels_of, plain_labels, to_plain
+from lrcore.linear_model.saved_states import places, saved_states, state_arrays
 from lrcore.linear_model.solvers.select import SOLVERS
 from lrcore.penalties import ElasticNet
 from lrcore.schedules import Plateau
@@ -88,7 +82,7 @@ def _arrays(model: Model) -> archive.Arrays:
     """The arrays of a file, by name."""
     trained = model._trained
     arrays = {"loss_curve": model.loss_curve_, "stopping_curve": model.stopping_curve_}
-    arrays |= _state_arrays("state", "average", trained.states)
+    arrays |= state_arrays("state", "average", trained.states)
     arrays.update({f"history_{name}": column for name, column in model.history_.items()})
     # The parameter may have been set anew since the fit.
     for name, factors in (
@@ -106,7 +100,7 @@ def _arrays(model: Model) -> archive.Arrays:
     if trained.scale is not None:
         arrays["scale"] = trained.scale
     if trained.replay is not None:
-        arrays |= _state_arrays("state_before", "average_before", trained.replay.before)
+        arrays |= state_arrays("state_before", "average_before", trained.replay.before)
         arrays |= _row_arrays("before", trained.replay.rows)
     if trained.beginning is not None:
         arrays |= _row_arrays("beginning", trained.beginning)
@@ -125,9 +119,9 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
         "estimator": type(model).__name__,
         "params": to_plain(model.get_params(deep=False)),
         "n_features": int(model.n_features_in_),
-        "states": _places(trained.states),
+        "states": places(trained.states),
         "averages": [s.average and s.average.since for s in trained.states],
-        "before": None if trained.replay is None else _places(trained.replay.before),
+        "before": None if trained.replay is None else places(trained.replay.before),
         "beginning": len(trained.beginning.targets) if trained.beginning is not None else None,
         "single_target": getattr(model, "_single", True),
         "n_labels": trained.n_outputs if getattr(model, "_multilabel", False) else None,
@@ -297,8 +291,8 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     if scaled != (scale is not None):
         raise ValueError("scale must be there if and only if the method is scaled")
     n_outputs = objective.loss.n_raw_predictions if len(header["states"]) == 1 else 1
-    places, names = (header["states"], header["averages"]), ("state", "average")
-    states = _states(*places, names, arrays, updates, n_features + 1, n_outputs)
+    at, names = (header["states"], header["averages"]), ("state", "average")
+    states = saved_states(*at, names, arrays, updates, n_features + 1, n_outputs)
     for state in states:
         state.lay_out(sparse=False)
     trained = TrainedModel(states, objective, updates, scale)
@@ -308,60 +302,6 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
         check_integer("targets of the first rows", header["beginning"], least=1)
         trained.beginning = _rows("beginning", header["beginning"], header, arrays, objective)
     return trained
-
-
-def _state_arrays(name: str, average: str, states: list[ModelState]) -> dict[str, np.ndarray]:
-    arrays = {}
-    for k, state in enumerate(states):
-        arrays[f"{name}_{k}"] = state.columns
-        if state.average is not None:
-            arrays[f"{average}_{k}"] = state.average.changes
-    return arrays
-
-
-def _places(states: list[ModelState]) -> list[list[Any]]:
-    """Where each state is in its run."""
-    return [
-        [
-            s.step,
-            s.base,
-            _lazy_to_list(s.lazy_penalty),
-            s.block,
-            s.until,
-            s.dog and _dog_to_list(s.dog),
-        ]
-        for s in states
-    ]
-
-
-def _states(
-    places: list[list[Any]], since: list[int | None], names: tuple[str, str],
-    arrays: archive.Arrays, updates: UpdateConfig | None, n_columns: int, n_outputs: int = 1,
-) -> list[ModelState]:  # fmt: skip
-    """States of so many features, the intercept among them, as `_state_arrays` and `_places` wrote
-    them; without update rule of so many outputs."""
-    width, is_dog = n_lanes(n_outputs), False
-    if updates is not None:
-        width, n_outputs = updates.layout.width, updates.n_outputs
-        is_dog = updates.rule.uses_distance
-    states = []
-    for k, (step, base, lazy, block, until, dog) in enumerate(places):
-        name, average = (f"{name}_{k}" for name in names)
-        array = np.ascontiguousarray(arrays[name])
-        if array.shape != (width, n_columns) or array.dtype not in (np.float32, np.float64):
-            raise ValueError(
-                f"{name} must have shape {(width, n_columns)}, got {array.shape} {array.dtype}"
-            )
-        state = ModelState(array, width, by_feature=False, n_outputs=n_outputs)
-        state.step, state.base, state.lazy_penalty = step, base, _lazy_from_list(lazy)
-        state.block, state.until = block, until
-        if is_dog:
-            state.dog = _dog_from_list(dog)
-        started = since[k]
-        if started is not None:
-            state.average = WeightAverage(np.ascontiguousarray(arrays[average]), started)
-        states.append(state)
-    return states
 
 
 def _row_arrays(name: str, rows: Problem) -> dict[str, np.ndarray]:
@@ -382,8 +322,8 @@ def _replay_buffer(
     """The rows to go over again, and the states to put back first."""
     rows = _rows("before", len(trained.states), header, arrays, trained.objective)
     names = ("state_before", "average_before")
-    places, n_columns = (header["before"], header["averages"]), len(saved_features(rows.X))
-    before = _states(*places, names, arrays, trained.updates, n_columns)
+    at, n_columns = (header["before"], header["averages"]), len(saved_features(rows.X))
+    before = saved_states(*at, names, arrays, trained.updates, n_columns)
     return ReplayBuffer(rows, before)
 
 
@@ -445,25 +385,3 @@ def _method_from_dict(
         saved["n_outputs"], saved["averaged_from"],
     )  # fmt: skip
     return objective, updates, saved["scaled"]
-
-
-def _dog_to_list(dog: DoGSums) -> list[Any]:
-    return [*(float(x).hex() for x in dog.sums), dog.measured]
-
-
-def _dog_from_list(saved: list[Any]) -> DoGSums:
-    squares, furthest, distance2, measured = saved
-    return DoGSums(np.array([float.fromhex(x) for x in (squares, furthest, distance2)]), measured)
-
-
-def _lazy_to_list(lazy: LazyPenalty) -> list[list[Any]]:
-    groups = zip(lazy.stops, lazy.periods, lazy.rows_since, lazy.accumulated_lr)
-    return [[int(stop), int(period), int(n), float(lr).hex()] for stop, period, n, lr in groups]
-
-
-def _lazy_from_list(groups: list[list[Any]]) -> LazyPenalty:
-    for number in (number for group in groups for number in group[:3]):
-        check_integer("groups of features", number, least=None)
-    stops, periods, since = (np.array([g[k] for g in groups], np.int64) for k in range(3))
-    lr = np.array([float.fromhex(g[3]) for g in groups])
-    return LazyPenalty(stops, periods, since, lr)

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from scipy import sparse
 from strategies import equal_bits, sparse_problem
 
 import lrcore
@@ -49,6 +50,35 @@ def test_a_model_comes_back_as_it_was(model, rows, path):
     model.partial_fit(rows, y)
     back.partial_fit(rows, y)
     assert equal_bits(back.coef_, model.coef_)
+
+
+WIDE_MODELS = {
+    "adagrad": {},
+    "accumulator": {"optimizer": lrcore.AdaGrad(0.1, initial_accumulator=0.5)},
+    "last steps": {"optimizer": lrcore.RMSProp(0.01)},
+    "gradients": {"optimizer": lrcore.RMSProp(0.01), "batch_size": 64},
+    "average": {"average": True},
+    "ftrl": {"optimizer": lrcore.FTRL(0.1, l1=1e-3), "penalty": None},
+}
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("name", WIDE_MODELS)
+def test_features_of_which_nothing_was_learnt_are_not_written(n_classes, name, path):
+    options = {"optimizer": "adagrad", "alpha": 1e-3, **WIDE_MODELS[name]}
+    if options.get("penalty", 0) is None:
+        del options["alpha"]
+    model = stream(n_classes, matrix=WIDE, **options)
+    lrcore.save(model, path)
+    whole = model._trained.states[0].columns.nbytes
+    assert path.stat().st_size < whole / 10
+    back = lrcore.load(path)
+    assert equal_bits(back.coef_, model.coef_)
+    for each, other in zip(back._trained.states, model._trained.states):
+        assert equal_bits(np.ascontiguousarray(each.columns), np.ascontiguousarray(other.columns))
+    y = np.arange(len(LABELS)) % n_classes
+    more = WIDE[::-1].tocsr()
+    assert equal_bits(back.partial_fit(more, y).coef_, model.partial_fit(more, y).coef_)
 
 
 def test_labels_and_feature_names_come_back(path):
@@ -199,11 +229,14 @@ def forge(path, change):
     archive.write(path, header, arrays)
 
 
-def stream(n_classes=2, **parameters):
+def stream(n_classes=2, matrix=X, **parameters):
     """A model in the midst of a stream, with rows to go over again."""
     y = np.arange(len(LABELS)) % n_classes
-    return LinearClassifier(**parameters).partial_fit(X, y, classes=np.arange(n_classes))
+    return LinearClassifier(**parameters).partial_fit(matrix, y, classes=np.arange(n_classes))
 
+
+#: The same rows of a hashed model, most of whose features have none.
+WIDE = sparse.csr_array((X.data, X.indices * 600 + 7, X.indptr), (X.shape[0], 1 << 18))
 
 MADE = {
     "binary": lambda: stream(alpha=0.1),
@@ -217,6 +250,7 @@ MADE = {
     "newton": lambda: LinearClassifier(solver="newton", alpha=[0.1, 0.2], scale="std").fit(
         X, LABELS
     ),
+    "wide": lambda: stream(4, matrix=WIDE, alpha=0.1),
     "frame": lambda: LinearClassifier(random_state=0).fit(
         pytest.importorskip("pandas").DataFrame(DENSE, columns=[f"c{i}" for i in range(30)]),
         np.array(["no", "yes"])[LABELS],
@@ -378,6 +412,21 @@ HOSTILE = [
     ("binary", lambda h, a: a.update(before_weight=np.full(a["before_target_0"].shape, -1.0))),
     ("binary", lambda h, a: a.update(before_weight=np.ones(3))),
     ("binary", lambda h, a: h.update(before=h["before"] * 2)),
+    # features that are written alone
+    ("wide", array("state_0_features", lambda a: a[::-1])),
+    ("wide", array("state_0_features", lambda a: a[1:])),
+    ("wide", array("state_0_features", lambda a: np.repeat(a[:1], len(a)))),
+    ("wide", array("state_0_features", lambda a: a - 100)),
+    ("wide", array("state_0_features", lambda a: a + 100)),
+    ("wide", array("state_0_features", lambda a: a.astype(float))),
+    ("wide", array("state_0_features", lambda a: a[:, None])),
+    ("wide", array("state_0_others", lambda a: a[1:])),
+    ("wide", array("state_0_others", lambda a: a.astype(float))),
+    ("wide", array("state_0_others", lambda a: a * np.nan)),
+    ("wide", lambda h, a: a.pop("state_0_others")),
+    ("wide", lambda h, a: a.pop("state_0_features")),
+    ("wide", head(n_features=1 << 17)),
+    ("wide", head(n_features=1 << 60)),
     # how it was fitted
     ("binary", method(rule={"rule": "ScheduleFreeAdamW"})),
     ("binary", method(rule={"rule": "FTRL", "lr": 0.1, "l1": 0.5})),

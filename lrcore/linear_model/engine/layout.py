@@ -270,7 +270,9 @@ class ModelState:
         if lazy_penalty is not None:
             state.lazy_penalty = lazy_penalty.copy()
         for i, name in enumerate(updates.formula.state, start=1):
-            state.columns[layout.part(i)] = updates.rule.initial_state(name, np.zeros(1, X.dtype))
+            first = updates.rule.initial_state(name, np.zeros(1, X.dtype))
+            if np.any(first):  # memory that is not written takes no time
+                state.columns[layout.part(i)] = first
         if layout.gradient:
             state.columns[layout.gradient : layout.gradient + layout.lanes] = -0.0
         state.begin_average(updates)

@@ -47,8 +47,8 @@ def fit_stream(
     at these intercepts, one for each target and output, or at 0.
 
     Copies stand in for its states until the pass has succeeded, unless it `moves` them: those of a
-    large model are lost if it diverges. It ends after the rows at hand once `interrupted` says so, with what was
-    learnt from them.
+    large model are lost if it diverges. It ends after the rows at hand once `interrupted` says so,
+    with what was learnt from them.
     """
     problem = problem.bundled(updates.n_targets(problem.objective.loss))
     scale = scale_to_begin_with(config, problem.X, last)
