@@ -44,9 +44,9 @@ def in_different_units(X: DesignMatrix, weight: np.ndarray | None) -> bool:
     different units. How many rows touch a column does not matter: a rare word is no small one."""
     every = -(-X.shape[0] // SAMPLED_ROWS)
     rows = np.arange(0, X.shape[0], every)
-    part = X if every == 1 else X.take(rows)
     weight = np.ones(X.shape[0]) if weight is None else weight
-    zero = np.zeros(X.shape[1])
+    part, _ = (X if every == 1 else X.take(rows)).with_used_features()
+    zero = np.zeros(part.shape[1])
     _, squares, touched = _backend.active.column_moments(part, weight[rows], zero, 1)
     counts = touched >= FEWEST_ROWS * np.mean(weight[rows])
     found = np.sort(squares[counts] / touched[counts])
