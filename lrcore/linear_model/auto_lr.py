@@ -47,6 +47,9 @@ COARSE_SHARE = 0.2
 #: far they may go.
 STEPS, LEAP, FARTHEST = (4.0, 2.0), 64.0, 1e15
 
+#: Rows to judge by that tell rates apart which are no more than this factor from each other.
+ENOUGH_ROWS, FINEST = 2048, 2.0**0.5
+
 #: A loss so many times the best one counts as diverging; and one so many times that of a constant
 #: as worse than it.
 DIVERGED, WORSE = 10.0, 1.1
@@ -138,18 +141,21 @@ def _power_of_two(factor: float) -> float:
     return 2.0 ** round(math.log2(factor)) if 0 < factor < math.inf else 1.0
 
 
-def find_lr(solver: Stochastic, problem: Problem, config: SolverConfig) -> float:
+def find_lr(
+    solver: Stochastic, problem: Problem, config: SolverConfig, n_tried: int | None = None
+) -> float:
     """The rate that loses least on some rows after a fit on others, always the same ones.
 
-    It takes a tenth of the time of the fit to come, or that of 2,000 rows if this is more. With
-    very few rows the answer is the rule's own rate in their units, and in the NumPy backend, which
-    would take seconds.
+    By default it takes a tenth of the time of the fit to come, or that of 2,000 rows if this is
+    more; else that of passes over `n_tried` rows. With very few rows the answer is the rule's own
+    rate in their units, and in the NumPy backend, which would take seconds.
     """
     guess = natural_lr(solver.rule, problem, scaled=config.scale_columns)
     n_rows = problem.n_rows
     if n_rows < FEWEST_ROWS or not _backend.active.SEARCHES_LR:
         return guess
-    n_tried = int(min(max(SHARE * n_rows * config.max_iter / COST, LEAST_ROWS), MOST_ROWS))
+    if n_tried is None:
+        n_tried = int(min(max(SHARE * n_rows * config.max_iter / COST, LEAST_ROWS), MOST_ROWS))
     passes = min(config.max_iter, PASSES)
     # As many to judge by as to learn from.
     n = min(max(n_tried // (passes + 1), FEWEST_ROWS), n_rows // 2)
@@ -312,7 +318,8 @@ def _downhill(trial: Trial, guess: float) -> float:
     rate = guess
     while not np.isfinite(lost(rate)).all() and rate > guess / FARTHEST:
         rate /= LEAP
-    for step, caution in zip(STEPS, (CAUTION, 0.0)):
+    steps = STEPS if held_out.n_rows < ENOUGH_ROWS else (*STEPS, FINEST)
+    for step, caution in zip(steps, (CAUTION, 0.0, 0.0)):
         for factor in (step, 1.0 / step):
             while (
                 1.0 / FARTHEST < rate * factor / guess < FARTHEST

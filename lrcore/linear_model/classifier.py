@@ -43,6 +43,7 @@ All weights of a feature are updated together, also those whose gradient is next
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -123,7 +124,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         others, among which are some of every class. A fit at such a rate begins at the best
         constant predictions, and begins again at a lower one if it diverges. ``partial_fit`` goes
         on with what ``fit`` found; without one it finds a rate from the first 1, 2, 4, ... up to
-        2,048 rows of the stream, which it keeps as long, and begins again with it. With fewer than
+        16,384 rows of the stream, which it keeps as long, and begins again with it. With fewer than
         100 rows the rate is the rule's own, in the unit of the targets.
         A number falls linearly to 0 over a ``fit`` of five epochs or more (worst-case optimal for
         the last iterate, Defazio et al. 2023). Of fewer, adaptive rules, which are all but SGD, let
@@ -146,8 +147,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         turn, of which one Newton step tells what it would lose if it were left out (Rad and Maleki
         2020), or five folds where there is no such step; a fifth of more rows, up to 50,000, after
         fits to as many of the others at the same C. Then all rows are fitted. With
-        ``solver="stochastic"`` it is 1e-6, in the units of X and y where these are extreme; below
-        50 rows a hundredth of the mean of ``|x|**2``.
+        ``solver="stochastic"`` it is 1e-6, in the units of X and y where these are extreme, and 0
+        of an l2 penalty in `partial_fit`; below 50 rows a hundredth of the mean of ``|x|**2``.
         Of several the best is kept in the same way. See `alpha_`, `alphas_` and `alpha_losses_`.
     l1_ratio : float in [0, 1]
         Share of l1 in ``"elasticnet"``.
@@ -526,7 +527,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         problem = Problem(matrix, labels.targets(codes, n_outputs), weight, objective)
         last = None if first else self._trained
         if last is not None and known is not None and len(labels.values) > len(known.values):
-            last = grown(last, known, labels, objective, sparse=matrix.sparse)
+            as_before = replace(objective, penalty=last.objective.penalty)
+            last = grown(last, known, labels, as_before, sparse=matrix.sparse)
         self._partial_fit(X, problem, last, classes_=labels.values, _multilabel=labels.multilabel)
         return self
 

@@ -110,11 +110,11 @@ def _going_on(
 def _beginning(model: LinearModel, solver: Stochastic, start: StreamStart) -> StreamCall:
     """One that begins with the first row, at the rate that the deciding rows call for."""
     deciding = start.deciding
-    config, alpha = model._config(solver, deciding), model._alpha_of_steps
-    if isinstance(auto_alpha.as_alpha(model.alpha), str):
+    config, alpha = model._config(solver, deciding), model._alpha_of_stream
+    if alpha > 0 and isinstance(auto_alpha.as_alpha(model.alpha), str):
         alpha = auto_alpha.of_steps(deciding, scaled=config.scale_columns)
     trial = replace(solver, warns=False), model._at_alpha(deciding, alpha)
-    lr = find_lr(*trial, replace(config, max_iter=1))
+    lr = find_lr(*trial, replace(config, max_iter=1), n_tried=start.n_tried)
     problem = model._at_alpha(start.rows, alpha)
     updates = solver.updates(solver.rule.with_lr(lr), problem, None)
     return StreamCall(
@@ -138,7 +138,7 @@ def _known_alpha(model: LinearModel) -> float:
     """The alpha that was given, else that of the last fit, if it took steps."""
     searched = isinstance(auto_alpha.as_alpha(model.alpha), str)
     stepped = hasattr(model, "_trained") and getattr(model, "solver_", None) == Stochastic.name
-    return float(model.alpha_) if searched and stepped else model._alpha_of_steps
+    return float(model.alpha_) if searched and stepped else model._alpha_of_stream
 
 
 def check_stream_rule(rule: Rule) -> None:

@@ -88,6 +88,11 @@ class AdaGrad(Rule):
         # Steps shrink with the root of the squares seen: measured on sparse and dense data.
         return 2.0 * max(1.0, overlap / 8.0) / math.sqrt(t + 1)
 
+    def step_sizes(self, *state: np.ndarray) -> np.ndarray | None:
+        squares = state[0].astype(np.float64)
+        known = squares > 0  # the first step of others is as long as the rate
+        return np.where(known, 1.0 / (np.sqrt(np.where(known, squares, 1.0)) + self.eps), 0.0)
+
 
 class RMSPropFormula(Formula):
     """v is a running mean of g g, then g / (sqrt(v) + eps)."""

@@ -216,24 +216,26 @@ class Rule:
         return None
 
     def shared_rows(
-        self, t: int, curvature: float, norm1: float, norm2: float, overlap: float,
-        steady: int | None = None,
-    ) -> float:  # fmt: skip
+        self, t: int, curvature: float, norm1: float, norm2: float, overlap: float
+    ) -> float:
         """How many rows of a linear model may share margins at step t without harm.
 
         curvature bounds the second derivative of the loss, norm1 and norm2 are the mean sum of
         magnitudes and of squares of a row, overlap the features that two rows share. The bound
-        keeps what a block of rows changes in a margin, all in one direction, to about 1. After step
-        `steady` only a falling rate allows more rows.
+        keeps what a block of rows changes in a margin, all in one direction, to about 1.
         """
-        until = t if steady is None else min(t, steady)
         rate = float(self.rates(np.array([t]))[0])
-        rate *= self.speed(until, curvature, norm1, norm2, overlap)
+        rate *= self.speed(t, curvature, norm1, norm2, overlap)
         return 1.0 / rate if rate > 0 else float("inf")
 
     def speed(self, t: int, curvature: float, norm1: float, norm2: float, overlap: float) -> float:
         """Change of a row's margin by one step on such a row, per unit of the rate."""
         return norm1
+
+    def step_sizes(self, *state: np.ndarray) -> np.ndarray | None:
+        """Change of each weight per unit of its gradient and of the rate, float64, where `speed` is
+        a guess that supposes gradients of about 1; None for other rules."""
+        return None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyperparameters by name, as scikit-learn asks for them.

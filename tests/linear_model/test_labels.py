@@ -33,8 +33,10 @@ ALONE = [
 ]
 LOSSES = ["log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"]
 HAS_NEWTON = {"log_loss", "squared_hinge", "modified_huber"}
+#: Blocks of AdaGrad are as long as all labels together allow where second derivatives are constant.
+BLOCKS = {"squared_hinge": {"block_size": 1}, "modified_huber": {"block_size": 1}}
 PAIRS = [
-    (loss, keywords)
+    (loss, {**keywords, **(BLOCKS.get(loss, {}) if "lr" in keywords else {})})
     for loss in LOSSES
     for keywords in ALONE
     if keywords["solver"] == "stochastic"

@@ -64,6 +64,12 @@ class DesignMatrix:
     def nnz_per_row(self) -> float:
         return self.values.size / self.shape[0]
 
+    def n_values(self, n_rows: int) -> int:
+        """Values of the first n_rows rows."""
+        if self.indptr is None:
+            return n_rows * self.shape[1]
+        return int(self.indptr[n_rows] - self.indptr[0])
+
     def most_values(self, n_rows: int) -> int:
         """Values that n_rows rows have at most."""
         if self.indptr is None:

@@ -15,6 +15,7 @@ from lrcore._backend.compiled import BLOCK_VALUES, LONG_ROW
 from lrcore._backend.shuffle import RUN_LENGTH, STRATA
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, RowStatistics
 from lrcore.linear_model.engine.layout import ModelState, UpdateConfig
+from lrcore.linear_model.engine.shared_rows import most_shared_rows
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.rules import Rule
 
@@ -32,13 +33,6 @@ LAST_STEP_LIMIT = 1 << 30
 #: For DoG, a block has at most this share of the rows before it, and so have the rows before blocks
 #: are chosen anew; the distance of the weights is measured after a row for so many features.
 GROWTH, MEASURED = 8, 64
-
-#: Where the second derivative of a loss is constant, steps that are divided by the root of past
-#: squares do not become shorter against the losses once these are small: after so many steps blocks
-#: grow no further. With noise of 0.01, on four kinds of rows and at rates of 0.25 and 1, all blocks
-#: that are then allowed lost what single rows lose, and twice as long ones up to 10^5 times as much
-#: for thousands of rows.
-STEADY = 4096
 
 
 class EpochLoss(NamedTuple):
@@ -197,16 +191,33 @@ class EpochRunner:
             statistics = near.statistics()
         else:
             near, statistics = self.X, self._statistics
-        pieces = loss.conjugate_pieces
-        steady = STEADY if pieces is not None and pieces.smooth else None
-        bound = rule.shared_rows(t, loss.curvature, *statistics, steady)
+        bound = rule.shared_rows(t, loss.curvature, *statistics)
         bound /= max(updates.lr_factors or (1.0,))
+        pieces = loss.conjugate_pieces
+        if t > 0 and pieces is not None and pieces.smooth:
+            bound = min(bound, self._measured_rows(states, near))
         if rule.uses_distance:
             factors = [rule.dog_lr_factor(state.dog.so_far) for state in states if state.dog]
             top = max(factors)  # 0 once the sum of squares has overflown
             bound = min(bound / top if top > 0 else math.inf, t / GROWTH)
         bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
+
+    def _measured_rows(self, states: list[ModelState], near: DesignMatrix) -> float:
+        """The least number of rows that may share raw predictions over all outputs."""
+        rule, layout, bound = self.updates.rule, self.updates.layout, math.inf
+        n_states = len(self.updates.formula.state)
+        for state in states:
+            rate, columns = state.rate(rule), state.columns
+            factors = self.updates.lr_factors or (1.0,) * state.n_outputs
+            for k, factor in enumerate(factors):
+                of_output = [columns[layout.part(i)][k] for i in range(1, n_states + 1)]
+                sizes = rule.step_sizes(*of_output)
+                if sizes is None:
+                    return bound
+                sizes *= rate * factor
+                bound = min(bound, most_shared_rows(near, sizes, self.objective.loss.curvature))
+        return bound
 
     def call_rows(self, block: int, n_outputs: int) -> int:
         """Rows of a call, whole blocks: few where rows are wide or outputs are many, so that

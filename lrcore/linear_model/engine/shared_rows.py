@@ -1,0 +1,50 @@
+"""How many rows may share raw predictions where the second derivative of the loss is constant.
+
+All rows of a block move the weights by gradients at the same raw predictions. Where they agree, a
+block is one long step of gradient descent, preconditioned by the rule's state, and overshoots once
+its length times the largest eigenvalue of the preconditioned mean of ``x x'`` is above 2. The steps
+of AdaGrad are divided by the root of past squared errors: with a tenth of the noise they are ten
+times as long, and a tenth of the rows may share a step. So this is measured, on the rows at hand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
+
+#: Rows that are looked at, at most, and multiplications, which find an eigenvalue to a tenth or so.
+SAMPLED, MULTIPLICATIONS = 64, 8
+
+
+def most_shared_rows(X: DesignMatrix, steps: np.ndarray, curvature: float) -> float:
+    """Rows of a block that goes half as far as one that begins to overshoot.
+
+    Parameters
+    ----------
+    X : DesignMatrix
+        Rows like those to come.
+    steps : ndarray of shape (n_features + 1,)
+        By how much a weight, the intercept last, changes per unit of its gradient.
+    curvature : float
+        The second derivative of the loss.
+    """
+    n_rows = X.shape[0]
+    some = X.take(np.arange(0, n_rows, -(-n_rows // SAMPLED)))
+    some, features = some.with_used_features()
+    intercept, steps = steps[-1], steps[:-1] if features is None else steps[features]
+    # Every operation rounds the same everywhere: sums are in order, or the core's.
+    n_rows = some.shape[0]
+    vector = 1.0 + (np.arange(n_rows) * 29 % 64 - 32) / 64.0
+    eigenvalue = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(MULTIPLICATIONS):
+            combined = some.weighted_sum(vector, 1) * steps
+            constant = float(np.cumsum(vector)[-1]) * intercept
+            vector = some.wide_predictions(combined, 1) + constant
+            eigenvalue = float(np.abs(vector).max())
+            if not 0 < eigenvalue < np.inf:
+                break
+            vector /= eigenvalue
+    bound = curvature * eigenvalue
+    return np.inf if bound == 0 else n_rows / bound if bound < np.inf else 1.0

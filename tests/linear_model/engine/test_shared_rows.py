@@ -1,0 +1,61 @@
+"""The rows that may share raw predictions: by the largest eigenvalue, and by what streams lose."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import lrcore
+from lrcore.linear_model.engine.design_matrix import as_design_matrix
+from lrcore.linear_model.engine.shared_rows import most_shared_rows
+
+
+def rows_of(kind, n_rows, rng):
+    if kind == "sparse":
+        return sparse.random(n_rows, 40, 0.2, "csr", np.float64, random_state=rng)
+    if kind == "centred":
+        return rng.normal(size=(n_rows, 12))
+    if kind == "categories":
+        codes = np.stack([rng.integers(0, n, n_rows) for n in (3, 10, 50)], axis=1)
+        columns = (codes + np.array([0, 3, 13])).ravel()
+        return sparse.csr_matrix((np.ones(columns.size), columns, np.arange(n_rows + 1) * 3))
+    return rng.random((n_rows, 5)) + 1.0
+
+
+KINDS = ["sparse", "centred", "categories", "positive"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_block_goes_half_as_far_as_one_that_overshoots(kind):
+    rng = np.random.default_rng(3)
+    X = rows_of(kind, 64, rng)
+    dense = np.column_stack([X.toarray() if sparse.issparse(X) else X, np.ones(64)])
+    steps = rng.uniform(0.01, 0.1, dense.shape[1])
+    largest = np.linalg.eigvalsh(dense * steps @ dense.T / 64).max()
+    found = most_shared_rows(as_design_matrix(X, None, None), steps, 0.5)
+    assert 0.99 <= found * largest * 0.5 < 1.3
+    again = most_shared_rows(as_design_matrix(X, None, None), 10 * steps, 2.0)
+    assert again == pytest.approx(found / 40)
+
+
+def test_rows_without_steps_may_share_everything():
+    X = as_design_matrix(np.ones((3, 2)), None, None)
+    assert most_shared_rows(X, np.zeros(3), 1.0) == np.inf
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("noise", [0.01, 0.3])
+@pytest.mark.parametrize("lr", [0.25, 1.0])
+def test_streams_lose_about_what_single_rows_lose(kind, noise, lr):
+    """At each of the ends, which are just before blocks grow and in between."""
+    rng = np.random.default_rng(5)
+    X = rows_of(kind, 6000, rng)
+    y = X @ rng.normal(size=X.shape[1]) + noise * rng.normal(size=6000)
+    lost = {}
+    for block_size in (1, 256):
+        model = lrcore.LinearRegressor(optimizer="adagrad", lr=lr, block_size=block_size)
+        lost[block_size] = []
+        for start, stop in ((0, 1024), (1024, 1500), (1500, 4096), (4096, 4500), (4500, 6000)):
+            model.partial_fit(X[start:stop], y[start:stop])
+            lost[block_size].append(np.mean((model.predict(X) - y) ** 2))
+    one, many = np.array(lost[1]), np.array(lost[256])
+    assert (many <= 1.5 * one + 1e-6).all(), (one, many)
