@@ -5,27 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A key is the column and, in its lowest bit, whether the term counts as -1. */
+/* A key is the column and, in its lowest bit, whether the term counts as -1. Columns are counted from
+   the first one on, and after the last one from 0. */
 typedef struct {
-    uint32_t n_features;
+    uint32_t n_features, first;
     int alternate_sign;
     int key_bits;           /* how many bits keys have */
     uint64_t reciprocal;    /* 2**64 / n_features, rounded up; 0 for a power of two */
 } lr_columns;
 
-static inline lr_columns lr_columns_of(uint32_t n_features, int alternate_sign) {
-    lr_columns c = {n_features, alternate_sign, 1, 0};
+static inline lr_columns lr_columns_of(uint32_t n_features, uint32_t first, int alternate_sign) {
+    lr_columns c = {n_features, first, alternate_sign, 1, 0};
     while ((uint64_t)(n_features - 1) >> (c.key_bits - 1)) c.key_bits++;
     if (n_features & (n_features - 1)) c.reciprocal = UINT64_MAX / n_features + 1;
     return c;
 }
 
-/* The key of a hash h: its column is |h| % n_features, also for -2**31, and its sign that of h. */
+/* The key of a hash h: its column is |h| % n_features, also for -2**31, behind the first one, and its sign
+   that of h. */
 LR_INLINE uint32_t lr_key(const lr_columns *c, uint32_t hash) {
     const uint32_t negative = hash >> 31, size = (hash ^ (0 - negative)) + negative;
     uint32_t column;
     if (!c->reciprocal) {
-        column = size & (c->n_features - 1);
+        column = (size + c->first) & (c->n_features - 1);
     } else {
 #ifdef __SIZEOF_INT128__
         /* The remainder by two products, exact for numbers of 32 bits (Lemire, Kaser and Kurz, 2019). */
@@ -33,6 +35,8 @@ LR_INLINE uint32_t lr_key(const lr_columns *c, uint32_t hash) {
 #else
         column = size % c->n_features;
 #endif
+        column += c->first;     /* both below 2**31 */
+        column -= column >= c->n_features ? c->n_features : 0;
     }
     return column << 1 | (negative & (uint32_t)c->alternate_sign);
 }
@@ -41,7 +45,8 @@ LR_INLINE void lr_keys_of_several(const lr_columns *c, const uint32_t *hash, uin
 #if defined(__GNUC__) || defined(__clang__)
     if (!c->reciprocal) {
         const lr_hashes h = *(const lr_hashes *)hash, negative = h >> 31;
-        const lr_hashes column = ((h ^ (0 - negative)) + negative) & (c->n_features - 1);
+        const lr_hashes size = (h ^ (0 - negative)) + negative;
+        const lr_hashes column = (size + c->first) & (c->n_features - 1);
         *(lr_hashes *)keys = column << 1 | (negative & (uint32_t)c->alternate_sign);
         return;
     }

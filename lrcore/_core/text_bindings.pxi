@@ -78,7 +78,8 @@ cdef class TextHasher:
 
     in_class is a byte for every ASCII character, 1 for those of a token, or of blanks where
     characters are counted; wide_class, the same of all code points as bits, lowest first, is needed
-    if a document is not ASCII. stop_words are UTF-8.
+    if a document is not ASCII. stop_words are UTF-8. Columns are counted from first_column on, and
+    after the last one from 0.
     """
     cdef TextOptions c
     cdef list kept
@@ -86,13 +87,15 @@ cdef class TextHasher:
     def __init__(
         self, *, str analyzer, bint lowercase, int64_t min_n, int64_t max_n, size_t min_length,
         const uint8_t[::1] in_class, const uint8_t[::1] wide_class, list stop_words,
-        uint32_t n_features, bint alternate_sign,
+        uint32_t n_features, uint32_t first_column, bint alternate_sign,
     ):
         memset(&self.c, 0, sizeof(TextOptions))
         self.c.analyzer = {"word": WORDS, "char": CHARS, "char_wb": CHARS_OF_WORDS}[analyzer]
         self.c.lowercase, self.c.min_length = lowercase, min_length
         self.c.min_n, self.c.max_n = min_n, max_n
-        self.c.columns = columns_of(n_features, alternate_sign)
+        if not first_column < n_features:
+            raise ValueError(f"first_column must be one of {n_features}, got {first_column}")
+        self.c.columns = columns_of(n_features, first_column, alternate_sign)
         self.kept = [wide_class]
         if wide_class is not None:
             if wide_class.shape[0] * 8 < 0x110000:
@@ -258,7 +261,7 @@ cdef class Terms:
     cdef list indptr
 
     def __cinit__(self, uint32_t n_features, bint alternate_sign):
-        self.columns = columns_of(n_features, alternate_sign)
+        self.columns = columns_of(n_features, 0, alternate_sign)
         self.indptr = [0]
 
     def __dealloc__(self):
@@ -383,7 +386,7 @@ cdef int count_keys_into(
     rows.begin(n_threads)
     job.spare, job.keys = &spare[0], &keys[0] if keys.shape[0] else &spare[0]
     job.indptr, job.n_rows, job.parts, job.row_sizes = &indptr[0], n, rows.parts, &row_sizes[0]
-    job.columns = columns_of(n_features, True)
+    job.columns = columns_of(n_features, 0, True)
     with nogil:
         run(<Worker>&count_part, NULL, NULL, NULL, &job, n_threads)
     for p in range(n_threads):

@@ -44,7 +44,7 @@ cdef extern from "tokens.h" nogil:
         const uint8_t* as_is
         int64_t n
 
-    Columns columns_of "lr_columns_of"(uint32_t n_features, int alternate_sign) noexcept
+    Columns columns_of "lr_columns_of"(uint32_t n_features, uint32_t first, int alternate_sign) noexcept
     uint32_t murmur3 "lr_murmur3"(const uint8_t* p, size_t n) noexcept
     uint32_t key_of "lr_key"(const Columns* columns, uint32_t hash) noexcept
     bint reserve "lr_reserve"(void** array, size_t* room, size_t n, size_t element) noexcept

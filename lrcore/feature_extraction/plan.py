@@ -10,9 +10,8 @@ import numpy as np
 from lrcore import _core
 from lrcore._backend import threads
 from lrcore.feature_extraction.columns import Column, bitmap, hashes_of
-from lrcore.feature_extraction.documents import Documents
 from lrcore.feature_extraction.rows import Rows
-from lrcore.feature_extraction.text import HashingVectorizer
+from lrcore.feature_extraction.text import HashingVectorizer, TextHashing
 
 #: Rows that are hashed at a time, so that what is made of them stays in the cache.
 PIECE_ROWS = 1 << 14
@@ -56,14 +55,21 @@ class Plan:
             self.missing = {name: self.hash(name.encode() + b"\xff") for name in self.named}
         self.words = HashingVectorizer(
             ngram_range=settings.ngram_range, n_features=self.n_features, norm=None,
-            alternate_sign=False, n_threads=self.n_threads,
+            alternate_sign=False, dtype=settings.dtype, n_threads=self.n_threads,
         )  # fmt: skip
+        self.hashers = {name: self.hasher_of(name) for name in self.uses["text"]}
 
     # -- hashes --
 
     def hash(self, text: bytes) -> int:
         """The hash of a name."""
         return int(self.kernels.hash_bytes(text)) or 1
+
+    def hasher_of(self, name: str) -> TextHashing:
+        """What hashes the words of a column of texts: its features begin with that of its name."""
+        pattern = self.words.compiled_pattern()
+        assert pattern is not None
+        return TextHashing(self.words, pattern, self.feature(self.named[name]))
 
     def feature(self, hash_: int) -> int:
         """The feature of a hash."""
@@ -116,6 +122,10 @@ class Plan:
         numbers, categories = self.numbers(columns), self.categories(columns)
         documents = {name: guarded(name, columns[name].documents) for name in self.uses["text"]}
         table = self.kernels.TableRows(*self.layout(len(numbers), len(categories)))
+        if not numbers and self._only_text(categories, columns):
+            ((name, (text, offsets)),) = documents.items()
+            guarded(name, self.hashers[name].add, text, offsets, rows)
+            return
         names = [*self.uses["numeric"], *(name for name, _ in categories)]
         in_core = [column for _, column in categories]
         for first in range(0, n, PIECE_ROWS):
@@ -133,6 +143,13 @@ class Plan:
             except ValueError as error:
                 self._explain(error, names)
             rows.add(indptr)
+
+    def _only_text(self, categories: list[tuple[str, Any]], columns: dict[str, Column]) -> bool:
+        """Whether rows are the words of one column, and nothing else."""
+        names = self.uses["text"]
+        if [name for name, _ in categories] != names or len(names) != 1:
+            return False
+        return not self.missing[names[0]] or bool(columns[names[0]].present.all())
 
     def layout(self, n_numbers: int, n_categories: int) -> tuple[Any, ...]:
         """What the core is told about all batches."""
@@ -161,12 +178,12 @@ class Plan:
     def counts(
         self, name: str, documents: tuple[np.ndarray, np.ndarray], first: int, n: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows of words of some documents, moved by the feature of the column."""
+        """Rows of words of some documents."""
         text, offsets = documents
-        words = self.words.transform(Documents(text, offsets[first : first + n + 1]))
-        start = self.feature(self.named[name])
-        moved = (words.indices.astype(np.int64) + start) % self.n_features
-        return words.indptr.astype(np.int64), moved.astype(np.int32), words.data
+        rows = Rows(self.settings.dtype, n)
+        self.hashers[name].add(text, offsets[first : first + n + 1], rows)
+        indptr, indices, counts = rows.arrays()
+        return indptr, indices, counts.astype(np.float64, copy=False)
 
 
 def clock_parts(column: Column) -> dict[str, np.ndarray]:

@@ -35,10 +35,14 @@ class Rows:
         self._n_terms += n_entries if n_terms is None else n_terms
         self.n_rows += len(indptr) - 1
 
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where rows begin, their indices and their values."""
+        indptr = np.concatenate(self._indptrs)
+        return indptr, self._indices[: self._size], self._values[: self._size]
+
     def matrix(self, n_features: int) -> Any:
         """All rows as a CSR matrix."""
-        indptr = np.concatenate(self._indptrs)
-        indices, values = self._indices[: self._size], self._values[: self._size]
+        indptr, indices, values = self.arrays()
         X = new_matrix(indptr, indices, values, n_features, self._n_terms)
         X.has_canonical_format = True
         return X

@@ -183,14 +183,14 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):
             In CSR format, sorted, without duplicates.
         """
         threads.check(self.n_threads)
-        pattern = self._compiled_pattern()
+        pattern = self.compiled_pattern()
         if pattern is None or isinstance(X, str):
             return super().transform(X)
         self._validate_ngram_range()
         self.build_analyzer()  # checks patterns and stop words
-        return _TextHashing(self, pattern).matrix(X)
+        return TextHashing(self, pattern).matrix(X)
 
-    def _compiled_pattern(self) -> TokenPattern | None:
+    def compiled_pattern(self) -> TokenPattern | None:
         """The tokens that the core is to find, or the blanks; None if it has to be scikit-learn."""
         shortest, longest = self.ngram_range
         supported = (
@@ -217,11 +217,22 @@ class HashingVectorizer(sklearn_text.HashingVectorizer):
         return parse_token_pattern(self.token_pattern)
 
 
-class _TextHashing:
-    """One call of transform: its documents in pieces, and the rows of these."""
+class TextHashing:
+    """Documents, as they come in pieces, to rows of hashed terms.
 
-    def __init__(self, vectorizer: HashingVectorizer, pattern: TokenPattern) -> None:
+    Parameters
+    ----------
+    vectorizer : HashingVectorizer
+    pattern : TokenPattern
+    first_column : int
+        The columns of terms are counted from it, and after the last one from 0.
+    """
+
+    def __init__(
+        self, vectorizer: HashingVectorizer, pattern: TokenPattern, first_column: int = 0
+    ) -> None:
         self.vectorizer, self.pattern = vectorizer, pattern
+        self.first_column = first_column
         self.dtype = np.dtype(vectorizer.dtype)
         self.preprocess = vectorizer.build_preprocessor()
         assert _core.kernels is not None, "without a core, scikit-learn does the work"
@@ -237,16 +248,22 @@ class _TextHashing:
     def matrix(self, X: Any) -> Any:
         """The documents' matrix."""
         chunks = string_chunks(X) if self.vectorizer.input == "content" else None
-        pieces = self._pieces_of_arrow(chunks) if chunks else self._pieces_of_objects(X)
         rows = Rows(self.dtype, length_hint(X))
+        self._add(self._pieces_of_arrow(chunks) if chunks else self._pieces_of_objects(X), rows)
+        if not rows.n_rows:
+            raise ValueError("Cannot vectorize empty sequence.")
+        return rows.matrix(int(self.vectorizer.n_features))
+
+    def add(self, text: np.ndarray, offsets: np.ndarray, rows: Rows) -> None:
+        """Add the rows of documents in UTF-8 one behind the other."""
+        self._add(self._pieces_of_arrow(iter([Chunk(text, offsets, -1)])), rows)
+
+    def _add(self, pieces: Iterable[Piece], rows: Rows) -> None:
         for piece in pieces:
             if self._is_for_core(piece):
                 self._hash(piece, rows)
             else:
                 self._hash_by_reference(piece, rows)
-        if not rows.n_rows:
-            raise ValueError("Cannot vectorize empty sequence.")
-        return rows.matrix(int(self.vectorizer.n_features))
 
     # ---- documents ------------------------------------------------------------------------
 
@@ -362,6 +379,7 @@ class _TextHashing:
             wide_class=wide_class(character) if wide else None,
             stop_words=[word.encode("utf-8", "surrogatepass") for word in words or ()],
             n_features=int(vectorizer.n_features),
+            first_column=self.first_column,
             alternate_sign=bool(vectorizer.alternate_sign),
         )
 
@@ -374,6 +392,9 @@ class _TextHashing:
             document = text[start:stop].tobytes().decode("utf-8", "surrogatepass")
             documents.append(document if done else self.preprocess(document))
         X = self._reference(preprocessor=unchanged).transform(documents)
+        if self.first_column:
+            X.indices = (X.indices.astype(np.int64) + self.first_column) % X.shape[1]
+            X.sort_indices()
         indices, values = rows.room(X.nnz)
         indices[:], values[:] = X.indices, X.data
         rows.add(X.indptr.astype(np.int64))

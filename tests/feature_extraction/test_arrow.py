@@ -123,7 +123,7 @@ def no_objects(monkeypatch):
     def refused(self, X):
         raise AssertionError("rows became objects")
 
-    monkeypatch.setattr(text._TextHashing, "_pieces_of_objects", refused)
+    monkeypatch.setattr(text.TextHashing, "_pieces_of_objects", refused)
 
 
 LAYOUTS = [b"u", b"U", b"vu"]
@@ -267,7 +267,7 @@ def test_damaged_columns_are_refused(monkeypatch):
 
 def test_the_core_refuses_text_that_is_not_utf8(monkeypatch):
     kernels = use_backend(monkeypatch, _core.runnable()[0])
-    hasher = text._TextHashing(HashingVectorizer(), text.parse_token_pattern(r"\w+"))
+    hasher = text.TextHashing(HashingVectorizer(), text.parse_token_pattern(r"\w+"))
     for bad in (
         b"\xff",
         b"ab\xc3",

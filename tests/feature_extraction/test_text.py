@@ -87,7 +87,7 @@ def reference(settings, documents):
 def by_core(settings, documents, n_threads=None):
     """What the core makes of documents, which must not be left to scikit-learn."""
     vectorizer = HashingVectorizer(**settings, n_threads=n_threads)
-    assert vectorizer._compiled_pattern() is not None
+    assert vectorizer.compiled_pattern() is not None
     return vectorizer.transform(documents)
 
 
@@ -311,7 +311,7 @@ class Stemming(HashingVectorizer):
 ])  # fmt: skip
 def test_fallback(settings):
     vectorizer = HashingVectorizer(**settings)
-    assert vectorizer._compiled_pattern() is None
+    assert vectorizer.compiled_pattern() is None
     ours = vectorizer.transform(CORPUS)
     assert_same_matrix(ours, reference(settings, CORPUS))
 
