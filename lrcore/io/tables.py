@@ -147,6 +147,23 @@ def read_parquet(paths: Any, **options: Any) -> tuple[Any, np.ndarray | None]:
     return batch.X, batch.y
 
 
+def record_batches(paths: Any, kind: str, layout: CSVLayout) -> Generator[Any]:
+    """The record batches of tables as they are, one file after the other.
+
+    Parameters
+    ----------
+    paths : path, pattern, directory, URL, "-", open file, or a list of these
+    kind : {"csv", "json", "parquet", "arrow"}
+    layout : CSVLayout
+        How files of CSV are read.
+    """
+    pyarrow()
+    opener = layout.open if kind == "csv" else OPENERS[kind]
+    for source in expanded(paths):
+        with closing(opener(source)) as tables:
+            yield from tables
+
+
 def _scan(
     sources: list[Any], opener: Opener, label: str | None, weight: str | None, features: Any
 ) -> Dataset:
@@ -452,3 +469,9 @@ def _seekable(source: Any) -> Any:
     if source == "-":
         raise DataError("<stdin>: Parquet cannot be read from a pipe; give a file, or Arrow or CSV")
     return source
+
+
+#: What opens files of each format, apart from CSV.
+OPENERS: dict[str, Opener] = {
+    "json": _open_json, "parquet": _open_parquet, "arrow": _open_arrow
+}  # fmt: skip
