@@ -11,11 +11,11 @@ import os
 import sys
 
 from lrcore._utils.version import __version__
-from lrcore.cli import demo, evaluate, features, fit, lr_find, predict, schedule
+from lrcore.cli import convert, demo, evaluate, features, fit, lr_find, predict, schedule
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 
 #: The modules of the subcommands, in the order of the help text.
-SUBCOMMANDS = (fit, lr_find, predict, evaluate, features, schedule, demo)
+SUBCOMMANDS = (fit, lr_find, predict, evaluate, features, convert, schedule, demo)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -25,6 +25,9 @@ SUFFIXES = {
     ".feather": "arrow", ".vw": "vw", ".npz": "npz",
 }  # fmt: skip
 
+#: How names of svmlight text end, among others.
+SVMLIGHT = (".svm", ".svmlight", ".libsvm")
+
 #: Formats of columns with names.
 TABLES = {"csv": scan_csv, "json": scan_json, "parquet": scan_parquet, "arrow": scan_arrow}
 
@@ -42,19 +45,33 @@ OF_TABLES = [name for name in OF_RAW if name != "bits"]
 KEPT = ("label", "weight", "delimiter")
 
 
-def add_format_option(parser: argparse.ArgumentParser) -> None:
+def add_format_option(parser: argparse.ArgumentParser, of: str = "DATA") -> None:
     """Add ``--format``."""
     parser.add_argument(
         "--format",
         default="auto",
         choices=FORMATS,
-        help="of DATA; auto: by the end of its name, svmlight for others",
+        metavar="FORMAT",
+        help=f"of {of}: one of {', '.join(FORMATS)}; auto: by the end of its name, svmlight for "
+        "others",
     )
 
 
 def add_column_options(parser: argparse.ArgumentParser) -> None:
     """Add the columns of tables, for what learns from data."""
     group = parser.add_argument_group("tables and raw text", "one pass, or --epochs of them")
+    add_features_options(group)
+    group.add_argument("--cache", metavar="FILE", help="keep what was read for further epochs")
+    group.add_argument(
+        "--holdout",
+        type=count,
+        metavar="N",
+        help="hold out every Nth row, to stop by",
+    )
+
+
+def add_features_options(group: Any) -> None:
+    """Add which columns of tables are labels, and how the others become features."""
     group.add_argument("--label", metavar="COLUMN", help="the column of labels or targets")
     group.add_argument("--weight", metavar="COLUMN", help="the column of sample weights")
     group.add_argument(
@@ -68,13 +85,6 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ngrams", type=count, default=1, help="words in a row that count as one")
     group.add_argument("--bits", type=count, help="features are hashed to 2**BITS (20; of vw 18)")
     group.add_argument("--delimiter", help="of CSV files (default: tab for .tsv, else a comma)")
-    group.add_argument("--cache", metavar="FILE", help="keep what was read for further epochs")
-    group.add_argument(
-        "--holdout",
-        type=count,
-        metavar="N",
-        help="hold out every Nth row, to stop by",
-    )
 
 
 def names(text: str) -> list[str]:
@@ -95,9 +105,12 @@ def crosses(text: str) -> list[tuple[str, ...]]:
 
 def format_of(args: argparse.Namespace) -> str:
     """The format of DATA."""
-    if args.format != "auto":
-        return str(args.format)
-    stem = unpacked(args.data)
+    return str(args.format) if args.format != "auto" else format_by_name(args.data)
+
+
+def format_by_name(path: str) -> str:
+    """The format that a file has by its name."""
+    stem = unpacked(path)
     return next((kind for end, kind in SUFFIXES.items() if stem.endswith(end)), "svmlight")
 
 
@@ -124,23 +137,30 @@ def check_options(args: argparse.Namespace) -> None:
 
 def dataset_to_learn_from(args: argparse.Namespace, features: Any = None) -> Dataset:
     """The dataset that the options describe; `features` are those of a model that goes on."""
-    kind = format_of(args)
+    kind, dtype = format_of(args), np.float64 if args.float64 else np.float32
     if kind in TABLES:
         if args.label is None:
             raise OptionError(f"{args.data}: which column has the labels? --label COLUMN")
-        if features is None:
-            features = TableHasher(
-                args.categorical, args.numeric, args.text, args.cross,
-                n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams),
-                dtype=np.float64 if args.float64 else np.float32,
-            )  # fmt: skip
-        options = {"label": args.label, "weight": args.weight, "features": features}
-        if kind == "csv":
-            options["delimiter"] = args.delimiter
-        dataset = TABLES[kind](args.data, **options)
+        dataset = table_dataset(args, kind, features or table_hasher(args, dtype))
     else:
-        dataset = _text_dataset(args, kind, np.float64 if args.float64 else np.float32)
+        dataset = _text_dataset(args, kind, dtype)
     return dataset.cache(args.cache) if args.cache else dataset
+
+
+def table_hasher(args: argparse.Namespace, dtype: Any) -> TableHasher:
+    """What makes features of the columns, as the options say."""
+    return TableHasher(
+        args.categorical, args.numeric, args.text, args.cross,
+        n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams), dtype=dtype,
+    )  # fmt: skip
+
+
+def table_dataset(args: argparse.Namespace, kind: str, features: Any) -> Dataset:
+    """The dataset of a table."""
+    options = {"label": args.label, "weight": args.weight, "features": features}
+    if kind == "csv":
+        options["delimiter"] = args.delimiter
+    return TABLES[kind](args.data, **options)
 
 
 def _text_dataset(args: argparse.Namespace, kind: str, dtype: Any) -> Dataset:

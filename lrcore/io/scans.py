@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, Literal
 
@@ -16,9 +16,12 @@ from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
 from lrcore.io.files import is_read_once
 from lrcore.io.parsed import ParsedRows
-from lrcore.io.paths import expanded, names_of
+from lrcore.io.paths import expanded, name_of, names_of
 from lrcore.io.svmlight import svmlight_batches
 from lrcore.io.vw import vw_batches
+
+#: Columns that int32 can number.
+WIDEST = 1 << 31
 
 
 def scan_svmlight(
@@ -108,7 +111,10 @@ def scan_vw(
 
 
 def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
-    """Rows of SciPy's .npz files, with labels in an array ``y``, one file in memory at a time."""
+    """Rows of SciPy's .npz files, with labels in an array ``y``, one file in memory at a time.
+
+    The dtype None keeps float32 and float64, and makes float64 of others.
+    """
     sources = expanded(paths)
 
     def epoch(number: int) -> Iterator[Batch]:
@@ -118,7 +124,31 @@ def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
             X.sum_duplicates()
             yield Batch(X, y)
 
-    return Dataset(epoch, name=names_of(sources), key=key_of(sources, dtype=np.dtype(dtype).str))
+    return Dataset(
+        epoch,
+        name=names_of(sources),
+        key=key_of(sources, dtype=np.dtype(dtype).str if dtype else None),
+    )
+
+
+def svmlight_rows(
+    paths: Any, *, zero_based: bool | Literal["auto"] = "auto", dtype: Any = np.float64
+) -> Generator[Batch]:
+    """Rows of svmlight text whose width nobody needs to know, so that it is read once.
+
+    Raises
+    ------
+    DataError
+        As `scan_svmlight`, and if rows have query ids, which a batch does not.
+    """
+    for source in expanded(paths):
+        for rows in svmlight_batches(source, dtype=dtype, zero_based=zero_based):
+            if rows.qid is not None:
+                raise DataError(
+                    f"{name_of(source)}:{rows.first_line} or below: a qid, which only "
+                    "read_svmlight and write_svmlight keep"
+                )
+            yield Batch(csr(rows.data, rows.indices, rows.indptr, WIDEST), rows.y)
 
 
 def _dataset(

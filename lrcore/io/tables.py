@@ -305,7 +305,7 @@ class CSVLayout:
     """How CSV files are read: what separates fields, names of columns, and the types of these.
 
     Types are those of the first file's first rows; but labels, categories and texts, which may look
-    like numbers there, are strings.
+    like numbers there, are strings, and integers are floats, which may come later.
     """
 
     def __init__(
@@ -323,7 +323,7 @@ class CSVLayout:
         pa = pyarrow()
         from pyarrow import csv
 
-        delimiter = self._delimiter or _delimiter_of(name_of(source))
+        delimiter = self._delimiter or delimiter_of(name_of(source))
         parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         read = csv.ReadOptions(block_size=BLOCK_BYTES, column_names=self._names)
         with open_text(source) as text:
@@ -349,7 +349,7 @@ class CSVLayout:
         return batch
 
     def _types_of(self, head: bytes, read: Any, parse: Any, name: str) -> dict[str, Any]:
-        """The types of the columns in the first rows; integers become numbers like all others."""
+        """The types of the columns in the first rows."""
         pa = pyarrow()
         from pyarrow import csv
 
@@ -359,19 +359,45 @@ class CSVLayout:
             schema = csv.read_csv(pa.BufferReader(whole), read, parse, convert).schema
         except pa.ArrowInvalid as error:
             raise DataError(f"{name}: {error}") from None
-        features = self._features
+        return {field.name: self._type_of(field) for field in schema}
+
+    def _type_of(self, field: Any) -> Any:
+        """The type of a column, by that of the first rows."""
+        pa, features = pyarrow(), self._features
         texts = self._strings | features.categorical_columns() | features.text_columns()
-        types = {}
-        for field in schema:
-            number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-            if field.name in texts or pa.types.is_null(field.type):
-                types[field.name] = pa.string()
-            else:
-                types[field.name] = pa.float64() if number else field.type
+        if field.name in texts or pa.types.is_null(field.type):
+            return pa.string()
+        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        return pa.float64() if number else field.type
+
+
+class PlainLayout(CSVLayout):
+    """How CSV files are read as tables that stay tables: with the types of the first rows, but
+    columns that are named are strings, or floats."""
+
+    def __init__(self, delimiter: str | None, strings: set[str], numbers: set[str]) -> None:
+        super().__init__(delimiter, None, None, strings)
+        self._numbers = numbers
+
+    def _with_empty_texts(self, batch: Any) -> Any:
+        return batch
+
+    def _types_of(self, head: bytes, read: Any, parse: Any, name: str) -> dict[str, Any]:
+        types = super()._types_of(head, read, parse, name)
+        for column in sorted(self._strings | self._numbers):
+            if column not in types:
+                known = ", ".join(map(repr, types))
+                raise DataError(f"{name} has no column {column!r}, but {known}")
         return types
 
+    def _type_of(self, field: Any) -> Any:
+        pa = pyarrow()
+        if field.name in self._strings or pa.types.is_null(field.type):
+            return pa.string()
+        return pa.float64() if field.name in self._numbers else field.type
 
-def _delimiter_of(name: str) -> str:
+
+def delimiter_of(name: str) -> str:
     """By the end of a file's name."""
     stem = unpacked(name)
     return next((d for end, d in DELIMITERS.items() if stem.endswith(end)), ",")
