@@ -14,7 +14,7 @@ from lrcore.cli import raw
 from lrcore.cli.options import OptionError, add_json_option, strict_json
 from lrcore.io import scan_npz, scan_vw
 from lrcore.io.errors import DataError
-from lrcore.io.output import STDOUT, packer_of
+from lrcore.io.output import STDOUT
 from lrcore.io.paths import unpacked
 from lrcore.io.row_writers import row_writer
 from lrcore.io.scans import svmlight_rows
@@ -23,9 +23,6 @@ from lrcore.io.tables import PlainLayout, record_batches
 
 #: Formats of rows of numbers.
 ROWS = ("svmlight", "vw", "npz")
-
-#: Formats that are packed already.
-PACKED = ("npz", "parquet", "arrow")
 
 #: Options that say how a table becomes features, and have no effect where it stays a table.
 OF_FEATURES = {"label": None, "weight": None, "cross": None, "ngrams": 1, "bits": None}
@@ -116,8 +113,7 @@ def check(args: argparse.Namespace, source: str, target: str) -> None:
             f"{args.data} is {source}, rows of numbers whose columns have no names, and {target} "
             "has a table; --to svmlight, vw or npz"
         )
-    if target in PACKED and packer_of(args.output):
-        raise OptionError(f"{args.output}: {target} has to be without .gz and the like")
+    raw.check_not_packed(args.output, target)
     unused: dict[str, Any] = {}
     if target in raw.TABLES:
         unused = OF_FEATURES

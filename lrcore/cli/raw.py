@@ -14,6 +14,7 @@ from lrcore.feature_extraction.table import TableHasher
 from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
+from lrcore.io.output import packer_of
 from lrcore.io.paths import unpacked
 from lrcore.linear_model.dataset_fit import Progress, partial_fit_dataset
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
@@ -30,6 +31,9 @@ SVMLIGHT = (".svm", ".svmlight", ".libsvm")
 
 #: Formats of columns with names.
 TABLES = {"csv": scan_csv, "json": scan_json, "parquet": scan_parquet, "arrow": scan_arrow}
+
+#: Formats that are packed by themselves, or not at all.
+NOT_PACKED = ("npz", "npy", "parquet", "arrow")
 
 FORMATS = ("auto", "svmlight", "npz", "vw", *TABLES)
 
@@ -112,6 +116,12 @@ def format_by_name(path: str) -> str:
     """The format that a file has by its name."""
     stem = unpacked(path)
     return next((kind for end, kind in SUFFIXES.items() if stem.endswith(end)), "svmlight")
+
+
+def check_not_packed(path: str, kind: str) -> None:
+    """Raise OptionError if a file's name asks to pack a format that is read from anywhere in it."""
+    if kind in NOT_PACKED and packer_of(path):
+        raise OptionError(f"{path}: {kind} has to be without .gz and the like")
 
 
 def is_raw(args: argparse.Namespace) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import zipfile
@@ -138,6 +139,37 @@ class NpzWriter:
                 _write_parts(archive, "y", y.dtype, y.size, y.parts(y.dtype))
 
 
+@contextmanager
+def npy_writer(path: str, kind: str, name: str) -> Iterator[NpyWriter]:
+    """What writes arrays, one below the other, as one to a ``.npy`` file; see `row_writer`."""
+    folder = None if path == STDOUT else Path(os.path.realpath(path)).parent
+    with open_output(path) as file, ExitStack() as stack:
+        writer = NpyWriter(file, name, folder, stack)
+        yield writer
+        writer.close()
+
+
+class NpyWriter:
+    """NumPy's file of an array, whose length comes first."""
+
+    def __init__(self, file: Any, name: str, folder: Path | None, stack: ExitStack) -> None:
+        self._file, self._name = file, name
+        self._spool = Spool(folder, stack)
+        self._shape: tuple[int, ...] = ()
+
+    def write(self, array: np.ndarray) -> None:
+        self._shape = array.shape[1:]
+        self._spool.append(array)
+
+    def close(self) -> None:
+        spool = self._spool
+        if not spool.size:
+            raise DataError(f"{self._name} has no rows")
+        n_rows = spool.size // math.prod(self._shape)
+        parts = spool.parts(spool.dtype)
+        _write_npy(self._file, spool.dtype, (n_rows, *self._shape), parts)
+
+
 def _ends(counts: Spool, dtype: np.dtype) -> Iterator[np.ndarray]:
     """Where rows end that have so many values, from 0 on."""
     end = 0
@@ -158,11 +190,18 @@ def _write_parts(
 ) -> None:
     """Write an array of these parts."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        described = np.lib.format.dtype_to_descr(dtype)
-        header = {"descr": described, "fortran_order": False, "shape": (size,)}
-        np.lib.format.write_array_header_1_0(member, header)
-        for part in parts:
-            member.write(_bytes(part))
+        _write_npy(member, dtype, (size,), parts)
+
+
+def _write_npy(
+    file: Any, dtype: np.dtype, shape: tuple[int, ...], parts: Iterator[np.ndarray]
+) -> None:
+    """Write an array of these parts as NumPy does."""
+    described = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": described, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for part in parts:
+        file.write(_bytes(part))
 
 
 def _bytes(array: np.ndarray) -> memoryview:

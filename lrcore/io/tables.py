@@ -198,7 +198,7 @@ def pyarrow() -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise ImportError("reading tables takes pyarrow: pip install pyarrow") from None
+        raise ImportError("tables take pyarrow: pip install pyarrow") from None
     return pyarrow
 
 

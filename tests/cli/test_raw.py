@@ -96,6 +96,21 @@ def test_resume_goes_on(table, capsys):
     np.testing.assert_array_equal(lrcore.load(path).coef_, whole.coef_)
 
 
+def test_predictions_come_before_the_data_has_ended(table, tmp_path, capsys):
+    _, path, _ = fit(table, capsys=capsys)
+    big = tmp_path / "big.csv"
+    lines = table.read_text().splitlines()
+    big.write_text("\n".join([lines[0], *lines[1:] * 500, "0,a", ""]))  # the last lacks a field
+    assert main(["predict", str(path), str(big)]) == 1
+    out, err = capsys.readouterr()
+    assert "big.csv: CSV parse error" in err
+    assert len(out.split()) > 1000
+    assert main(["predict", str(path), str(big), "-o", str(tmp_path / "p.csv")]) == 1
+    assert not (tmp_path / "p.csv").exists()
+    assert main(["predict", str(path), str(table), "--json"]) == 1
+    assert "give --output predictions.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
