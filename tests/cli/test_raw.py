@@ -7,6 +7,7 @@ import pytest
 
 import lrcore
 from lrcore.cli.main import main
+from lrcore.cli.metrics import measure
 from lrcore.io import scan_csv
 
 pytest.importorskip("pyarrow")
@@ -94,6 +95,20 @@ def test_resume_goes_on(table, capsys):
     assert (result["rows"], result["epochs"]) == (N_ROWS, 1)
     assert result["loss_curve"] == [pytest.approx(whole.history_["loss"][1], rel=1e-12)]
     np.testing.assert_array_equal(lrcore.load(path).coef_, whole.coef_)
+
+
+def test_metrics_are_those_of_all_rows_in_any_format(table, capsys, monkeypatch):
+    _, path, _ = fit(table, capsys=capsys)
+    parquet = table.with_suffix(".parquet")
+    assert main(["convert", str(table), str(parquet)]) == 0
+    rows = scan_csv(table, label="click", features=lrcore.load(path).features_).read()
+    expected = {"rows": N_ROWS, **measure(lrcore.load(path), rows.X, rows.y)}
+    # No more than a batch of them is in memory.
+    monkeypatch.setattr(lrcore.io.Dataset, "read", None)
+    capsys.readouterr()
+    for data in (table, parquet):
+        assert main(["evaluate", str(path), str(data), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == expected
 
 
 def test_predictions_come_before_the_data_has_ended(table, tmp_path, capsys):
