@@ -12,10 +12,12 @@ import numpy as np
 
 from lrcore.cli import raw
 from lrcore.cli.options import OptionError, add_json_option, strict_json
+from lrcore.cli.progress import watched
 from lrcore.io import scan_npz, scan_vw
 from lrcore.io.errors import DataError
+from lrcore.io.files import ReadBytes
 from lrcore.io.output import STDOUT
-from lrcore.io.paths import unpacked
+from lrcore.io.paths import expanded, unpacked
 from lrcore.io.row_writers import row_writer
 from lrcore.io.scans import svmlight_rows
 from lrcore.io.table_writers import table_writer
@@ -136,13 +138,14 @@ def tables(args: argparse.Namespace, source: str, target: str) -> dict[str, int]
     if source != "csv" and strings | numbers:
         raise OptionError(f"columns of {source} have types: leave out --categorical and the like")
     layout = PlainLayout(args.delimiter, strings, numbers)
+    read = ReadBytes.of(expanded(args.data))
     n_rows = n_columns = 0
     with (
         table_writer(args.output, target, args.data) as writer,
-        closing(record_batches(args.data, source, layout)) as batches,
+        closing(record_batches(args.data, source, layout, read)) as batches,
     ):
         try:
-            for table in batches:
+            for table in watched(batches, read):
                 writer.write(table)
                 n_rows, n_columns = n_rows + table.num_rows, table.num_columns
         except DataError as error:
@@ -157,28 +160,30 @@ def tables(args: argparse.Namespace, source: str, target: str) -> dict[str, int]
 
 def rows(args: argparse.Namespace, source: str, target: str) -> dict[str, int]:
     """Write rows of numbers; how many, and how many values they have."""
-    batches, width = batches_of(args, source)
+    batches, width, read = batches_of(args, source)
     n_rows = n_values = 0
     with row_writer(args.output, target, args.data, width) as writer, closing(batches):
-        for batch in batches:
+        for batch in watched(batches, read):
             writer.write(batch)
             n_rows, n_values = n_rows + batch.n_rows, n_values + int(batch.X.nnz)
     return {"rows": n_rows, "values": n_values}
 
 
-def batches_of(args: argparse.Namespace, source: str) -> tuple[Any, int | None]:
-    """The rows of IN batch by batch, and their width if it is known before."""
+def batches_of(args: argparse.Namespace, source: str) -> tuple[Any, int | None, ReadBytes]:
+    """The rows of IN batch by batch, their width if it is known before, and what counts bytes."""
     dtype = np.float32 if args.float32 else np.float64
     if source == "svmlight":
         zero_based: Any = "auto" if args.zero_based is None else args.zero_based
-        return svmlight_rows(args.data, zero_based=zero_based, dtype=dtype), None
+        read = ReadBytes.of(expanded(args.data))
+        rows = svmlight_rows(args.data, zero_based=zero_based, dtype=dtype, count=read)
+        return rows, None, read
     if source == "npz":
         dataset = scan_npz(args.data, dtype=np.float32 if args.float32 else None)
     elif source == "vw":
         dataset = scan_vw(args.data, bits=args.bits or 18, dtype=dtype)
     else:
         dataset = raw.table_dataset(args, source, raw.table_hasher(args, dtype))
-    return iter(dataset), dataset.n_features
+    return iter(dataset), dataset.n_features, dataset.bytes_read
 
 
 def text(result: dict[str, Any]) -> str:

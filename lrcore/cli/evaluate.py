@@ -15,6 +15,7 @@ from lrcore.cli.options import (
     require_labels,
     strict_json,
 )
+from lrcore.cli.progress import watched
 from lrcore.io.errors import DataError
 from lrcore.io.label_lists import LabelLists
 
@@ -54,7 +55,8 @@ def in_batches(model: Any, args: argparse.Namespace) -> dict[str, float]:
     label = args.label or model.extra_.get("label")
     metrics = metrics_for(model)
     # Batches that follow from the rows alone, so that sums have the same bits for any format.
-    for batch in raw.dataset_to_predict(args, model, label).batches():
+    dataset = raw.dataset_to_predict(args, model, label).batches()
+    for batch in watched(dataset, dataset.bytes_read):
         if batch.y is None:
             raise DataError(f"{args.data}: which column has the labels? --label COLUMN")
         metrics.add(batch.X, batch.y)

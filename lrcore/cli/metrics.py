@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 
 #: The logarithm that stands for that of a probability of 0.
 LEAST_LOG = float(np.log(np.finfo(np.float64).eps))
@@ -132,7 +134,11 @@ class RegressorMetrics:
     def result(self) -> dict[str, float]:
         """What `measure` returns, of all rows."""
         errors, squares = self._squared_errors, self._squares
-        r2 = 1 - errors / squares if squares else float(errors == 0)
+        if self.n_rows < 2:
+            warnings.warn("R2 is not defined for one row", UndefinedMetricWarning, stacklevel=2)
+            r2 = np.nan
+        else:
+            r2 = 1 - errors / squares if squares else float(errors == 0)
         return {"rmse": float(np.sqrt(errors / self.n_rows)), "r2": r2}
 
 

@@ -21,6 +21,7 @@ from lrcore.cli.options import (
     read_rows_for_model,
     strict_json,
 )
+from lrcore.cli.progress import watched
 from lrcore.io.batch import Batch
 from lrcore.io.label_lists import LabelLists
 from lrcore.io.paths import unpacked
@@ -72,7 +73,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 def batches_of(model: Any, args: argparse.Namespace) -> Generator[Batch]:
     """The rows of DATA: batch by batch, or all at once where they are in memory anyway."""
     if raw.is_raw(args):
-        yield from raw.dataset_to_predict(args, model)
+        dataset = raw.dataset_to_predict(args, model)
+        # A bar between lines on the same terminal would be in their way.
+        shown = args.output is not None or not sys.stdout.isatty()
+        yield from watched(dataset, dataset.bytes_read) if shown else dataset
     else:
         yield Batch(read_rows_for_model(model, args))
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 
 from lrcore.cli.options import OptionError, count, strict_json
+from lrcore.cli.progress import FitLog
 from lrcore.feature_extraction.table import TableHasher
 from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
 from lrcore.io.output import packer_of
 from lrcore.io.paths import unpacked
-from lrcore.linear_model.dataset_fit import Progress, partial_fit_dataset
+from lrcore.linear_model.dataset_fit import partial_fit_dataset
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 
 #: Formats by the end of a file's name, apart from that of its compression.
@@ -202,19 +202,22 @@ def dataset_to_predict(args: argparse.Namespace, model: Any, label: str | None =
 
 def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:
     """Fit a model to a dataset, or go on with it; returns what to report."""
-    log = Log(sys.stderr)
-    if args.resume is not None:
-        partial_fit_dataset(model, dataset, callback=log.update)
-    else:
-        if args.holdout:
-            model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)
-            model.set_params(max_iter=args.epochs or 1)
-        with warnings.catch_warnings():
-            # A script would not see the warning: such a model is not written.
-            warnings.simplefilter("error", UselessFitWarning)
+    resumes = args.resume is not None
+    if args.holdout and not resumes:
+        model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)
+        model.set_params(max_iter=args.epochs or 1)
+    with (
+        FitLog(dataset.bytes_read, 1 if resumes else model.max_iter or 1) as log,
+        warnings.catch_warnings(),
+    ):
+        # A script would not see the warning: such a model is not written.
+        warnings.simplefilter("error", UselessFitWarning)
+        if resumes:
+            partial_fit_dataset(model, dataset, callback=log.update)
+        else:
             model.fit(dataset, callback=log.update)
     last = log.progress
-    curve = [last.loss] if args.resume is not None else model.history_["loss"].tolist()
+    curve = [last.loss] if resumes else model.history_["loss"].tolist()
     return {
         "model": args.output,
         "rows": last.n_rows,
@@ -224,51 +227,23 @@ def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any
         "lr": model.lr_ if isinstance(model.lr_, float) else str(model.lr_),
         "loss_curve": curve,
         "held_out_losses": model.history_["held_out_loss"].tolist() if args.holdout else [],
+        "bytes_read": last.n_bytes,
         "seconds": round(last.seconds, 4),
     }
 
 
 def report(result: dict[str, Any]) -> str:
     """The result as text for people."""
-    per_second = result["rows"] / max(result["seconds"], 1e-9)
+    seconds = max(result["seconds"], 1e-9)
     lines = [
         f"read and fitted {result['rows']:,} rows, {result['values']:,} values, "
-        f"{result['epochs']} epoch(s), in {result['seconds']:.2f} s, {per_second:,.0f} rows/s",
+        f"{result['epochs']} epoch(s), in {seconds:.2f} s, {result['rows'] / seconds:,.0f} rows/s, "
+        f"{result['bytes_read'] / seconds / 1e6:.1f} MB/s",
         f"loss    {result['loss_curve'][-1]:.5f}  (of the last epoch, before each update)",
     ]
     if result["held_out_losses"]:
         lines.append(f"held    {min(result['held_out_losses']):.5f}  (rows that were held out)")
     return "\n".join([*lines, f"rate    {result['lr']}", f"model   {result['model']}"])
-
-
-class Log:
-    """A table of progress: a line whenever the number of rows has doubled.
-
-    The loss is of each row before it was learnt from, so it tells how the model does on new rows:
-    of the rows since the last line, and of all rows of the epoch.
-    """
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._next = 1
-        self.progress = Progress()
-
-    def update(self, progress: Progress) -> None:
-        """Print a line, if it is time; given to ``fit`` as its callback."""
-        if self._next == 1:
-            head = f"{'rows':>12} {'values':>14} {'recent loss':>12} {'loss':>10} {'rows/s':>12}"
-            print(head, file=self._file)
-        self.progress = progress
-        if progress.n_rows < self._next:
-            return
-        per_second = progress.n_rows / max(progress.seconds, 1e-9)
-        print(
-            f"{progress.n_rows:12,} {progress.n_values:14,} {progress.recent_loss:12.5f} "
-            f"{progress.loss:10.5f} {per_second:12,.0f}",
-            file=self._file,
-        )
-        while self._next <= progress.n_rows:
-            self._next *= 2
 
 
 def finish(result: dict[str, Any], args: argparse.Namespace) -> None:

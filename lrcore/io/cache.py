@@ -25,6 +25,7 @@ from scipy import sparse
 from lrcore._utils.replacing import replacing
 from lrcore.io.batch import Batch, csr
 from lrcore.io.errors import DataError
+from lrcore.io.files import ReadBytes
 
 #: How a cache begins and ends; the number is that of the format.
 MAGIC = b"lrcore rows 1\n"
@@ -54,21 +55,24 @@ def cache_path(path: Any, key: dict[str, Any]) -> Path:
 
 
 def cached(
-    batches: Callable[[], Iterable[Batch]], path: Any, key: dict[str, Any], features: Any = None
-) -> Iterator[Batch]:
+    batches: Callable[[], Iterable[Batch]], path: Any, key: dict[str, Any], features: Any = None,
+    count: ReadBytes | None = None,
+) -> Iterator[Batch]:  # fmt: skip
     """The batches, from a cache that was made of the same, or from where they are made; then they
     are written to the cache on their way.
 
     A cache that is damaged, or of something else, is made anew. One that is not gone over to its
     end is not kept. What `features`, the transformer that has made X, found in the sources is kept
-    beside the rows, and given back to it where the sources are not read.
+    beside the rows, and given back to it where the sources are not read. What is read is added to
+    the count.
     """
     where = cache_path(path, key)
     contents = _contents(where, key)
     if contents is not None:
         if features is not None and contents["features"] is not None:
             features.restore(contents["features"])
-        yield from _read(where, contents["batches"])
+        listed, count = contents["batches"], count or ReadBytes()
+        yield from count.shares(_read(where, listed), count.total, len(listed))
         return
     with replacing(where) as file:
         file.write(MAGIC)

@@ -14,6 +14,7 @@ from lrcore._utils.validation import check_integer
 from lrcore.io.ahead import ahead
 from lrcore.io.batch import Batch, in_batches, stacked
 from lrcore.io.cache import cached
+from lrcore.io.files import ReadBytes
 
 #: Rows of a batch.
 BATCH_ROWS = 1 << 14
@@ -44,6 +45,9 @@ class Dataset:
         What errors call it.
     key : dict, optional
         What the rows follow from, as plain values: a cache of other rows is not taken for theirs.
+    bytes_read : ReadBytes, optional
+        What has `total`, the bytes of all sources, or None, and `done`, those that were read so
+        far, in all epochs; a cache counts with its sources.
 
     Examples
     --------
@@ -61,6 +65,7 @@ class Dataset:
     def __init__(
         self, epoch: Epoch, *, n_features: int | None = None, features: Any = None,
         repeats: bool = True, name: str = "dataset", key: dict[str, Any] | None = None,
+        bytes_read: ReadBytes | None = None,
     ) -> None:  # fmt: skip
         self._epoch = epoch
         self._key = key
@@ -69,6 +74,7 @@ class Dataset:
         self.features = features
         self.repeats = repeats
         self.name = name
+        self.bytes_read = ReadBytes() if bytes_read is None else bytes_read
 
     # ---- making one -----------------------------------------------------------------------------
 
@@ -224,7 +230,7 @@ class Dataset:
             key = {**key, "order": [*key.get("order", ()), how]}
         return Dataset(
             epoch, n_features=self._n_features, features=self.features, repeats=self.repeats,
-            name=self.name, key=key,
+            name=self.name, key=key, bytes_read=self.bytes_read,
         )  # fmt: skip
 
     def batches(self, n_rows: int = BATCH_ROWS) -> Dataset:
@@ -299,7 +305,7 @@ class Dataset:
         key = self._key or {"once": secrets.token_hex(16)}
 
         def epoch(number: int) -> Iterator[Batch]:
-            return cached(lambda: self.epoch(number), path, key, self.features)
+            return cached(lambda: self.epoch(number), path, key, self.features, self.bytes_read)
 
         made = self._made(epoch)
         made.repeats = True

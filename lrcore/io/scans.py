@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from lrcore.io.batch import Batch, csr
 from lrcore.io.cache import key_of
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
-from lrcore.io.files import is_read_once
+from lrcore.io.files import ReadBytes, is_read_once
 from lrcore.io.parsed import ParsedRows
 from lrcore.io.paths import expanded, name_of, names_of
 from lrcore.io.svmlight import svmlight_batches
@@ -65,10 +66,11 @@ def scan_svmlight(
     if n_features is not None:
         check_integer("n_features", n_features)
 
-    def rows_of(source: Any) -> Iterable[ParsedRows]:
+    def rows_of(source: Any, count: ReadBytes | None) -> Iterable[ParsedRows]:
         return svmlight_batches(
-            source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error
-        )
+            source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error,
+            count=count,
+        )  # fmt: skip
 
     if n_features is None and any(map(is_read_once, sources)):
         raise ValueError(
@@ -104,8 +106,10 @@ def scan_vw(
     sources = expanded(paths)
     check_integer("bits", bits)
 
-    def rows_of(source: Any) -> Iterable[ParsedRows]:
-        return vw_batches(source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error)
+    def rows_of(source: Any, count: ReadBytes | None) -> Iterable[ParsedRows]:
+        return vw_batches(
+            source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error, count=count
+        )
 
     return _dataset(sources, rows_of, 1 << int(bits), {"bits": bits, "dtype": np.dtype(dtype).str})
 
@@ -116,24 +120,28 @@ def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
     The dtype None keeps float32 and float64, and makes float64 of others.
     """
     sources = expanded(paths)
+    count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         for source in sources:
             X, y, _ = datafile.read(source, dtype=dtype)
             assert y is None or isinstance(y, np.ndarray)
             X.sum_duplicates()
+            count.done += os.path.getsize(source)
             yield Batch(X, y)
 
     return Dataset(
         epoch,
         name=names_of(sources),
         key=key_of(sources, dtype=np.dtype(dtype).str if dtype else None),
+        bytes_read=count,
     )
 
 
 def svmlight_rows(
-    paths: Any, *, zero_based: bool | Literal["auto"] = "auto", dtype: Any = np.float64
-) -> Generator[Batch]:
+    paths: Any, *, zero_based: bool | Literal["auto"] = "auto", dtype: Any = np.float64,
+    count: ReadBytes | None = None,
+) -> Generator[Batch]:  # fmt: skip
     """Rows of svmlight text whose width nobody needs to know, so that it is read once.
 
     Raises
@@ -142,7 +150,7 @@ def svmlight_rows(
         As `scan_svmlight`, and if rows have query ids, which a batch does not.
     """
     for source in expanded(paths):
-        for rows in svmlight_batches(source, dtype=dtype, zero_based=zero_based):
+        for rows in svmlight_batches(source, dtype=dtype, zero_based=zero_based, count=count):
             if rows.qid is not None:
                 raise DataError(
                     f"{name_of(source)}:{rows.first_line} or below: a qid, which only "
@@ -152,8 +160,8 @@ def svmlight_rows(
 
 
 def _dataset(
-    sources: list[Any], rows_of: Callable[[Any], Iterable[ParsedRows]], n_features: int | None,
-    how: dict[str, Any],
+    sources: list[Any], rows_of: Callable[[Any, ReadBytes | None], Iterable[ParsedRows]],
+    n_features: int | None, how: dict[str, Any],
 ) -> Dataset:  # fmt: skip
     """The dataset of what is parsed of each source."""
 
@@ -161,13 +169,15 @@ def _dataset(
     def width() -> int:
         if n_features is not None:
             return n_features
-        ends = (int(rows.indices.max(initial=-1)) for source in sources for rows in rows_of(source))
-        return max(ends, default=-1) + 1
+        parts = (rows for source in sources for rows in rows_of(source, None))
+        return max((int(rows.indices.max(initial=-1)) for rows in parts), default=-1) + 1
+
+    count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         columns = width()
         for source in sources:
-            for rows in rows_of(source):
+            for rows in rows_of(source, count):
                 if rows.indices.max(initial=-1) >= columns:
                     raise DataError(
                         f"{source}:{rows.first_line} or below: index {rows.indices.max()}, counted "
@@ -182,4 +192,5 @@ def _dataset(
     return Dataset(
         epoch, n_features=n_features, repeats=not any(map(is_read_once, sources)),
         name=names_of(sources), key=key_of(sources, **how, n_features=n_features),
+        bytes_read=count,
     ).ahead()  # fmt: skip

@@ -23,7 +23,7 @@ from lrcore._utils.validation import (
     shown,
 )
 from lrcore.io.errors import DataError
-from lrcore.io.files import is_read_once, open_text
+from lrcore.io.files import ReadBytes, is_read_once, open_text
 from lrcore.io.growing import GrowingArray
 from lrcore.io.parsed import ParsedBatches, ParsedRows, parsed_in_order
 from lrcore.io.pieces import SIZE, Piece, pieces
@@ -261,6 +261,7 @@ def svmlight_batches(
     n_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     size: int = SIZE,
+    count: ReadBytes | None = None,
 ) -> ParsedBatches:
     """The rows of svmlight text, batch by batch, in the memory of a few of them.
 
@@ -276,6 +277,8 @@ def svmlight_batches(
         Whether a line that is not valid ends everything, or is left out and counted.
     size : int
         Bytes of text in a batch.
+    count : ReadBytes, optional
+        What is read is added to it.
 
     Returns
     -------
@@ -297,19 +300,27 @@ def svmlight_batches(
     check_integer("size", size)
     first_index = 1 if zero_based is False else 0
     parser = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip")
-    read = partial(_batches, path, parser, n_threads, zero_based == "auto", size)
+    read = partial(
+        _batches, path, parser, n_threads, zero_based == "auto", size, count or ReadBytes()
+    )
     return ParsedBatches(read, once=is_read_once(path))
 
 
 def _batches(
-    path: Any, parser: LineParser, n_threads: int | None, auto: bool, size: int
+    path: Any,
+    parser: LineParser,
+    n_threads: int | None,
+    auto: bool,
+    size: int,
+    count: ReadBytes,
 ) -> Generator[tuple[ParsedRows, int], None, None]:
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
         first, parser = _zero_based_by_the_first(text.name, queue, parser) if auto else ([], parser)
         with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
-            for piece, rows in chain(first, parsed):
+            items = chain(first, parsed)
+            for piece, rows in count.follow(items, text, lambda item: len(item[0].text)):
                 qid = None if rows.with_qid is None else rows.qids
                 csr = rows.data, rows.indices, rows.indptr
                 yield ParsedRows(*csr, labels_of(rows), None, qid, piece.first_line), rows.n_skipped

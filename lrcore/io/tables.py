@@ -18,7 +18,7 @@ from lrcore.io.batch import Batch
 from lrcore.io.cache import key_of
 from lrcore.io.dataset import BATCH_ROWS, Dataset
 from lrcore.io.errors import DataError
-from lrcore.io.files import Text, open_text
+from lrcore.io.files import ReadBytes, Text, open_text, size_of
 from lrcore.io.paths import expanded, name_of, names_of, unpacked
 
 #: Bytes of text that pyarrow parses at a time, and by whose rows the types of columns are told.
@@ -30,8 +30,8 @@ NULLS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
 #: Delimiters by the end of a file's name, without that of its compression.
 DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 
-#: What opens the record batches of one source, given the columns that are needed.
-Opener = Callable[[Any], Generator[Any]]
+#: What opens the record batches of one source, and adds what it reads to a count.
+Opener = Callable[[Any, ReadBytes], Generator[Any]]
 
 
 def scan_csv(
@@ -147,7 +147,9 @@ def read_parquet(paths: Any, **options: Any) -> tuple[Any, np.ndarray | None]:
     return batch.X, batch.y
 
 
-def record_batches(paths: Any, kind: str, layout: CSVLayout) -> Generator[Any]:
+def record_batches(
+    paths: Any, kind: str, layout: CSVLayout, count: ReadBytes | None = None
+) -> Generator[Any]:
     """The record batches of tables as they are, one file after the other.
 
     Parameters
@@ -156,11 +158,13 @@ def record_batches(paths: Any, kind: str, layout: CSVLayout) -> Generator[Any]:
     kind : {"csv", "json", "parquet", "arrow"}
     layout : CSVLayout
         How files of CSV are read.
+    count : ReadBytes, optional
+        What is read is added to it.
     """
     pyarrow()
     opener = layout.open if kind == "csv" else OPENERS[kind]
     for source in expanded(paths):
-        with closing(opener(source)) as tables:
+        with closing(opener(source, count or ReadBytes())) as tables:
             yield from tables
 
 
@@ -168,12 +172,13 @@ def _scan(
     sources: list[Any], opener: Opener, label: str | None, weight: str | None, features: Any
 ) -> Dataset:
     """The dataset of the batches that an opener finds in each source."""
+    count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         labels = Labels()
         for source in sources:
             n_rows = 0
-            with closing(opener(source)) as tables:
+            with closing(opener(source, count)) as tables:
                 for table in tables:
                     place = Place(name_of(source), n_rows)
                     X = features.transform(table)
@@ -189,7 +194,7 @@ def _scan(
     return Dataset(
         epoch, key=key, n_features=features.n_features, features=features,
         repeats=not any(map(_is_read_once, sources)),
-        name=names_of(sources),
+        name=names_of(sources), bytes_read=count,
     ).ahead()  # fmt: skip
 
 
@@ -318,7 +323,7 @@ class CSVLayout:
         self._strings = strings
         self._types: dict[str, Any] | None = None
 
-    def open(self, source: Any) -> Generator[Any]:
+    def open(self, source: Any, count: ReadBytes) -> Generator[Any]:
         """The record batches of a file."""
         pa = pyarrow()
         from pyarrow import csv
@@ -335,7 +340,8 @@ class CSVLayout:
             )
             try:
                 with csv.open_csv(file, read, parse, convert) as batches:
-                    for batch in batches:
+                    # A record batch has a block of text.
+                    for batch in count.follow(batches, text, lambda _: BLOCK_BYTES):
                         yield self._with_empty_texts(batch)
             except pa.ArrowInvalid as error:
                 raise DataError(f"{text.name}: {error}") from None
@@ -425,7 +431,7 @@ class Rewound(io.RawIOBase):
         return n
 
 
-def _open_json(source: Any) -> Generator[Any]:
+def _open_json(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of a file of JSON lines."""
     pa = pyarrow()
     from pyarrow import json
@@ -434,24 +440,25 @@ def _open_json(source: Any) -> Generator[Any]:
         try:
             read = json.ReadOptions(block_size=BLOCK_BYTES)
             with json.open_json(Rewound(text), read) as batches:
-                yield from batches
+                yield from count.follow(batches, text, lambda _: BLOCK_BYTES)
         except pa.ArrowInvalid as error:
             raise DataError(f"{text.name}: {error}") from None
 
 
-def _open_parquet(source: Any) -> Generator[Any]:
+def _open_parquet(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of a Parquet file."""
     pa = pyarrow()
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(_seekable(source)) as file:
-            yield from file.iter_batches(BATCH_ROWS)
+            parts, n_rows = file.iter_batches(BATCH_ROWS), file.metadata.num_rows
+            yield from count.shares(parts, size_of(source), n_rows, lambda part: part.num_rows)
     except pa.ArrowInvalid as error:
         raise DataError(f"{name_of(source)}: {error}") from None
 
 
-def _open_arrow(source: Any) -> Generator[Any]:
+def _open_arrow(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of an Arrow file, which Feather files are, or stream."""
     pa = pyarrow()
     try:
@@ -460,15 +467,19 @@ def _open_arrow(source: Any) -> Generator[Any]:
                 reader = pa.ipc.open_file(file)
             except pa.ArrowInvalid:
                 file.seek(0)
-                yield from pa.ipc.open_stream(file)
+                for table in pa.ipc.open_stream(file):
+                    count.done += table.nbytes
+                    yield table
             else:
-                for k in range(reader.num_record_batches):
-                    yield from _parts(reader.get_batch(k))
+                n_tables = reader.num_record_batches
+                tables = map(reader.get_batch, range(n_tables))
+                for table in count.shares(tables, size_of(source), n_tables):
+                    yield from _parts(table)
     except pa.ArrowInvalid as error:
         raise DataError(f"{name_of(source)}: {error}") from None
 
 
-def _open_table(source: Any) -> Generator[Any]:
+def _open_table(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of a table in memory."""
     pa = pyarrow()
     if hasattr(source, "__arrow_c_stream__"):

@@ -50,10 +50,14 @@ class Progress:
         The mean loss of the rows of this epoch, of each just before it was learnt from.
     recent_loss : float
         That of the rows of the last batch.
+    recent_weight : float
+        The weight of these rows together.
     held_out_loss : float
         That of the rows of this epoch that are not learnt from; NaN if there are none.
     seconds : float
         Since the fit began.
+    n_bytes : int
+        What was read of the sources in all epochs, as it is stored there.
     """
 
     epoch: int = 0
@@ -61,8 +65,10 @@ class Progress:
     n_values: int = 0
     loss: float = np.nan
     recent_loss: float = np.nan
+    recent_weight: float = 0.0
     held_out_loss: float = np.nan
     seconds: float = 0.0
+    n_bytes: int = 0
 
 
 class Mean:
@@ -233,6 +239,7 @@ class DatasetPass:
         """
         progress = self.progress = replace(self.progress, epoch=epoch)
         losses, held_out = Mean(), Mean()
+        bytes_before = dataset.bytes_read.done - progress.n_bytes
         for batch in self._learnt_from(dataset, epoch):
             recent = Mean()
             for part, classes in self._parts(batch):
@@ -245,9 +252,11 @@ class DatasetPass:
             self.last = [*self.last[-1:], batch]
             progress.n_rows += batch.n_rows
             progress.n_values += batch.X.size
-            progress.loss, progress.recent_loss = losses.mean, recent.mean
+            progress.loss = losses.mean
+            progress.recent_loss, progress.recent_weight = recent.mean, recent.weight
             progress.held_out_loss = held_out.mean
             progress.seconds = time.perf_counter() - self._began
+            progress.n_bytes = dataset.bytes_read.done - bytes_before
             if self._callback is not None:
                 self._callback(progress)
         if not losses.weight:
