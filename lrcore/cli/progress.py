@@ -12,6 +12,11 @@ from lrcore.linear_model.dataset_fit import Mean, Progress
 T = TypeVar("T")
 
 
+def on_terminal() -> bool:
+    """Whether people look at stderr."""
+    return sys.stderr.isatty()
+
+
 def new_bar(total: int | None, unit: str) -> Any:
     """A bar that is drawn on a terminal only, and leaves nothing behind."""
     from tqdm import tqdm
@@ -20,7 +25,7 @@ def new_bar(total: int | None, unit: str) -> Any:
         total=total,
         unit=unit,
         unit_scale=True,
-        disable=not sys.stderr.isatty(),
+        disable=not on_terminal(),
         file=sys.stderr,
         dynamic_ncols=True,
         leave=False,
@@ -53,7 +58,7 @@ class FitLog:
         self.progress = Progress()
         self._n_epochs = n_epochs
         self._show: Bar | Table
-        if read.total and sys.stderr.isatty():
+        if read.total and on_terminal():
             self._show = Bar(read.total * n_epochs, n_epochs)
         else:
             self._show = Table()

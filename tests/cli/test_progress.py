@@ -1,13 +1,15 @@
 """How commands come on: bytes of each format, the table for logs, the bar on a terminal."""
 
+import re
 import sys
 
 import numpy as np
 import pytest
 
 from lrcore import io
+from lrcore.cli import progress
 from lrcore.cli.main import main
-from lrcore.cli.progress import Table
+from lrcore.cli.progress import Table, new_bar
 from lrcore.linear_model.dataset_fit import Progress
 
 pytest.importorskip("pyarrow")
@@ -71,21 +73,32 @@ def test_the_recent_loss_is_that_since_the_last_line(capsys):
     assert recent == ["1.00000", f"{(2 * 2 + 6 * 4) / 10:.5f}"]
 
 
-def test_a_bar_on_a_terminal(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+@pytest.fixture
+def terminal(monkeypatch):
+    """stderr is a terminal, on which bars are drawn at once."""
+
+    def drawn_at_once(*args):
+        bar = new_bar(*args)
+        bar.mininterval, bar.miniters = 0, 0
+        return bar
+
+    monkeypatch.setattr(progress, "new_bar", drawn_at_once)
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_a_bar_on_a_terminal(folder, tmp_path, terminal, capsys):
     fit(folder, "a.csv", "--epochs", "2", "--cache", str(tmp_path / "rows"))
     err = capsys.readouterr().err
     assert "recent loss" not in err
     assert "epoch 2/2" in err
     size = (folder / "a.csv").stat().st_size
     assert f"{2 * size / 1e3:.0f}k" in err
-    assert " rows, loss 0." in err
+    assert re.search(r"\d rows, loss 0\.\d{5}", err)
 
 
-def test_a_bar_of_what_has_no_losses(folder, tmp_path, monkeypatch, capsys):
+def test_a_bar_of_what_has_no_losses(folder, tmp_path, terminal, capsys):
     fit(folder, "a.csv")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     capsys.readouterr()
     model, table, rows = (str(folder / name) for name in ("m", "a.csv", "b.svm"))
     for words in (
@@ -100,8 +113,9 @@ def test_a_bar_of_what_has_no_losses(folder, tmp_path, monkeypatch, capsys):
         assert "B/s]" not in out
 
 
-def test_sources_of_unknown_size_have_a_table_on_a_terminal_too(folder, monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+def test_sources_of_unknown_size_have_a_table_on_a_terminal_too(
+    folder, terminal, monkeypatch, capsys
+):
     with (folder / "a.csv").open("rb") as file:
         monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": file}))
         words = ["fit", "-", "--format", "csv", "--label", "y", "-o", str(folder / "m")]
