@@ -18,6 +18,7 @@ from lrcore.cli.options import (
 from lrcore.cli.progress import watched
 from lrcore.io.errors import DataError
 from lrcore.io.label_lists import LabelLists
+from lrcore.linear_model.dataset_fit import batches_for, offset_of
 
 
 def add_parser(commands: Any) -> None:
@@ -56,10 +57,11 @@ def in_batches(model: Any, args: argparse.Namespace) -> dict[str, float]:
     metrics = metrics_for(model)
     # Batches that follow from the rows alone, so that sums have the same bits for any format.
     dataset = raw.dataset_to_predict(args, model, label).batches()
-    for batch in watched(dataset, dataset.bytes_read):
+    batches = batches_for(model, dataset, args.data)
+    for batch in watched(batches, dataset.bytes_read):
         if batch.y is None:
             raise DataError(f"{args.data}: which column has the labels? --label COLUMN")
-        metrics.add(batch.X, batch.y)
+        metrics.add(batch.X, batch.y, **offset_of(batch))
     if not metrics.n_rows:
         raise DataError(f"{args.data} has no rows")
     return {"rows": metrics.n_rows, **metrics.result()}

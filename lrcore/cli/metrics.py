@@ -119,10 +119,11 @@ class RegressorMetrics:
         self._mean = self._squares = 0.0  # of targets, and of their differences from their mean
         self.n_rows = 0
 
-    def add(self, X: Any, y: np.ndarray) -> None:
-        """Predict rows and compare with their targets."""
+    def add(self, X: Any, y: np.ndarray, **added: Any) -> None:
+        """Predict rows, to which an offset may be added, and compare with their targets."""
         y = np.asarray(y, np.float64)
-        self._squared_errors += float(np.sum((self._model.predict(X) - y) ** 2))
+        predicted = self._model.predict(X, **added)
+        self._squared_errors += float(np.sum((predicted - y) ** 2))
         n_before, self.n_rows = self.n_rows, self.n_rows + len(y)
         mean = float(np.mean(y))
         # Chan, Golub and LeVeque's sum of two groups, whose terms do not cancel out.

@@ -28,6 +28,7 @@ from lrcore.io.paths import unpacked
 from lrcore.io.row_writers import npy_writer
 from lrcore.io.table_writers import table_writer
 from lrcore.io.tables import pyarrow
+from lrcore.linear_model.dataset_fit import batches_for, offset_of
 
 
 def add_parser(commands: Any) -> None:
@@ -63,11 +64,11 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
                 "out, or give --output predictions.json"
             )
         for batch in batches_of(model, args):
-            print_lines(predicted_by(model, batch.X, proba=args.proba))
+            print_lines(predicted_by(model, batch, proba=args.proba))
     elif args.json:
         print(strict_json(all_predictions(model, args)))
     else:
-        print_lines(predicted_by(model, read_rows_for_model(model, args), proba=args.proba))
+        print_lines(predicted_by(model, Batch(read_rows_for_model(model, args)), proba=args.proba))
 
 
 def batches_of(model: Any, args: argparse.Namespace) -> Generator[Batch]:
@@ -76,16 +77,17 @@ def batches_of(model: Any, args: argparse.Namespace) -> Generator[Batch]:
         dataset = raw.dataset_to_predict(args, model)
         # A bar between lines on the same terminal would be in their way.
         shown = args.output is not None or not sys.stdout.isatty()
-        yield from watched(dataset, dataset.bytes_read) if shown else dataset
+        batches = batches_for(model, dataset, args.data)
+        yield from watched(batches, dataset.bytes_read) if shown else batches
     else:
         yield Batch(read_rows_for_model(model, args))
 
 
-def predicted_by(model: Any, X: Any, *, proba: bool) -> np.ndarray | LabelLists:
+def predicted_by(model: Any, batch: Batch, *, proba: bool) -> np.ndarray | LabelLists:
     """The probabilities of some rows, or their predictions."""
     if proba:
-        return np.asarray(model.predict_proba(X))
-    predicted = model.predict(X)
+        return np.asarray(model.predict_proba(batch.X))
+    predicted = model.predict(batch.X, **offset_of(batch))
     if getattr(model, "multilabel_", False):
         return LabelLists(labels_of(model), csr_matrix(predicted))
     return np.asarray(predicted)
@@ -100,7 +102,7 @@ def print_lines(predicted: np.ndarray | LabelLists) -> None:
 
 def all_predictions(model: Any, args: argparse.Namespace) -> dict[str, Any]:
     """The predictions of all rows as plain values."""
-    predicted = predicted_by(model, read_rows_for_model(model, args), proba=args.proba)
+    predicted = predicted_by(model, Batch(read_rows_for_model(model, args)), proba=args.proba)
     plain = predicted.lists() if isinstance(predicted, LabelLists) else predicted.tolist()
     result: dict[str, Any] = {"predictions": plain}
     if args.proba:
@@ -128,7 +130,7 @@ def write_predictions(model: Any, args: argparse.Namespace) -> None:
     make, file = (table_of, table_writer) if kind in raw.TABLES else (array_of, npy_writer)
     with file(args.output, kind, args.data) as writer, closing(batches_of(model, args)) as batches:
         for batch in batches:
-            writer.write(make(model, batch.X, proba=args.proba))
+            writer.write(make(model, batch, proba=args.proba))
             n_rows += batch.n_rows
     seconds = time.perf_counter() - start
     result = {"output": args.output, "rows": n_rows, "seconds": round(seconds, 4)}
@@ -136,14 +138,15 @@ def write_predictions(model: Any, args: argparse.Namespace) -> None:
     print(strict_json(result) if args.json else report)
 
 
-def array_of(model: Any, X: Any, *, proba: bool) -> np.ndarray:
+def array_of(model: Any, batch: Batch, *, proba: bool) -> np.ndarray:
     """The predictions or probabilities of some rows, of several labels a row 0 or 1 for each."""
-    return np.asarray(model.predict_proba(X) if proba else model.predict(X))
+    found = model.predict_proba(batch.X) if proba else model.predict(batch.X, **offset_of(batch))
+    return np.asarray(found)
 
 
-def table_of(model: Any, X: Any, *, proba: bool) -> Any:
+def table_of(model: Any, batch: Batch, *, proba: bool) -> Any:
     """The predictions of some rows as a record batch, with their probabilities if asked for."""
-    predicted = predicted_by(model, X, proba=False)
+    predicted = predicted_by(model, batch, proba=False)
     columns: dict[str, Any]
     if isinstance(predicted, LabelLists):
         columns = {"prediction": predicted.lines()}
@@ -153,7 +156,7 @@ def table_of(model: Any, X: Any, *, proba: bool) -> Any:
         columns = {"prediction": predicted}
     if proba:
         names = [f"probability_{name}" for name in lines_of(np.asarray(classes_of(model)))]
-        columns.update(zip(names, np.asarray(model.predict_proba(X)).T))
+        columns.update(zip(names, np.asarray(model.predict_proba(batch.X)).T))
     pa = pyarrow()
     return pa.record_batch({name: pa.array(column) for name, column in columns.items()})
 

@@ -101,7 +101,7 @@ def _write_batch(file: IO[bytes], batch: Batch) -> dict[str, Any]:
             parts["indices"] = X.indices
     else:
         parts = {"rows": np.ascontiguousarray(X)}
-    for name, column in (("y", batch.y), ("weight", batch.weight)):
+    for name, column in (("y", batch.y), ("weight", batch.weight), ("offset", batch.offset)):
         if column is not None:
             parts[name] = column
     for name, array in parts.items():
@@ -179,16 +179,16 @@ def _read(path: Path, contents: list[dict[str, Any]]) -> Iterator[Batch]:
 
 def _batch(buffer: np.ndarray, record: dict[str, Any]) -> Batch:
     parts = {name: _array(buffer, part) for name, part in record.items() if name != "shape"}
-    y, weight = parts.get("y"), parts.get("weight")
+    columns = [parts.get(name) for name in ("y", "weight", "offset")]
     if "rows" in parts:
-        return Batch(parts["rows"], y, weight)
+        return Batch(parts["rows"], *columns)
     if "low" in parts:
         indices = parts["low"].astype(np.int32)
         indices |= parts["high"].astype(np.int32) << 16
     else:
         indices = parts["indices"]
     X = csr(parts["values"], indices, parts["indptr"], record["shape"][1])
-    return Batch(X, y, weight)
+    return Batch(X, *columns)
 
 
 def _array(buffer: np.ndarray, record: dict[str, Any]) -> np.ndarray:

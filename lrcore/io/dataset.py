@@ -79,7 +79,9 @@ class Dataset:
     # ---- making one -----------------------------------------------------------------------------
 
     @classmethod
-    def from_arrays(cls, X: Any, y: Any = None, sample_weight: Any = None) -> Dataset:
+    def from_arrays(
+        cls, X: Any, y: Any = None, sample_weight: Any = None, offset: Any = None
+    ) -> Dataset:
         """The rows of a matrix in memory.
 
         Parameters
@@ -87,6 +89,8 @@ class Dataset:
         X : array or sparse matrix of shape (n_rows, n_features)
         y : array of shape (n_rows,), optional
         sample_weight : array of shape (n_rows,), optional
+        offset : array of shape (n_rows,), optional
+            What is added to the raw predictions of a regressor.
 
         Returns
         -------
@@ -97,7 +101,7 @@ class Dataset:
         ValueError
             If lengths differ, or X is no matrix of numbers.
         """
-        batch = as_batch((X, y, sample_weight))
+        batch = as_batch(Batch(X, y, sample_weight, offset))
         return cls(lambda epoch: iter((batch,)), n_features=batch.X.shape[1], name="arrays")
 
     @classmethod
@@ -160,7 +164,7 @@ class Dataset:
         Yields
         ------
         Batch
-            ``(X, y, weight)``; y and weight are None if there are none.
+            ``(X, y, weight)``, and an attribute `offset`; None where there are none.
 
         Raises
         ------
@@ -317,7 +321,9 @@ class Dataset:
 
 
 def as_batch(item: Any, name: str = "arrays") -> Batch:
-    """``(X,)``, ``(X, y)`` or ``(X, y, weight)`` as a batch, checked; CSR rows sorted."""
+    """``(X,)``, ``(X, y)``, ``(X, y, weight)`` or a batch as a batch, checked; CSR rows sorted."""
+    offset = item.offset if isinstance(item, Batch) else None
+    item = tuple(item) if isinstance(item, Batch) else item
     if not isinstance(item, tuple) or len(item) not in (1, 2, 3):
         got = f"a tuple of {len(item)}" if isinstance(item, tuple) else type(item).__name__
         raise TypeError(f"{name}: must be (X, y) or (X, y, weight), got {got}")
@@ -330,7 +336,7 @@ def as_batch(item: Any, name: str = "arrays") -> Batch:
         X = X.copy()
         X.sum_duplicates()
     columns = []
-    for what, column in (("y", y), ("weight", weight)):
+    for what, column in (("y", y), ("weight", weight), ("offset", offset)):
         column = None if column is None else np.asarray(column)
         if column is not None and column.shape[:1] != (X.shape[0],):
             raise ValueError(

@@ -88,10 +88,12 @@ class VwWriter:
             known = ~np.isnan(y)
             labels = label_texts(np.where(known, y, 0), multilabel=False)
             labels = [label if there else "" for label, there in zip(labels, known.tolist())]
-        if batch.weight is not None:
+        if batch.weight is not None or batch.offset is not None:
             if "" in labels:  # an importance comes after a label
                 raise DataError(f"{self._name}: vw text has no weights of rows without labels")
-            labels = [f"{label} {w!r}" for label, w in zip(labels, batch.weight.tolist())]
+            labels = [f"{label} {w!r}" for label, w in zip(labels, batch.weights.tolist())]
+        if batch.offset is not None:
+            labels = [f"{label} {base!r}" for label, base in zip(labels, batch.offset.tolist())]
         begun = [f"{label} |" for label in labels]
         self._file.writelines(lines_of_rows(writable_rows(batch.X), begun, 0))
 
@@ -237,9 +239,11 @@ class Spool:
 
 
 def refuse_weights(batch: Batch, name: str, kind: str) -> None:
-    """Raise DataError if rows have weights, for formats that do not."""
+    """Raise DataError if rows have weights or bases, for formats that do not."""
     if batch.weight is not None:
         raise DataError(f"{name}: {kind} has no weights of rows; vw text does")
+    if batch.offset is not None:
+        raise DataError(f"{name}: {kind} has no base of rows; vw text does")
 
 
 def numbers(batch: Batch, name: str, kind: str) -> np.ndarray:

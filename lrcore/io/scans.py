@@ -91,7 +91,8 @@ def scan_vw(
 ) -> Dataset:
     """Rows of Vowpal Wabbit's text, read when they are needed.
 
-    Features are hashed as Vowpal Wabbit does, to ``2**bits`` columns; importances are weights.
+    Features are hashed as Vowpal Wabbit does, to ``2**bits`` columns; importances are weights, and
+    bases the offsets of regressors.
 
     Parameters
     ----------
@@ -186,8 +187,11 @@ def _dataset(
                 weight = rows.weight
                 if weight is not None and (weight == 1).all():
                     weight = None
+                offset = rows.base
+                if offset is not None and not offset.any():
+                    offset = None
                 X = csr(rows.data, rows.indices, rows.indptr, columns)
-                yield Batch(X, rows.y, weight)
+                yield Batch(X, rows.y, weight, offset)
 
     return Dataset(
         epoch, n_features=n_features, repeats=not any(map(is_read_once, sources)),

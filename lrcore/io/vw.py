@@ -179,7 +179,9 @@ def _batches(
         with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
             for piece, rows in count.follow(parsed, text, lambda item: len(item[0].text)):
                 csr = rows.data, rows.indices, rows.indptr
-                batch = ParsedRows(*csr, rows.labels, rows.weights, None, piece.first_line)
+                batch = ParsedRows(
+                    *csr, rows.labels, rows.weights, None, piece.first_line, rows.bases
+                )
                 yield batch, rows.n_skipped
 
 

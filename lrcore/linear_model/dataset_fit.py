@@ -126,7 +126,7 @@ def fit_dataset(
         fitted.__dict__ = best
     _hand_over(model, fitted, dataset, history, curve)
     rows = stacked(run.last)
-    problem = model._other_rows(rows.X, rows.y, rows.weight)
+    problem = model._other_rows(rows.X, rows.y, rows.weight, **offset_of(rows))
     warn_if_useless(FitResult(model._trained, []), problem, model.n_threads, STREAM_MARGIN)
     return model
 
@@ -173,11 +173,38 @@ def score_dataset(
 ) -> float:
     """What a function of true and predicted values says of all rows, by one pass."""
     check_only_dataset(**others)
-    parts = [(batch.y, model.predict(batch.X), batch.weights) for batch in _labelled(dataset, 0)]
+    parts = [
+        (batch.y, model.predict(batch.X, **offset_of(batch)), batch.weights)
+        for batch in _labelled(model, dataset, 0)
+    ]
     if not parts:
         raise ValueError(f"{dataset.name} has no rows")
     true, predicted, weight = (np.concatenate(each) for each in zip(*parts))
     return float(score(true, predicted, sample_weight=weight))
+
+
+def batches_for(model: Any, batches: Iterable[Batch], name: str) -> Iterator[Batch]:
+    """The batches of a dataset for an estimator; classifiers take no offsets.
+
+    Raises
+    ------
+    ValueError
+        If rows have some, and it is a classifier.
+    """
+    refuses = is_classifier(model)
+    for batch in batches:
+        if refuses and batch.offset is not None:
+            row = int(np.flatnonzero(batch.offset)[0])
+            raise ValueError(
+                f"{name}: a row has an offset (the base of vw text) of {batch.offset[row]:g}, and "
+                "classifiers take none: remove it, or fit a regressor"
+            )
+        yield batch
+
+
+def offset_of(batch: Batch) -> dict[str, np.ndarray]:
+    """The offset as an argument of regressors, if there is one."""
+    return {} if batch.offset is None else {"offset": batch.offset}
 
 
 def check_only_dataset(**others: Any) -> None:
@@ -246,7 +273,7 @@ class DatasetPass:
                 recent.add(self._partial_fit(part, classes), part.total_weight)
             losses.add(recent.mean, recent.weight)
             for part in self._held_out:
-                loss = self._model._mean_loss(part.X, part.y, part.weight)
+                loss = self._model._mean_loss(part.X, part.y, part.weight, **offset_of(part))
                 held_out.add(loss, part.total_weight)
             self._held_out = []
             self.last = [*self.last[-1:], batch]
@@ -265,7 +292,7 @@ class DatasetPass:
     def _learnt_from(self, dataset: Dataset, epoch: int) -> Iterator[Batch]:
         """The rows that are learnt from, in batches that follow from the rows alone: they end with
         a block of the core's, after which no row has to be gone over again."""
-        rows = _labelled(dataset, epoch)
+        rows = _labelled(self._model, dataset, epoch)
         if self._every:
             rows = self._without_held_out(in_batches(rows, BATCH_ROWS))
         begun = hasattr(self._model, "n_iter_")
@@ -311,14 +338,14 @@ class DatasetPass:
 
     def _partial_fit(self, batch: Batch, classes: Any) -> float:
         """Learn from rows; their mean loss, of each before it was learnt from."""
-        with_classes = {"classes": classes} if is_classifier(self._model) else {}
-        self._model.partial_fit(batch.X, batch.y, sample_weight=batch.weight, **with_classes)
+        others = {"classes": classes} if is_classifier(self._model) else offset_of(batch)
+        self._model.partial_fit(batch.X, batch.y, sample_weight=batch.weight, **others)
         return float(self._model.loss_curve_[-1])
 
 
-def _labelled(dataset: Dataset, epoch: int) -> Iterator[Batch]:
-    """The batches of an epoch, which must have labels or targets."""
-    for batch in dataset.epoch(epoch):
+def _labelled(model: Any, dataset: Dataset, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch for an estimator, which must have labels or targets."""
+    for batch in batches_for(model, dataset.epoch(epoch), dataset.name):
         if batch.y is None:
             raise ValueError(f"{dataset.name} has no labels to learn from; give label=")
         yield batch

@@ -146,3 +146,22 @@ def test_faults_are_errors_of_one_line(table, tmp_path, monkeypatch, capsys, wor
     assert message in error
     assert error.startswith("lrcore: error: ")
     assert not (tmp_path / "m").exists()
+
+
+def test_base_of_vw_text(tmp_path, capsys):
+    base = RNG.normal(size=2000)
+    y = base + RNG.choice([0.0, 1.0], 2000)
+    lines = (f"{t!r} 1 {b!r} | {int(t - b > 0.5)}" for t, b in zip(y.tolist(), base.tolist()))
+    path, model = tmp_path / "a.vw", str(tmp_path / "m")
+    path.write_text("\n".join([*lines, ""]))
+    assert main(["fit", str(path), "--loss", "squared_error", "-o", model]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", model, str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rmse"] < 0.01
+    assert main(["predict", model, str(path)]) == 0
+    np.testing.assert_allclose(np.array(capsys.readouterr().out.split(), float), y, atol=0.02)
+    assert main(["predict", model, str(path), "-o", str(tmp_path / "p.npy")]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), y, atol=0.02)
+    capsys.readouterr()
+    assert main(["fit", str(path), "-o", model]) == 1
+    assert "a.vw: a row has an offset (the base of vw text)" in capsys.readouterr().err

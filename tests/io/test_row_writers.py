@@ -69,6 +69,16 @@ def test_vw(tmp_path, weight):
     np.testing.assert_array_equal(found.weight, np.ones(300) if weight is None else weight)
 
 
+def test_base_of_vw(tmp_path):
+    path = write(tmp_path / "rows.vw", "vw", X, Y, WEIGHT, Y / 3)
+    found = read_vw(path, bits=6, dtype=np.float64)
+    np.testing.assert_array_equal(found.base, Y / 3)
+    np.testing.assert_array_equal(found.weight, WEIGHT)
+    for kind in ("svmlight", "npz"):
+        with pytest.raises(DataError, match="has no base of rows; vw text does"):
+            write(tmp_path / "rows", kind, X, Y, None, Y)
+
+
 @pytest.mark.parametrize(
     ("kind", "y", "weight", "message"),
     [
