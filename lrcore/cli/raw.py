@@ -84,7 +84,10 @@ def add_features_options(group: Any) -> None:
     group.add_argument("--numeric", metavar="COLUMNS", type=names, help="columns of numbers")
     group.add_argument("--text", metavar="COLUMNS", type=names, help="columns of texts")
     group.add_argument(
-        "--cross", metavar="A*B", type=crosses, help="columns to cross, several with commas"
+        "--cross",
+        metavar="A*B",
+        type=crosses,
+        help="columns to cross, several with commas; pairs crosses each two of categories",
     )
     group.add_argument("--ngrams", type=count, default=1, help="words in a row that count as one")
     group.add_argument("--bits", type=count, help="features are hashed to 2**BITS (20; of vw 18)")
@@ -99,11 +102,13 @@ def names(text: str) -> list[str]:
     return found
 
 
-def crosses(text: str) -> list[tuple[str, ...]]:
-    """Names with ``*`` between those that are crossed."""
+def crosses(text: str) -> list[tuple[str, ...]] | str:
+    """Names with ``*`` between those that are crossed, or "pairs" for each two categories."""
+    if text.strip() == "pairs":
+        return "pairs"
     found = [tuple(part.strip() for part in each.split("*")) for each in names(text)]
     if any(len(each) < 2 or not all(each) for each in found):
-        raise OptionError(f"{text!r} does not cross columns, as site*app does")
+        raise OptionError(f"{text!r} does not cross columns, as site*app and pairs do")
     return found
 
 

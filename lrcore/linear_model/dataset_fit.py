@@ -239,17 +239,24 @@ class DatasetPass:
         Called with a `Progress` after each batch.
     extends : bool
         Whether classes that are not known become so with their first row.
+    batch_rows : int
+        Rows that are learnt from in a call; they change no bit.
+    before : callable, optional
+        Called with each batch before it is learnt from.
     """
 
     def __init__(
         self, model: LinearModel, classes: Any = None, every: int = 0,
         callback: Callable[[Progress], Any] | None = None, *, extends: bool = False,
+        batch_rows: int = BATCH_ROWS, before: Callable[[Batch], Any] | None = None,
     ) -> None:  # fmt: skip
         self._model = model
         self._classes = None if classes is None else np.unique(classes)
         self._extends = extends and classes is None
         self._every = every
         self._callback = callback
+        self._batch_rows = batch_rows
+        self._before = before
         self._began = time.perf_counter()
         self._held_out: list[Batch] = []
         self.progress = Progress()
@@ -269,6 +276,8 @@ class DatasetPass:
         bytes_before = dataset.bytes_read.done - progress.n_bytes
         for batch in self._learnt_from(dataset, epoch):
             recent = Mean()
+            if self._before is not None:
+                self._before(batch)
             for part, classes in self._parts(batch):
                 recent.add(self._partial_fit(part, classes), part.total_weight)
             losses.add(recent.mean, recent.weight)
@@ -296,7 +305,7 @@ class DatasetPass:
         if self._every:
             rows = self._without_held_out(in_batches(rows, BATCH_ROWS))
         begun = hasattr(self._model, "n_iter_")
-        batches = in_batches(rows, BATCH_ROWS, first=None if begun else MOST_ROWS)
+        batches = in_batches(rows, self._batch_rows, first=None if begun else MOST_ROWS)
         if begun or self._classes is not None or not is_classifier(self._model):
             return batches
         return _with_two_classes(batches, dataset.name)

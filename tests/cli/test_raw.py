@@ -55,6 +55,17 @@ def test_fit_predict_and_evaluate(table, capsys):
     assert capsys.readouterr().out.split() == ["1", "0"]
 
 
+@pytest.mark.parametrize("columns", [["--categorical", "site,app"], ["--categorical", "app,site"]])
+def test_pairs_are_crosses_of_all_categories(table, columns, capsys):
+    models = []
+    for cross in ("site*app", "pairs"):
+        path = fit(table, *columns, "--cross", cross, "--bits", "12", capsys=capsys)[1]
+        models.append(lrcore.load(path).coef_)
+    np.testing.assert_array_equal(*models)
+    plain = lrcore.load(fit(table, *columns, "--bits", "12", capsys=capsys)[1])
+    assert np.count_nonzero(models[1]) > np.count_nonzero(plain.coef_)
+
+
 def test_epochs_cache_and_holdout(table, capsys):
     cache = table.with_name("rows")
     options = ["--epochs", "3", "--cache", str(cache), "--holdout", "5", "--json"]
