@@ -113,7 +113,7 @@ def check(args: argparse.Namespace, source: str, target: str) -> None:
     if target in raw.TABLES and source not in raw.TABLES:
         raise OptionError(
             f"{args.data} is {source}, rows of numbers whose columns have no names, and {target} "
-            "has a table; --to svmlight, vw or npz"
+            "has a table; --to svmlight, vw or npz, or --format csv or another if IN is a table"
         )
     raw.check_not_packed(args.output, target)
     unused: dict[str, Any] = {}
@@ -166,6 +166,8 @@ def rows(args: argparse.Namespace, source: str, target: str) -> dict[str, int]:
         for batch in watched(batches, read):
             writer.write(batch)
             n_rows, n_values = n_rows + batch.n_rows, n_values + int(batch.X.nnz)
+        if not n_rows:
+            raise DataError(f"{args.data} has no rows")
     return {"rows": n_rows, "values": n_values}
 
 

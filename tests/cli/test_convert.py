@@ -164,6 +164,9 @@ def test_stdout_has_nothing_but_the_rows(tmp_path, monkeypatch, capfdbinary):
         (["a.csv", "b.svm", "--label", "s"], "labels, and these are texts, such as 'x'"),
         (["q.svm", "b.vw"], "q.svm:1 or below: a qid"),
         (["none.csv", "b.json"], "none.csv"),
+        (["empty.csv", "b.json"], "empty.csv has no rows"),
+        (["empty.csv", "b.svm", "--label", "y", "--numeric", "x"], "empty.csv has no rows"),
+        (["folder", "b.csv"], "or --format csv or another if IN is a table"),
     ],
 )
 def test_faults(tmp_path, monkeypatch, error_of, words, message):
@@ -173,6 +176,8 @@ def test_faults(tmp_path, monkeypatch, error_of, words, message):
     (tmp_path / "a.json").write_text('{"y": 1}\n')
     (tmp_path / "q.svm").write_text("1 qid:3 1:0.5\n")
     (tmp_path / "a.svm").write_text("1 1:0.5\n")
+    (tmp_path / "empty.csv").write_text("y,x\n")
+    (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.iterdir())
     assert message in error_of("convert", *words)
     assert sorted(tmp_path.iterdir()) == before
