@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from lrcore.io import DataError
-from lrcore.io.table_writers import GROUP_ROWS, table_writer
+from lrcore.io import DataError, table_writers
+from lrcore.io.table_writers import table_writer
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import csv, parquet  # noqa: E402
@@ -53,10 +53,11 @@ def test_json_lines(tmp_path):
         assert row == {**expected, "t": time}
 
 
-def test_small_batches_share_a_group(tmp_path):
-    table = pa.table({"x": np.arange(GROUP_ROWS + 10)})
-    path = write(tmp_path / "t.parquet", "parquet", table, 1 << 14)
-    assert parquet.ParquetFile(path).metadata.num_row_groups == 2
+def test_small_batches_share_a_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_writers, "GROUP_ROWS", 100)
+    table = pa.table({"x": np.arange(1000)})
+    path = write(tmp_path / "t.parquet", "parquet", table, 25)
+    assert parquet.ParquetFile(path).metadata.num_row_groups == 10
     assert parquet.read_table(path).equals(table)
 
 
