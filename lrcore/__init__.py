@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UselessFitWarning,
     )
     from lrcore.linear_model.persistence import load, save
+    from lrcore.linear_model.progressive import progressive_val_score
     from lrcore.linear_model.regressor import LinearRegressor
     from lrcore.tuning.range_test import lr_range_test
     from lrcore.tuning.search import lr_search
@@ -59,6 +60,7 @@ __all__ = [
     "lr_search",
     "max_stable_lr",
     "num_threads",
+    "progressive_val_score",
     "save",
     "schedules",
     "set_num_threads",
@@ -83,6 +85,7 @@ _LATER = {
     "lr_range_test": "lrcore.tuning.range_test",
     "lr_search": "lrcore.tuning.search",
     "max_stable_lr": "lrcore.tuning.stability",
+    "progressive_val_score": "lrcore.linear_model.progressive",
     "save": "lrcore.linear_model.persistence",
 }
 

@@ -170,6 +170,7 @@ class TextHasher:
         wide_class: NDArray[np.uint8] | None,
         stop_words: list[bytes],
         n_features: int,
+        first_column: int,
         alternate_sign: bool,
     ) -> None: ...
 

@@ -37,7 +37,7 @@ def load_model(path: str, args: argparse.Namespace) -> Any:
     try:
         return load(path)
     except ModelFileError:
-        if zipfile.is_zipfile(args.data) and not zipfile.is_zipfile(path):
+        if args.data and zipfile.is_zipfile(args.data) and not zipfile.is_zipfile(path):
             raise ModelFileError(
                 f"{path}: not a model file, but {args.data} looks like one; have they changed "
                 "places?"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import warnings
 from typing import Any
@@ -25,6 +24,7 @@ from lrcore.cli.options import (
     require_labels,
     strict_json,
 )
+from lrcore.cli.progress import new_bar
 from lrcore.io.datafile import DataError
 from lrcore.io.label_lists import LabelLists
 from lrcore.linear_model.monitor.callbacks import Event
@@ -225,17 +225,7 @@ class ProgressBar:
     """
 
     def __init__(self, total: int | None) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(
-            total=total,
-            unit=" rows",
-            unit_scale=True,
-            disable=not sys.stderr.isatty(),
-            file=sys.stderr,
-            dynamic_ncols=True,
-            leave=False,
-        )
+        self._bar = new_bar(total, " rows")
 
     def __enter__(self) -> ProgressBar:
         return self

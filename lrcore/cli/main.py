@@ -22,6 +22,8 @@ SUBCOMMANDS = {
     "lr-find": "learn while the rate rises, and suggest rates",
     "predict": "print a prediction for each row",
     "evaluate": "measure a model on labelled data",
+    "features": "list the features with the largest weights",
+    "convert": "write data in another format",
     "schedule": "print and draw a learning rate schedule",
     "demo": "fit flight delays, beside scikit-learn and NumPy",
 }

@@ -1,16 +1,12 @@
-"""Metrics of a fitted model on labelled data, computed by scikit-learn."""
+"""Metrics of a fitted model on labelled data, which may come batch by batch."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    mean_squared_error,
-    r2_score,
-    roc_auc_score,
-)
+from sklearn.exceptions import UndefinedMetricWarning
 
 #: The logarithm that stands for that of a probability of 0.
 LEAST_LOG = float(np.log(np.finfo(np.float64).eps))
@@ -33,19 +29,118 @@ def measure(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
         labels; ``"auc"`` if it also has two classes and both are among the labels. Of a regressor
         ``"rmse"``, the root of the mean squared error, and ``"r2"``.
     """
-    if not hasattr(model, "classes_"):
-        predicted = model.predict(X)
-        return {
-            "rmse": float(np.sqrt(mean_squared_error(y, predicted))),
-            "r2": float(r2_score(y, predicted)),
-        }
-    metrics = {"accuracy": float(accuracy_score(y, model.predict(X)))}
-    all_known = np.isin(y, model.classes_).all()
-    if hasattr(model, "predict_proba") and all_known:
-        metrics["log_loss"] = mean_log_loss(model, X, y)
-    if len(model.classes_) == 2 and len(np.unique(y)) == 2 and all_known:
-        metrics["auc"] = float(roc_auc_score(y, model.decision_function(X)))
-    return metrics
+    metrics = metrics_for(model)
+    metrics.add(X, y)
+    return metrics.result()
+
+
+def metrics_for(model: Any) -> ClassifierMetrics | RegressorMetrics:
+    """The metrics of `measure` for rows that come batch by batch."""
+    return ClassifierMetrics(model) if hasattr(model, "classes_") else RegressorMetrics(model)
+
+
+class ClassifierMetrics:
+    """Metrics of a classifier over all rows that were added.
+
+    Rows are not kept, but for the AUC their scores are.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._has_log_loss = hasattr(model, "predict_proba")
+        self._has_scores = len(model.classes_) == 2
+        self._positive: list[np.ndarray] = []
+        self._negative: list[np.ndarray] = []
+        self._n_right = 0
+        self._log_loss = 0.0
+        self.n_rows = 0
+
+    def add(self, X: Any, y: np.ndarray) -> None:
+        """Predict rows and compare with their labels.
+
+        Raises
+        ------
+        ValueError
+            If labels are texts, and those of the model numbers, or the other way round.
+        """
+        model, classes = self._model, self._model.classes_
+        if (y.dtype.kind in "UO") != (classes.dtype.kind in "UO"):
+            raise ValueError(
+                f"labels such as {y.tolist()[0]!r} cannot be compared with those of the model, "
+                f"such as {classes.tolist()[0]!r}"
+            )
+        self.n_rows += len(y)
+        self._n_right += int(np.count_nonzero(model.predict(X) == y))
+        if not np.isin(y, classes).all():
+            self._has_log_loss = self._has_scores = False
+        if self._has_log_loss:
+            self._log_loss += mean_log_loss(model, X, y) * len(y)
+        if self._has_scores:
+            scores = model.decision_function(X)
+            self._positive.append(scores[y == classes[1]])
+            self._negative.append(scores[y == classes[0]])
+        else:
+            self._positive, self._negative = [], []
+
+    def result(self) -> dict[str, float]:
+        """What `measure` returns, of all rows."""
+        metrics = {"accuracy": self._n_right / self.n_rows}
+        if self._has_log_loss:
+            metrics["log_loss"] = self._log_loss / self.n_rows
+        if self._has_scores:
+            positive, negative = map(np.concatenate, (self._positive, self._negative))
+            if len(positive) and len(negative):
+                metrics["auc"] = area_under_curve(positive, negative)
+        return metrics
+
+
+def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
+    """The area under the ROC curve: of all pairs of a positive and a negative row, the share in
+    which the positive one has the larger score; equal ones count half.
+
+    >>> area_under_curve(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
+    0.875
+    """
+    negative = np.sort(negative)
+    twice = 0  # a whole number, so that the sum is exact
+    for start in range(0, len(positive), 1 << 20):
+        some = np.sort(positive[start : start + (1 << 20)])
+        for side in ("left", "right"):
+            twice += int(np.searchsorted(negative, some, side=side).sum())
+    return twice / (2 * len(positive) * len(negative))
+
+
+class RegressorMetrics:
+    """Metrics of a regressor over all rows that were added, which are not kept."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._squared_errors = 0.0
+        self._mean = self._squares = 0.0  # of targets, and of their differences from their mean
+        self.n_rows = 0
+
+    def add(self, X: Any, y: np.ndarray, **added: Any) -> None:
+        """Predict rows, to which an offset may be added, and compare with their targets."""
+        y = np.asarray(y, np.float64)
+        predicted = self._model.predict(X, **added)
+        self._squared_errors += float(np.sum((predicted - y) ** 2))
+        n_before, self.n_rows = self.n_rows, self.n_rows + len(y)
+        mean = float(np.mean(y))
+        # Chan, Golub and LeVeque's sum of two groups, whose terms do not cancel out.
+        step = mean - self._mean
+        self._squares += float(np.sum((y - mean) ** 2))
+        self._squares += step**2 * n_before * len(y) / self.n_rows
+        self._mean += step * len(y) / self.n_rows
+
+    def result(self) -> dict[str, float]:
+        """What `measure` returns, of all rows."""
+        errors, squares = self._squared_errors, self._squares
+        if self.n_rows < 2:
+            warnings.warn("R2 is not defined for one row", UndefinedMetricWarning, stacklevel=2)
+            r2 = np.nan
+        else:
+            r2 = 1 - errors / squares if squares else float(errors == 0)
+        return {"rmse": float(np.sqrt(errors / self.n_rows)), "r2": r2}
 
 
 def measure_labels(model: Any, X: Any, Y: Any) -> dict[str, float]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,14 @@ from lrcore.cli.options import (
     read_rows_for_model,
     strict_json,
 )
+from lrcore.cli.progress import watched
+from lrcore.io.batch import Batch
 from lrcore.io.label_lists import LabelLists
+from lrcore.io.paths import unpacked
+from lrcore.io.row_writers import npy_writer
+from lrcore.io.table_writers import table_writer
+from lrcore.io.tables import pyarrow
+from lrcore.linear_model.dataset_fit import batches_for, offset_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +38,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     raw.add_format_option(parser)
     add_unseen_option(parser)
     parser.add_argument("--proba", action="store_true", help="probabilities of all classes")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write to this file instead, whole or not at all: a table (.parquet, .arrow, .csv, "
+        ".tsv, .json) with a column prediction, and with --proba one for each class, or .npy",
+    )
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -36,32 +53,110 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     model = load_model(args.model, args)
     if args.proba and not hasattr(model, "predict_proba"):
         parser.error("--proba needs a model fitted with --loss log_loss or modified_huber")
+    if args.output is not None:
+        write_predictions(model, args)
+    elif raw.is_raw(args):
+        if args.json:
+            raise OptionError(
+                "--json gives all predictions at once, and this data is read in batches: leave it "
+                "out, or give --output predictions.json"
+            )
+        for batch in batches_of(model, args):
+            print_lines(predicted_by(model, batch, proba=args.proba))
+    elif args.json:
+        print(strict_json(all_predictions(model, args)))
+    else:
+        print_lines(predicted_by(model, Batch(read_rows_for_model(model, args)), proba=args.proba))
+
+
+def batches_of(model: Any, args: argparse.Namespace) -> Generator[Batch]:
+    """The rows of DATA: batch by batch, or all at once where they are in memory anyway."""
     if raw.is_raw(args):
-        predict_raw(model, args)
-        return
-    X = read_rows_for_model(model, args)
-    predicted = model.predict_proba(X) if args.proba else model.predict(X)
-    lists = None
+        dataset = raw.dataset_to_predict(args, model)
+        # A bar between lines on the same terminal would be in their way.
+        shown = args.output is not None or not sys.stdout.isatty()
+        batches = batches_for(model, dataset, args.data)
+        yield from watched(batches, dataset.bytes_read) if shown else batches
+    else:
+        yield Batch(read_rows_for_model(model, args))
+
+
+def predicted_by(model: Any, batch: Batch, *, proba: bool) -> np.ndarray | LabelLists:
+    """The probabilities of some rows, or their predictions."""
+    if proba:
+        return np.asarray(model.predict_proba(batch.X))
+    predicted = model.predict(batch.X, **offset_of(batch))
     if getattr(model, "multilabel_", False):
-        lists = LabelLists(labels_of(model), csr_matrix(predicted))
-    if not args.json:
-        lines = lines_of(predicted) if lists is None or args.proba else lists.lines()
-        sys.stdout.write("\n".join(lines) + "\n")
-        return
-    plain = predicted.tolist() if lists is None or args.proba else lists.lists()
+        return LabelLists(labels_of(model), csr_matrix(predicted))
+    return np.asarray(predicted)
+
+
+def print_lines(predicted: np.ndarray | LabelLists) -> None:
+    """Print a line for each row, to be read at once by those who wait for it."""
+    lines = predicted.lines() if isinstance(predicted, LabelLists) else lines_of(predicted)
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def all_predictions(model: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """The predictions of all rows as plain values."""
+    predicted = predicted_by(model, Batch(read_rows_for_model(model, args)), proba=args.proba)
+    plain = predicted.lists() if isinstance(predicted, LabelLists) else predicted.tolist()
     result: dict[str, Any] = {"predictions": plain}
     if args.proba:
-        result["classes"] = (model.classes_ if lists is None else lists.labels).tolist()
-    print(strict_json(result))
+        result["classes"] = classes_of(model)
+    return result
 
 
-def predict_raw(model: Any, args: argparse.Namespace) -> None:
-    """Print a line for each row of data that is read batch by batch."""
-    if args.json:
-        raise OptionError("--json gives all predictions at once, and this data is read in batches")
-    for batch in raw.dataset_to_predict(args, model):
-        predicted = model.predict_proba(batch.X) if args.proba else model.predict(batch.X)
-        sys.stdout.write("\n".join(lines_of(predicted)) + "\n")
+def classes_of(model: Any) -> list[Any]:
+    """The classes, or labels as data files have them."""
+    classes = labels_of(model) if getattr(model, "multilabel_", False) else model.classes_
+    found: list[Any] = classes.tolist()
+    return found
+
+
+def write_predictions(model: Any, args: argparse.Namespace) -> None:
+    """Write the predictions to a file, and print how many they are."""
+    start = time.perf_counter()
+    kind = "npy" if unpacked(args.output).endswith(".npy") else raw.format_by_name(args.output)
+    if kind != "npy" and kind not in raw.TABLES:
+        raise OptionError(
+            f"{args.output}: a table, .parquet, .arrow, .csv, .tsv or .json, or .npy is written"
+        )
+    raw.check_not_packed(args.output, kind)
+    n_rows = 0
+    make, file = (table_of, table_writer) if kind in raw.TABLES else (array_of, npy_writer)
+    with file(args.output, kind, args.data) as writer, closing(batches_of(model, args)) as batches:
+        for batch in batches:
+            writer.write(make(model, batch, proba=args.proba))
+            n_rows += batch.n_rows
+    seconds = time.perf_counter() - start
+    result = {"output": args.output, "rows": n_rows, "seconds": round(seconds, 4)}
+    report = f"wrote   {args.output}, {n_rows:,} rows, in {seconds:.2f} s"
+    print(strict_json(result) if args.json else report)
+
+
+def array_of(model: Any, batch: Batch, *, proba: bool) -> np.ndarray:
+    """The predictions or probabilities of some rows, of several labels a row 0 or 1 for each."""
+    found = model.predict_proba(batch.X) if proba else model.predict(batch.X, **offset_of(batch))
+    return np.asarray(found)
+
+
+def table_of(model: Any, batch: Batch, *, proba: bool) -> Any:
+    """The predictions of some rows as a record batch, with their probabilities if asked for."""
+    predicted = predicted_by(model, batch, proba=False)
+    columns: dict[str, Any]
+    if isinstance(predicted, LabelLists):
+        columns = {"prediction": predicted.lines()}
+    elif predicted.ndim == 2:
+        columns = {f"prediction_{k}": column for k, column in enumerate(predicted.T)}
+    else:
+        columns = {"prediction": predicted}
+    if proba:
+        names = [f"probability_{name}" for name in lines_of(np.asarray(classes_of(model)))]
+        columns.update(zip(names, np.asarray(model.predict_proba(batch.X)).T))
+    pa = pyarrow()
+    return pa.record_batch({name: pa.array(column) for name, column in columns.items()})
 
 
 def lines_of(predicted: np.ndarray) -> list[str]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 
 from lrcore.cli.options import OptionError, count, strict_json
+from lrcore.cli.progress import FitLog
 from lrcore.feature_extraction.table import TableHasher
 from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
+from lrcore.io.output import packer_of
 from lrcore.io.paths import unpacked
-from lrcore.linear_model.dataset_fit import Progress, partial_fit_dataset
+from lrcore.linear_model.dataset_fit import partial_fit_dataset
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 
 #: Formats by the end of a file's name, apart from that of its compression.
@@ -25,8 +26,14 @@ SUFFIXES = {
     ".feather": "arrow", ".vw": "vw", ".npz": "npz",
 }  # fmt: skip
 
+#: How names of svmlight text end, among others.
+SVMLIGHT = (".svm", ".svmlight", ".libsvm")
+
 #: Formats of columns with names.
 TABLES = {"csv": scan_csv, "json": scan_json, "parquet": scan_parquet, "arrow": scan_arrow}
+
+#: Formats that are packed by themselves, or not at all.
+NOT_PACKED = ("npz", "npy", "parquet", "arrow")
 
 FORMATS = ("auto", "svmlight", "npz", "vw", *TABLES)
 
@@ -42,19 +49,33 @@ OF_TABLES = [name for name in OF_RAW if name != "bits"]
 KEPT = ("label", "weight", "delimiter")
 
 
-def add_format_option(parser: argparse.ArgumentParser) -> None:
+def add_format_option(parser: argparse.ArgumentParser, of: str = "DATA") -> None:
     """Add ``--format``."""
     parser.add_argument(
         "--format",
         default="auto",
         choices=FORMATS,
-        help="of DATA; auto: by the end of its name, svmlight for others",
+        metavar="FORMAT",
+        help=f"of {of}: one of {', '.join(FORMATS)}; auto: by the end of its name, svmlight for "
+        "others",
     )
 
 
 def add_column_options(parser: argparse.ArgumentParser) -> None:
     """Add the columns of tables, for what learns from data."""
     group = parser.add_argument_group("tables and raw text", "one pass, or --epochs of them")
+    add_features_options(group)
+    group.add_argument("--cache", metavar="FILE", help="keep what was read for further epochs")
+    group.add_argument(
+        "--holdout",
+        type=count,
+        metavar="N",
+        help="hold out every Nth row, to stop by",
+    )
+
+
+def add_features_options(group: Any) -> None:
+    """Add which columns of tables are labels, and how the others become features."""
     group.add_argument("--label", metavar="COLUMN", help="the column of labels or targets")
     group.add_argument("--weight", metavar="COLUMN", help="the column of sample weights")
     group.add_argument(
@@ -63,18 +84,14 @@ def add_column_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--numeric", metavar="COLUMNS", type=names, help="columns of numbers")
     group.add_argument("--text", metavar="COLUMNS", type=names, help="columns of texts")
     group.add_argument(
-        "--cross", metavar="A*B", type=crosses, help="columns to cross, several with commas"
+        "--cross",
+        metavar="A*B",
+        type=crosses,
+        help="columns to cross, several with commas; pairs crosses each two of categories",
     )
     group.add_argument("--ngrams", type=count, default=1, help="words in a row that count as one")
     group.add_argument("--bits", type=count, help="features are hashed to 2**BITS (20; of vw 18)")
     group.add_argument("--delimiter", help="of CSV files (default: tab for .tsv, else a comma)")
-    group.add_argument("--cache", metavar="FILE", help="keep what was read for further epochs")
-    group.add_argument(
-        "--holdout",
-        type=count,
-        metavar="N",
-        help="hold out every Nth row, to stop by",
-    )
 
 
 def names(text: str) -> list[str]:
@@ -85,20 +102,31 @@ def names(text: str) -> list[str]:
     return found
 
 
-def crosses(text: str) -> list[tuple[str, ...]]:
-    """Names with ``*`` between those that are crossed."""
+def crosses(text: str) -> list[tuple[str, ...]] | str:
+    """Names with ``*`` between those that are crossed, or "pairs" for each two categories."""
+    if text.strip() == "pairs":
+        return "pairs"
     found = [tuple(part.strip() for part in each.split("*")) for each in names(text)]
     if any(len(each) < 2 or not all(each) for each in found):
-        raise OptionError(f"{text!r} does not cross columns, as site*app does")
+        raise OptionError(f"{text!r} does not cross columns, as site*app and pairs do")
     return found
 
 
 def format_of(args: argparse.Namespace) -> str:
     """The format of DATA."""
-    if args.format != "auto":
-        return str(args.format)
-    stem = unpacked(args.data)
+    return str(args.format) if args.format != "auto" else format_by_name(args.data)
+
+
+def format_by_name(path: str) -> str:
+    """The format that a file has by its name."""
+    stem = unpacked(path)
     return next((kind for end, kind in SUFFIXES.items() if stem.endswith(end)), "svmlight")
+
+
+def check_not_packed(path: str, kind: str) -> None:
+    """Raise OptionError if a file's name asks to pack a format that is read from anywhere in it."""
+    if kind in NOT_PACKED and packer_of(path):
+        raise OptionError(f"{path}: {kind} has to be without .gz and the like")
 
 
 def is_raw(args: argparse.Namespace) -> bool:
@@ -124,23 +152,30 @@ def check_options(args: argparse.Namespace) -> None:
 
 def dataset_to_learn_from(args: argparse.Namespace, features: Any = None) -> Dataset:
     """The dataset that the options describe; `features` are those of a model that goes on."""
-    kind = format_of(args)
+    kind, dtype = format_of(args), np.float64 if args.float64 else np.float32
     if kind in TABLES:
         if args.label is None:
             raise OptionError(f"{args.data}: which column has the labels? --label COLUMN")
-        if features is None:
-            features = TableHasher(
-                args.categorical, args.numeric, args.text, args.cross,
-                n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams),
-                dtype=np.float64 if args.float64 else np.float32,
-            )  # fmt: skip
-        options = {"label": args.label, "weight": args.weight, "features": features}
-        if kind == "csv":
-            options["delimiter"] = args.delimiter
-        dataset = TABLES[kind](args.data, **options)
+        dataset = table_dataset(args, kind, features or table_hasher(args, dtype))
     else:
-        dataset = _text_dataset(args, kind, np.float64 if args.float64 else np.float32)
+        dataset = _text_dataset(args, kind, dtype)
     return dataset.cache(args.cache) if args.cache else dataset
+
+
+def table_hasher(args: argparse.Namespace, dtype: Any) -> TableHasher:
+    """What makes features of the columns, as the options say."""
+    return TableHasher(
+        args.categorical, args.numeric, args.text, args.cross,
+        n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams), dtype=dtype,
+    )  # fmt: skip
+
+
+def table_dataset(args: argparse.Namespace, kind: str, features: Any) -> Dataset:
+    """The dataset of a table."""
+    options = {"label": args.label, "weight": args.weight, "features": features}
+    if kind == "csv":
+        options["delimiter"] = args.delimiter
+    return TABLES[kind](args.data, **options)
 
 
 def _text_dataset(args: argparse.Namespace, kind: str, dtype: Any) -> Dataset:
@@ -172,19 +207,22 @@ def dataset_to_predict(args: argparse.Namespace, model: Any, label: str | None =
 
 def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:
     """Fit a model to a dataset, or go on with it; returns what to report."""
-    log = Log(sys.stderr)
-    if args.resume is not None:
-        partial_fit_dataset(model, dataset, callback=log.update, in_place=True)
-    else:
-        if args.holdout:
-            model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)
-            model.set_params(max_iter=args.epochs or 1)
-        with warnings.catch_warnings():
-            # A script would not see the warning: such a model is not written.
-            warnings.simplefilter("error", UselessFitWarning)
+    resumes = args.resume is not None
+    if args.holdout and not resumes:
+        model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)
+        model.set_params(max_iter=args.epochs or 1)
+    with (
+        FitLog(dataset.bytes_read, 1 if resumes else model.max_iter or 1) as log,
+        warnings.catch_warnings(),
+    ):
+        # A script would not see the warning: such a model is not written.
+        warnings.simplefilter("error", UselessFitWarning)
+        if resumes:
+            partial_fit_dataset(model, dataset, callback=log.update, in_place=True)
+        else:
             model.fit(dataset, callback=log.update)
     last = log.progress
-    curve = [last.loss] if args.resume is not None else model.history_["loss"].tolist()
+    curve = [last.loss] if resumes else model.history_["loss"].tolist()
     return {
         "model": args.output,
         "rows": last.n_rows,
@@ -194,51 +232,23 @@ def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any
         "lr": model.lr_ if isinstance(model.lr_, float) else str(model.lr_),
         "loss_curve": curve,
         "held_out_losses": model.history_["held_out_loss"].tolist() if args.holdout else [],
+        "bytes_read": last.n_bytes,
         "seconds": round(last.seconds, 4),
     }
 
 
 def report(result: dict[str, Any]) -> str:
     """The result as text for people."""
-    per_second = result["rows"] / max(result["seconds"], 1e-9)
+    seconds = max(result["seconds"], 1e-9)
     lines = [
         f"read and fitted {result['rows']:,} rows, {result['values']:,} values, "
-        f"{result['epochs']} epoch(s), in {result['seconds']:.2f} s, {per_second:,.0f} rows/s",
+        f"{result['epochs']} epoch(s), in {seconds:.2f} s, {result['rows'] / seconds:,.0f} rows/s, "
+        f"{result['bytes_read'] / seconds / 1e6:.1f} MB/s",
         f"loss    {result['loss_curve'][-1]:.5f}  (of the last epoch, before each update)",
     ]
     if result["held_out_losses"]:
         lines.append(f"held    {min(result['held_out_losses']):.5f}  (rows that were held out)")
     return "\n".join([*lines, f"rate    {result['lr']}", f"model   {result['model']}"])
-
-
-class Log:
-    """A table of progress: a line whenever the number of rows has doubled.
-
-    The loss is of each row before it was learnt from, so it tells how the model does on new rows:
-    of the rows since the last line, and of all rows of the epoch.
-    """
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._next = 1
-        self.progress = Progress()
-
-    def update(self, progress: Progress) -> None:
-        """Print a line, if it is time; given to ``fit`` as its callback."""
-        if self._next == 1:
-            head = f"{'rows':>12} {'values':>14} {'recent loss':>12} {'loss':>10} {'rows/s':>12}"
-            print(head, file=self._file)
-        self.progress = progress
-        if progress.n_rows < self._next:
-            return
-        per_second = progress.n_rows / max(progress.seconds, 1e-9)
-        print(
-            f"{progress.n_rows:12,} {progress.n_values:14,} {progress.recent_loss:12.5f} "
-            f"{progress.loss:10.5f} {per_second:12,.0f}",
-            file=self._file,
-        )
-        while self._next <= progress.n_rows:
-            self._next *= 2
 
 
 def finish(result: dict[str, Any], args: argparse.Namespace) -> None:

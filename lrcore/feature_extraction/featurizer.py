@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from lrcore._utils.validation import shown
+from lrcore.feature_extraction.inverse import names_of_words
 from lrcore.feature_extraction.table import TableHasher
 from lrcore.feature_extraction.text import HashingVectorizer
 
@@ -104,6 +105,10 @@ class TableColumns:
             self._fitted = True
         return self.hasher.transform(table)
 
+    def inverse(self, features: Any, table: Any) -> dict[int, list[str]]:
+        """Which values of a table have these features, as `TableHasher.inverse` says."""
+        return self.hasher.inverse(features, table)
+
     def to_dict(self) -> dict[str, Any]:
         """What `transform` follows from, as plain values."""
         return {"kind": TableHasher.__name__, "hasher": self.hasher.to_dict()}
@@ -170,9 +175,25 @@ class TextColumn:
         ValueError
             If a table lacks the column.
         """
+        texts = self._texts(table)
+        if self._functions() and hasattr(texts, "to_pylist"):
+            texts = texts.to_pylist()  # a function of the user's takes strings of Python's
+        return self.vectorizer.transform(texts)
+
+    def inverse(self, features: Any, table: Any) -> dict[int, list[str]]:
+        """Which words of the texts have these features, an empty list where none has."""
+        texts = self._texts(table)
+        documents = texts.to_pylist() if hasattr(texts, "to_pylist") else texts
+        found: dict[int, dict[str, None]] = {int(feature): {} for feature in features}
+        for feature, word in names_of_words(self.vectorizer, documents, found):
+            found[feature][word] = None
+        return {feature: list(words) for feature, words in found.items()}
+
+    def _texts(self, table: Any) -> Any:
+        """The texts of a record batch or a frame; a list of texts as it is."""
         names = column_names(table)
         if names is None:
-            return self.vectorizer.transform(table)
+            return table
         if self.column is None:
             others = [name for name in names if name not in self.leave_out]
             if len(others) != 1:
@@ -182,10 +203,7 @@ class TextColumn:
             self.column = others[0]
         if self.column not in names:
             raise ValueError(f"the table has no column {self.column!r}, but {names!r}")
-        texts = _filled(_column(table, self.column))
-        if self._functions() and hasattr(texts, "to_pylist"):
-            texts = texts.to_pylist()  # a function of the user's takes strings of Python's
-        return self.vectorizer.transform(texts)
+        return _filled(_column(table, self.column))
 
     def _functions(self) -> list[str]:
         """The parameters of the vectorizer that are functions."""

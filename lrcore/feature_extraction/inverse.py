@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -98,15 +98,32 @@ class Names(Plan):
     def _names_of_words(
         self, name: str, column: Column, wanted: dict[int, Any]
     ) -> Iterator[tuple[int, str]]:
-        analyze = self.words.build_analyzer()
         start = self.feature(self.named[name])
         text, offsets = guarded(name, column.documents)
-        seen: set[str] = set()
-        for begin, end in pairwise(offsets):
-            for word in analyze(text[begin:end].tobytes().decode()):
-                if word not in seen:
-                    seen.add(word)
-                    place = abs(murmurhash3_32(word, seed=0)) % self.n_features
-                    feature = (place + start) % self.n_features
-                    if feature in wanted:
-                        yield feature, f"{name}:{word}"
+        documents = (text[begin:end].tobytes().decode() for begin, end in pairwise(offsets))
+        for feature, word in names_of_words(self.words, documents, wanted, start):
+            yield feature, f"{name}:{word}"
+
+
+def names_of_words(
+    words: Any, documents: Iterable[str], wanted: Container[int], start: int = 0
+) -> Iterator[tuple[int, str]]:
+    """The features that are wanted, and the words of the documents that have them.
+
+    Parameters
+    ----------
+    words : HashingVectorizer
+    documents : iterable of str
+    wanted : container of int
+    start : int
+        What is added to the feature of each word.
+    """
+    analyze, seen = words.build_analyzer(), set[str]()
+    for document in documents:
+        for word in analyze(document):
+            if word not in seen:
+                seen.add(word)
+                place = abs(murmurhash3_32(word, seed=0)) % words.n_features
+                feature = (place + start) % words.n_features
+                if feature in wanted:
+                    yield feature, word

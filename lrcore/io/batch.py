@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -12,8 +13,9 @@ from scipy import sparse
 MOST_VALUES = 1 << 22
 
 
-class Batch(NamedTuple):
-    """Rows of a dataset.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of a dataset, which are unpacked as ``X, y, weight = batch``.
 
     Parameters
     ----------
@@ -22,11 +24,21 @@ class Batch(NamedTuple):
         Labels or targets; None if there are none.
     weight : ndarray of shape (n_rows,) or None
         None if all rows weigh the same.
+    offset : ndarray of shape (n_rows,) or None
+        What is added to the raw predictions of a regressor; None if that is nothing.
     """
 
     X: Any
     y: np.ndarray | None = None
     weight: np.ndarray | None = None
+    offset: np.ndarray | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.X, self.y, self.weight))
+
+    def _columns(self, rows: Any) -> list[np.ndarray | None]:
+        """y, weight and offset of some rows."""
+        return [None if c is None else c[rows] for c in (self.y, self.weight, self.offset)]
 
     @property
     def n_rows(self) -> int:
@@ -38,16 +50,20 @@ class Batch(NamedTuple):
         return np.ones(self.n_rows) if self.weight is None else self.weight
 
     @property
+    def offsets(self) -> np.ndarray:
+        """The offset of each row, 0 where none are given."""
+        return np.zeros(self.n_rows) if self.offset is None else self.offset
+
+    @property
     def total_weight(self) -> float:
         """The sum of the rows' weights."""
         return float(self.n_rows if self.weight is None else np.sum(self.weight))
 
     def span(self, start: int, stop: int) -> Batch:
         """Rows start to stop, not copied."""
-        y = None if self.y is None else self.y[start:stop]
-        weight = None if self.weight is None else self.weight[start:stop]
+        columns = self._columns(slice(start, stop))
         if not sparse.issparse(self.X):
-            return Batch(self.X[start:stop], y, weight)
+            return Batch(self.X[start:stop], *columns)
         first, last = self.X.indptr[start], self.X.indptr[stop]
         return Batch(
             csr(
@@ -56,15 +72,12 @@ class Batch(NamedTuple):
                 self.X.indptr[start : stop + 1] - first,
                 self.X.shape[1],
             ),
-            y,
-            weight,
+            *columns,
         )
 
     def take(self, rows: np.ndarray) -> Batch:
         """The rows of these numbers, copied."""
-        y = None if self.y is None else self.y[rows]
-        weight = None if self.weight is None else self.weight[rows]
-        return Batch(self.X[rows], y, weight)
+        return Batch(self.X[rows], *self._columns(rows))
 
 
 def csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_features: int) -> Any:
@@ -80,13 +93,15 @@ def stacked(batches: Sequence[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
     matrices = [batch.X for batch in batches]
-    y = weight = None
+    y = weight = offset = None
     if batches[0].y is not None:
         y = np.concatenate([batch.y for batch in batches])
     if any(batch.weight is not None for batch in batches):
         weight = np.concatenate([batch.weights for batch in batches])
+    if any(batch.offset is not None for batch in batches):
+        offset = np.concatenate([batch.offsets for batch in batches])
     if not sparse.issparse(matrices[0]):
-        return Batch(np.concatenate(matrices), y, weight)
+        return Batch(np.concatenate(matrices), y, weight, offset)
     ends = np.cumsum([0, *(X.indptr[-1] for X in matrices)], dtype=np.int64)
     indptr = [X.indptr[:-1] + end for X, end in zip(matrices, ends)]
     wide = ends[-1] > np.iinfo(np.int32).max
@@ -97,7 +112,7 @@ def stacked(batches: Sequence[Batch]) -> Batch:
         np.concatenate([*indptr, ends[-1:]]).astype(of_index),
         matrices[0].shape[1],
     )
-    return Batch(X, y, weight)
+    return Batch(X, y, weight, offset)
 
 
 def in_batches(

@@ -25,6 +25,7 @@ from scipy import sparse
 from lrcore._utils.replacing import replacing
 from lrcore.io.batch import Batch, csr
 from lrcore.io.errors import DataError
+from lrcore.io.files import ReadBytes
 
 #: How a cache begins and ends; the number is that of the format.
 MAGIC = b"lrcore rows 1\n"
@@ -54,21 +55,24 @@ def cache_path(path: Any, key: dict[str, Any]) -> Path:
 
 
 def cached(
-    batches: Callable[[], Iterable[Batch]], path: Any, key: dict[str, Any], features: Any = None
-) -> Iterator[Batch]:
+    batches: Callable[[], Iterable[Batch]], path: Any, key: dict[str, Any], features: Any = None,
+    count: ReadBytes | None = None,
+) -> Iterator[Batch]:  # fmt: skip
     """The batches, from a cache that was made of the same, or from where they are made; then they
     are written to the cache on their way.
 
     A cache that is damaged, or of something else, is made anew. One that is not gone over to its
     end is not kept. What `features`, the transformer that has made X, found in the sources is kept
-    beside the rows, and given back to it where the sources are not read.
+    beside the rows, and given back to it where the sources are not read. What is read is added to
+    the count.
     """
     where = cache_path(path, key)
     contents = _contents(where, key)
     if contents is not None:
         if features is not None and contents["features"] is not None:
             features.restore(contents["features"])
-        yield from _read(where, contents["batches"])
+        listed, count = contents["batches"], count or ReadBytes()
+        yield from count.shares(_read(where, listed), count.total, len(listed))
         return
     with replacing(where) as file:
         file.write(MAGIC)
@@ -97,7 +101,7 @@ def _write_batch(file: IO[bytes], batch: Batch) -> dict[str, Any]:
             parts["indices"] = X.indices
     else:
         parts = {"rows": np.ascontiguousarray(X)}
-    for name, column in (("y", batch.y), ("weight", batch.weight)):
+    for name, column in (("y", batch.y), ("weight", batch.weight), ("offset", batch.offset)):
         if column is not None:
             parts[name] = column
     for name, array in parts.items():
@@ -175,16 +179,16 @@ def _read(path: Path, contents: list[dict[str, Any]]) -> Iterator[Batch]:
 
 def _batch(buffer: np.ndarray, record: dict[str, Any]) -> Batch:
     parts = {name: _array(buffer, part) for name, part in record.items() if name != "shape"}
-    y, weight = parts.get("y"), parts.get("weight")
+    columns = [parts.get(name) for name in ("y", "weight", "offset")]
     if "rows" in parts:
-        return Batch(parts["rows"], y, weight)
+        return Batch(parts["rows"], *columns)
     if "low" in parts:
         indices = parts["low"].astype(np.int32)
         indices |= parts["high"].astype(np.int32) << 16
     else:
         indices = parts["indices"]
     X = csr(parts["values"], indices, parts["indptr"], record["shape"][1])
-    return Batch(X, y, weight)
+    return Batch(X, *columns)
 
 
 def _array(buffer: np.ndarray, record: dict[str, Any]) -> np.ndarray:

@@ -49,7 +49,7 @@ def read(
     zero_based : bool, optional
         Whether svmlight indices start at 0. By default they do if one of them is 0.
     dtype : float32 or float64
-        Of the values of X.
+        Of the values of X; of an ``.npz`` file it may be None, which keeps these two.
     multilabel : bool
         Whether rows of svmlight text begin with a list of labels, ``1,3 5:0.5``, which may be
         empty, ``5:0.5``. Lines without labels and features are no rows.
@@ -105,7 +105,10 @@ def _read_npz(path: Path, dtype: Any) -> tuple[Any, np.ndarray | None]:
     """Rows of a file of scipy's, and its labels if it has any."""
     try:
         arrays = npz.read(path)
-        X = sparse_formats.from_arrays(arrays).astype(dtype, copy=False)
+        X = sparse_formats.from_arrays(arrays)
+        if dtype is None:
+            dtype = np.float32 if X.dtype == np.float32 else np.float64
+        X = X.astype(dtype, copy=False)
     except (NpzError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: not a scipy .npz file ({error})") from None
     except MemoryError:

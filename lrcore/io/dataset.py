@@ -14,6 +14,7 @@ from lrcore._utils.validation import check_integer
 from lrcore.io.ahead import ahead
 from lrcore.io.batch import Batch, in_batches, stacked
 from lrcore.io.cache import cached
+from lrcore.io.files import ReadBytes
 
 #: Rows of a batch.
 BATCH_ROWS = 1 << 14
@@ -44,6 +45,9 @@ class Dataset:
         What errors call it.
     key : dict, optional
         What the rows follow from, as plain values: a cache of other rows is not taken for theirs.
+    bytes_read : ReadBytes, optional
+        What has `total`, the bytes of all sources, or None, and `done`, those that were read so
+        far, in all epochs; a cache counts with its sources.
 
     Examples
     --------
@@ -61,6 +65,7 @@ class Dataset:
     def __init__(
         self, epoch: Epoch, *, n_features: int | None = None, features: Any = None,
         repeats: bool = True, name: str = "dataset", key: dict[str, Any] | None = None,
+        bytes_read: ReadBytes | None = None,
     ) -> None:  # fmt: skip
         self._epoch = epoch
         self._key = key
@@ -69,11 +74,14 @@ class Dataset:
         self.features = features
         self.repeats = repeats
         self.name = name
+        self.bytes_read = ReadBytes() if bytes_read is None else bytes_read
 
     # ---- making one -----------------------------------------------------------------------------
 
     @classmethod
-    def from_arrays(cls, X: Any, y: Any = None, sample_weight: Any = None) -> Dataset:
+    def from_arrays(
+        cls, X: Any, y: Any = None, sample_weight: Any = None, offset: Any = None
+    ) -> Dataset:
         """The rows of a matrix in memory.
 
         Parameters
@@ -81,6 +89,8 @@ class Dataset:
         X : array or sparse matrix of shape (n_rows, n_features)
         y : array of shape (n_rows,), optional
         sample_weight : array of shape (n_rows,), optional
+        offset : array of shape (n_rows,), optional
+            What is added to the raw predictions of a regressor.
 
         Returns
         -------
@@ -91,7 +101,7 @@ class Dataset:
         ValueError
             If lengths differ, or X is no matrix of numbers.
         """
-        batch = as_batch((X, y, sample_weight))
+        batch = as_batch(Batch(X, y, sample_weight, offset))
         return cls(lambda epoch: iter((batch,)), n_features=batch.X.shape[1], name="arrays")
 
     @classmethod
@@ -154,7 +164,7 @@ class Dataset:
         Yields
         ------
         Batch
-            ``(X, y, weight)``; y and weight are None if there are none.
+            ``(X, y, weight)``, and an attribute `offset`; None where there are none.
 
         Raises
         ------
@@ -224,7 +234,7 @@ class Dataset:
             key = {**key, "order": [*key.get("order", ()), how]}
         return Dataset(
             epoch, n_features=self._n_features, features=self.features, repeats=self.repeats,
-            name=self.name, key=key,
+            name=self.name, key=key, bytes_read=self.bytes_read,
         )  # fmt: skip
 
     def batches(self, n_rows: int = BATCH_ROWS) -> Dataset:
@@ -299,7 +309,7 @@ class Dataset:
         key = self._key or {"once": secrets.token_hex(16)}
 
         def epoch(number: int) -> Iterator[Batch]:
-            return cached(lambda: self.epoch(number), path, key, self.features)
+            return cached(lambda: self.epoch(number), path, key, self.features, self.bytes_read)
 
         made = self._made(epoch)
         made.repeats = True
@@ -311,7 +321,9 @@ class Dataset:
 
 
 def as_batch(item: Any, name: str = "arrays") -> Batch:
-    """``(X,)``, ``(X, y)`` or ``(X, y, weight)`` as a batch, checked; CSR rows sorted."""
+    """``(X,)``, ``(X, y)``, ``(X, y, weight)`` or a batch as a batch, checked; CSR rows sorted."""
+    offset = item.offset if isinstance(item, Batch) else None
+    item = tuple(item) if isinstance(item, Batch) else item
     if not isinstance(item, tuple) or len(item) not in (1, 2, 3):
         got = f"a tuple of {len(item)}" if isinstance(item, tuple) else type(item).__name__
         raise TypeError(f"{name}: must be (X, y) or (X, y, weight), got {got}")
@@ -324,7 +336,7 @@ def as_batch(item: Any, name: str = "arrays") -> Batch:
         X = X.copy()
         X.sum_duplicates()
     columns = []
-    for what, column in (("y", y), ("weight", weight)):
+    for what, column in (("y", y), ("weight", weight), ("offset", offset)):
         column = None if column is None else np.asarray(column)
         if column is not None and column.shape[:1] != (X.shape[0],):
             raise ValueError(

@@ -10,11 +10,12 @@ import gzip
 import io
 import lzma
 import os
+import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from lrcore._utils.validation import shown
 from lrcore.io.errors import DataError
@@ -49,6 +50,65 @@ UNPACKERS: dict[bytes, Callable[[Any], Any]] = {
 LONGEST_MAGIC = max(map(len, UNPACKERS))
 
 
+Part = TypeVar("Part")
+
+
+class ReadBytes:
+    """How much of some sources was read, as it is stored.
+
+    Attributes
+    ----------
+    total : int or None
+        The size of all sources; None if one of them is no file, such as a pipe.
+    done : int
+        What was read so far; of a source that is read again, once more.
+    """
+
+    def __init__(self, total: int | None = None) -> None:
+        self.total = total
+        self.done = 0
+
+    @classmethod
+    def of(cls, sources: list[Any]) -> ReadBytes:
+        """Of these sources, nothing yet."""
+        sizes = [size for size in map(size_of, sources) if size is not None]
+        return cls(sum(sizes) if len(sizes) == len(sources) else None)
+
+    def follow(
+        self, parts: Iterable[Part], text: Text, size: Callable[[Part], int]
+    ) -> Iterator[Part]:
+        """The parts of a text, which may be read far ahead of them, and of which each has so many
+        bytes: it counts as what is stored of them."""
+        before = seen = 0
+        for part in parts:
+            seen = min(seen + size(part), text.n_unpacked)
+            done = max(before, text.n_stored * seen // max(text.n_unpacked, 1))
+            self.done, before = self.done + done - before, done
+            yield part
+        self.done += text.n_stored - before
+
+    def shares(
+        self, parts: Iterable[Part], n_bytes: int | None, whole: int,
+        size: Callable[[Part], int] = lambda part: 1,
+    ) -> Iterator[Part]:  # fmt: skip
+        """The parts of something of so many bytes, each of which counts as its share of them."""
+        before = seen = 0
+        for part in parts:
+            seen += size(part)
+            done = seen * (n_bytes or 0) // whole
+            self.done, before = self.done + done - before, done
+            yield part
+
+
+def size_of(source: Any) -> int | None:
+    """The bytes of a file that a path names, None if it names none."""
+    try:
+        status = os.stat(source)
+    except (TypeError, ValueError, OSError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
 class Text:
     """Bytes of an open source, unpacked.
 
@@ -59,6 +119,8 @@ class Text:
     is_packed : bool
     n_stored : int
         Bytes that were taken so far of what is stored, which is less than what they unpack to.
+    n_unpacked : int
+        What was given so far.
     """
 
     def __init__(self, name: str, file: Any) -> None:
@@ -68,6 +130,7 @@ class Text:
         self.is_packed = unpack is not None
         self._file = unpack(self._stored) if unpack else self._stored
         self._size = _size(file)
+        self.n_unpacked = 0
 
     @property
     def n_stored(self) -> int:
@@ -99,6 +162,7 @@ class Text:
             if error.errno is not None:
                 raise
             raise DataError(f"{self.name}: {error}") from None
+        self.n_unpacked += done
         return done
 
 

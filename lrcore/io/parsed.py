@@ -27,6 +27,8 @@ class ParsedRows(NamedTuple):
     qid: np.ndarray | None
     #: The number of the line at which the piece begins.
     first_line: int
+    #: What is added to each raw prediction, None in formats that have none.
+    base: np.ndarray | None = None
 
 
 class ParsedBatches:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, Literal
 
@@ -14,11 +15,14 @@ from lrcore.io.batch import Batch, csr
 from lrcore.io.cache import key_of
 from lrcore.io.dataset import Dataset
 from lrcore.io.errors import DataError
-from lrcore.io.files import is_read_once
+from lrcore.io.files import ReadBytes, is_read_once
 from lrcore.io.parsed import ParsedRows
-from lrcore.io.paths import expanded, names_of
+from lrcore.io.paths import expanded, name_of, names_of
 from lrcore.io.svmlight import svmlight_batches
 from lrcore.io.vw import vw_batches
+
+#: Columns that int32 can number.
+WIDEST = 1 << 31
 
 
 def scan_svmlight(
@@ -62,10 +66,11 @@ def scan_svmlight(
     if n_features is not None:
         check_integer("n_features", n_features)
 
-    def rows_of(source: Any) -> Iterable[ParsedRows]:
+    def rows_of(source: Any, count: ReadBytes | None) -> Iterable[ParsedRows]:
         return svmlight_batches(
-            source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error
-        )
+            source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error,
+            count=count,
+        )  # fmt: skip
 
     if n_features is None and any(map(is_read_once, sources)):
         raise ValueError(
@@ -86,7 +91,8 @@ def scan_vw(
 ) -> Dataset:
     """Rows of Vowpal Wabbit's text, read when they are needed.
 
-    Features are hashed as Vowpal Wabbit does, to ``2**bits`` columns; importances are weights.
+    Features are hashed as Vowpal Wabbit does, to ``2**bits`` columns; importances are weights, and
+    bases the offsets of regressors.
 
     Parameters
     ----------
@@ -101,29 +107,62 @@ def scan_vw(
     sources = expanded(paths)
     check_integer("bits", bits)
 
-    def rows_of(source: Any) -> Iterable[ParsedRows]:
-        return vw_batches(source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error)
+    def rows_of(source: Any, count: ReadBytes | None) -> Iterable[ParsedRows]:
+        return vw_batches(
+            source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error, count=count
+        )
 
     return _dataset(sources, rows_of, 1 << int(bits), {"bits": bits, "dtype": np.dtype(dtype).str})
 
 
 def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
-    """Rows of SciPy's .npz files, with labels in an array ``y``, one file in memory at a time."""
+    """Rows of SciPy's .npz files, with labels in an array ``y``, one file in memory at a time.
+
+    The dtype None keeps float32 and float64, and makes float64 of others.
+    """
     sources = expanded(paths)
+    count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         for source in sources:
             X, y, _ = datafile.read(source, dtype=dtype)
             assert y is None or isinstance(y, np.ndarray)
             X.sum_duplicates()
+            count.done += os.path.getsize(source)
             yield Batch(X, y)
 
-    return Dataset(epoch, name=names_of(sources), key=key_of(sources, dtype=np.dtype(dtype).str))
+    return Dataset(
+        epoch,
+        name=names_of(sources),
+        key=key_of(sources, dtype=np.dtype(dtype).str if dtype else None),
+        bytes_read=count,
+    )
+
+
+def svmlight_rows(
+    paths: Any, *, zero_based: bool | Literal["auto"] = "auto", dtype: Any = np.float64,
+    count: ReadBytes | None = None,
+) -> Generator[Batch]:  # fmt: skip
+    """Rows of svmlight text whose width nobody needs to know, so that it is read once.
+
+    Raises
+    ------
+    DataError
+        As `scan_svmlight`, and if rows have query ids, which a batch does not.
+    """
+    for source in expanded(paths):
+        for rows in svmlight_batches(source, dtype=dtype, zero_based=zero_based, count=count):
+            if rows.qid is not None:
+                raise DataError(
+                    f"{name_of(source)}:{rows.first_line} or below: a qid, which only "
+                    "read_svmlight and write_svmlight keep"
+                )
+            yield Batch(csr(rows.data, rows.indices, rows.indptr, WIDEST), rows.y)
 
 
 def _dataset(
-    sources: list[Any], rows_of: Callable[[Any], Iterable[ParsedRows]], n_features: int | None,
-    how: dict[str, Any],
+    sources: list[Any], rows_of: Callable[[Any, ReadBytes | None], Iterable[ParsedRows]],
+    n_features: int | None, how: dict[str, Any],
 ) -> Dataset:  # fmt: skip
     """The dataset of what is parsed of each source."""
 
@@ -131,13 +170,15 @@ def _dataset(
     def width() -> int:
         if n_features is not None:
             return n_features
-        ends = (int(rows.indices.max(initial=-1)) for source in sources for rows in rows_of(source))
-        return max(ends, default=-1) + 1
+        parts = (rows for source in sources for rows in rows_of(source, None))
+        return max((int(rows.indices.max(initial=-1)) for rows in parts), default=-1) + 1
+
+    count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         columns = width()
         for source in sources:
-            for rows in rows_of(source):
+            for rows in rows_of(source, count):
                 if rows.indices.max(initial=-1) >= columns:
                     raise DataError(
                         f"{source}:{rows.first_line} or below: index {rows.indices.max()}, counted "
@@ -146,10 +187,14 @@ def _dataset(
                 weight = rows.weight
                 if weight is not None and (weight == 1).all():
                     weight = None
+                offset = rows.base
+                if offset is not None and not offset.any():
+                    offset = None
                 X = csr(rows.data, rows.indices, rows.indptr, columns)
-                yield Batch(X, rows.y, weight)
+                yield Batch(X, rows.y, weight, offset)
 
     return Dataset(
         epoch, n_features=n_features, repeats=not any(map(is_read_once, sources)),
         name=names_of(sources), key=key_of(sources, **how, n_features=n_features),
+        bytes_read=count,
     ).ahead()  # fmt: skip

@@ -23,7 +23,7 @@ from lrcore._utils.validation import (
     shown,
 )
 from lrcore.io.errors import DataError
-from lrcore.io.files import is_read_once, open_text
+from lrcore.io.files import ReadBytes, is_read_once, open_text
 from lrcore.io.growing import GrowingArray
 from lrcore.io.parsed import ParsedBatches, ParsedRows, parsed_in_order
 from lrcore.io.pieces import SIZE, Piece, pieces
@@ -178,9 +178,9 @@ def write_svmlight(
     """
     check_flag("zero_based", zero_based)
     check_flag("multilabel", multilabel)
-    rows = _writable_rows(X)
+    rows = writable_rows(X)
     n_rows = rows.shape[0]
-    labels = _label_texts(y, multilabel)
+    labels = label_texts(y, multilabel)
     if len(labels) != n_rows:
         raise ValueError(f"y must have a label for each of {n_rows} rows, got {len(labels)}")
     if query_id is not None:
@@ -192,7 +192,7 @@ def write_svmlight(
     for row, label in enumerate(labels):
         if empty[row] and not label:
             raise ValueError(f"row {row} has neither labels nor values: no line of text says that")
-    lines = _lines(rows, labels, 0 if zero_based else 1)
+    lines = lines_of_rows(rows, labels, 0 if zero_based else 1)
     if hasattr(path, "write"):
         path.writelines(lines)
         return
@@ -200,7 +200,7 @@ def write_svmlight(
         file.writelines(lines)
 
 
-def _writable_rows(X: Any) -> Any:
+def writable_rows(X: Any) -> Any:
     """X as CSR whose indices rise, of float32 or float64."""
     rows = sparse.csr_matrix(X)
     if rows.dtype != np.float32:
@@ -215,10 +215,10 @@ def _writable_rows(X: Any) -> Any:
     return rows
 
 
-def _label_texts(y: Any, multilabel: bool) -> list[str]:
+def label_texts(y: Any, multilabel: bool) -> list[str]:
     """The labels of each row as text."""
     if multilabel:
-        return [",".join(_label_texts(labels, False)) for labels in y]
+        return [",".join(label_texts(labels, False)) for labels in y]
     numbers = np.asarray(y)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "biuf"):
         raise ValueError(f"labels must be numbers in one dimension, got {shown(y)}")
@@ -226,17 +226,17 @@ def _label_texts(y: Any, multilabel: bool) -> list[str]:
         raise ValueError("labels must be finite")
     if numbers.dtype.kind in "biu":
         return [str(int(label)) for label in numbers.tolist()]
-    return [_shortest(label) for label in numbers.astype(np.float64).tolist()]
+    return [shortest(label) for label in numbers.astype(np.float64).tolist()]
 
 
-def _shortest(value: float) -> str:
+def shortest(value: float) -> str:
     """The shortest text that is read as the same float64."""
     return repr(value).removesuffix(".0")
 
 
-def _lines(rows: Any, labels: list[str], first_index: int) -> Iterator[bytes]:
-    """The lines of text, one for each row."""
-    write = "{:.9g}".format if rows.dtype == np.float32 else _shortest
+def lines_of_rows(rows: Any, labels: list[str], first_index: int) -> Iterator[bytes]:
+    """The lines of text, one for each row: what comes first, and ``index:value`` of its values."""
+    write = "{:.9g}".format if rows.dtype == np.float32 else shortest
     bounds = rows.indptr.tolist()
     for label, (start, stop) in zip(labels, pairwise(bounds)):
         indices = (rows.indices[start:stop].astype(np.int64) + first_index).tolist()
@@ -261,6 +261,7 @@ def svmlight_batches(
     n_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     size: int = SIZE,
+    count: ReadBytes | None = None,
 ) -> ParsedBatches:
     """The rows of svmlight text, batch by batch, in the memory of a few of them.
 
@@ -276,6 +277,8 @@ def svmlight_batches(
         Whether a line that is not valid ends everything, or is left out and counted.
     size : int
         Bytes of text in a batch.
+    count : ReadBytes, optional
+        What is read is added to it.
 
     Returns
     -------
@@ -297,19 +300,27 @@ def svmlight_batches(
     check_integer("size", size)
     first_index = 1 if zero_based is False else 0
     parser = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip")
-    read = partial(_batches, path, parser, n_threads, zero_based == "auto", size)
+    read = partial(
+        _batches, path, parser, n_threads, zero_based == "auto", size, count or ReadBytes()
+    )
     return ParsedBatches(read, once=is_read_once(path))
 
 
 def _batches(
-    path: Any, parser: LineParser, n_threads: int | None, auto: bool, size: int
+    path: Any,
+    parser: LineParser,
+    n_threads: int | None,
+    auto: bool,
+    size: int,
+    count: ReadBytes,
 ) -> Generator[tuple[ParsedRows, int], None, None]:
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
         first, parser = _zero_based_by_the_first(text.name, queue, parser) if auto else ([], parser)
         with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
-            for piece, rows in chain(first, parsed):
+            items = chain(first, parsed)
+            for piece, rows in count.follow(items, text, lambda item: len(item[0].text)):
                 qid = None if rows.with_qid is None else rows.qids
                 csr = rows.data, rows.indices, rows.indptr
                 yield ParsedRows(*csr, labels_of(rows), None, qid, piece.first_line), rows.n_skipped

@@ -18,7 +18,7 @@ from lrcore.io.batch import Batch
 from lrcore.io.cache import key_of
 from lrcore.io.dataset import BATCH_ROWS, Dataset
 from lrcore.io.errors import DataError
-from lrcore.io.files import Text, open_text
+from lrcore.io.files import ReadBytes, Text, open_text, size_of
 from lrcore.io.paths import expanded, name_of, names_of, unpacked
 
 #: Bytes of text that pyarrow parses at a time, and by whose rows the types of columns are told.
@@ -30,8 +30,8 @@ NULLS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
 #: Delimiters by the end of a file's name, without that of its compression.
 DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 
-#: What opens the record batches of one source, given the columns that are needed.
-Opener = Callable[[Any], Generator[Any]]
+#: What opens the record batches of one source, and adds what it reads to a count.
+Opener = Callable[[Any, ReadBytes], Generator[Any]]
 
 
 def scan_csv(
@@ -147,16 +147,38 @@ def read_parquet(paths: Any, **options: Any) -> tuple[Any, np.ndarray | None]:
     return batch.X, batch.y
 
 
+def record_batches(
+    paths: Any, kind: str, layout: CSVLayout, count: ReadBytes | None = None
+) -> Generator[Any]:
+    """The record batches of tables as they are, one file after the other.
+
+    Parameters
+    ----------
+    paths : path, pattern, directory, URL, "-", open file, or a list of these
+    kind : {"csv", "json", "parquet", "arrow"}
+    layout : CSVLayout
+        How files of CSV are read.
+    count : ReadBytes, optional
+        What is read is added to it.
+    """
+    pyarrow()
+    opener = layout.open if kind == "csv" else OPENERS[kind]
+    for source in expanded(paths):
+        with closing(opener(source, count or ReadBytes())) as tables:
+            yield from tables
+
+
 def _scan(
     sources: list[Any], opener: Opener, label: str | None, weight: str | None, features: Any
 ) -> Dataset:
     """The dataset of the batches that an opener finds in each source."""
+    count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         labels = Labels()
         for source in sources:
             n_rows = 0
-            with closing(opener(source)) as tables:
+            with closing(opener(source, count)) as tables:
                 for table in tables:
                     place = Place(name_of(source), n_rows)
                     X = features.transform(table)
@@ -172,7 +194,7 @@ def _scan(
     return Dataset(
         epoch, key=key, n_features=features.n_features, features=features,
         repeats=not any(map(_is_read_once, sources)),
-        name=names_of(sources),
+        name=names_of(sources), bytes_read=count,
     ).ahead()  # fmt: skip
 
 
@@ -181,7 +203,7 @@ def pyarrow() -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise ImportError("reading tables takes pyarrow: pip install pyarrow") from None
+        raise ImportError("tables take pyarrow: pip install pyarrow") from None
     return pyarrow
 
 
@@ -295,7 +317,7 @@ class CSVLayout:
     """How CSV files are read: what separates fields, names of columns, and the types of these.
 
     Types are those of the first file's first rows; but labels, categories and texts, which may look
-    like numbers there, are strings.
+    like numbers there, are strings, and integers are floats, which may come later.
     """
 
     def __init__(
@@ -308,12 +330,12 @@ class CSVLayout:
         self._strings = strings
         self._types: dict[str, Any] | None = None
 
-    def open(self, source: Any) -> Generator[Any]:
+    def open(self, source: Any, count: ReadBytes) -> Generator[Any]:
         """The record batches of a file."""
         pa = pyarrow()
         from pyarrow import csv
 
-        delimiter = self._delimiter or _delimiter_of(name_of(source))
+        delimiter = self._delimiter or delimiter_of(name_of(source))
         parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         read = csv.ReadOptions(block_size=BLOCK_BYTES, column_names=self._names)
         with open_text(source) as text:
@@ -325,7 +347,8 @@ class CSVLayout:
             )
             try:
                 with csv.open_csv(file, read, parse, convert) as batches:
-                    for batch in batches:
+                    # A record batch has a block of text.
+                    for batch in count.follow(batches, text, lambda _: BLOCK_BYTES):
                         yield self._with_empty_texts(batch)
             except pa.ArrowInvalid as error:
                 raise DataError(f"{text.name}: {error}") from None
@@ -339,7 +362,7 @@ class CSVLayout:
         return batch
 
     def _types_of(self, head: bytes, read: Any, parse: Any, name: str) -> dict[str, Any]:
-        """The types of the columns in the first rows; integers become numbers like all others."""
+        """The types of the columns in the first rows."""
         pa = pyarrow()
         from pyarrow import csv
 
@@ -349,19 +372,45 @@ class CSVLayout:
             schema = csv.read_csv(pa.BufferReader(whole), read, parse, convert).schema
         except pa.ArrowInvalid as error:
             raise DataError(f"{name}: {error}") from None
-        features = self._features
+        return {field.name: self._type_of(field) for field in schema}
+
+    def _type_of(self, field: Any) -> Any:
+        """The type of a column, by that of the first rows."""
+        pa, features = pyarrow(), self._features
         texts = self._strings | features.categorical_columns() | features.text_columns()
-        types = {}
-        for field in schema:
-            number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-            if field.name in texts or pa.types.is_null(field.type):
-                types[field.name] = pa.string()
-            else:
-                types[field.name] = pa.float64() if number else field.type
+        if field.name in texts or pa.types.is_null(field.type):
+            return pa.string()
+        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        return pa.float64() if number else field.type
+
+
+class PlainLayout(CSVLayout):
+    """How CSV files are read as tables that stay tables: with the types of the first rows, but
+    columns that are named are strings, or floats."""
+
+    def __init__(self, delimiter: str | None, strings: set[str], numbers: set[str]) -> None:
+        super().__init__(delimiter, None, None, strings)
+        self._numbers = numbers
+
+    def _with_empty_texts(self, batch: Any) -> Any:
+        return batch
+
+    def _types_of(self, head: bytes, read: Any, parse: Any, name: str) -> dict[str, Any]:
+        types = super()._types_of(head, read, parse, name)
+        for column in sorted(self._strings | self._numbers):
+            if column not in types:
+                known = ", ".join(map(repr, types))
+                raise DataError(f"{name} has no column {column!r}, but {known}")
         return types
 
+    def _type_of(self, field: Any) -> Any:
+        pa = pyarrow()
+        if field.name in self._strings or pa.types.is_null(field.type):
+            return pa.string()
+        return pa.float64() if field.name in self._numbers else field.type
 
-def _delimiter_of(name: str) -> str:
+
+def delimiter_of(name: str) -> str:
     """By the end of a file's name."""
     stem = unpacked(name)
     return next((d for end, d in DELIMITERS.items() if stem.endswith(end)), ",")
@@ -389,7 +438,7 @@ class Rewound(io.RawIOBase):
         return n
 
 
-def _open_json(source: Any) -> Generator[Any]:
+def _open_json(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of a file of JSON lines."""
     pa = pyarrow()
     from pyarrow import json
@@ -398,24 +447,25 @@ def _open_json(source: Any) -> Generator[Any]:
         try:
             read = json.ReadOptions(block_size=BLOCK_BYTES)
             with json.open_json(Rewound(text), read) as batches:
-                yield from batches
+                yield from count.follow(batches, text, lambda _: BLOCK_BYTES)
         except pa.ArrowInvalid as error:
             raise DataError(f"{text.name}: {error}") from None
 
 
-def _open_parquet(source: Any) -> Generator[Any]:
+def _open_parquet(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of a Parquet file."""
     pa = pyarrow()
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(_seekable(source)) as file:
-            yield from file.iter_batches(BATCH_ROWS)
+            parts, n_rows = file.iter_batches(BATCH_ROWS), file.metadata.num_rows
+            yield from count.shares(parts, size_of(source), n_rows, lambda part: part.num_rows)
     except pa.ArrowInvalid as error:
         raise DataError(f"{name_of(source)}: {error}") from None
 
 
-def _open_arrow(source: Any) -> Generator[Any]:
+def _open_arrow(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of an Arrow file, which Feather files are, or stream."""
     pa = pyarrow()
     try:
@@ -424,15 +474,19 @@ def _open_arrow(source: Any) -> Generator[Any]:
                 reader = pa.ipc.open_file(file)
             except pa.ArrowInvalid:
                 file.seek(0)
-                yield from pa.ipc.open_stream(file)
+                for table in pa.ipc.open_stream(file):
+                    count.done += table.nbytes
+                    yield table
             else:
-                for k in range(reader.num_record_batches):
-                    yield from _parts(reader.get_batch(k))
+                n_tables = reader.num_record_batches
+                tables = map(reader.get_batch, range(n_tables))
+                for table in count.shares(tables, size_of(source), n_tables):
+                    yield from _parts(table)
     except pa.ArrowInvalid as error:
         raise DataError(f"{name_of(source)}: {error}") from None
 
 
-def _open_table(source: Any) -> Generator[Any]:
+def _open_table(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of a table in memory."""
     pa = pyarrow()
     if hasattr(source, "__arrow_c_stream__"):
@@ -459,3 +513,9 @@ def _seekable(source: Any) -> Any:
     if source == "-":
         raise DataError("<stdin>: Parquet cannot be read from a pipe; give a file, or Arrow or CSV")
     return source
+
+
+#: What opens files of each format, apart from CSV.
+OPENERS: dict[str, Opener] = {
+    "json": _open_json, "parquet": _open_parquet, "arrow": _open_arrow
+}  # fmt: skip

@@ -21,7 +21,7 @@ from lrcore._utils.validation import (
     shown,
 )
 from lrcore.io.errors import DataError
-from lrcore.io.files import is_read_once, open_text
+from lrcore.io.files import ReadBytes, is_read_once, open_text
 from lrcore.io.growing import GrowingArray
 from lrcore.io.parsed import ParsedBatches, ParsedRows, parsed_in_order
 from lrcore.io.pieces import SIZE, Piece, pieces
@@ -131,6 +131,7 @@ def vw_batches(
     n_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     size: int = SIZE,
+    count: ReadBytes | None = None,
 ) -> ParsedBatches:
     """The rows of Vowpal Wabbit's text, batch by batch, in the memory of a few of them.
 
@@ -142,6 +143,8 @@ def vw_batches(
         Whether a line that is not valid ends everything, or is left out and counted.
     size : int
         Bytes of text in a batch.
+    count : ReadBytes, optional
+        What is read is added to it.
 
     Returns
     -------
@@ -159,20 +162,26 @@ def vw_batches(
     check_choice("on_error", on_error, ("raise", "skip"))
     check_integer("size", size)
     parser = LineParser(np.dtype(dtype), (1 << bits) - 1, on_error == "skip")
-    read = partial(_batches, path, parser, n_threads, size)
+    read = partial(_batches, path, parser, n_threads, size, count or ReadBytes())
     return ParsedBatches(read, once=is_read_once(path))
 
 
 def _batches(
-    path: Any, parser: LineParser, n_threads: int | None, size: int
+    path: Any,
+    parser: LineParser,
+    n_threads: int | None,
+    size: int,
+    count: ReadBytes,
 ) -> Generator[tuple[ParsedRows, int], None, None]:
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
         with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
-            for piece, rows in parsed:
+            for piece, rows in count.follow(parsed, text, lambda item: len(item[0].text)):
                 csr = rows.data, rows.indices, rows.indptr
-                batch = ParsedRows(*csr, rows.labels, rows.weights, None, piece.first_line)
+                batch = ParsedRows(
+                    *csr, rows.labels, rows.weights, None, piece.first_line, rows.bases
+                )
                 yield batch, rows.n_skipped
 
 

@@ -30,6 +30,7 @@ from lrcore.linear_model.arguments import (
 from lrcore.linear_model.auto_alpha import AlphaPath
 from lrcore.linear_model.bounds import check_positive
 from lrcore.linear_model.checks import check_model
+from lrcore.linear_model.dataset_fit import batches_for
 from lrcore.linear_model.duality import gap_of_model
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import (
@@ -531,7 +532,8 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         """(n_rows, n_outputs), in X's dtype."""
         check_is_fitted(self, "n_iter_")
         if isinstance(X, Dataset):
-            return np.concatenate([self._raw_predictions(batch.X) for batch in X])
+            batches = batches_for(self, X, X.name)
+            return np.concatenate([self._raw_predictions(batch.X) for batch in batches])
         features = getattr(self, "features_", None)
         if features is not None and is_raw(X):
             X = features.transform(X)

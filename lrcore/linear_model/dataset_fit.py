@@ -50,10 +50,14 @@ class Progress:
         The mean loss of the rows of this epoch, of each just before it was learnt from.
     recent_loss : float
         That of the rows of the last batch.
+    recent_weight : float
+        The weight of these rows together.
     held_out_loss : float
         That of the rows of this epoch that are not learnt from; NaN if there are none.
     seconds : float
         Since the fit began.
+    n_bytes : int
+        What was read of the sources in all epochs, as it is stored there.
     """
 
     epoch: int = 0
@@ -61,8 +65,10 @@ class Progress:
     n_values: int = 0
     loss: float = np.nan
     recent_loss: float = np.nan
+    recent_weight: float = 0.0
     held_out_loss: float = np.nan
     seconds: float = 0.0
+    n_bytes: int = 0
 
 
 class Mean:
@@ -120,7 +126,7 @@ def fit_dataset(
         fitted.__dict__ = best
     _hand_over(model, fitted, dataset, history, curve)
     rows = stacked(run.last)
-    problem = model._other_rows(rows.X, rows.y, rows.weight)
+    problem = model._other_rows(rows.X, rows.y, rows.weight, **offset_of(rows))
     warn_if_useless(FitResult(model._trained, []), problem, model.n_threads, STREAM_MARGIN)
     return model
 
@@ -168,11 +174,38 @@ def score_dataset(
 ) -> float:
     """What a function of true and predicted values says of all rows, by one pass."""
     check_only_dataset(**others)
-    parts = [(batch.y, model.predict(batch.X), batch.weights) for batch in _labelled(dataset, 0)]
+    parts = [
+        (batch.y, model.predict(batch.X, **offset_of(batch)), batch.weights)
+        for batch in _labelled(model, dataset, 0)
+    ]
     if not parts:
         raise ValueError(f"{dataset.name} has no rows")
     true, predicted, weight = (np.concatenate(each) for each in zip(*parts))
     return float(score(true, predicted, sample_weight=weight))
+
+
+def batches_for(model: Any, batches: Iterable[Batch], name: str) -> Iterator[Batch]:
+    """The batches of a dataset for an estimator; classifiers take no offsets.
+
+    Raises
+    ------
+    ValueError
+        If rows have some, and it is a classifier.
+    """
+    refuses = is_classifier(model)
+    for batch in batches:
+        if refuses and batch.offset is not None:
+            row = int(np.flatnonzero(batch.offset)[0])
+            raise ValueError(
+                f"{name}: a row has an offset (the base of vw text) of {batch.offset[row]:g}, and "
+                "classifiers take none: remove it, or fit a regressor"
+            )
+        yield batch
+
+
+def offset_of(batch: Batch) -> dict[str, np.ndarray]:
+    """The offset as an argument of regressors, if there is one."""
+    return {} if batch.offset is None else {"offset": batch.offset}
 
 
 def check_only_dataset(**others: Any) -> None:
@@ -210,12 +243,17 @@ class DatasetPass:
     in_place : bool
         Whether the estimator's weights may be moved without a copy, which is lost if the pass
         diverges: twice as fast with many outputs.
+    batch_rows : int
+        Rows that are learnt from in a call; they change no bit.
+    before : callable, optional
+        Called with each batch before it is learnt from.
     """
 
     def __init__(
         self, model: LinearModel, classes: Any = None, every: int = 0,
         callback: Callable[[Progress], Any] | None = None, *, extends: bool = False,
-        in_place: bool = False,
+        in_place: bool = False, batch_rows: int = BATCH_ROWS,
+        before: Callable[[Batch], Any] | None = None,
     ) -> None:  # fmt: skip
         self._model = model
         self._in_place = in_place
@@ -223,6 +261,8 @@ class DatasetPass:
         self._extends = extends and classes is None
         self._every = every
         self._callback = callback
+        self._batch_rows = batch_rows
+        self._before = before
         self._began = time.perf_counter()
         self._held_out: list[Batch] = []
         self.progress = Progress()
@@ -239,21 +279,26 @@ class DatasetPass:
         """
         progress = self.progress = replace(self.progress, epoch=epoch)
         losses, held_out = Mean(), Mean()
+        bytes_before = dataset.bytes_read.done - progress.n_bytes
         for batch in self._learnt_from(dataset, epoch):
             recent = Mean()
+            if self._before is not None:
+                self._before(batch)
             for part, classes in self._parts(batch):
                 recent.add(self._partial_fit(part, classes), part.total_weight)
             losses.add(recent.mean, recent.weight)
             for part in self._held_out:
-                loss = self._model._mean_loss(part.X, part.y, part.weight)
+                loss = self._model._mean_loss(part.X, part.y, part.weight, **offset_of(part))
                 held_out.add(loss, part.total_weight)
             self._held_out = []
             self.last = [*self.last[-1:], batch]
             progress.n_rows += batch.n_rows
             progress.n_values += batch.X.size
-            progress.loss, progress.recent_loss = losses.mean, recent.mean
+            progress.loss = losses.mean
+            progress.recent_loss, progress.recent_weight = recent.mean, recent.weight
             progress.held_out_loss = held_out.mean
             progress.seconds = time.perf_counter() - self._began
+            progress.n_bytes = dataset.bytes_read.done - bytes_before
             if self._callback is not None:
                 self._callback(progress)
         if not losses.weight:
@@ -262,11 +307,12 @@ class DatasetPass:
     def _learnt_from(self, dataset: Dataset, epoch: int) -> Iterator[Batch]:
         """The rows that are learnt from, in batches that follow from the rows alone: they end with
         a block of the core's, after which no row has to be gone over again."""
-        rows = _labelled(dataset, epoch)
+        rows = _labelled(self._model, dataset, epoch)
         if self._every:
             rows = self._without_held_out(in_batches(rows, BATCH_ROWS))
         begun = hasattr(self._model, "n_iter_")
-        batches = in_batches(rows, BATCH_ROWS, first=None if begun else MOST_ROWS)
+        first = None if begun or self._batch_rows < MOST_ROWS else MOST_ROWS
+        batches = in_batches(rows, self._batch_rows, first=first)
         if begun or self._classes is not None or not is_classifier(self._model):
             return batches
         return _with_two_classes(batches, dataset.name)
@@ -308,16 +354,16 @@ class DatasetPass:
 
     def _partial_fit(self, batch: Batch, classes: Any) -> float:
         """Learn from rows; their mean loss, of each before it was learnt from."""
-        with_classes = {"classes": classes} if is_classifier(self._model) else {}
+        others = {"classes": classes} if is_classifier(self._model) else offset_of(batch)
         if self._in_place and hasattr(self._model, "_trained"):
             self._model._trained.disposable = True
-        self._model.partial_fit(batch.X, batch.y, sample_weight=batch.weight, **with_classes)
+        self._model.partial_fit(batch.X, batch.y, sample_weight=batch.weight, **others)
         return float(self._model.loss_curve_[-1])
 
 
-def _labelled(dataset: Dataset, epoch: int) -> Iterator[Batch]:
-    """The batches of an epoch, which must have labels or targets."""
-    for batch in dataset.epoch(epoch):
+def _labelled(model: Any, dataset: Dataset, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch for an estimator, which must have labels or targets."""
+    for batch in batches_for(model, dataset.epoch(epoch), dataset.name):
         if batch.y is None:
             raise ValueError(f"{dataset.name} has no labels to learn from; give label=")
         yield batch

@@ -21,7 +21,12 @@ from lrcore.linear_model.arguments import (
     check_weight,
 )
 from lrcore.linear_model.base import LinearModel
-from lrcore.linear_model.dataset_fit import fit_dataset, partial_fit_dataset, score_dataset
+from lrcore.linear_model.dataset_fit import (
+    check_only_dataset,
+    fit_dataset,
+    partial_fit_dataset,
+    score_dataset,
+)
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.monitor import sklearn_callbacks
 from lrcore.linear_model.monitor.sklearn_callbacks import with_callbacks
@@ -239,7 +244,11 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         """The prediction for each row, (n_rows,), or (n_rows, n_targets) as y was.
 
         The offset is that of `fit`: without one it is 0, also for a model that was fitted with one.
+        A `Dataset` has its own.
         """
+        if isinstance(X, Dataset):
+            check_only_dataset(offset=offset)
+            return np.concatenate([self.predict(batch.X, batch.offset) for batch in X])
         raw, loss = self._raw_predictions(X), self._trained.objective.loss
         added = check_offset(offset, len(raw), raw.shape[1], loss)
         if added is not None:

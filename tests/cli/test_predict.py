@@ -46,3 +46,73 @@ def test_indices_start_where_they_did_in_the_file_of_the_fit(model, tmp_path, ou
 
 def test_a_file_that_is_no_model(data, error_of):
     assert "not a model file" in error_of("predict", data, data)
+
+
+def frame_of(path):
+    pytest.importorskip("pyarrow")
+    from pyarrow import csv, feather, json, parquet
+
+    readers = {
+        ".parquet": parquet.read_table, ".csv": csv.read_csv, ".json": json.read_json,
+        ".gz": csv.read_csv, ".arrow": feather.read_table,
+    }  # fmt: skip
+    return readers[path.suffix](path)
+
+
+@pytest.mark.parametrize("name", ["p.parquet", "p.csv", "p.csv.gz", "p.json", "p.arrow"])
+def test_a_table_of_predictions(data, model, tmp_path, output_of, name):
+    pytest.importorskip("pyarrow")
+    path, fitted = tmp_path / name, lrcore.load(model)
+    assert output_of("predict", model, data, "-o", str(path)).startswith(f"wrote   {path}, 300 row")
+    table = frame_of(path)
+    assert table.column_names == ["prediction"]
+    np.testing.assert_array_equal(table.column("prediction"), fitted.predict(X))
+    result = output_of("predict", model, data, "-o", str(path), "--proba", "--json")
+    assert json.loads(result)["rows"] == 300
+    table = frame_of(path)
+    assert table.column_names == ["prediction", "probability_0", "probability_1"]
+    found = np.array([table.column(k) for k in (1, 2)], np.float32).T
+    np.testing.assert_array_equal(found, fitted.predict_proba(X))
+
+
+def test_an_array_of_predictions(data, model, tmp_path, output_of):
+    path, fitted = str(tmp_path / "p.npy"), lrcore.load(model)
+    output_of("predict", model, data, "--output", path)
+    np.testing.assert_array_equal(np.load(path), fitted.predict(X), strict=True)
+    output_of("predict", model, data, "--output", path, "--proba")
+    np.testing.assert_array_equal(np.load(path), fitted.predict_proba(X), strict=True)
+
+
+def test_several_targets_have_a_column_each(data, tmp_path, output_of):
+    pytest.importorskip("pyarrow")
+    reg = lrcore.LinearRegressor(alpha=0.01).fit(X, X[:, :2].toarray())
+    lrcore.save(reg, tmp_path / "m", extra={"zero_based": False})
+    output_of("predict", str(tmp_path / "m"), data, "-o", str(tmp_path / "p.parquet"))
+    table = frame_of(tmp_path / "p.parquet")
+    np.testing.assert_array_equal(np.array([table.column(f"prediction_{k}") for k in (0, 1)]).T,
+                                  reg.predict(X))  # fmt: skip
+
+
+def test_several_labels_a_row_are_text(tmp_path, output_of):
+    pytest.importorskip("pyarrow")
+    rows = tmp_path / "a.svm"
+    rows.write_text("3,7 1:1\n3 2:1\n7 3:1\n" * 50)
+    output_of("fit", str(rows), "--multilabel", "-o", str(tmp_path / "m"))
+    output_of(
+        "predict", str(tmp_path / "m"), str(rows), "-o", str(tmp_path / "p.parquet"), "--proba"
+    )
+    table = frame_of(tmp_path / "p.parquet")
+    assert table.column_names == ["prediction", "probability_3", "probability_7"]
+    printed = output_of("predict", str(tmp_path / "m"), str(rows)).splitlines()
+    assert table.column("prediction").to_pylist() == printed
+
+
+def test_files_of_predictions_are_whole_or_not_there(data, model, tmp_path, error_of):
+    path = tmp_path / "p.npy"
+    path.write_text("old")
+    bad = tmp_path / "bad.svm"
+    bad.write_text("1 1:0.5\n1 a:0.5\n")
+    assert "bad.svm:2" in error_of("predict", model, str(bad), "-o", str(path))
+    assert path.read_text() == "old"
+    assert "p.txt: a table, .parquet" in error_of("predict", model, data, "-o", "p.txt")
+    assert "without .gz" in error_of("predict", model, data, "-o", "p.npy.gz")

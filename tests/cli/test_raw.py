@@ -7,6 +7,7 @@ import pytest
 
 import lrcore
 from lrcore.cli.main import main
+from lrcore.cli.metrics import measure
 from lrcore.io import scan_csv
 
 pytest.importorskip("pyarrow")
@@ -54,6 +55,17 @@ def test_fit_predict_and_evaluate(table, capsys):
     assert capsys.readouterr().out.split() == ["1", "0"]
 
 
+@pytest.mark.parametrize("columns", [["--categorical", "site,app"], ["--categorical", "app,site"]])
+def test_pairs_are_crosses_of_all_categories(table, columns, capsys):
+    models = []
+    for cross in ("site*app", "pairs"):
+        path = fit(table, *columns, "--cross", cross, "--bits", "12", capsys=capsys)[1]
+        models.append(lrcore.load(path).coef_)
+    np.testing.assert_array_equal(*models)
+    plain = lrcore.load(fit(table, *columns, "--bits", "12", capsys=capsys)[1])
+    assert np.count_nonzero(models[1]) > np.count_nonzero(plain.coef_)
+
+
 def test_epochs_cache_and_holdout(table, capsys):
     cache = table.with_name("rows")
     options = ["--epochs", "3", "--cache", str(cache), "--holdout", "5", "--json"]
@@ -96,6 +108,35 @@ def test_resume_goes_on(table, capsys):
     np.testing.assert_array_equal(lrcore.load(path).coef_, whole.coef_)
 
 
+def test_metrics_are_those_of_all_rows_in_any_format(table, capsys, monkeypatch):
+    _, path, _ = fit(table, capsys=capsys)
+    parquet = table.with_suffix(".parquet")
+    assert main(["convert", str(table), str(parquet)]) == 0
+    rows = scan_csv(table, label="click", features=lrcore.load(path).features_).read()
+    expected = {"rows": N_ROWS, **measure(lrcore.load(path), rows.X, rows.y)}
+    # No more than a batch of them is in memory.
+    monkeypatch.setattr(lrcore.io.Dataset, "read", None)
+    capsys.readouterr()
+    for data in (table, parquet):
+        assert main(["evaluate", str(path), str(data), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_predictions_come_before_the_data_has_ended(table, tmp_path, capsys):
+    _, path, _ = fit(table, capsys=capsys)
+    big = tmp_path / "big.csv"
+    lines = table.read_text().splitlines()
+    big.write_text("\n".join([lines[0], *lines[1:] * 500, "0,a", ""]))  # the last lacks a field
+    assert main(["predict", str(path), str(big)]) == 1
+    out, err = capsys.readouterr()
+    assert "big.csv: CSV parse error" in err
+    assert len(out.split()) > 1000
+    assert main(["predict", str(path), str(big), "-o", str(tmp_path / "p.csv")]) == 1
+    assert not (tmp_path / "p.csv").exists()
+    assert main(["predict", str(path), str(table), "--json"]) == 1
+    assert "give --output predictions.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -116,3 +157,22 @@ def test_faults_are_errors_of_one_line(table, tmp_path, monkeypatch, capsys, wor
     assert message in error
     assert error.startswith("lrcore: error: ")
     assert not (tmp_path / "m").exists()
+
+
+def test_base_of_vw_text(tmp_path, capsys):
+    base = RNG.normal(size=2000)
+    y = base + RNG.choice([0.0, 1.0], 2000)
+    lines = (f"{t!r} 1 {b!r} | {int(t - b > 0.5)}" for t, b in zip(y.tolist(), base.tolist()))
+    path, model = tmp_path / "a.vw", str(tmp_path / "m")
+    path.write_text("\n".join([*lines, ""]))
+    assert main(["fit", str(path), "--loss", "squared_error", "-o", model]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", model, str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rmse"] < 0.01
+    assert main(["predict", model, str(path)]) == 0
+    np.testing.assert_allclose(np.array(capsys.readouterr().out.split(), float), y, atol=0.02)
+    assert main(["predict", model, str(path), "-o", str(tmp_path / "p.npy")]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), y, atol=0.02)
+    capsys.readouterr()
+    assert main(["fit", str(path), "-o", model]) == 1
+    assert "a.vw: a row has an offset (the base of vw text)" in capsys.readouterr().err

@@ -148,3 +148,27 @@ def test_ahead_ends_its_thread_when_it_is_left():
 
 def test_a_dataset_read_ahead_is_the_same():
     same(Dataset.from_arrays(X, Y, WEIGHT).batches(10).ahead().read())
+
+
+def test_offsets_stay_with_their_rows(tmp_path):
+    offset = RNG.normal(size=N_ROWS)
+    dataset = Dataset.from_arrays(X, Y, WEIGHT, offset)
+    shuffled = dataset.batches(7).shuffle(30, seed=3)
+    for one in (dataset.batches(10), dataset.batches(9).cache(tmp_path / "rows").ahead(),
+                Dataset.from_batches(list(dataset.batches(20))), shuffled):  # fmt: skip
+        for _ in range(2):
+            whole = one.read()
+            order = np.argsort(offset)[np.argsort(np.argsort(whole.offset))]
+            np.testing.assert_array_equal(whole.offset, offset[order])
+            same(whole, order)
+    X_, y, weight = dataset.read()  # as without one
+    assert X_.shape == X.shape
+    np.testing.assert_array_equal(y, Y)
+    np.testing.assert_array_equal(weight, WEIGHT)
+
+
+def test_rows_without_an_offset_have_one_of_0_beside_others():
+    one, other = Batch(X[:3], Y[:3]), Batch(X[3:5], Y[3:5], None, np.array([1.0, 2.0]))
+    np.testing.assert_array_equal(stacked([one, other]).offset, [0, 0, 0, 1, 2])
+    with pytest.raises(ValueError, match="offset must have one entry for each of the 103 rows"):
+        Dataset.from_arrays(X, Y, None, [1.0])

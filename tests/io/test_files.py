@@ -12,7 +12,7 @@ import pytest
 
 from lrcore.io import files
 from lrcore.io.errors import DataError
-from lrcore.io.files import open_text
+from lrcore.io.files import ReadBytes, open_text
 
 CONTENT = b"".join(b"%d 1:%d\n" % (i % 2, i) for i in range(5000))
 PACKERS = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -145,3 +145,33 @@ def test_how_much_was_read(tmp_path):
 
 def test_longest_magic_is_told():
     assert max(len(magic) for magic in files.UNPACKERS) == files.LONGEST_MAGIC
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_parts_of_a_text_that_is_read_ahead(tmp_path, pack):
+    path = tmp_path / "data"
+    path.write_bytes(pack(CONTENT))
+    count = ReadBytes.of([path])
+    assert count.total == path.stat().st_size
+    with open_text(path) as text:
+        text.readinto(memoryview(bytearray(len(CONTENT))))
+        assert text.n_unpacked == len(CONTENT)
+        quarter = len(CONTENT) // 4
+        seen = [count.done for _ in count.follow(range(4), text, lambda part: quarter)]
+    assert seen == pytest.approx([count.total * k / 4 for k in range(1, 5)], abs=4)
+    assert count.done == count.total
+
+
+def test_shares_of_something():
+    count = ReadBytes(10)
+    assert [count.done for _ in count.shares(range(3), 10, 3)] == [3, 6, 10]
+    assert [count.done for _ in count.shares([1, 4], 10, 5, int)] == [12, 20]
+    assert list(count.shares([], None, 0)) == []
+
+
+def test_sizes_that_are_not_known(tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(CONTENT)
+    assert ReadBytes.of([path, str(path)]).total == 2 * len(CONTENT)
+    for source in ("-", "s3://bucket/rows", io.BytesIO(CONTENT), tmp_path, "/dev/null"):
+        assert ReadBytes.of([path, source]).total is None

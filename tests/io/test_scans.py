@@ -85,3 +85,11 @@ def test_npz(tmp_path):
     found = scan_npz(tmp_path / "rows.npz", dtype=np.float64).read()
     np.testing.assert_array_equal(found.X.toarray(), X.toarray())
     np.testing.assert_array_equal(found.y, Y)
+
+
+def test_the_base_of_vw_text_is_an_offset(tmp_path):
+    path = tmp_path / "rows.vw"
+    path.write_text("1 | 3\n0 1 0 | 4\n")
+    assert scan_vw(path).read().offset is None
+    path.write_text("1 | 3\n0 1 0.25 | 4\n")
+    np.testing.assert_array_equal(scan_vw(path).read().offset, [0, 0.25])

@@ -251,3 +251,40 @@ def test_it_is_judged_by_more_than_a_last_batch_of_few_rows():
     y = Z[:n].copy()
     y[-3:] = 0.01, 0.02, 0.03  # a constant is better for these
     lrcore.LinearRegressor(random_state=0).fit(Dataset.from_arrays(X[:n], y))
+
+
+OFFSET = np.where(np.arange(N_ROWS) < 2500, 0, np.random.default_rng(10).normal(size=N_ROWS))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_offsets_are_those_of_partial_fit(loss):
+    z = Z / 2 + OFFSET
+    y = z if loss == "squared_error" else RNG.poisson(np.exp(z)).astype(float)
+    dataset = Dataset.from_arrays(X, y, WEIGHT, OFFSET).batches(600)
+    expected = lrcore.LinearRegressor(loss, random_state=0)
+    expected.partial_fit(X, y, WEIGHT, OFFSET)
+    found = lrcore.LinearRegressor(loss, random_state=0).fit(dataset)
+    assert_same_bits(found, expected)
+    assert_same_bits(clone(found).partial_fit(dataset), expected)
+    predicted = found.predict(X, OFFSET)
+    np.testing.assert_array_equal(found.predict(dataset), predicted)
+    assert found.score(dataset) == pytest.approx(found.score(X, y, WEIGHT, OFFSET), rel=1e-12)
+    assert abs(found.score(dataset) - found.score(X, y, WEIGHT)) > 0.01
+    with pytest.raises(ValueError, match="offset must be None beside a dataset"):
+        found.predict(dataset, OFFSET)
+
+
+def test_held_out_rows_have_their_offsets():
+    dataset = Dataset.from_arrays(X, Z / 10 + 100 * OFFSET, None, 100 * OFFSET)
+    reg = lrcore.LinearRegressor(random_state=0, early_stopping=True, max_iter=3).fit(dataset)
+    assert reg.history_["held_out_loss"].min() < 0.1
+
+
+def test_classifiers_take_no_offsets():
+    dataset = Dataset.from_arrays(X, TWO, None, OFFSET)
+    message = "a row has an offset .the base of vw text. of .*, and classifiers take none"
+    fitted = classifier().fit(Dataset.from_arrays(X, TWO))
+    for use in (classifier().fit, fitted.partial_fit, fitted.score, fitted.predict,
+                fitted.predict_proba):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            use(dataset)
