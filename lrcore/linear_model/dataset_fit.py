@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from sklearn.base import clone, is_classifier
 
+from lrcore._backend import threads
 from lrcore.io.batch import Batch, in_batches, stacked
 from lrcore.io.dataset import BATCH_ROWS, Dataset
 from lrcore.linear_model.arguments import check_labels
@@ -272,11 +273,19 @@ class DatasetPass:
     def learn(self, dataset: Dataset, epoch: int) -> None:
         """Learn from all batches of an epoch.
 
+        Half of the threads are left to those who read: threads that wait for one another while
+        others take their processors lose more than they gain (measured on two, with texts and
+        tables: 1.4 to 2.1 s of processors with both threads, 1.0 with one).
+
         Raises
         ------
         ValueError
             If there are none, or they have no labels or targets.
         """
+        with threads.num_threads(max(1, threads.get_num_threads() // 2)):
+            self._learn(dataset, epoch)
+
+    def _learn(self, dataset: Dataset, epoch: int) -> None:
         progress = self.progress = replace(self.progress, epoch=epoch)
         losses, held_out = Mean(), Mean()
         bytes_before = dataset.bytes_read.done - progress.n_bytes

@@ -288,3 +288,13 @@ def test_classifiers_take_no_offsets():
                 fitted.predict_proba):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             use(dataset)
+
+
+def test_half_of_the_threads_are_left_to_those_who_read():
+    seen = []
+    before = lrcore.get_num_threads()
+    classifier().fit(
+        Dataset.from_arrays(X, TWO), callback=lambda _: seen.append(lrcore.get_num_threads())
+    )
+    assert seen == [max(1, before // 2)]
+    assert lrcore.get_num_threads() == before
