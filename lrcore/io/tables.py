@@ -7,22 +7,34 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lrcore.feature_extraction.featurizer import featurizer
+from lrcore.io.ahead import ahead
 from lrcore.io.batch import Batch
 from lrcore.io.cache import key_of
 from lrcore.io.dataset import BATCH_ROWS, Dataset
 from lrcore.io.errors import DataError
-from lrcore.io.files import Text, open_text
+from lrcore.io.files import STDIN, Text, open_text
 from lrcore.io.paths import expanded, name_of, names_of, unpacked
+from lrcore.io.pieces import Piece, pieces
 
-#: Bytes of text that pyarrow parses at a time, and by whose rows the types of columns are told.
+#: Bytes of text that pyarrow parses at a time, and by whose rows the types of columns are told. No
+#: row of CSV may have more.
 BLOCK_BYTES = 1 << 22
+
+#: Columns of CSV: pyarrow takes some 20 kilobytes for each.
+MOST_COLUMNS = 1 << 16
+
+#: How deep JSON may be nested: pyarrow goes down by calls of functions, for which there is no room
+#: at some 10,000.
+DEEPEST = 1000
 
 #: Fields of text that mean that there is no value.
 NULLS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")
@@ -155,14 +167,15 @@ def _scan(
     def epoch(number: int) -> Iterator[Batch]:
         labels = Labels()
         for source in sources:
-            n_rows = 0
-            with closing(opener(source)) as tables:
+            place = Place(name_of(source), 0)
+            # pyarrow reads in a thread of its own, beside the one that makes features.
+            with closing(_explained(ahead(opener(source)), place.name)) as tables:
                 for table in tables:
-                    place = Place(name_of(source), n_rows)
-                    X = features.transform(table)
+                    with place.named():
+                        X = features.transform(table)
                     y = None if label is None else labels.of(_column(table, label, place), place)
                     w = None if weight is None else _weights(_column(table, weight, place), place)
-                    n_rows += table.num_rows
+                    place = place.after(table.num_rows)
                     yield Batch(X, y, w)
 
     made = features.key()
@@ -195,6 +208,37 @@ class Place(NamedTuple):
         """Where a row of theirs is, for an error."""
         return f"{self.name}, row {self.first_row + row + 1}"
 
+    def after(self, n_rows: int) -> Place:
+        """The place of what follows so many rows."""
+        return self._replace(first_row=self.first_row + n_rows)
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """What a block says is wrong with these rows, as an error that names where they are."""
+        try:
+            yield
+        except ValueError as error:
+            raise DataError(f"{self.of(0)} or below: {error}") from error
+
+
+def _explained(tables: Iterator[Any], name: str) -> Generator[Any]:
+    """The tables of a source, where what pyarrow says of it becomes an error that names it."""
+    n_rows = 0
+    pa = pyarrow()
+    try:
+        for table in tables:
+            n_rows += table.num_rows
+            yield table
+    except DataError:
+        raise
+    except MemoryError:
+        raise DataError(f"{name}: it takes more memory than there is") from None
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system's
+        below = f", below row {n_rows}" if n_rows else ""
+        raise DataError(f"{name}{below}: {error}") from None
+
 
 def _is_read_once(source: Any) -> bool:
     """Whether a source is gone when it was read: a pipe, an open file, a reader of batches."""
@@ -225,14 +269,19 @@ class Labels:
             If one is missing, or is no number although the first ones are.
         """
         pa = pyarrow()
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
         if column.null_count:
             row = column.is_null().to_pylist().index(True)
             raise DataError(f"{place.of(row)}: the label is missing")
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = column.dictionary_encode()
-        if not pa.types.is_dictionary(column.type):
-            array: np.ndarray = column.to_numpy(zero_copy_only=False)
-            return array
+        kind = column.type
+        if pa.types.is_decimal(kind):
+            column = column.cast(pa.float64())
+        elif not (_is_number(kind) or pa.types.is_boolean(kind) or _is_text(kind)):
+            raise DataError(f"{place.name}: labels must be numbers or strings, got {kind}")
+        if not _is_text(kind):
+            return _finite(column.to_numpy(zero_copy_only=False), "label", place)
+        column = column.cast(pa.large_string()).dictionary_encode()
         texts = column.dictionary.to_pylist()
         values = self._values(texts)
         codes = column.indices.to_numpy(zero_copy_only=False)
@@ -243,7 +292,7 @@ class Labels:
                 f"{place.of(row)}: the label {texts[strange]!r} is no number, and those of the "
                 "first rows are"
             )
-        labels: np.ndarray = values[codes]
+        labels: np.ndarray = _finite(values[codes], "label", place)
         return labels
 
     def _values(self, texts: list[Any]) -> np.ndarray | None:
@@ -268,6 +317,26 @@ def _as_number(text: Any) -> float | None:
         return None
 
 
+def _is_text(kind: Any) -> bool:
+    """Whether a type of pyarrow's is one of strings."""
+    types = pyarrow().types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a type of pyarrow's is one of integers or floats."""
+    types = pyarrow().types
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _finite(values: np.ndarray, what: str, place: Place) -> np.ndarray:
+    """The values, all of which must be finite if they are numbers."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(f"{place.of(row)}: the {what} must be finite, got {values[row]}")
+    return values
+
+
 def _weights(column: Any, place: Place) -> np.ndarray:
     """Weights as float64."""
     pa = pyarrow()
@@ -275,9 +344,13 @@ def _weights(column: Any, place: Place) -> np.ndarray:
         row = column.is_null().to_pylist().index(True)
         raise DataError(f"{place.of(row)}: the weight is missing")
     try:
-        weights: np.ndarray = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid as error:
+        weights = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowException as error:
         raise DataError(f"{place.of(0)} or below: a weight is no number ({error})") from None
+    weights = _finite(weights, "weight", place)
+    if weights.min(initial=0) < 0:
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise DataError(f"{place.of(row)}: the weight must not be negative, got {weights[row]}")
     return weights
 
 
@@ -308,20 +381,42 @@ class CSVLayout:
 
         delimiter = self._delimiter or _delimiter_of(name_of(source))
         parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        read = csv.ReadOptions(block_size=BLOCK_BYTES, column_names=self._names)
+        # With threads of its own, pyarrow does not say in which row an error is.
+        read = csv.ReadOptions(block_size=BLOCK_BYTES, column_names=self._names, use_threads=False)
         with open_text(source) as text:
             file = Rewound(text)
-            if self._types is None:
-                self._types = self._types_of(file.head, read, parse, text.name)
-            convert = csv.ConvertOptions(
-                column_types=self._types, null_values=list(NULLS), strings_can_be_null=True
-            )
+            _check_first_row(file.head, delimiter, text.name)
+            n_rows = 0
             try:
+                if self._types is None:
+                    self._types = self._types_of(file.head, read, parse)
+                convert = csv.ConvertOptions(
+                    column_types=self._types, null_values=list(NULLS), strings_can_be_null=True
+                )
                 with csv.open_csv(file, read, parse, convert) as batches:
                     for batch in batches:
+                        n_rows += batch.num_rows
                         yield self._with_empty_texts(batch)
             except pa.ArrowInvalid as error:
-                raise DataError(f"{text.name}: {error}") from None
+                raise DataError(f"{text.name}{self._fault(str(error), n_rows)}") from None
+
+    def _fault(self, text: str, n_rows: int) -> str:
+        """What pyarrow says of a file: the row, counted without the header, and the column."""
+        if "straddling" in text:
+            return (
+                f", row {n_rows + 1} or below: a row of more than {BLOCK_BYTES:,} bytes, or a "
+                "quote that is not closed"
+            )
+        parts = re.fullmatch(
+            r"(?:In CSV column #(\d+): |CSV parse error: )(?:Row #(\d+): )?(.*)", text, re.DOTALL
+        )
+        if parts is None:
+            return f": {text}"
+        column, row, what = parts.groups()
+        known = list(self._types or ())
+        named = "" if column is None or int(column) >= len(known) else f"{known[int(column)]!r}: "
+        place = "" if row is None else f", row {int(row) - (self._names is None)}"
+        return f"{place}: {named}{what}"
 
     def _with_empty_texts(self, batch: Any) -> Any:
         """A record batch whose empty texts are texts, and not missing ones."""
@@ -331,27 +426,34 @@ class CSVLayout:
                 batch = batch.set_column(k, name, batch.column(k).fill_null(""))
         return batch
 
-    def _types_of(self, head: bytes, read: Any, parse: Any, name: str) -> dict[str, Any]:
+    def _types_of(self, head: bytes, read: Any, parse: Any) -> dict[str, Any]:
         """The types of the columns in the first rows; integers become numbers like all others."""
         pa = pyarrow()
         from pyarrow import csv
 
         whole = head[: head.rfind(b"\n") + 1] or head
         convert = csv.ConvertOptions(null_values=list(NULLS), strings_can_be_null=True)
-        try:
-            schema = csv.read_csv(pa.BufferReader(whole), read, parse, convert).schema
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{name}: {error}") from None
+        schema = csv.read_csv(pa.BufferReader(whole), read, parse, convert).schema
         features = self._features
         texts = self._strings | features.categorical_columns() | features.text_columns()
         types = {}
         for field in schema:
-            number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
             if field.name in texts or pa.types.is_null(field.type):
                 types[field.name] = pa.string()
             else:
-                types[field.name] = pa.float64() if number else field.type
+                types[field.name] = pa.float64() if _is_number(field.type) else field.type
         return types
+
+
+def _check_first_row(head: bytes, delimiter: str, name: str) -> None:
+    """Raise if a file has more columns than pyarrow has memory for."""
+    first = head.partition(b"\n")[0]
+    n_columns = first.count(delimiter.encode()) + 1
+    if n_columns > MOST_COLUMNS:
+        raise DataError(
+            f"{name}: {n_columns:,} columns or more, and CSV may have {MOST_COLUMNS:,}; text of "
+            "svmlight and .npz files may be wider"
+        )
 
 
 def _delimiter_of(name: str) -> str:
@@ -383,46 +485,90 @@ class Rewound(io.RawIOBase):
 
 
 def _open_json(source: Any) -> Generator[Any]:
-    """The record batches of a file of JSON lines."""
+    """The record batches of a file of JSON lines, whose types are those of the first rows."""
     pa = pyarrow()
     from pyarrow import json
 
+    schema = None
     with open_text(source) as text:
-        try:
-            read = json.ReadOptions(block_size=BLOCK_BYTES)
-            with json.open_json(Rewound(text), read) as batches:
-                yield from batches
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{text.name}: {error}") from None
+        for piece in pieces(text, size=BLOCK_BYTES):
+            if bytes(piece.text).isspace():
+                continue
+            _check_depth(piece, text.name)
+            read = json.ReadOptions(block_size=len(piece.text) + 1, use_threads=False)
+            unexpected = "infer" if schema is None else "error"
+            parse = json.ParseOptions(schema, unexpected_field_behavior=unexpected)
+            try:
+                table = json.read_json(pa.BufferReader(piece.text), read, parse)
+                batches = [_validated(batch) for batch in table.to_batches()]
+            except pa.ArrowInvalid as error:
+                raise DataError(f"{text.name}{_json_fault(str(error), piece)}") from None
+            schema = table.schema
+            yield from batches
+
+
+def _check_depth(piece: Piece, name: str) -> None:
+    """Raise if JSON is nested so deep that pyarrow would end the process."""
+    brackets = bytes(piece.text).translate(None, NO_BRACKETS)
+    if _depth(brackets) <= DEEPEST:
+        return
+    # Those within strings do not count.
+    if _depth(STRING.sub(b"", piece.text).translate(None, NO_BRACKETS)) > DEEPEST:
+        raise DataError(
+            f"{name}:{piece.first_line} or below: JSON that is nested more than {DEEPEST:,} deep"
+        )
+
+
+#: All bytes but those that open or close something in JSON; and a string of it.
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _depth(brackets: bytes) -> int:
+    """How many brackets are open at once."""
+    codes = np.frombuffer(brackets, np.uint8)
+    steps = np.where((codes == ord("[")) | (codes == ord("{")), 1, -1)
+    return int(np.cumsum(steps).max(initial=0))
+
+
+def _json_fault(text: str, piece: Piece) -> str:
+    """What pyarrow says of a piece, and where."""
+    parts = re.fullmatch(r"(?:JSON parse error: )?(.*?)(?: in row (\d+))?", text, re.DOTALL)
+    assert parts is not None
+    what, row = parts.groups()
+    # Rows are lines, unless some of these are empty.
+    return f":{piece.first_line + int(row or 0)} or below: {what}"
 
 
 def _open_parquet(source: Any) -> Generator[Any]:
     """The record batches of a Parquet file."""
-    pa = pyarrow()
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(_seekable(source)) as file:
-            yield from file.iter_batches(BATCH_ROWS)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{name_of(source)}: {error}") from None
+    with parquet.ParquetFile(_seekable(source), page_checksum_verification=True) as file:
+        yield from map(_validated, file.iter_batches(BATCH_ROWS))
 
 
 def _open_arrow(source: Any) -> Generator[Any]:
     """The record batches of an Arrow file, which Feather files are, or stream."""
     pa = pyarrow()
-    try:
-        with pa.OSFile(str(source)) if isinstance(source, (str, os.PathLike)) else source as file:
-            try:
-                reader = pa.ipc.open_file(file)
-            except pa.ArrowInvalid:
-                file.seek(0)
-                yield from pa.ipc.open_stream(file)
-            else:
-                for k in range(reader.num_record_batches):
-                    yield from _parts(reader.get_batch(k))
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{name_of(source)}: {error}") from None
+    if source == STDIN:
+        yield from map(_validated, pa.ipc.open_stream(sys.stdin.buffer))
+        return
+    with pa.OSFile(str(source)) if isinstance(source, (str, os.PathLike)) else source as file:
+        try:
+            reader = pa.ipc.open_file(file)
+        except pa.ArrowInvalid:
+            file.seek(0)
+            yield from map(_validated, pa.ipc.open_stream(file))
+        else:
+            for k in range(reader.num_record_batches):
+                yield from _parts(_validated(reader.get_batch(k)))
+
+
+def _validated(batch: Any) -> Any:
+    """A record batch whose offsets are within it and whose strings are UTF-8."""
+    batch.validate(full=True)
+    return batch
 
 
 def _open_table(source: Any) -> Generator[Any]:
