@@ -72,7 +72,7 @@ def pieces(text: Text, *, size: int = SIZE, bounded: bool = False) -> Iterator[P
         # A long line is searched for its end in steps that double, but not far beyond its limit.
         more = max(size, min(len(rest), LONGEST_LINE + 1 - len(rest)))
         room = bytearray(len(rest) + more)
-        room[: len(rest)] = rest
+        memoryview(room)[: len(rest)] = rest  # a slice of the array itself would be assigned a copy
         filled = len(rest) + text.readinto(memoryview(room)[len(rest) :])
         is_last = filled < len(room)
         total += filled - len(rest)

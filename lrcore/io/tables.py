@@ -29,8 +29,9 @@ from lrcore.io.pieces import Piece, pieces
 #: row of CSV may have more.
 BLOCK_BYTES = 1 << 22
 
-#: Columns of CSV: pyarrow takes some 20 kilobytes for each.
-MOST_COLUMNS = 1 << 16
+#: Columns of CSV and JSON, for each of which pyarrow takes some 20 kilobytes, and values of a block
+#: of JSON, where rows need not name all columns.
+MOST_COLUMNS, MOST_VALUES = 1 << 16, 1 << 26
 
 #: How deep JSON may be nested: pyarrow goes down by calls of functions, for which there is no room
 #: at some 10,000.
@@ -494,7 +495,7 @@ def _open_json(source: Any) -> Generator[Any]:
         for piece in pieces(text, size=BLOCK_BYTES):
             if bytes(piece.text).isspace():
                 continue
-            _check_depth(piece, text.name)
+            _check_shape(piece, text.name, None if schema is None else len(schema))
             read = json.ReadOptions(block_size=len(piece.text) + 1, use_threads=False)
             unexpected = "infer" if schema is None else "error"
             parse = json.ParseOptions(schema, unexpected_field_behavior=unexpected)
@@ -507,21 +508,51 @@ def _open_json(source: Any) -> Generator[Any]:
             yield from batches
 
 
-def _check_depth(piece: Piece, name: str) -> None:
-    """Raise if JSON is nested so deep that pyarrow would end the process."""
+def _check_shape(piece: Piece, name: str, n_columns: int | None) -> None:
+    """Raise if JSON would end the process, or fill the memory: there pyarrow raises nothing.
+
+    Parameters
+    ----------
+    piece : Piece
+    name : str
+        Of the file.
+    n_columns : int, optional
+        None if columns are what the piece has.
+    """
+    place = f"{name}:{piece.first_line} or below"
+    if n_columns is None:
+        keys: set[bytes] = set()
+        for key in KEY.finditer(_without_escapes(piece)):
+            keys.add(key[0])
+            if len(keys) > MOST_COLUMNS:
+                raise DataError(f"{place}: more than {MOST_COLUMNS:,} different keys")
+        n_columns = len(keys)
     brackets = bytes(piece.text).translate(None, NO_BRACKETS)
-    if _depth(brackets) <= DEEPEST:
+    most_rows = MOST_VALUES // max(n_columns, 1)
+    if brackets.count(b"{") <= most_rows and _depth(brackets) <= DEEPEST:
         return
-    # Those within strings do not count.
-    if _depth(STRING.sub(b"", piece.text).translate(None, NO_BRACKETS)) > DEEPEST:
+    # Those within strings do not count, but looking for these takes time.
+    brackets = STRING.sub(b"", _without_escapes(piece)).translate(None, NO_BRACKETS)
+    if _depth(brackets) > DEEPEST:
+        raise DataError(f"{place}: JSON that is nested more than {DEEPEST:,} deep")
+    n_rows = brackets.count(b"{")
+    if n_rows > most_rows:
         raise DataError(
-            f"{name}:{piece.first_line} or below: JSON that is nested more than {DEEPEST:,} deep"
+            f"{place}: {n_columns:,} different keys in {n_rows:,} objects, of which each one has "
+            "few; svmlight text holds such rows"
         )
 
 
-#: All bytes but those that open or close something in JSON; and a string of it.
+#: All bytes but those that open or close something in JSON; and a string of it, and a key, without
+#: escapes.
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+STRING = re.compile(rb'"[^"]*"')
+KEY = re.compile(rb'"[^"]*"[ \t\r\n]*:')
+
+
+def _without_escapes(piece: Piece) -> bytes:
+    """JSON in which each quote begins or ends a string, and what differed still does."""
+    return bytes(piece.text).replace(rb"\\", b"\0\0").replace(rb"\"", b"\1\1")
 
 
 def _depth(brackets: bytes) -> int:
