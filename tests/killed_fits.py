@@ -57,7 +57,7 @@ def started(words, prepare=lambda: None):
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         prepare()
-        status = lrcore_command([str(word) for word in words])
+        status = lrcore_command([*map(str, words)])
     finally:
         os._exit(status)
 
@@ -128,7 +128,7 @@ class Case:
 
     def __init__(self, name, words, given, model, folder):
         self.name, self.given, self.model, self.folder = name, given, model, folder
-        self.words = [folder / w[1:] if str(w).startswith("@") else w for w in words]
+        self.words = [folder / w[1:] if str(w).startswith("@") else str(w) for w in words]
         self.prepare()
         start = time.perf_counter()
         assert run(self.words) == 0
@@ -174,12 +174,12 @@ class Case:
         return len(list(self.folder.glob("*.part")))
 
 
-def cases(folder, n_rows):
+def cases(folder, n_rows, bits):
     """The commands, each with its data."""
     data, more = folder / "data.csv", folder / "more.csv"
     write_rows(data, n_rows, 0)
     write_rows(more, n_rows, 1)
-    fit = ["fit", data, "--label", "click", "--bits", "18", "--cache", "@c", "--epochs", "3"]
+    fit = ["fit", data, "--label", "click", "--bits", bits, "--cache", "@c", "--epochs", "3"]
     fit += ["-o", "@m.lrcore"]
     yield (first := Case("from nothing", fit, {}, "m.lrcore", folder / "first"))
     kept = folder / "kept"
@@ -197,7 +197,7 @@ def main(n_kills=100, *, at_places=False, seed=0):
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         if at_places:
-            case = next(cases(Path(folder), 3000))
+            case = next(cases(Path(folder), 1000, 8))
             n = 1
             while True:
                 case.prepare()
@@ -208,7 +208,7 @@ def main(n_kills=100, *, at_places=False, seed=0):
             assert n > 8, "too few places"
             print(f"killed at {n - 1} places of a fit: run again, it gave the same bits")
             return
-        for case in cases(Path(folder), 40_000):
+        for case in cases(Path(folder), 40_000, 18):
             seen = {}
             for k in range(n_kills):
                 case.prepare()

@@ -439,7 +439,12 @@ class CSVLayout:
         texts = self._strings | features.categorical_columns() | features.text_columns()
         types = {}
         for field in schema:
-            if field.name in texts or pa.types.is_null(field.type):
+            # pyarrow takes strings that are not UTF-8 for bytes; as strings, they are an error.
+            if (
+                field.name in texts
+                or pa.types.is_null(field.type)
+                or pa.types.is_binary(field.type)
+            ):
                 types[field.name] = pa.string()
             else:
                 types[field.name] = pa.float64() if _is_number(field.type) else field.type
@@ -581,19 +586,25 @@ def _open_parquet(source: Any) -> Generator[Any]:
 
 def _open_arrow(source: Any) -> Generator[Any]:
     """The record batches of an Arrow file, which Feather files are, or stream."""
-    pa = pyarrow()
+    for batch in _arrow_batches(source):
+        yield from _parts(_validated(batch))
+
+
+def _arrow_batches(source: Any) -> Iterator[Any]:
+    """The record batches as they are stored."""
+    ipc = pyarrow().ipc
     if source == STDIN:
-        yield from map(_validated, pa.ipc.open_stream(sys.stdin.buffer))
+        yield from ipc.open_stream(sys.stdin.buffer)
         return
-    with pa.OSFile(str(source)) if isinstance(source, (str, os.PathLike)) else source as file:
+    is_path = isinstance(source, (str, os.PathLike))
+    with pyarrow().OSFile(str(source)) if is_path else source as file:
         try:
-            reader = pa.ipc.open_file(file)
-        except pa.ArrowInvalid:
+            reader = ipc.open_file(file)
+        except pyarrow().ArrowInvalid:
             file.seek(0)
-            yield from map(_validated, pa.ipc.open_stream(file))
+            yield from ipc.open_stream(file)
         else:
-            for k in range(reader.num_record_batches):
-                yield from _parts(_validated(reader.get_batch(k)))
+            yield from map(reader.get_batch, range(reader.num_record_batches))
 
 
 def _validated(batch: Any) -> Any:

@@ -1,6 +1,9 @@
 """Tables and raw text from the command line: fitted, predicted and measured in one command each."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +119,21 @@ def test_faults_are_errors_of_one_line(table, tmp_path, monkeypatch, capsys, wor
     assert message in error
     assert error.startswith("lrcore: error: ")
     assert not (tmp_path / "m").exists()
+
+
+def test_a_fit_that_is_killed_gives_the_same_bits_when_it_is_run_again():
+    """`make soak` does this at four hundred moments, of fits that are resumed as well."""
+    script = Path(__file__).parents[1] / "killed_fits.py"
+    done = subprocess.run(
+        [sys.executable, script, "places"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it gave the same bits" in done.stdout
+
+
+def test_the_data_is_not_taken_for_its_cache(table, capsys):
+    before = table.read_bytes()
+    status, _, out = fit(table, "--cache", str(table), capsys=capsys)
+    assert status == 1
+    assert "is no cache of rows, and would be overwritten" in out.err
+    assert table.read_bytes() == before
