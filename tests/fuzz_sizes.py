@@ -217,6 +217,18 @@ CASES = {
         repeated(b"a b ", 250 * 10**6, first=b'{"click": 1, "text": "'), SCANS["json"],
         ":1 or below: Missing a closing quotation mark", MOST_OF_A_LINE,
     ),
+    "a line of 250 MB of brackets, json": (
+        repeated(b"[", 250 * 10**6, first=b'{"click": 1, "text": '),
+        SCANS["json"],
+        "nested more than 1,000 deep",
+        MOST_OF_A_LINE,
+    ),
+    "a line of 250 MB of quotes and backslashes, json": (
+        repeated(b'\\"\\\\"', 250 * 10**6, first=b'{"click": 1, "text": '),
+        SCANS["json"],
+        ":1 or below: ",
+        MOST_OF_A_LINE,
+    ),
     "10**7 columns, csv": (
         joined(10**7, b",", b"c%d"), by(scan_csv, label="c0"), "columns or more, and CSV", MOST,
     ),

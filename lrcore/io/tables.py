@@ -498,14 +498,16 @@ def _open_json(source: Any) -> Generator[Any]:
     schema = None
     with open_text(source) as text:
         for piece in pieces(text, size=BLOCK_BYTES):
-            if bytes(piece.text).isspace():
+            content = bytes(piece.text)
+            if content.isspace():
                 continue
-            _check_shape(piece, text.name, None if schema is None else len(schema))
+            place = f"{text.name}:{piece.first_line} or below"
+            _check_shape(content, place, None if schema is None else len(schema))
             read = json.ReadOptions(block_size=len(piece.text) + 1, use_threads=False)
             unexpected = "infer" if schema is None else "error"
             parse = json.ParseOptions(schema, unexpected_field_behavior=unexpected)
             try:
-                table = json.read_json(pa.BufferReader(piece.text), read, parse)
+                table = json.read_json(pa.BufferReader(content), read, parse)
                 batches = [_validated(batch) for batch in table.to_batches()]
             except pa.ArrowInvalid as error:
                 raise DataError(f"{text.name}{_json_fault(str(error), piece)}") from None
@@ -513,31 +515,30 @@ def _open_json(source: Any) -> Generator[Any]:
             yield from batches
 
 
-def _check_shape(piece: Piece, name: str, n_columns: int | None) -> None:
+def _check_shape(content: bytes, place: str, n_columns: int | None) -> None:
     """Raise if JSON would end the process, or fill the memory: there pyarrow raises nothing.
 
     Parameters
     ----------
-    piece : Piece
-    name : str
-        Of the file.
+    content : bytes
+    place : str
+        Where it is, for an error.
     n_columns : int, optional
-        None if columns are what the piece has.
+        None if columns are what it has.
     """
-    place = f"{name}:{piece.first_line} or below"
     if n_columns is None:
         keys: set[bytes] = set()
-        for key in KEY.finditer(_without_escapes(piece)):
+        for key in KEY.finditer(_without_escapes(content)):
             keys.add(key[0])
             if len(keys) > MOST_COLUMNS:
                 raise DataError(f"{place}: more than {MOST_COLUMNS:,} different keys")
         n_columns = len(keys)
-    brackets = bytes(piece.text).translate(None, NO_BRACKETS)
+    brackets = content.translate(None, NO_BRACKETS)
     most_rows = MOST_VALUES // max(n_columns, 1)
     if brackets.count(b"{") <= most_rows and _depth(brackets) <= DEEPEST:
         return
     # Those within strings do not count, but looking for these takes time.
-    brackets = STRING.sub(b"", _without_escapes(piece)).translate(None, NO_BRACKETS)
+    brackets = STRING.sub(b"", _without_escapes(content)).translate(None, NO_BRACKETS)
     if _depth(brackets) > DEEPEST:
         raise DataError(f"{place}: JSON that is nested more than {DEEPEST:,} deep")
     n_rows = brackets.count(b"{")
@@ -555,16 +556,20 @@ STRING = re.compile(rb'"[^"]*"')
 KEY = re.compile(rb'"[^"]*"[ \t\r\n]*:')
 
 
-def _without_escapes(piece: Piece) -> bytes:
+def _without_escapes(content: bytes) -> bytes:
     """JSON in which each quote begins or ends a string, and what differed still does."""
-    return bytes(piece.text).replace(rb"\\", b"\0\0").replace(rb"\"", b"\1\1")
+    return content.replace(rb"\\", b"\0\0").replace(rb"\"", b"\1\1")
 
 
 def _depth(brackets: bytes) -> int:
     """How many brackets are open at once."""
-    codes = np.frombuffer(brackets, np.uint8)
-    steps = np.where((codes == ord("[")) | (codes == ord("{")), 1, -1)
-    return int(np.cumsum(steps).max(initial=0))
+    depth = deepest = 0
+    for start in range(0, len(brackets), BLOCK_BYTES):
+        codes = np.frombuffer(brackets[start : start + BLOCK_BYTES], np.uint8)
+        opened = (codes == ord("[")) | (codes == ord("{"))
+        depths = depth + np.cumsum(np.where(opened, 1, -1), dtype=np.int64)
+        depth, deepest = int(depths[-1]), max(deepest, int(depths.max()))
+    return deepest
 
 
 def _json_fault(text: str, piece: Piece) -> str:
