@@ -48,6 +48,9 @@ UNPACKERS: dict[bytes, Callable[[Any], Any]] = {
 #: Bytes that tell how a file is packed.
 LONGEST_MAGIC = max(map(len, UNPACKERS))
 
+#: Bytes to read at a time: unpackers have buffers as large as what they are asked for.
+STEP = 1 << 20
+
 #: What some editors put in front of text.
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -123,7 +126,7 @@ class Text:
         done = 0
         try:
             while done < len(room):
-                n = self._file.readinto(room[done:])
+                n = self._file.readinto(room[done : done + STEP])
                 if not n:
                     break
                 done += n
