@@ -24,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 from scipy import sparse
 
-from lrcore._utils import sparse_formats
+from lrcore._utils import npz, sparse_formats
 from lrcore._utils.replacing import replacing
 from lrcore.io.batch import Batch, csr
 from lrcore.io.errors import DataError
@@ -222,7 +222,7 @@ def _batch(buffer: np.ndarray, record: dict[str, Any]) -> Batch:
             raise ValueError(f"{name} has {len(column)} entries of {column.dtype}")
     if "rows" in parts:
         rows = parts["rows"]
-        if rows.shape != (n_rows, n_features) or rows.dtype.kind != "f":
+        if rows.shape != (n_rows, n_features) or not rows.size or rows.dtype.kind != "f":
             raise ValueError(f"rows of shape {rows.shape} and {rows.dtype}")
         return Batch(rows, **columns)
     if "low" in parts:
@@ -241,11 +241,14 @@ def _array(buffer: np.ndarray, record: dict[str, Any]) -> np.ndarray:
     """An array of the file; read-only."""
     if "of" in record:
         values = _array(buffer, record["of"])
+        if record["n"] * values.itemsize > npz.MOST_BYTES + npz.MOST_TIMES * len(buffer):
+            raise ValueError("values are repeated to far more bytes than the file has")
         if "codes" not in record:
-            if record["n"] > len(buffer):
-                raise ValueError("a value is repeated more often than there are rows")
             return np.full(record["n"], values[0])
-        found: np.ndarray = values[_array(buffer, record["codes"])]
+        codes = _array(buffer, record["codes"])
+        if codes.shape != (record["n"],):
+            raise ValueError(f"{codes.shape} numbers of {record['n']} values")
+        found: np.ndarray = values[codes]
         return found
     dtype, at = np.dtype(record["dtype"]), record["at"]
     n_bytes = math.prod(record["shape"]) * dtype.itemsize
