@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import mmap
+import operator
 import os
 import struct
 import tempfile
@@ -240,24 +241,26 @@ def _batch(buffer: np.ndarray, record: dict[str, Any]) -> Batch:
 def _array(buffer: np.ndarray, record: dict[str, Any]) -> np.ndarray:
     """An array of the file; read-only."""
     if "of" in record:
-        values = _array(buffer, record["of"])
-        if record["n"] * values.itemsize > npz.MOST_BYTES + npz.MOST_TIMES * len(buffer):
+        values, n = _array(buffer, record["of"]), operator.index(record["n"])
+        if n * values.itemsize > npz.MOST_BYTES + npz.MOST_TIMES * len(buffer):
             raise ValueError("values are repeated to far more bytes than the file has")
         if "codes" not in record:
-            return np.full(record["n"], values[0])
+            return np.full(n, values[0])
         codes = _array(buffer, record["codes"])
-        if codes.shape != (record["n"],):
-            raise ValueError(f"{codes.shape} numbers of {record['n']} values")
+        if codes.shape != (n,):
+            raise ValueError(f"{codes.shape} numbers of {n} values")
         found: np.ndarray = values[codes]
         return found
-    dtype, at = np.dtype(record["dtype"]), record["at"]
-    n_bytes = math.prod(record["shape"]) * dtype.itemsize
-    if dtype.hasobject or not 0 <= at <= at + n_bytes <= len(buffer):
+    dtype, at = np.dtype(record["dtype"]), operator.index(record["at"])
+    shape = [operator.index(length) for length in record["shape"]]  # no lists, which are repeated
+    n_bytes = math.prod(shape) * dtype.itemsize
+    sized = dtype.itemsize and not dtype.hasobject
+    if not sized or not 0 <= at <= at + n_bytes <= len(buffer):
         raise ValueError("an array is not within the file")
     raw = buffer[at : at + n_bytes]
     if zlib.crc32(raw.data) != record["crc"]:
         raise ValueError("an array has another checksum")
-    array: np.ndarray = raw.view(dtype).reshape(record["shape"])
+    array: np.ndarray = raw.view(dtype).reshape(shape)
     return array
 
 

@@ -156,11 +156,15 @@ def test_a_wrong_bit_anywhere_is_noticed(tmp_path):
     [
         ("indptr", {"at": -64}, "not within the file"),
         ("indptr", {"shape": [1 << 40]}, "not within the file"),
+        ("indptr", {"shape": [1 << 50, [1]]}, "interpreted as an integer"),
         ("indptr", {"dtype": "|O"}, "not within the file|data type"),
         ("shape", [300, 3], "must be within 0 and 2"),
         ("shape", [299, 50], "entries"),
         ("weight", {"shape": [299]}, "checksum"),
         ("high", {"dtype": "nonsense"}, "data type"),
+        ("high", {"dtype": "<U0"}, "not within the file"),
+        ("y", {"n": 1 << 50}, "repeated to far more bytes"),
+        ("y", {"n": 299}, "numbers of 299 values"),
         ("weight", None, "NoneType"),
     ],
 )
