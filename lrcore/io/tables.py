@@ -586,7 +586,15 @@ def _open_parquet(source: Any) -> Generator[Any]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(_seekable(source), page_checksum_verification=True) as file:
-        yield from map(_validated, file.iter_batches(BATCH_ROWS))
+        n_rows = 0
+        for batch in file.iter_batches(BATCH_ROWS):
+            n_rows += batch.num_rows
+            yield _validated(batch)
+        if n_rows != file.metadata.num_rows:
+            raise DataError(
+                f"{name_of(source)}: has {n_rows:,} rows, and says that it has "
+                f"{file.metadata.num_rows:,}; it is damaged"
+            )
 
 
 def _open_arrow(source: Any) -> Generator[Any]:
