@@ -226,7 +226,7 @@ def by_frame(read, content):
         return None
 
 
-def ipc_by_frame(file):
+def ipc_by_polars(file):
     """An Arrow file or stream."""
     start = file.read(6)
     file.seek(0)
@@ -329,7 +329,7 @@ def formats():
             list(arrow_files()),
             NUMBERS,
             by(scan_arrow),
-            functools.partial(by_frame, ipc_by_frame),
+            functools.partial(by_frame, ipc_by_polars),
             strict=False,
         ),
         "npz": Format([npz_file()], NUMBERS, by_npz, by_numpy),
