@@ -29,7 +29,8 @@ help:
 	@echo "               (DATA=folder of 20news.tsv.gz, ONLY=sections, OUT=folder, QUICK=1)"
 	@echo "make soak      what takes too long for make test, make stream among it"
 	@echo "make stream    a thousand million values through partial_fit, and the memory it takes"
-	@echo "make fuzz      a hundred thousand bad calls, and files of each kind, at random (CASES=1000)"
+	@echo "make fuzz      a hundred thousand bad calls, and files of each kind, at random (CASES=1000),"
+	@echo "               long lines and bombs"
 	@echo "make sanitize  kernel tests and hostile files under address, undefined-behaviour and thread"
 	@echo "               sanitizers (CASES=10000 files of each kind)"
 	@echo "make clean     remove what the others made, and the environment in $(VENV)"
@@ -141,14 +142,17 @@ report: $(VENV)/installed-bench $(VENV)/built
 
 soak: $(VENV)/installed-test $(VENV)/built stream
 	$(BIN)/python tests/soak.py
+	$(BIN)/python tests/killed_fits.py
 
 stream: $(VENV)/installed-test $(VENV)/built
 	$(BIN)/python bench/stream.py
 
-# Calls, and contents of files, states, matrices and pickles: tests/fuzz_files.py tells the kinds.
+# Calls, contents of files, states, matrices and pickles, files with faults in any bytes, and such as
+# are made to fill the memory: tests/fuzz_files.py and tests/fuzz_sizes.py tell the kinds.
 fuzz: $(VENV)/installed-test $(VENV)/built
 	$(BIN)/python tests/fuzz.py
 	$(BIN)/python tests/fuzz_files.py $(CASES)
+	$(BIN)/python tests/fuzz_sizes.py
 
 # Builds of their own, of a copy of the sources; leaks of the interpreter are none of ours.
 sanitize: $(VENV)/installed-test $(VENV)/installed-dev

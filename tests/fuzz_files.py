@@ -4,8 +4,10 @@ refused by the library's own errors, or can be used; nothing crashes, hangs or t
     python tests/fuzz_files.py [CASES] [SEED] [KIND ...]
 
 The containers are right: zips with their checksums, headers of JSON, digests that anyone can
-compute. Their contents are those of good ones with one to three faults. Each kind runs in a process
-of its own, which is told apart from a crash by the case that it was at.
+compute. Their contents are those of good ones with one to three faults; files of data, of models
+and of caches also have faults in whichever bytes. What independent readers can read has to be the
+same. Each kind runs in a process of its own, in memory that is bounded, which is told apart from a
+crash by the case that it was at; each says how much memory it took at most.
 """
 
 import contextlib
@@ -15,11 +17,15 @@ import json
 import os
 import pickle
 import random
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
+import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +35,12 @@ import lrcore
 from lrcore import LinearClassifier, LinearRegressor, Optimizer, schedules
 from lrcore._utils import archive
 from lrcore._utils.archive import ArchiveError
-from lrcore.io import datafile
+from lrcore.io import Dataset, cache, datafile
 from lrcore.io.datafile import DataError
 from lrcore.linear_model.persistence import ModelFileError
 
 sys.path.append(str(Path(__file__).with_name("support")))
+from mutated_files import NUMBERS, formats, outcome, with_faults
 from text_files import compare_svmlight, compare_vw
 
 #: What a user of something that was accepted may get.
@@ -41,6 +48,9 @@ REFUSALS = (TypeError, ValueError, FloatingPointError)
 
 #: Seconds that a case may take.
 LIMIT = 5.0
+
+#: Bytes of memory that a kind may take beyond what its process begins with, and bytes of addresses.
+MOST_MEMORY, MOST_ADDRESSES = 1 << 29, 1 << 33
 
 N_ROWS, N_FEATURES = 40, 12
 RNG = np.random.default_rng(0)
@@ -460,6 +470,117 @@ class VwText:
         return compare_vw(rng)
 
 
+class MutatedFile:
+    """Files of a format of which any bytes may be wrong, and an independent reader's verdict."""
+
+    def __init__(self, name, folder):
+        self._path = folder / f"rows.{name}"
+        self._format = formats()[name]
+
+    def case(self, rng):
+        return self._format.case(rng, self._path)
+
+
+class ModelBytes:
+    """Model files of which any bytes are wrong: they are refused, or it does not matter."""
+
+    def __init__(self, folder):
+        self._path = folder / "model"
+        lrcore.save(MODEL, self._path)
+        self._good = self._path.read_bytes()
+
+    def case(self, rng):
+        self._path.write_bytes(with_faults(rng, self._good, NUMBERS))
+        model = outcome(lrcore.load, self._path, ModelFileError)
+        if model is None:
+            return False
+        assert model.coef_.tobytes() == MODEL.coef_.tobytes()
+        assert model.intercept_.tobytes() == MODEL.intercept_.tobytes()
+        return True
+
+
+class CacheFile:
+    """Caches of sparse and dense rows."""
+
+    def __init__(self, folder):
+        self._path = folder / "rows"
+        X = sparse.random(600, 9, 0.5, "csr", np.float32, random_state=0)
+        X.data[:] = np.arange(X.nnz) % 3
+        wide = sparse.csr_matrix((X.data, X.indices << 22, X.indptr), (600, 9 << 22))
+        y = np.arange(600) % 2
+        self._rows = [
+            [(X, y, None), (X[:9], y[:9], y[:9] + 0.5)],
+            [(wide, np.array(["no", "yes"])[y])],
+            [(X.toarray(), y)],
+        ]
+        self._good = []
+        for rows in self._rows:
+            list(self._cached(rows))
+            contents = cache._contents(self._path, {})
+            self._good.append((self._path.read_bytes(), contents))
+            self._path.unlink()
+
+    def _cached(self, rows):
+        return cache.cached(lambda: iter(Dataset.from_batches(rows)), self._path, {})
+
+    def _read(self, k):
+        """The batches of a file for these rows, None if it is refused."""
+        return outcome(lambda path: list(self._cached(self._rows[k])), self._path, DataError)
+
+
+class CacheBytes(CacheFile):
+    """Caches of which any bytes are wrong: what is read is right, if need be from the sources."""
+
+    def case(self, rng):
+        k = rng.randrange(len(self._rows))
+        self._path.write_bytes(with_faults(rng, self._good[k][0], NUMBERS))
+        batches = self._read(k)
+        if batches is None:
+            return False
+        for batch, good in zip(batches, self._rows[k], strict=True):
+            assert not np.any(sparse.csr_matrix(batch.X - good[0]).data)
+            assert np.array_equal(batch.y, good[1])
+        return True
+
+
+class CacheContents(CacheFile):
+    """Caches whose table of contents says something else, with the right checksums."""
+
+    def case(self, rng):
+        k = rng.randrange(len(self._rows))
+        whole, contents = self._good[k]
+        contents = copy.deepcopy(contents)
+        rows = bytearray(whole)
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            if rng.random() < 0.6:
+                spoil_tree(rng, contents)
+            else:
+                rows[rng.randrange(len(rows))] = rng.randrange(256)
+        for record in arrays_of(contents):
+            with contextlib.suppress(TypeError, ValueError, KeyError, OverflowError):
+                n_bytes = np.prod(record["shape"]) * np.dtype(record["dtype"]).itemsize
+                record["crc"] = zlib.crc32(rows[record["at"] : record["at"] + int(n_bytes)])
+        with self._path.open("wb") as file:
+            file.write(rows[: len(rows) // 2 * 2])
+            cache._write_contents(file, contents)
+        batches = self._read(k)
+        if batches is None:
+            return False
+        for batch in batches:
+            use_rows(batch.X)
+            with contextlib.suppress(REFUSALS):
+                batch.take(np.arange(batch.n_rows)[::-1])
+        return True
+
+
+def arrays_of(tree):
+    """The records of arrays in a table of contents."""
+    if isinstance(tree, dict) and "at" in tree:
+        yield tree
+    for each in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from arrays_of(each)
+
+
 # ---- pickles ------------------------------------------------------------------------------------
 
 
@@ -522,24 +643,43 @@ KINDS = {
     "verdicts": Verdicts,
     "vw": VwText,
     "pickles": Pickles,
+    "model bytes": ModelBytes,
+    "cache bytes": CacheBytes,
+    "cache contents": CacheContents,
+    **{name: partial(MutatedFile, name) for name in formats()},
 }
 MODEL = LinearRegressor(optimizer="sgd", lr=0.01, max_iter=1).fit(X, TARGET)
 OUTPUTS = LinearClassifier(solver="stochastic", lr=0.1, max_iter=1).fit(X, CODES)
 
 
 def run(kind, first, last, seed, told):
-    """Cases of one kind; the number of the case at hand is told to the file `told`."""
+    """Cases of one kind; the number of the case at hand is told to the file `told`.
+
+    Returns how many were accepted, and the bytes of memory that all took at most.
+    """
     warnings.simplefilter("ignore")
-    accepted = 0
+    accepted, before = 0, peak()
+    if SLOWER == 1:  # sanitizers take addresses for shadows
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_ADDRESSES, MOST_ADDRESSES))
     with tempfile.TemporaryDirectory() as folder, open(told, "wb", buffering=0) as file:
         maker = KINDS[kind](Path(folder))
         for number in range(first, last):
             os.pwrite(file.fileno(), b"%-20d" % number, 0)
             start = time.perf_counter()
+            signal.alarm(int(2 * LIMIT * SLOWER))  # which ends a process that hangs
             accepted += maker.case(random.Random(f"{kind} {seed} {number}"))
             seconds = time.perf_counter() - start
             assert seconds < LIMIT * SLOWER, f"{seconds:.1f} s"
-    return accepted
+    signal.alarm(0)
+    taken = peak() - before
+    assert SLOWER > 1 or taken < MOST_MEMORY, f"{taken:,} bytes"
+    return accepted, taken
+
+
+def peak():
+    """The bytes of memory that this process took at most."""
+    status = Path("/proc/self/status").read_text()  # getrusage tells what the parent took
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 #: How much longer cases may take under sanitizers.
@@ -552,10 +692,14 @@ def main(cases=100_000, seed=0, *kinds):
         with tempfile.NamedTemporaryFile() as told:
             command = [sys.executable, "-X", "faulthandler", __file__, "run", kind, "0"]
             command += [str(cases), str(seed), told.name]
-            done = subprocess.run(command, check=False)
+            with tempfile.TemporaryFile() as said:  # other readers tell of their panics, too
+                done = subprocess.run(command, check=False, stderr=said)
+                said.seek(0)
+                errors = said.read().decode(errors="replace")[-5000:]
             if done.returncode:
                 at = Path(told.name).read_text().strip() or "the first"
-                print(f"{kind}: case {at} of seed {seed} ended with {done.returncode}")
+                print(errors)
+                print(f"{kind}: case {at} of seed {seed} ended with {done.returncode}", flush=True)
                 failed.append(kind)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
@@ -566,10 +710,10 @@ if __name__ == "__main__":
         kind, *numbers, told = sys.argv[2:]
         first, last, seed = map(int, numbers)
         start = time.perf_counter()
-        accepted = run(kind, first, last, seed, told)
+        accepted, taken = run(kind, first, last, seed, told)
         print(
             f"{kind}: {last - first:,} cases, {accepted:,} of them could be used "
-            f"({time.perf_counter() - start:.0f} s)",
+            f"({time.perf_counter() - start:.0f} s, {taken >> 20} MB)",
             flush=True,
         )
     else:

@@ -132,7 +132,8 @@ def _compressed(
         )
 
 
-def _check_csr(shape: Any, data: Any, indices: Any, indptr: Any) -> None:
+def check_csr(shape: Any, data: Any, indices: Any, indptr: Any) -> None:
+    """Raise unless the arrays make a CSR matrix of this shape."""
     _one_dimensional("CSR", "data", data)
     _compressed("CSR", shape[0], shape[1], indices, indptr, len(data))
 
@@ -192,7 +193,7 @@ def _check_lists(X: Any) -> None:
 
 
 CHECKS: dict[str, Callable[..., None]] = {
-    "csr": _check_csr,
+    "csr": check_csr,
     "csc": _check_csc,
     "bsr": _check_bsr,
     "dia": _check_dia,

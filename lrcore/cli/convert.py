@@ -14,14 +14,15 @@ from lrcore.cli import raw
 from lrcore.cli.options import OptionError, add_json_option, strict_json
 from lrcore.cli.progress import watched
 from lrcore.io import scan_npz, scan_vw
+from lrcore.io.csv_files import PlainLayout
 from lrcore.io.errors import DataError
 from lrcore.io.files import ReadBytes
 from lrcore.io.output import STDOUT
 from lrcore.io.paths import expanded, unpacked
+from lrcore.io.record_batches import record_batches
 from lrcore.io.row_writers import row_writer
 from lrcore.io.scans import svmlight_rows
 from lrcore.io.table_writers import table_writer
-from lrcore.io.tables import PlainLayout, record_batches
 
 #: Formats of rows of numbers.
 ROWS = ("svmlight", "vw", "npz")

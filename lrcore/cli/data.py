@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import sys
 import tempfile
@@ -16,7 +17,9 @@ import numpy as np
 from scipy import sparse
 
 from lrcore.io import datafile
+from lrcore.io.files import open_text
 from lrcore.io.label_lists import LabelLists
+from lrcore.io.pieces import pieces
 from lrcore.linear_model.persistence import ModelFileError, load
 
 #: What the argument DATA is to read stdin.
@@ -66,8 +69,8 @@ def read_unlabelled(args: argparse.Namespace, **options: Any) -> Any:
         if not _begins_with_a_feature(path):
             return _read_file(path, args.data, **options)[0]
         with tempfile.NamedTemporaryFile("wb", suffix=".svm") as labelled:
-            with _open(path) as file:
-                for line in file:
+            with _named(path, args.data):
+                for line in _lines(path):
                     kept = line.startswith(b"#") or (lists and _has_label(line))
                     labelled.write(line if kept else b"0 " + line)
             labelled.flush()
@@ -105,8 +108,15 @@ def _read_file(path: str, name: str, **options: Any) -> Data:
         raise datafile.DataError(
             f"{name}: an archive, as model files are; data is svmlight text, or .npz"
         )
-    try:
+    with _named(path, name):
         return datafile.read(path, **options)
+
+
+@contextmanager
+def _named(path: str, name: str) -> Iterator[None]:
+    """Errors of a file that stands for data of this name, with the name."""
+    try:
+        yield
     except datafile.DataError as error:
         raise datafile.DataError(str(error).replace(path, name)) from None
 
@@ -127,9 +137,17 @@ def _as_file(data: str) -> Iterator[str]:
         yield file.name
 
 
-def _open(path: str) -> Any:
-    """The text of a data file, which may be packed."""
-    return datafile.OPENERS.get(Path(path).suffix, open)(path, "rb")
+def _lines(path: str) -> Iterator[bytes]:
+    """The lines of a data file, which may be packed, with their ends.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or lines or all of them are longer than is read of such a file.
+    """
+    with open_text(path) as text:
+        for piece in pieces(text, bounded=True):
+            yield from io.BytesIO(piece.text)
 
 
 def _has_label(line: bytes) -> bool:
@@ -143,10 +161,9 @@ def _begins_with_a_feature(path: str) -> bool:
     if Path(path).suffix == ".npz" or zipfile.is_zipfile(path):
         return False
     try:
-        with _open(path) as file:
-            for line in file:
-                if line.split(b"#", 1)[0].split():
-                    return not _has_label(line)
-    except (OSError, EOFError, ValueError):
+        for line in _lines(path):
+            if line.split(b"#", 1)[0].split():
+                return not _has_label(line)
+    except (OSError, datafile.DataError):
         pass  # reading it says what is wrong
     return False

@@ -10,8 +10,9 @@ from lrcore.cli import raw
 from lrcore.cli.data import labels_of, load_model
 from lrcore.cli.options import OptionError, add_json_option, count, strict_json
 from lrcore.cli.predict import lines_of
+from lrcore.io.csv_files import CSVLayout
 from lrcore.io.errors import DataError
-from lrcore.io.tables import CSVLayout, record_batches
+from lrcore.io.record_batches import record_batches
 
 #: Names of a feature that are printed; ``--json`` has all.
 MOST_NAMES = 3

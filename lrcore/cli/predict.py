@@ -24,10 +24,10 @@ from lrcore.cli.options import (
 from lrcore.cli.progress import watched
 from lrcore.io.batch import Batch
 from lrcore.io.label_lists import LabelLists
+from lrcore.io.optional import pyarrow
 from lrcore.io.paths import unpacked
 from lrcore.io.row_writers import npy_writer
 from lrcore.io.table_writers import table_writer
-from lrcore.io.tables import pyarrow
 from lrcore.linear_model.dataset_fit import batches_for, offset_of
 
 

@@ -431,17 +431,18 @@ def names_of(argument: str, names: Any) -> list[str]:
     """A list of different names of columns."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise TypeError(f"{argument} must be a list of names of columns, got {shown(names)}")
-    found = list(names)
-    for name in found:
+    found: dict[str, None] = {}  # in their order
+    for name in names:
         if not isinstance(name, str):
             raise TypeError(f"{argument} must have names that are str, got {shown(name)}")
-        if found.count(name) > 1:
+        if name in found:
             raise ValueError(f"{argument} has {name!r} twice; name it once")
         try:
             name.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{argument} must have names that have UTF-8, got {name!r}") from None
-    return [str(name) for name in found]
+        found[str(name)] = None
+    return list(found)
 
 
 def crosses_of(crosses: Any) -> list[tuple[str, ...]]:

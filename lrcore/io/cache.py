@@ -1,8 +1,9 @@
 """Batches on the disk, to be gone over again without their sources.
 
 A cache is one file: a magic line, the arrays of the batches, each at a multiple of 64 bytes, and at
-the end a table of contents in JSON, its length and checksum, and the magic line again. It is
-written aside and takes its name when it is whole. Reading maps it into memory.
+the end a table of contents in JSON, its length and checksum, and the magic line again. The table
+has a checksum of each array. The file is written aside and takes its name when it is whole. Reading
+maps it into memory.
 """
 
 from __future__ import annotations
@@ -11,24 +12,30 @@ import hashlib
 import json
 import math
 import mmap
+import operator
 import os
 import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from scipy import sparse
 
+from lrcore._utils import npz, sparse_formats
 from lrcore._utils.replacing import replacing
 from lrcore.io.batch import Batch, csr
 from lrcore.io.errors import DataError
 from lrcore.io.files import ReadBytes
 
 #: How a cache begins and ends; the number is that of the format.
-MAGIC = b"lrcore rows 1\n"
+MAGIC = b"lrcore rows 2\n"
+
+#: How the caches of all formats begin.
+ANY_MAGIC = b"lrcore rows "
 
 #: What arrays begin at a multiple of, as the core likes its memory.
 ALIGNMENT = 64
@@ -61,18 +68,20 @@ def cached(
     """The batches, from a cache that was made of the same, or from where they are made; then they
     are written to the cache on their way.
 
-    A cache that is damaged, or of something else, is made anew. One that is not gone over to its
+    A cache that is cut short, or of something else, is made anew. One that is not gone over to its
     end is not kept. What `features`, the transformer that has made X, found in the sources is kept
     beside the rows, and given back to it where the sources are not read. What is read is added to
     the count.
+
+    Raises
+    ------
+    DataError
+        If there is a file that is no cache, which is not to be lost, or rows of one are damaged.
     """
     where = cache_path(path, key)
     contents = _contents(where, key)
     if contents is not None:
-        if features is not None and contents["features"] is not None:
-            features.restore(contents["features"])
-        listed, count = contents["batches"], count or ReadBytes()
-        yield from count.shares(_read(where, listed), count.total, len(listed))
+        yield from _read(where, contents, features, count or ReadBytes())
         return
     with replacing(where) as file:
         file.write(MAGIC)
@@ -125,8 +134,11 @@ def _write_array(file: IO[bytes], array: np.ndarray, *, packed: bool) -> dict[st
                 return {**record, "n": array.size}
     file.write(b"\0" * (-file.tell() % ALIGNMENT))
     at = file.tell()
-    file.write(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data if array.size else b"")
-    return {"at": at, "dtype": array.dtype.str, "shape": list(array.shape)}
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    file.write(raw.data)
+    return {
+        "at": at, "dtype": array.dtype.str, "shape": list(array.shape), "crc": zlib.crc32(raw.data),
+    }  # fmt: skip
 
 
 def _write_contents(file: IO[bytes], contents: dict[str, Any]) -> None:
@@ -142,12 +154,23 @@ def _canonical(value: Any) -> bytes:
 
 
 def _contents(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """What a cache has; None if it is none, damaged, or of something else."""
+    """What a cache has; None if there is none, or it is cut short, or of something else.
+
+    Raises
+    ------
+    DataError
+        If the file is no cache.
+    """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             ends = len(MAGIC) + TAIL.size
-            if file.read(len(MAGIC)) != MAGIC or size < 2 * len(MAGIC) + TAIL.size:
+            start = file.read(len(MAGIC))
+            if not (start.startswith(ANY_MAGIC) or ANY_MAGIC.startswith(start)):
+                raise DataError(
+                    f"{path}: is no cache of rows, and would be overwritten; give another path"
+                )
+            if start != MAGIC or size < len(MAGIC) + ends:
                 return None
             file.seek(size - ends)
             length, checksum = TAIL.unpack(file.read(TAIL.size))
@@ -159,51 +182,88 @@ def _contents(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
         return None
     if zlib.crc32(table) != checksum:
         return None
-    contents: dict[str, Any] = json.loads(table)
-    return contents if contents["key"] == json.loads(_canonical(key)) else None
+    try:
+        contents = json.loads(table)
+        same = contents["key"] == json.loads(_canonical(key))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return contents if same else None
 
 
-def _read(path: Path, contents: list[dict[str, Any]]) -> Iterator[Batch]:
+def _read(path: Path, contents: dict[str, Any], features: Any, count: ReadBytes) -> Iterator[Batch]:
     """The batches of a cache, whose arrays are mapped where they are stored as they are."""
-    if not contents:
+    with _named(path):
+        found, records = contents["features"], list(contents["batches"])
+        if features is not None and found is not None:
+            features.restore(found)
+    if not records:
         return
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     buffer = np.frombuffer(mapped, np.uint8)
-    for record in contents:
-        try:
-            yield _batch(buffer, record)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: a damaged cache ({error}); remove it") from None
+    for record in count.shares(records, count.total, len(records)):
+        with _named(path):
+            batch = _batch(buffer, record)
+        yield batch
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever comes of values that were not written so, as an error that names the cache."""
+    try:
+        yield
+    except Exception as error:
+        raise DataError(f"{path}: a damaged cache ({error}); remove it") from None
 
 
 def _batch(buffer: np.ndarray, record: dict[str, Any]) -> Batch:
+    """A batch of the file, whose parts fit together."""
     parts = {name: _array(buffer, part) for name, part in record.items() if name != "shape"}
-    columns = [parts.get(name) for name in ("y", "weight", "offset")]
+    n_rows, n_features = record["shape"]
+    columns = {name: parts.get(name) for name in ("y", "weight", "offset")}
+    for name, column in columns.items():
+        if column is not None and (len(column) != n_rows or column.dtype.kind not in "biufU"):
+            raise ValueError(f"{name} has {len(column)} entries of {column.dtype}")
     if "rows" in parts:
-        return Batch(parts["rows"], *columns)
+        rows = parts["rows"]
+        if rows.shape != (n_rows, n_features) or not rows.size or rows.dtype.kind != "f":
+            raise ValueError(f"rows of shape {rows.shape} and {rows.dtype}")
+        return Batch(rows, **columns)
     if "low" in parts:
         indices = parts["low"].astype(np.int32)
         indices |= parts["high"].astype(np.int32) << 16
     else:
         indices = parts["indices"]
-    X = csr(parts["values"], indices, parts["indptr"], record["shape"][1])
-    return Batch(X, *columns)
+    values = parts["values"]
+    if len(values) != len(indices) or values.dtype.kind != "f":
+        raise ValueError(f"{len(values)} values of {values.dtype} at {len(indices)} indices")
+    sparse_formats.check_csr((n_rows, n_features), values, indices, parts["indptr"])
+    return Batch(csr(values, indices, parts["indptr"], n_features), **columns)
 
 
 def _array(buffer: np.ndarray, record: dict[str, Any]) -> np.ndarray:
     """An array of the file; read-only."""
     if "of" in record:
-        values = _array(buffer, record["of"])
+        values, n = _array(buffer, record["of"]), operator.index(record["n"])
+        if n * values.itemsize > npz.MOST_BYTES + npz.MOST_TIMES * len(buffer):
+            raise ValueError("values are repeated to far more bytes than the file has")
         if "codes" not in record:
-            return np.full(record["n"], values[0])
-        found: np.ndarray = values[_array(buffer, record["codes"])]
+            return np.full(n, values[0])
+        codes = _array(buffer, record["codes"])
+        if codes.shape != (n,):
+            raise ValueError(f"{codes.shape} numbers of {n} values")
+        found: np.ndarray = values[codes]
         return found
-    dtype, at = np.dtype(record["dtype"]), record["at"]
-    n_bytes = math.prod(record["shape"]) * dtype.itemsize
-    if not 0 <= at <= at + n_bytes <= len(buffer):
+    dtype, at = np.dtype(record["dtype"]), operator.index(record["at"])
+    shape = [operator.index(length) for length in record["shape"]]  # no lists, which are repeated
+    n_bytes = math.prod(shape) * dtype.itemsize
+    sized = dtype.itemsize and not dtype.hasobject
+    if not sized or not 0 <= at <= at + n_bytes <= len(buffer):
         raise ValueError("an array is not within the file")
-    array: np.ndarray = buffer[at : at + n_bytes].view(dtype).reshape(record["shape"])
+    raw = buffer[at : at + n_bytes]
+    if zlib.crc32(raw.data) != record["crc"]:
+        raise ValueError("an array has another checksum")
+    array: np.ndarray = raw.view(dtype).reshape(shape)
     return array
 
 

@@ -6,10 +6,7 @@ problem of a plain file, without a word.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +19,7 @@ from lrcore.io import svmlight
 from lrcore.io.errors import DataError
 from lrcore.io.label_lists import LabelLists
 
-__all__ = ["OPENERS", "DataError", "read"]
-
-#: How a file is opened, by its suffix; others are opened as they are.
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
+__all__ = ["DataError", "read"]
 
 
 def read(

@@ -49,6 +49,25 @@ UNPACKERS: dict[bytes, Callable[[Any], Any]] = {
 #: Bytes that tell how a file is packed.
 LONGEST_MAGIC = max(map(len, UNPACKERS))
 
+#: Bytes to read at a time: unpackers have buffers as large as what they are asked for.
+STEP = 1 << 20
+
+#: What some editors put in front of text.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+#: How files begin that are no text in UTF-8, and what is to be done about them.
+NO_TEXT = {
+    b"\xff\xfe": "the text is encoded as UTF-16 or UTF-32; encode it as UTF-8",
+    b"\xfe\xff": "the text is encoded as UTF-16; encode it as UTF-8",
+    b"\0\0\xfe\xff": "the text is encoded as UTF-32; encode it as UTF-8",
+    b"PAR1\x15": "this is Parquet, which is not read as text",
+    b"ARROW1\0\0": "this is an Arrow file, which is not read as text",
+    b"PK\x03\x04": "this is a zip archive, which is not read as text",
+}
+
+#: Bytes that tell whether this is text.
+LONGEST_START = max(map(len, (BYTE_ORDER_MARK, *NO_TEXT)))
+
 
 Part = TypeVar("Part")
 
@@ -110,7 +129,7 @@ def size_of(source: Any) -> int | None:
 
 
 class Text:
-    """Bytes of an open source, unpacked.
+    """Bytes of an open source, unpacked, without a mark of the byte order.
 
     Attributes
     ----------
@@ -131,6 +150,7 @@ class Text:
         self._file = unpack(self._stored) if unpack else self._stored
         self._size = _size(file)
         self.n_unpacked = 0
+        self._start: bytes | None = None
 
     @property
     def n_stored(self) -> int:
@@ -147,12 +167,29 @@ class Text:
         Raises
         ------
         DataError
-            If what is stored cannot be unpacked.
+            If what is stored cannot be unpacked, or does not begin as text in UTF-8 does.
         """
+        if self._start is None:
+            self._start = self._first_bytes()
+        done = min(len(room), len(self._start))
+        room[:done], self._start = self._start[:done], self._start[done:]
+        return done + self._unpacked_into(room[done:])
+
+    def _first_bytes(self) -> bytes:
+        """What the text begins with."""
+        first = bytearray(LONGEST_START)
+        start = bytes(first[: self._unpacked_into(memoryview(first))])
+        for magic, what in NO_TEXT.items():
+            if start.startswith(magic):
+                raise DataError(f"{self.name}: {what}")
+        return start.removeprefix(BYTE_ORDER_MARK)
+
+    def _unpacked_into(self, room: memoryview) -> int:
+        """Fill as much of the room as the source has, and return how many bytes that is."""
         done = 0
         try:
             while done < len(room):
-                n = self._file.readinto(room[done:])
+                n = self._file.readinto(room[done : done + STEP])
                 if not n:
                     break
                 done += n

@@ -22,9 +22,6 @@ SIZE = 1 << 22
 #: Bytes that a line may have. What is longer is no line of text, and shall not fill the memory.
 LONGEST_LINE = 1 << 28
 
-#: What some editors put in front of text.
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 #: A number of elements for which as many threads are used as there are.
 ENOUGH = 1 << 40
 
@@ -69,17 +66,15 @@ def pieces(text: Text, *, size: int = SIZE, bounded: bool = False) -> Iterator[P
         If a line has more than `LONGEST_LINE` bytes, the text cannot be unpacked, or it is bounded
         and too large.
     """
-    number, total, at_start = 1, 0, True
+    number, total = 1, 0
     rest: Any = b""  # the beginning of a line
     while True:
-        # A long line is searched for its end in steps that double.
-        room = bytearray(len(rest) + max(size, len(rest)))
-        room[: len(rest)] = rest
+        # A long line is searched for its end in steps that double, but not far beyond its limit.
+        more = max(size, min(len(rest), LONGEST_LINE + 1 - len(rest)))
+        room = bytearray(len(rest) + more)
+        memoryview(room)[: len(rest)] = rest  # a slice of the array itself would be assigned a copy
         filled = len(rest) + text.readinto(memoryview(room)[len(rest) :])
         is_last = filled < len(room)
-        start = 0
-        if at_start and room.startswith(BYTE_ORDER_MARK):
-            start, at_start = len(BYTE_ORDER_MARK), False
         total += filled - len(rest)
         if bounded and text.is_packed:
             most = npz.MOST_BYTES + npz.MOST_TIMES * text.n_stored
@@ -90,13 +85,12 @@ def pieces(text: Text, *, size: int = SIZE, bounded: bool = False) -> Iterator[P
                     "of a file of its size"
                 )
         stop = filled if is_last else room.rfind(b"\n", len(rest), filled) + 1
-        whole = memoryview(room)[start:stop]
-        rest = memoryview(room)[max(start, stop) : filled]
+        whole = memoryview(room)[:stop]
+        rest = memoryview(room)[stop:filled]
         if len(rest) > LONGEST_LINE:
             lines = number + _count_lines(whole)
             raise DataError(f"{text.name}:{lines}: a line of more than {LONGEST_LINE:,} bytes")
         if len(whole):
-            at_start = False
             yield Piece(whole, number, text.share)
             number += _count_lines(whole)
         if is_last:

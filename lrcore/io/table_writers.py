@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from lrcore.io.csv_files import delimiter_of
 from lrcore.io.errors import DataError
+from lrcore.io.optional import pyarrow
 from lrcore.io.output import Borrowed, open_output
-from lrcore.io.tables import delimiter_of, pyarrow
 
 #: Rows and bytes that a group of a Parquet file has, unless the file is smaller.
 GROUP_ROWS, GROUP_BYTES = 1 << 20, 1 << 26

@@ -393,6 +393,12 @@ def _with_two_classes(batches: Iterator[Batch], name: str) -> Iterator[Batch]:
                 f"{name}: the first {n_rows} rows are all of class {labels[0]!r}; shuffle the "
                 "rows, or name all classes by partial_fit(dataset, classes=...)"
             )
+    else:
+        if waiting:
+            raise ValueError(
+                f"{name}: all {n_rows} rows are of class {labels[0]!r}; a classifier needs at "
+                "least 2 classes"
+            )
     if waiting:
         yield stacked(waiting)
     yield from batches

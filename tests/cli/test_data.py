@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,8 @@ from files import svmlight
 from scipy import sparse
 
 import lrcore
+from lrcore._utils import npz
+from lrcore.io import pieces
 
 from .conftest import LABELS, X
 
@@ -63,6 +66,25 @@ def test_predictions_need_no_labels(data, model, tmp_path, output_of, error_of, 
         assert output_of(*words, str(path)) == output_of(*words, data)
     assert "rows.svm" in error_of("evaluate", model, str(path))
     assert "the label must be a finite number" in error_of("evaluate", model, str(path))
+
+
+@pytest.mark.parametrize("by_stdin", [False, True])
+def test_packed_rows_without_labels_are_bounded(
+    model, tmp_path, stdin, error_of, monkeypatch, by_stdin
+):
+    monkeypatch.setattr(npz, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(pieces, "LONGEST_LINE", 1 << 20)
+    lines = gzip.compress(b"".join(b"1:%d 3:2\n" % (k * k) for k in range(1 << 16)))
+    path = tmp_path / "rows.svm.gz"
+    for content, message in (
+        (gzip.compress(b"1:1 3:2\n" * (1 << 20)), "unpacks to more than"),
+        (gzip.compress(b"1:1\n" + bytes(1 << 23), 1), "unpacks to more than|a line of more than"),
+        (lines[: len(lines) - 10], "cut short or damaged"),
+    ):
+        path.write_bytes(content)
+        stdin(content)
+        name = "-" if by_stdin else str(path)
+        assert re.search(rf"error: {name}:.*({message})", error_of("predict", model, name))
 
 
 def test_rows_without_labels_are_numbered_like_lines(model, tmp_path, output_of, error_of):

@@ -7,7 +7,7 @@ import pytest
 
 import lrcore
 from lrcore.cli.main import main
-from lrcore.io import tables
+from lrcore.io import csv_files
 
 RNG = np.random.default_rng(2)
 
@@ -105,7 +105,7 @@ def test_values_that_share_a_feature_are_all_named(table, output_of, capsys):
 
 def test_only_the_first_rows_are_looked_at(table, output_of, capsys, monkeypatch):
     path = fitted(table, capsys, "--bits", "12")
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 1 << 10)  # of many batches
+    monkeypatch.setattr(csv_files, "BLOCK_BYTES", 1 << 10)  # of many batches
     first = table.read_text().splitlines()[1].split(",")
     words = ["features", path, str(table), "--top", "60", "--json", "--rows", "1"]
     found = json.loads(output_of(*words))["features"]

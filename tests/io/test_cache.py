@@ -9,6 +9,7 @@ from scipy import sparse
 from lrcore.io import cache
 from lrcore.io.batch import stacked
 from lrcore.io.dataset import Dataset
+from lrcore.io.errors import DataError
 
 RNG = np.random.default_rng(2)
 
@@ -115,6 +116,69 @@ def test_damage_is_noticed(tmp_path):
     flipped[-40] ^= 1  # within the table of contents
     path.write_bytes(flipped)
     assert cache._contents(path, {}) is None
+
+
+def test_a_file_that_is_no_cache_is_not_lost(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("y,a\n1,2\n")
+    with pytest.raises(DataError, match=r"data.csv: is no cache of rows, and would be overwritten"):
+        list(Dataset.from_batches(batches(50)).cache(path))
+    assert path.read_text() == "y,a\n1,2\n"
+    rows = batches(50)
+    path.write_bytes(b"lrcore rows 1\nof an earlier format")
+    assert_same(list(cache.cached(lambda: iter(Dataset.from_batches(rows)), path, {})), rows)
+
+
+def test_a_wrong_bit_anywhere_is_noticed(tmp_path):
+    path = tmp_path / "rows"
+    rows = batches(50, n=2)
+
+    def read():
+        return list(cache.cached(lambda: iter(Dataset.from_batches(rows)), path, {}))
+
+    read()
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 997):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        try:
+            assert_same(read(), rows)  # of the table of contents, or of what lies between arrays
+        except DataError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("indptr", {"at": -64}, "not within the file"),
+        ("indptr", {"shape": [1 << 40]}, "not within the file"),
+        ("indptr", {"shape": [1 << 50, [1]]}, "interpreted as an integer"),
+        ("indptr", {"dtype": "|O"}, "not within the file|data type"),
+        ("shape", [300, 3], "must be within 0 and 2"),
+        ("shape", [299, 50], "entries"),
+        ("weight", {"shape": [299]}, "checksum"),
+        ("high", {"dtype": "nonsense"}, "data type"),
+        ("high", {"dtype": "<U0"}, "not within the file"),
+        ("y", {"n": 1 << 50}, "repeated to far more bytes"),
+        ("y", {"n": 299}, "numbers of 299 values"),
+        ("weight", None, "NoneType"),
+    ],
+)
+def test_a_table_of_contents_that_lies(tmp_path, part, change, message):
+    path = tmp_path / "rows"
+    rows = batches(50, n=2)
+    list(cache.cached(lambda: iter(Dataset.from_batches(rows)), path, {}))
+    contents = cache._contents(path, {})
+    record = contents["batches"][1]
+    record[part] = {**record[part], **change} if isinstance(change, dict) else change
+    with path.open("ab") as file:
+        cache._write_contents(file, contents)
+    with pytest.raises(DataError, match=rf"{path}: a damaged cache \(.*{message}.*\); remove it"):
+        list(cache.cached(lambda: iter([]), path, {}))
 
 
 def test_auto_names_a_file_after_its_sources(tmp_path, monkeypatch):

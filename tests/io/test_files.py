@@ -87,6 +87,36 @@ def test_a_damaged_file_is_named(tmp_path, packer):
         unpacked(path)
 
 
+@pytest.mark.parametrize("packer", ["plain", "gz"])
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ("1 1:1\n".encode("utf-16"), "encoded as UTF-16 or UTF-32; encode it as UTF-8"),
+        ("1 1:1\n".encode("utf-32"), "encoded as UTF-16 or UTF-32; encode it as UTF-8"),
+        (b"\xfe\xff" + "1 1:1\n".encode("utf-16-be"), "encoded as UTF-16; encode it as UTF-8"),
+        (b"PAR1\x15\x04", "this is Parquet"),
+        (b"ARROW1\0\0", "this is an Arrow file"),
+        (b"PK\x03\x04", "this is a zip archive"),
+    ],
+)
+def test_what_is_no_text_is_told(tmp_path, packer, start, message):
+    path = tmp_path / "data"
+    path.write_bytes(PACKERS[packer](start))
+    with pytest.raises(DataError, match=rf"{path}: .*{message}"):
+        unpacked(path)
+
+
+def test_text_may_begin_like_other_files():
+    for text in (b"PAR1,PAR2\n", b"ARROW1 1:1\n", b"PK 1", b"\xef\xbb", b""):
+        assert unpacked(io.BytesIO(text), size=1) == text
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_a_byte_order_mark_is_left_out(size):
+    assert unpacked(io.BytesIO(b"\xef\xbb\xbf" + CONTENT[:90]), size) == CONTENT[:90]
+    assert unpacked(io.BytesIO(b"\xef\xbb\xbf"), size) == b""
+
+
 def test_stdin_and_pipes(monkeypatch):
     inside, outside = os.pipe()
 

@@ -6,6 +6,7 @@ import io
 import signal
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -66,6 +67,18 @@ def test_a_line_that_is_too_long(monkeypatch):
     assert cut(b"x\n" + b"y" * 900 + b"\nz", 10)[1] == (b"y" * 900 + b"\nz", 2)
     with pytest.raises(DataError, match=r"<file>:2: a line of more than 1,000 bytes"):
         cut(b"x\n" + b"y" * 9000 + b"\nz", 10)
+
+
+def test_a_line_that_is_too_long_takes_twice_its_limit(monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_LINE", 1 << 24)
+    packed = gzip.compress(bytes(1 << 27))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"<file>:1: a line of more than 16,777,216 bytes"):
+            cut(packed, 1 << 16)
+        assert tracemalloc.get_traced_memory()[1] < 2.5 * module.LONGEST_LINE
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_text_that_is_kept_whole_may_not_unpack_to_far_more_than_is_stored(monkeypatch):

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io as python_io
+import json
 import lzma
 import sys
 from pathlib import Path
@@ -14,13 +15,15 @@ import pytest
 import lrcore
 from lrcore.io import (
     DataError,
+    csv_files,
+    json_files,
     read_csv,
     read_parquet,
+    record_batches,
     scan_arrow,
     scan_csv,
     scan_json,
     scan_parquet,
-    tables,
 )
 
 pytest.importorskip("pyarrow")
@@ -28,6 +31,12 @@ pytest.importorskip("pyarrow")
 RNG = np.random.default_rng(3)
 N_ROWS = 500
 SITES = np.array(["a", "b", "c, d", 'say "no"', "é€", "7"])
+
+
+def in_blocks_of(n_bytes, monkeypatch):
+    """Text is parsed in blocks of so many bytes."""
+    for module in (csv_files, json_files):
+        monkeypatch.setattr(module, "BLOCK_BYTES", n_bytes)
 
 
 def frame():
@@ -90,8 +99,8 @@ def assert_expected(batch):
 @pytest.mark.parametrize("block", [None, 700])
 def test_every_format_gives_the_same_rows(files, name, block, monkeypatch):
     if block:
-        monkeypatch.setattr(tables, "BLOCK_BYTES", block)
-        monkeypatch.setattr(tables, "BATCH_ROWS", 33)
+        in_blocks_of(block, monkeypatch)
+        monkeypatch.setattr(record_batches, "BATCH_ROWS", 33)
     dataset = scanned(files, name)
     assert_expected(dataset.read())
     assert_expected(dataset.read())  # again
@@ -170,7 +179,7 @@ def test_eager_readers(files):
     [
         ("y,a\n1,2\n,3\n", r"t.csv, row 2: the label is missing"),
         ("z,a\n1,2\n", r"t.csv has no column 'y', but 'z', 'a'"),
-        ("y,a\n1,2\n1,2,3\n", r"t.csv: .*Expected 2 columns, got 3"),
+        ("y,a\n1,2\n1,2,3\n", r"t.csv, row 2: Expected 2 columns, got 3"),
     ],
 )
 def test_faults_name_their_place(tmp_path, text, message):
@@ -179,8 +188,151 @@ def test_faults_name_their_place(tmp_path, text, message):
         scan_csv(tmp_path / "t.csv", label="y").read()
 
 
+def read_json(path, **options):
+    return scan_json(path, label="y", **options).read()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"y,a\n1,x\n\n0,caf\xe9\n", "row 2: 'a': .*invalid UTF8"),
+        (b"y,caf\xe9\n1,x\n", "utf-8"),
+        (b"y,a\n1,x\n0,inf\n0,1\n", "holds strings"),
+        (b"y,a\n1,1\n0,inf\n", "number that is not finite"),
+        (b"y,a\n1,1\n-inf,2\n", "row 2: the label must be finite, got -inf"),
+        (b"y,a,a\n1,x,y\n", "two columns 'a'"),
+        (b"y,y\n1,0\n", "two columns 'y'"),
+        (b"", "Empty CSV file"),
+    ],
+)
+def test_faults_of_csv_name_the_file_and_the_row(tmp_path, text, message):
+    path = tmp_path / "t.csv"
+    path.write_bytes(text)
+    numeric = lrcore.TableHasher(numeric=["a"]) if b"inf\n0" in text else None
+    with pytest.raises(DataError, match=rf"{path}\b.*{message}"):
+        scan_csv(path, label="y", features=numeric).read()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"y":1,"a":"x"}\n\n{"y":0,"a":"x"\n', ":1 or below: Missing a comma|:2 or below: M"),
+        (b'{"y":1,"a":"x"}\n{"y":0,"a":"caf\xe9"}\n', ":1 or below: .*Invalid UTF8"),
+        (b'{"y":1,"a":"x"}\n{"y":0,"a":"\0"}\n', ":2 or below: Missing a closing quotation"),
+        (b"[1, 2]\n", ":1 or below: .*object"),
+        (b'{"y":[1],"a":"x"}\n', "labels must be numbers or strings, got list"),
+        (b'{"y":1,"a":[1]}\n', "column 'a' holds lists"),
+        (b'{"y":1,"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}\n", "nested more than 1,000 deep"),
+        (b'{"y":1,"a":\n' + b'{"a":\n' * 50_000, "nested more than 1,000 deep"),
+        (b"".join(b'{"y":1,"c%d":1}\n' % k for k in range(20_000)), "20,001 different keys in 20"),
+        (b'{"y":1,' + b",".join(b'"%d\\"":1' % k for k in range(1 << 16)) + b"}", "65,536 diff"),
+        ("{}\n".encode("utf-16"), "encode it as UTF-8"),
+    ],
+)
+def test_faults_of_json_name_the_file_and_the_line(tmp_path, text, message):
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(text)
+    with pytest.raises(DataError, match=rf"{path}(\b|:).*({message})"):
+        read_json(path)
+
+
+def test_brackets_and_braces_within_strings_are_no_nesting(tmp_path):
+    path = tmp_path / "t.jsonl"
+    texts = ["[{" * 3000, '"[' * 3000, "\\" * 3001, '\\"' * 3001 + "[" * 3000, "{" * 100_000]
+    path.write_text("".join(json.dumps({"y": k, "a": text}) + "\n" for k, text in enumerate(texts)))
+    categories = lrcore.TableHasher(categorical=["a"])
+    batch = read_json(path, features=categories)
+    expected = categories.fit_transform(pd.DataFrame({"a": texts}))
+    np.testing.assert_array_equal(batch.X.indices, expected.indices)
+
+
+def test_lines_of_json_are_counted_over_pieces(tmp_path, monkeypatch):
+    in_blocks_of(100, monkeypatch)
+    path = tmp_path / "t.jsonl"
+    good = b'{"y":1,"a":"x"}\n'
+    path.write_bytes(good * 50 + b" \n" * 200 + good + b'{"y":1 "a":"x"}\n' + good * 50)
+    with pytest.raises(DataError, match=r"t.jsonl:(24\d|25[0-2]) or below: Missing a comma"):
+        read_json(path)
+    path.write_bytes(good * 50 + b" \n" * 200 + good)
+    assert read_json(path).n_rows == 51
+
+
+def test_rows_and_columns_of_csv_have_limits(tmp_path, monkeypatch):
+    in_blocks_of(1000, monkeypatch)
+    path = tmp_path / "t.csv"
+    for row in (b"1," + b"x" * 5000 + b"\n", b'1,"' + b"x\n" * 5000):
+        path.write_bytes(b"y,a\n" + b"1,x\n" * 300 + row)
+        with pytest.raises(
+            DataError, match=r"t.csv, row \d+ or below: a row of more than 1,000 by"
+        ):
+            scan_csv(path, label="y").read()
+    monkeypatch.setattr(csv_files, "MOST_COLUMNS", 10)
+    monkeypatch.setattr(json_files, "MOST_COLUMNS", 10)
+    path.write_bytes(b"y,a" + b",b" * 9 + b"\n")
+    with pytest.raises(DataError, match=r"t.csv: 11 columns or more, and CSV may have 10"):
+        scan_csv(path, label="y").read()
+
+
+def test_labels_and_weights_of_any_type_are_checked(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from decimal import Decimal
+
+    def read(y, weight=(1, 2)):
+        table = pa.table({"y": y, "w": pa.array(weight), "a": ["u", "v"]})
+        return scan_arrow(table, label="y", weight="w").read()
+
+    coded = pa.array(["no", None]).dictionary_encode()
+    assert read(coded.take(pa.array([0, 0]))).y.tolist() == ["no", "no"]
+    hidden = pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(["no", None]))
+    assert read(pa.array([0.5, 2.5]).dictionary_encode()).y.tolist() == [0.5, 2.5]
+    assert read(pa.array([Decimal("0.5"), Decimal("2.5")])).y.tolist() == [0.5, 2.5]
+    assert read(pa.array(["no", "yes"], pa.string_view())).y.tolist() == ["no", "yes"]
+    for y, weight, message in (
+        (hidden, (1, 2), "row 2: the label is missing"),
+        ([1.0, np.nan], (1, 2), "row 2: the label must be finite"),
+        (pa.array([b"a", b"b"]), (1, 2), "labels must be numbers or strings, got binary"),
+        ([1, 2], (1.0, np.inf), "row 2: the weight must be finite, got inf"),
+        ([1, 2], (-1.0, 2.0), "row 1: the weight must not be negative, got -1"),
+        ([1, 2], ("1", "x"), "row 1 or below: a weight is no number"),
+        ([1, 2], ([1], [2]), "row 1 or below: a weight is no number"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read(y, weight)
+
+
+def test_strings_of_binary_files_are_looked_through(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import feather, parquet
+
+    table = pa.table({"y": [1, 0], "a": pa.array([b"caf\xe9", b"b"]).view(pa.string())})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    feather.write_feather(table, tmp_path / "t.feather", compression="uncompressed")
+    raw = (tmp_path / "t.feather").read_bytes()
+    ends = np.array([0, 4, 5], np.int32).tobytes()
+    assert ends in raw
+    (tmp_path / "u.feather").write_bytes(
+        raw.replace(ends, np.array([0, 1 << 30, 5], np.int32).tobytes())
+    )
+    for name, message in (
+        ("t.parquet", "UTF8"), ("t.feather", "UTF8"), ("u.feather", "ffset")
+    ):  # fmt: skip
+        scan = scan_parquet if name == "t.parquet" else scan_arrow
+        with pytest.raises(DataError, match=rf"{name}: .*{message}"):
+            scan(tmp_path / name, label="y").read()
+
+
+def test_an_arrow_stream_comes_through_stdin(files, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    sink = python_io.BytesIO()
+    table = pa.Table.from_pandas(TABLE)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    monkeypatch.setattr(sys, "stdin", python_io.TextIOWrapper(python_io.BytesIO(sink.getvalue())))
+    assert_expected(scan_arrow("-", label="click", weight="weight", features=HASHER).read())
+
+
 def test_labels_that_are_no_numbers_any_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 64)
+    in_blocks_of(64, monkeypatch)
     (tmp_path / "t.csv").write_text("y,a\n" + "1,x\n" * 50 + "maybe,x\n")
     with pytest.raises(DataError, match=r"row 51: the label 'maybe' is no number"):
         scan_csv(tmp_path / "t.csv", label="y").read()
