@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from lrcore._backend import threads
 from lrcore._utils.validation import shown
 from lrcore.feature_extraction.inverse import names_of_words
 from lrcore.feature_extraction.table import TableHasher
@@ -77,6 +78,12 @@ class TableColumns:
     @property
     def n_features(self) -> int:
         return int(self.hasher.n_features)
+
+    @property
+    def n_at_once(self) -> int:
+        """How many tables to make rows of at once, each in one thread: 1 if the first one is still
+        to be seen, or if the hasher has threads of its own."""
+        return at_once(self.hasher.n_threads) if self._fitted else 1
 
     def categorical_columns(self) -> set[str]:
         """Names of columns of categories, which may look like numbers."""
@@ -158,6 +165,12 @@ class TextColumn:
     @property
     def n_features(self) -> int:
         return int(self.vectorizer.n_features)
+
+    @property
+    def n_at_once(self) -> int:
+        """How many tables to make rows of at once, each in one thread: 1 if a function of the
+        user's takes part, which may not be made for that."""
+        return 1 if self._functions() else at_once(self.vectorizer.n_threads)
 
     def categorical_columns(self) -> set[str]:
         """Names of columns of categories: there are none."""
@@ -311,6 +324,11 @@ def _filled(column: Any) -> Any:
     if hasattr(column, "fill_null"):
         return column.fill_null("")
     return column.fillna("") if hasattr(column, "fillna") else column
+
+
+def at_once(n_threads: int | None) -> int:
+    """Calls at once of what would choose its threads itself, or has so many of its own."""
+    return threads.get_num_threads() if n_threads is None else 1
 
 
 def is_raw(X: Any) -> bool:
