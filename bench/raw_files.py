@@ -139,7 +139,7 @@ def vw_rows(table, label, categories, numeric):
 
 
 def census_files(folder):
-    return RawFiles("census", *paths(folder, "census", ".svm"), ["--epochs", "1"])
+    return RawFiles("census", *paths(folder, "census", ".svm"), [])
 
 
 def write_census(made, data):
