@@ -160,7 +160,7 @@ def test_bits_do_not_depend_on_build_threads_or_kind_of_matrix(name, batch, monk
         weight = np.random.default_rng(2).uniform(0.2, 2.0, len(y))
         config = fit_config(Softmax(9), LINEAR_RULES[name], l1=1e-4, l2=1e-3, batch=batch)
         results = []
-        others = {1: [dense], 2: [wide], 3: [dense]}
+        others = {1: [dense], 2: [wide], 7: [dense]}
         for n_threads, build in THREADS_AND_BUILDS:
             use_backend(monkeypatch, build)
             for matrix in [X, *others.get(n_threads, [])]:
