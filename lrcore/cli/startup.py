@@ -1,6 +1,6 @@
 """A quick start of the command, which would else wait for what it never uses.
 
-scikit-learn imports ``scipy.stats`` and, where it is installed, pandas. To load the two takes
+scikit-learn imports ``scipy.stats``, ``scipy.special`` and, where it is there, pandas. They take
 longer than many a fit, so in the command's own process scikit-learn gets stand-ins, which load them
 when one of their names is asked for. ``import lrcore`` and `lrcore.cli.main.main` do no such thing.
 """

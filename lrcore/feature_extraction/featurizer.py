@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from lrcore._backend import threads
 from lrcore._utils.validation import shown
 from lrcore.feature_extraction.inverse import names_of_words
 from lrcore.feature_extraction.table import TableHasher
-from lrcore.feature_extraction.text import HashingVectorizer
 
 
 def featurizer(
@@ -41,11 +41,17 @@ def featurizer(
         features = TableHasher()
     if isinstance(features, TableHasher):
         return TableColumns(features, columns, left_out)
-    if isinstance(features, HashingVectorizer):
+    if isinstance(features, vectorizer_class()):
         return TextColumn(clone(features), _text_column(columns), left_out)
     raise TypeError(
         f"features must be a TableHasher or a HashingVectorizer, got {type(features).__name__}"
     )
+
+
+def vectorizer_class() -> Any:
+    """`HashingVectorizer`: scikit-learn's, of which it is one, takes a third of a second to import,
+    so only those who have one wait for it."""
+    return import_module("lrcore.feature_extraction.text").HashingVectorizer
 
 
 class TableColumns:
@@ -278,7 +284,7 @@ class TextColumn:
         plain |= {"ngram_range": tuple(plain["ngram_range"]), "dtype": np.dtype(plain["dtype"])}
         if not (column is None or isinstance(column, str)) or not isinstance(leave_out, list):
             raise TypeError(f"column must be a name, got {shown(column)}")
-        vectorizer = HashingVectorizer(**plain)
+        vectorizer = vectorizer_class()(**plain)
         vectorizer._validate_params()
         return cls(vectorizer, column, tuple(map(str, leave_out)))
 

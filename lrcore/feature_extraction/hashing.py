@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval
 
 from lrcore import _core
 from lrcore._backend import threads
-from lrcore.feature_extraction.rows import Rows, new_matrix
+from lrcore.feature_extraction.rows import EXACT_FLOAT32, Rows, new_matrix
 
 #: What scikit-learn's check of parameters takes for a number of threads.
 N_THREADS = [Interval(Integral, 1, 1024, closed="both"), None]
@@ -22,9 +22,6 @@ NOTHING = object()
 
 #: Elements, as the choice of threads counts them, that a key is worth.
 WORK_OF_KEY = 100
-
-#: The most terms whose signs float32 sums up exactly.
-EXACT_FLOAT32 = 1 << 24
 
 
 class FeatureHasher(feature_extraction.FeatureHasher):

@@ -112,7 +112,7 @@ def names_of_words(
 
     Parameters
     ----------
-    words : HashingVectorizer
+    words : HashingVectorizer or PlainWords
     documents : iterable of str
     wanted : container of int
     start : int

@@ -11,7 +11,8 @@ from lrcore import _core
 from lrcore._backend import threads
 from lrcore.feature_extraction.columns import Column, bitmap, hashes_of
 from lrcore.feature_extraction.rows import Rows
-from lrcore.feature_extraction.text import HashingVectorizer, TextHashing
+from lrcore.feature_extraction.terms import WORD, PlainWords, TextHashing
+from lrcore.feature_extraction.unicode import parse_token_pattern
 
 #: Rows that are hashed at a time, so that what is made of them stays in the cache.
 PIECE_ROWS = 1 << 14
@@ -53,10 +54,9 @@ class Plan:
         self.missing = dict.fromkeys(self.named, 0)
         if settings.missing == "category":
             self.missing = {name: self.hash(name.encode() + b"\xff") for name in self.named}
-        self.words = HashingVectorizer(
-            ngram_range=settings.ngram_range, n_features=self.n_features, norm=None,
-            alternate_sign=False, dtype=settings.dtype, n_threads=self.n_threads,
-        )  # fmt: skip
+        self.words = PlainWords(
+            self.n_features, settings.ngram_range, settings.dtype, self.n_threads
+        )
         self.hashers = {name: self.hasher_of(name) for name in self.uses["text"]}
 
     # -- hashes --
@@ -67,7 +67,7 @@ class Plan:
 
     def hasher_of(self, name: str) -> TextHashing:
         """What hashes the words of a column of texts: its features begin with that of its name."""
-        pattern = self.words.compiled_pattern()
+        pattern = parse_token_pattern(WORD)
         assert pattern is not None
         return TextHashing(self.words, pattern, self.feature(self.named[name]))
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn import feature_extraction
+import sklearn
+from scipy import sparse
+
+#: The most terms whose signs float32 sums up exactly.
+EXACT_FLOAT32 = 1 << 24
 
 
 class Rows:
@@ -60,9 +64,9 @@ def new_matrix(
 ) -> Any:
     """A CSR matrix of the class that the installed scikit-learn is set to return, with its dtype of
     indices: wide if the terms, before duplicates are summed, need it."""
-    one_row = feature_extraction.FeatureHasher(n_features, input_type="string").transform([()])
+    as_arrays = sklearn.get_config().get("sparse_interface") == "sparray"
     dtype = np.int64 if n_terms > np.iinfo(np.int32).max else np.int32
-    return type(one_row)(
+    return (sparse.csr_array if as_arrays else sparse.csr_matrix)(
         (values, indices.astype(dtype, copy=False), indptr.astype(dtype, copy=False)),
         shape=(len(indptr) - 1, n_features),
     )

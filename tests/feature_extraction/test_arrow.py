@@ -11,7 +11,7 @@ from documents import assert_same_matrix, corpus
 from sklearn.feature_extraction.text import HashingVectorizer as Reference
 
 from lrcore import HashingVectorizer, _core
-from lrcore.feature_extraction import arrow, text
+from lrcore.feature_extraction import arrow, terms, unicode
 
 CORPUS = corpus()
 new_capsule = ctypes.pythonapi.PyCapsule_New
@@ -123,7 +123,7 @@ def no_objects(monkeypatch):
     def refused(self, X):
         raise AssertionError("rows became objects")
 
-    monkeypatch.setattr(text.TextHashing, "_pieces_of_objects", refused)
+    monkeypatch.setattr(terms.TextHashing, "_pieces_of_objects", refused)
 
 
 LAYOUTS = [b"u", b"U", b"vu"]
@@ -145,7 +145,7 @@ def test_layouts_chunks_and_offsets(layout, before):
     {"strip_accents": "ascii", "lowercase": False},
 ], ids=str)  # fmt: skip
 def test_settings_and_pieces(settings, monkeypatch):
-    monkeypatch.setattr(text, "PIECE_BYTES", 500)
+    monkeypatch.setattr(terms, "PIECE_BYTES", 500)
     ours = HashingVectorizer(**settings).transform(pl.Series(CORPUS))
     assert_same_matrix(ours, Reference(**settings).transform(CORPUS))
 
@@ -267,7 +267,7 @@ def test_damaged_columns_are_refused(monkeypatch):
 
 def test_the_core_refuses_text_that_is_not_utf8(monkeypatch):
     kernels = use_backend(monkeypatch, _core.runnable()[0])
-    hasher = text.TextHashing(HashingVectorizer(), text.parse_token_pattern(r"\w+"))
+    hasher = terms.TextHashing(HashingVectorizer(), unicode.parse_token_pattern(r"\w+"))
     for bad in (
         b"\xff",
         b"ab\xc3",

@@ -20,7 +20,7 @@ from strategies import BUILDS
 
 import lrcore
 from lrcore import HashingVectorizer
-from lrcore.feature_extraction import text as module
+from lrcore.feature_extraction import terms
 
 CORPUS = corpus()
 
@@ -108,15 +108,15 @@ SOME = [{}, {"ngram_range": (1, 2)}, {"analyzer": "char", "ngram_range": (1, 3)}
 @pytest.mark.parametrize("settings", SOME, ids=str)
 def test_builds_and_threads_do_not_change_bits(settings, build, n_threads, monkeypatch):
     use_backend(monkeypatch, build)
-    monkeypatch.setattr(module.threads, "count", lambda asked, work: asked)
+    monkeypatch.setattr(terms.threads, "count", lambda asked, work: asked)
     ours = by_core(settings, CORPUS, n_threads=n_threads)
     assert_same_matrix(ours, reference(settings, CORPUS))
 
 
 @pytest.mark.parametrize("settings", SOME, ids=str)
 def test_pieces_do_not_change_bits(settings, monkeypatch):
-    monkeypatch.setattr(module, "FIRST_BATCH", 1)
-    monkeypatch.setattr(module, "PIECE_BYTES", 100)
+    monkeypatch.setattr(terms, "FIRST_BATCH", 1)
+    monkeypatch.setattr(terms, "PIECE_BYTES", 100)
     ours = by_core(settings, iter(CORPUS))
     assert_same_matrix(ours, reference(settings, CORPUS))
 
@@ -187,8 +187,8 @@ def test_counts_whose_squares_float32_rounds():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_documents_too_long_for_exact_sums_are_scikit_learns(dtype, monkeypatch):
-    monkeypatch.setattr(module, "EXACT_FLOAT32", 1000)
-    monkeypatch.setattr(module, "MOST_TERMS", 1000)
+    monkeypatch.setattr(terms, "EXACT_FLOAT32", 1000)
+    monkeypatch.setattr(terms, "MOST_TERMS", 1000)
     for changes in ({"dtype": dtype}, {"dtype": dtype, "strip_accents": "unicode"}):
         ours = by_core(changes, CORPUS)
         assert_same_matrix(ours, reference(changes, CORPUS))
