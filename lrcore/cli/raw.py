@@ -211,14 +211,17 @@ def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any
     if args.holdout and not resumes:
         model.set_params(early_stopping=True, validation_fraction=1 / args.holdout)
         model.set_params(max_iter=args.epochs or 1)
+    n_epochs = (args.epochs if resumes else model.max_iter) or 1
     with (
-        FitLog(dataset.bytes_read, 1 if resumes else model.max_iter or 1) as log,
+        FitLog(dataset.bytes_read, n_epochs) as log,
         warnings.catch_warnings(),
     ):
         # A script would not see the warning: such a model is not written.
         warnings.simplefilter("error", UselessFitWarning)
         if resumes:
-            partial_fit_dataset(model, dataset, callback=log.update, in_place=True)
+            partial_fit_dataset(
+                model, dataset, callback=log.update, n_epochs=n_epochs, in_place=True
+            )
         else:
             model.fit(dataset, callback=log.update)
     last = log.progress

@@ -100,11 +100,7 @@ def fit_dataset(
     fitted = clone(model)
     every = round(1 / model.validation_fraction) if model.early_stopping else 0
     n_epochs = model.max_iter or (MOST_EPOCHS if every else 1)
-    if n_epochs > 1 and not dataset.repeats:
-        raise ValueError(
-            f"max_iter={n_epochs} epochs go over {dataset.name} again, which can be gone over only "
-            "once; call .cache(path) first, or set max_iter=1"
-        )
+    check_repeats(dataset, n_epochs)
     run = DatasetPass(fitted, None, every, callback, extends=True, in_place=True)
     history, curve, best = History(), [], None
     try:
@@ -159,12 +155,16 @@ def _hand_over(
 
 def partial_fit_dataset(
     model: Model, dataset: Dataset, classes: Any = None,
-    callback: Callable[[Progress], Any] | None = None, *, in_place: bool = False, **others: Any,
+    callback: Callable[[Progress], Any] | None = None, *, n_epochs: int = 1,
+    in_place: bool = False, **others: Any,
 ) -> Model:  # fmt: skip
-    """One more pass of an estimator over a dataset; `in_place` as of `DatasetPass`."""
+    """One more pass of an estimator over a dataset, or several; `in_place` as of `DatasetPass`."""
     check_only_dataset(**others)
     check_streams(model)
-    DatasetPass(model, classes, callback=callback, in_place=in_place).learn(dataset, 0)
+    check_repeats(dataset, n_epochs)
+    run = DatasetPass(model, classes, callback=callback, in_place=in_place)
+    for epoch in range(n_epochs):
+        run.learn(dataset, epoch)
     if dataset.features is not None:
         model.features_ = dataset.features
     return model
@@ -216,6 +216,15 @@ def check_only_dataset(**others: Any) -> None:
             raise ValueError(
                 f"{name} must be None beside a dataset, which has labels and weights of its own"
             )
+
+
+def check_repeats(dataset: Dataset, n_epochs: int) -> None:
+    """Raise if a dataset cannot be gone over so many times."""
+    if n_epochs > 1 and not dataset.repeats:
+        raise ValueError(
+            f"max_iter={n_epochs} epochs go over {dataset.name} again, which can be gone over only "
+            "once; call .cache(path) first, or set max_iter=1"
+        )
 
 
 def check_streams(model: LinearModel) -> None:

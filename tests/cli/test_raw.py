@@ -109,6 +109,11 @@ def test_resume_goes_on(table, capsys):
     assert (result["rows"], result["epochs"]) == (N_ROWS, 1)
     assert result["loss_curve"] == [pytest.approx(whole.history_["loss"][1], rel=1e-12)]
     np.testing.assert_array_equal(lrcore.load(path).coef_, whole.coef_)
+    words = ["fit", str(table), "--resume", str(path), "-o", str(path), "--epochs", "2", "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 2
+    whole.partial_fit(scan_csv(table, label="click")).partial_fit(scan_csv(table, label="click"))
+    np.testing.assert_array_equal(lrcore.load(path).coef_, whole.coef_)
 
 
 def test_metrics_are_those_of_all_rows_in_any_format(table, capsys, monkeypatch):
