@@ -15,7 +15,7 @@ from lrcore._backend.compiled import BLOCK_VALUES, LONG_ROW
 from lrcore._backend.shuffle import RUN_LENGTH, STRATA
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, RowStatistics
 from lrcore.linear_model.engine.layout import ModelState, UpdateConfig
-from lrcore.linear_model.engine.shared_rows import most_shared_rows
+from lrcore.linear_model.engine.shared_rows import most_shared_rows, sampled
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.rules import Rule
 
@@ -207,16 +207,17 @@ class EpochRunner:
         """The least number of rows that may share raw predictions over all outputs."""
         rule, layout, bound = self.updates.rule, self.updates.layout, math.inf
         n_states = len(self.updates.formula.state)
+        rows, features = sampled(near)
         for state in states:
             rate, columns = state.rate(rule), state.columns
             factors = self.updates.lr_factors or (1.0,) * state.n_outputs
             for k, factor in enumerate(factors):
-                of_output = [columns[layout.part(i)][k] for i in range(1, n_states + 1)]
-                sizes = rule.step_sizes(*of_output)
+                parts = (columns[layout.part(i)][k] for i in range(1, n_states + 1))
+                sizes = rule.step_sizes(*(part[features] for part in parts))
                 if sizes is None:
                     return bound
                 sizes *= rate * factor
-                bound = min(bound, most_shared_rows(near, sizes, self.objective.loss.curvature))
+                bound = min(bound, most_shared_rows(rows, sizes, self.objective.loss.curvature))
         return bound
 
     def call_rows(self, block: int, n_outputs: int) -> int:

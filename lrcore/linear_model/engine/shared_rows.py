@@ -17,31 +17,36 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix
 SAMPLED, MULTIPLICATIONS = 64, 8
 
 
+def sampled(X: DesignMatrix) -> tuple[DesignMatrix, np.ndarray]:
+    """A few of the rows with the features that they have, and the numbers of these, the intercept's
+    last: of a model of millions no more is looked at."""
+    some = X.take(np.arange(0, X.shape[0], -(-X.shape[0] // SAMPLED)))
+    some, features = some.with_used_features()
+    features = np.arange(X.shape[1]) if features is None else features
+    return some, np.append(features, X.shape[1])
+
+
 def most_shared_rows(X: DesignMatrix, steps: np.ndarray, curvature: float) -> float:
     """Rows of a block that goes half as far as one that begins to overshoot.
 
     Parameters
     ----------
     X : DesignMatrix
-        Rows like those to come.
+        A few rows like those to come.
     steps : ndarray of shape (n_features + 1,)
         By how much a weight, the intercept last, changes per unit of its gradient.
     curvature : float
         The second derivative of the loss.
     """
-    n_rows = X.shape[0]
-    some = X.take(np.arange(0, n_rows, -(-n_rows // SAMPLED)))
-    some, features = some.with_used_features()
-    intercept, steps = steps[-1], steps[:-1] if features is None else steps[features]
     # Every operation rounds the same everywhere: sums are in order, or the core's.
-    n_rows = some.shape[0]
+    n_rows = X.shape[0]
     vector = 1.0 + (np.arange(n_rows) * 29 % 64 - 32) / 64.0
     eigenvalue = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(MULTIPLICATIONS):
-            combined = some.weighted_sum(vector, 1) * steps
-            constant = float(np.cumsum(vector)[-1]) * intercept
-            vector = some.wide_predictions(combined, 1) + constant
+            combined = X.weighted_sum(vector, 1) * steps[:-1]
+            constant = float(np.cumsum(vector)[-1]) * steps[-1]
+            vector = X.wide_predictions(combined, 1) + constant
             eigenvalue = float(np.abs(vector).max())
             if not 0 < eigenvalue < np.inf:
                 break

@@ -6,7 +6,7 @@ from scipy import sparse
 
 import lrcore
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
-from lrcore.linear_model.engine.shared_rows import most_shared_rows
+from lrcore.linear_model.engine.shared_rows import most_shared_rows, sampled
 
 
 def rows_of(kind, n_rows, rng):
@@ -35,6 +35,17 @@ def test_a_block_goes_half_as_far_as_one_that_overshoots(kind):
     assert 0.99 <= found * largest * 0.5 < 1.3
     again = most_shared_rows(as_design_matrix(X, None, None), 10 * steps, 2.0)
     assert again == pytest.approx(found / 40)
+
+
+def test_of_wide_rows_the_features_of_a_few_are_looked_at():
+    X = sparse.random(1000, 5000, 0.001, "csr", random_state=0)
+    rows, features = sampled(as_design_matrix(X, None, None))
+    assert rows.shape == (63, len(features) - 1)
+    assert features[-1] == 5000
+    whole = X[::16].toarray()
+    used = whole.any(axis=0) | (np.arange(5000) == 0)  # a matrix has one column at least
+    assert features[:-1].tolist() == np.flatnonzero(used).tolist()
+    np.testing.assert_array_equal(rows.values.sum(), whole.sum())
 
 
 def test_rows_without_steps_may_share_everything():
