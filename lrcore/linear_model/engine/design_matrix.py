@@ -27,6 +27,11 @@ class RowStatistics(NamedTuple):
     overlap: float
 
 
+#: Columns for each value from which on its different ones are found by sorting values, not by looking
+#: at all columns.
+SCARCE = 64
+
+
 @dataclass(frozen=True)
 class DesignMatrix:
     """A CSR matrix (`indptr` and `indices` set) or a dense one (`values` two-dimensional).
@@ -152,14 +157,20 @@ class DesignMatrix:
         left; None if all are."""
         if self.indices is None:
             return self, None
-        used = np.zeros(self.shape[1], bool)
-        used[self.indices] = True
-        used[0] = True  # a matrix has one column at least
-        features = np.flatnonzero(used)
-        numbers = np.empty(self.shape[1], self.indices.dtype)
-        numbers[features] = np.arange(features.size)
+        dtype, n_features = self.indices.dtype, self.shape[1]
+        with_first = np.append(self.indices, dtype.type(0))  # a matrix has one column at least
+        if with_first.size < n_features // SCARCE:
+            features, found = np.unique(with_first, return_inverse=True)
+            indices = found[:-1].astype(dtype)
+        else:
+            used = np.zeros(n_features, bool)
+            used[with_first] = True
+            features = np.flatnonzero(used)
+            numbers = np.empty(n_features, dtype)
+            numbers[features] = np.arange(features.size)
+            indices = numbers[self.indices]
         shape = (self.shape[0], features.size)
-        return DesignMatrix(shape, self.values, self.indptr, numbers[self.indices]), features
+        return DesignMatrix(shape, self.values, self.indptr, indices), features
 
     def feature_ranges(self, n_ranges: int) -> np.ndarray:
         """Bounds of n_ranges ranges of features with about as many values in each."""

@@ -10,6 +10,7 @@ from scipy import sparse
 from strategies import BUILDS, DTYPES, equal_bits, sparse_problem
 
 from lrcore import AdaGrad, LinearClassifier, LinearRegressor, _backend, _core
+from lrcore.linear_model.engine import design_matrix
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, all_ones, as_design_matrix
 from lrcore.linear_model.engine.layout import LazyPenalty
 
@@ -523,3 +524,21 @@ def test_sparse_frames_are_taken_as_csr(dtype):
     holes = frame.assign(c5=pd.arrays.SparseArray(np.where(np.arange(200) == 12, np.nan, 1.0)))
     with pytest.raises(ValueError, match="X has NaN in row 12, column 'c5'"):
         as_design_matrix(holes)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("scarce", [1 << 40, 1])
+def test_used_features_are_found_either_way(index, scarce, monkeypatch):
+    monkeypatch.setattr(design_matrix, "SCARCE", scarce)
+    rng = np.random.default_rng(8)
+    wide = sparse.random(20, 3000, 0.003, "csr", random_state=rng)
+    wide.indices, wide.indptr = wide.indices.astype(index), wide.indptr.astype(index)
+    whole = as_design_matrix(wide, None, None)
+    part, features = whole.with_used_features()
+    assert part.indices.dtype == whole.indices.dtype
+    assert features.tolist() == sorted({0, *wide.indices.tolist()})
+    dense = np.zeros((20, len(features)))
+    for row in range(20):
+        dense[row, part.row(row)[0]] = part.row(row)[1]
+    assert dense.any()
+    assert equal_bits(dense, wide.toarray()[:, features])
