@@ -27,8 +27,8 @@ class RowStatistics(NamedTuple):
     overlap: float
 
 
-#: Columns for each value from which on the different ones are found by sorting these, not by looking
-#: at all.
+#: Columns for each value from which on the different ones are found by sorting these, and not by
+#: looking at all.
 SCARCE = 64
 
 
