@@ -120,7 +120,7 @@ def test_a_saved_run_goes_on_to_the_bit(rule, dtype, tmp_path, backend):
     resumed.load(tmp_path / "run.npz")
     parts[0][:], parts[1][:] = again
     bends = [np.linspace(0.1, 1.0, w.size).astype(dtype) for w in again]
-    for n_threads in (THREADS * 6)[:23]:
+    for n_threads in (THREADS * 8)[:23]:
         grads = [bend * (w - dtype(3)) for w, bend in zip(again, bends)]
         resumed.step(grads, n_threads=n_threads)
     assert all(equal_bits(a, b) for a, b in zip(again, whole))
