@@ -60,6 +60,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _arrays(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
+    if file.read(2) != b"PK":  # zipfile would look for an archive behind something else
+        raise NpzError("it does not begin as a zip archive does")
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         total, most = sum(member.file_size for member in members), MOST_BYTES + MOST_TIMES * size

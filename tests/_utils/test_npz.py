@@ -126,6 +126,9 @@ def test_tricks_with_the_zip(path):
         path.write_bytes(spoilt)
         with pytest.raises(NpzError):
             npz.read(path)
+    path.write_bytes(b"\1\0\0\0" + whole)
+    with pytest.raises(NpzError, match="does not begin as"):
+        npz.read(path)
     with pytest.warns(UserWarning, match="Duplicate"):
         zipped(path, [("a.npy", npy(np.ones(3))), ("a.npy", npy(np.zeros(3)))])
     with pytest.raises(NpzError, match="twice"):
