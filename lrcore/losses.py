@@ -121,6 +121,15 @@ class Loss:
         negative (Fisher scoring)."""
         raise TypeError(f"{type(self).__name__} has no second derivative")
 
+    def curvatures(self, z: Floats) -> Floats | None:
+        """The second derivatives that can be expected where raw predictions are z, of losses of
+        which they stay what they are however small gradients become; None of others."""
+        if self.log_link:
+            return self.second_derivative(z, numerics.exp(z), np.zeros(len(z)))
+        pieces = self.conjugate_pieces
+        smooth = pieces is not None and pieces.smooth
+        return np.full(len(z), self.curvature) if smooth else None
+
     def hessian(self, y: Floats, gradient: Floats) -> Callable[[Floats], Floats]:
         """Of a joint loss the function that multiplies directions of raw predictions by the second
         derivatives."""

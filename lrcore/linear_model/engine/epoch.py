@@ -193,8 +193,7 @@ class EpochRunner:
             near, statistics = self.X, self._statistics
         bound = rule.shared_rows(t, loss.curvature, *statistics)
         bound /= max(updates.lr_factors or (1.0,))
-        pieces = loss.conjugate_pieces
-        if t > 0 and pieces is not None and pieces.smooth:
+        if t > 0:
             bound = min(bound, self._measured_rows(states, near))
         if rule.uses_distance:
             factors = [rule.dog_lr_factor(state.dog.so_far) for state in states if state.dog]
@@ -206,18 +205,24 @@ class EpochRunner:
     def _measured_rows(self, states: list[ModelState], near: DesignMatrix) -> float:
         """The least number of rows that may share raw predictions over all outputs."""
         rule, layout, bound = self.updates.rule, self.updates.layout, math.inf
-        n_states = len(self.updates.formula.state)
+        loss, n_states = self.objective.loss, len(self.updates.formula.state)
+        if loss.joint or loss.curvatures(np.zeros(1)) is None:
+            return bound
         rows, features = sampled(near)
         for state in states:
             rate, columns = state.rate(rule), state.columns
             factors = self.updates.lr_factors or (1.0,) * state.n_outputs
             for k, factor in enumerate(factors):
-                parts = (columns[layout.part(i)][k] for i in range(1, n_states + 1))
-                sizes = rule.step_sizes(*(part[features] for part in parts))
+                parts = [columns[layout.part(i)][k][features] for i in range(n_states + 1)]
+                sizes = rule.step_sizes(*parts[1:])
                 if sizes is None:
                     return bound
-                sizes *= rate * factor
-                bound = min(bound, most_shared_rows(rows, sizes, self.objective.loss.curvature))
+                weights = parts[0].astype(np.float64)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    z = rows.wide_predictions(weights[:-1], 1) + weights[-1]
+                    curvatures = loss.curvatures(z)
+                assert curvatures is not None
+                bound = min(bound, most_shared_rows(rows, sizes * (rate * factor), curvatures))
         return bound
 
     def call_rows(self, block: int, n_outputs: int) -> int:

@@ -1,4 +1,4 @@
-"""How many rows may share raw predictions where the second derivative of the loss is constant.
+"""How many rows may share raw predictions where second derivatives do not fall with the gradients.
 
 All rows of a block move the weights by gradients at the same raw predictions. Where they agree, a
 block is one long step of gradient descent, preconditioned by the rule's state, and overshoots once
@@ -26,7 +26,7 @@ def sampled(X: DesignMatrix) -> tuple[DesignMatrix, np.ndarray]:
     return some, np.append(features, X.shape[1])
 
 
-def most_shared_rows(X: DesignMatrix, steps: np.ndarray, curvature: float) -> float:
+def most_shared_rows(X: DesignMatrix, steps: np.ndarray, curvatures: np.ndarray) -> float:
     """Rows of a block that goes half as far as one that begins to overshoot.
 
     Parameters
@@ -35,21 +35,22 @@ def most_shared_rows(X: DesignMatrix, steps: np.ndarray, curvature: float) -> fl
         A few rows like those to come.
     steps : ndarray of shape (n_features + 1,)
         By how much a weight, the intercept last, changes per unit of its gradient.
-    curvature : float
-        The second derivative of the loss.
+    curvatures : ndarray of shape (n_rows,)
+        The second derivative of each row's loss.
     """
     # Every operation rounds the same everywhere: sums are in order, or the core's.
     n_rows = X.shape[0]
     vector = 1.0 + (np.arange(n_rows) * 29 % 64 - 32) / 64.0
     eigenvalue = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
+        root = np.sqrt(curvatures)
         for _ in range(MULTIPLICATIONS):
+            vector = root * vector
             combined = X.weighted_sum(vector, 1) * steps[:-1]
             constant = float(np.cumsum(vector)[-1]) * steps[-1]
-            vector = X.wide_predictions(combined, 1) + constant
+            vector = root * (X.wide_predictions(combined, 1) + constant)
             eigenvalue = float(np.abs(vector).max())
             if not 0 < eigenvalue < np.inf:
                 break
             vector /= eigenvalue
-    bound = curvature * eigenvalue
-    return np.inf if bound == 0 else n_rows / bound if bound < np.inf else 1.0
+    return np.inf if eigenvalue == 0 else n_rows / eigenvalue if eigenvalue < np.inf else 1.0

@@ -29,11 +29,12 @@ def test_a_block_goes_half_as_far_as_one_that_overshoots(kind):
     rng = np.random.default_rng(3)
     X = rows_of(kind, 64, rng)
     dense = np.column_stack([X.toarray() if sparse.issparse(X) else X, np.ones(64)])
-    steps = rng.uniform(0.01, 0.1, dense.shape[1])
-    largest = np.linalg.eigvalsh(dense * steps @ dense.T / 64).max()
-    found = most_shared_rows(as_design_matrix(X, None, None), steps, 0.5)
-    assert 0.99 <= found * largest * 0.5 < 1.3
-    again = most_shared_rows(as_design_matrix(X, None, None), 10 * steps, 2.0)
+    steps, curvatures = rng.uniform(0.01, 0.1, dense.shape[1]), rng.uniform(0.2, 3.0, 64)
+    root = np.sqrt(curvatures)[:, None]
+    largest = np.linalg.eigvalsh((root * dense) * steps @ (root * dense).T / 64).max()
+    found = most_shared_rows(as_design_matrix(X, None, None), steps, curvatures)
+    assert 0.99 <= found * largest < 1.3
+    again = most_shared_rows(as_design_matrix(X, None, None), 10 * steps, 4 * curvatures)
     assert again == pytest.approx(found / 40)
 
 
@@ -50,7 +51,27 @@ def test_of_wide_rows_the_features_of_a_few_are_looked_at():
 
 def test_rows_without_steps_may_share_everything():
     X = as_design_matrix(np.ones((3, 2)), None, None)
-    assert most_shared_rows(X, np.zeros(3), 1.0) == np.inf
+    assert most_shared_rows(X, np.zeros(3), np.ones(3)) == np.inf
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("lr", "more"), [(0.05, 0.1), (0.25, 0.4)])
+def test_so_do_those_with_a_log_link(loss, kind, lr, more):
+    rng = np.random.default_rng(5)
+    X = rows_of(kind, 6000, rng)
+    z = X @ (0.3 * rng.normal(size=X.shape[1]))
+    mean = np.exp(z - z.mean())
+    y = rng.poisson(20 * mean) if loss == "poisson" else mean * (1 + 0.01 * rng.random(6000))
+    lost = {}
+    for block_size in (1, 256):
+        model = lrcore.LinearRegressor(loss, optimizer="adagrad", lr=lr, block_size=block_size)
+        lost[block_size] = []
+        for start, stop in ((0, 1500), (1500, 4096), (4096, 4500), (4500, 6000)):
+            model.partial_fit(X[start:stop], y[start:stop])
+            lost[block_size].append(-model.score(X, y))
+    one, many = np.array(lost[1][1:]), np.array(lost[256][1:])
+    assert (many <= one + more).all(), (one, many)
 
 
 @pytest.mark.parametrize("kind", KINDS)
