@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -112,7 +112,7 @@ class EpochRunner:
         going_on = True
         while total.n_rows < n_rows and (going_on or total.n_rows < at_least):
             if total.n_rows == end:
-                end, block = self.next_block(states, total.n_rows, n_rows)
+                end, block = self.next_block(states, total.n_rows, n_rows, problem.offsets)
             stop = min(end, total.n_rows + self.call_rows(block, n_outputs))
             chunk = order[total.n_rows : stop]
             summed = total.total
@@ -146,7 +146,10 @@ class EpochRunner:
 
     # ---- the size of blocks, and of calls -------------------------------------------------------
 
-    def next_block(self, states: list[ModelState], start: int, n_rows: int) -> tuple[int, int]:
+    def next_block(
+        self, states: list[ModelState], start: int, n_rows: int,
+        offsets: Sequence[np.ndarray] | None = None,
+    ) -> tuple[int, int]:  # fmt: skip
         """Where calls of one block or batch size from row `start` end, and that size.
 
         Raw predictions that are a block old act like a delay. How many rows may share them depends
@@ -167,7 +170,7 @@ class EpochRunner:
             return min(n_rows, start + n_batches * block), block
         if t >= state.until:
             self._measure(states, t)
-            block = state.block = self._shared_rows(states, start, n_rows)
+            block = state.block = self._shared_rows(states, start, n_rows, offsets)
             longest = min(CHUNK_ROWS, max(t if state.dog is None else t // GROWTH, 1))
             state.until = (t // block + max(1, longest // block)) * block
         block = state.block
@@ -180,21 +183,26 @@ class EpochRunner:
             if state.dog and t - state.dog.measured >= self.X.shape[1] // MEASURED:
                 state.dog.measure(_backend.active.sum_of_squares(state), t)
 
-    def _shared_rows(self, states: list[ModelState], start: int, n_rows: int) -> int:
+    def _shared_rows(
+        self, states: list[ModelState], start: int, n_rows: int,
+        offsets: Sequence[np.ndarray] | None,
+    ) -> int:  # fmt: skip
         """The size of blocks from here on, which is row `start`."""
         updates, size, t = self.updates, self.updates.block_size, states[0].t
         rule, loss = updates.rule, self.objective.loss
         if self.stream:
             # By rows that are at hand together wherever calls end: up to a multiple of size.
             size = updates.stream_block
-            near = self.X.span(start, min(n_rows, start + size - t % size))
+            span = slice(start, min(n_rows, start + size - t % size))
+            near = self.X.span(span.start, span.stop)
+            offsets = None if offsets is None else [each[span] for each in offsets]
             statistics = near.statistics()
         else:
             near, statistics = self.X, self._statistics
         bound = rule.shared_rows(t, loss.curvature, *statistics)
         bound /= max(updates.lr_factors or (1.0,))
         if t > 0:
-            bound = min(bound, self._measured_rows(states, near))
+            bound = min(bound, self._measured_rows(states, near, offsets))
         if rule.uses_distance:
             factors = [rule.dog_lr_factor(state.dog.so_far) for state in states if state.dog]
             top = max(factors)  # 0 once the sum of squares has overflown
@@ -202,14 +210,18 @@ class EpochRunner:
         bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
 
-    def _measured_rows(self, states: list[ModelState], near: DesignMatrix) -> float:
+    def _measured_rows(
+        self, states: list[ModelState], near: DesignMatrix, offsets: Sequence[np.ndarray] | None
+    ) -> float:
         """The least number of rows that may share raw predictions over all outputs."""
         rule, layout, bound = self.updates.rule, self.updates.layout, math.inf
         loss, n_states = self.objective.loss, len(self.updates.formula.state)
         if loss.joint or loss.curvatures(np.zeros(1)) is None:
             return bound
-        rows, features = sampled(near)
-        for state in states:
+        chosen, rows, features = sampled(near)
+        for number, state in enumerate(states):
+            # Several rates in one pass share an offset, several targets have one each.
+            own = np.zeros((1, 1)) if offsets is None else offsets[number][chosen]
             rate, columns = state.rate(rule), state.columns
             factors = self.updates.lr_factors or (1.0,) * state.n_outputs
             for k, factor in enumerate(factors):
@@ -220,6 +232,7 @@ class EpochRunner:
                 weights = parts[0].astype(np.float64)
                 with np.errstate(over="ignore", invalid="ignore"):
                     z = rows.wide_predictions(weights[:-1], 1) + weights[-1]
+                    z += own[:, min(k, own.shape[1] - 1)]
                     curvatures = loss.curvatures(z)
                 assert curvatures is not None
                 bound = min(bound, most_shared_rows(rows, sizes * (rate * factor), curvatures))

@@ -17,13 +17,13 @@ from lrcore.linear_model.engine.design_matrix import DesignMatrix
 SAMPLED, MULTIPLICATIONS = 64, 8
 
 
-def sampled(X: DesignMatrix) -> tuple[DesignMatrix, np.ndarray]:
-    """A few of the rows with the features that they have, and the numbers of these, the intercept's
-    last: of a model of millions no more is looked at."""
-    some = X.take(np.arange(0, X.shape[0], -(-X.shape[0] // SAMPLED)))
-    some, features = some.with_used_features()
+def sampled(X: DesignMatrix) -> tuple[np.ndarray, DesignMatrix, np.ndarray]:
+    """A few rows: which these are, they themselves with the features that they have, and the
+    numbers of these, the intercept's last: of a model of millions no more is looked at."""
+    chosen = np.arange(0, X.shape[0], -(-X.shape[0] // SAMPLED))
+    some, features = X.take(chosen).with_used_features()
     features = np.arange(X.shape[1]) if features is None else features
-    return some, np.append(features, X.shape[1])
+    return chosen, some, np.append(features, X.shape[1])
 
 
 def most_shared_rows(X: DesignMatrix, steps: np.ndarray, curvatures: np.ndarray) -> float:

@@ -40,7 +40,8 @@ def test_a_block_goes_half_as_far_as_one_that_overshoots(kind):
 
 def test_of_wide_rows_the_features_of_a_few_are_looked_at():
     X = sparse.random(1000, 5000, 0.001, "csr", random_state=0)
-    rows, features = sampled(as_design_matrix(X, None, None))
+    chosen, rows, features = sampled(as_design_matrix(X, None, None))
+    assert chosen.tolist() == list(range(0, 1000, 16))
     assert rows.shape == (63, len(features) - 1)
     assert features[-1] == 5000
     whole = X[::16].toarray()
