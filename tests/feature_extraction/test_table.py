@@ -21,8 +21,9 @@ from sklearn.pipeline import make_pipeline
 from table_oracle import Oracle, xxh64
 
 import lrcore
-from lrcore import TableHasher, _core
-from lrcore.feature_extraction import plan
+from lrcore import HashingVectorizer, TableHasher, _core
+from lrcore.feature_extraction import plan, terms
+from lrcore.feature_extraction.featurizer import featurizer
 
 pa = pytest.importorskip("pyarrow")
 
@@ -769,3 +770,27 @@ def test_it_is_a_transformer_of_scikit_learn():
     assert tags.input_tags.string
     assert tags.input_tags.categorical
     assert tags.requires_fit
+
+
+@pytest.mark.parametrize("n_features", [1 << 10, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_texts_too_long_for_the_core_have_the_same_rows(n_features, dtype, monkeypatch):
+    frame = pl.DataFrame({"t": ["to be or not to be", "", "that is the question " * 9]})
+    hasher = TableHasher(text=["t"], n_features=n_features, dtype=dtype).fit(frame)
+    expected = hasher.transform(frame).toarray()
+    monkeypatch.setattr(terms, "EXACT_FLOAT32", 10)
+    monkeypatch.setattr(terms, "MOST_TERMS", 10)
+    np.testing.assert_array_equal(hasher.transform(frame).toarray(), expected)
+    assert expected.any(axis=1).tolist() == [True, False, True]
+
+
+def test_functions_of_the_user_are_called_by_one_thread_at_once(monkeypatch):
+    monkeypatch.setattr("lrcore._backend.threads.get_num_threads", lambda: 3)
+    own = HashingVectorizer(tokenizer=str.split, token_pattern=None)
+    found = {
+        "own": featurizer(own, ["t"], ()).n_at_once,
+        "plain": featurizer(HashingVectorizer(), ["t"], ()).n_at_once,
+        "threads": featurizer(HashingVectorizer(n_threads=2), ["t"], ()).n_at_once,
+        "unknown": featurizer(TableHasher(text=["t"]), None, ()).n_at_once,
+    }
+    assert found == {"own": 1, "plain": 3, "threads": 1, "unknown": 1}

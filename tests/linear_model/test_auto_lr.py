@@ -224,9 +224,10 @@ class Parabola:
 
     best: float
     seen: list = field(default_factory=list)
+    n_rows: int = 50
 
     def rows(self, share):
-        return None, SimpleNamespace(mean=np.mean, sample_weight=None, n_rows=50)
+        return None, SimpleNamespace(mean=np.mean, sample_weight=None, n_rows=self.n_rows)
 
     def losses_of_constant(self, share):
         return np.linspace(1e4, 1e4 + 1, 50)
@@ -245,6 +246,12 @@ def test_an_end_of_the_rates_that_were_tried_is_no_answer(power):
         found = search(trial, 0.5)
         assert trial.best / 2 <= found <= 2 * trial.best
         assert len(trial.seen) < 120
+
+
+def test_many_rows_tell_rates_apart_that_are_near():
+    few, many = Parabola(0.5 * 2**1.5), Parabola(0.5 * 2**1.5, n_rows=4096)
+    assert auto_lr._downhill(few, 0.5) in (1.0, 2.0)
+    assert auto_lr._downhill(many, 0.5) == pytest.approx(many.best)
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])

@@ -298,3 +298,15 @@ def test_half_of_the_threads_are_left_to_those_who_read():
     )
     assert seen == [max(1, before // 2)]
     assert lrcore.get_num_threads() == before
+
+
+def test_the_model_of_a_fit_is_kept_where_a_later_call_diverges():
+    found = classifier().fit(Dataset.from_arrays(X, TWO))
+    assert not found._trained.disposable
+    before = found.coef_.copy()
+    wrong = lrcore.LinearRegressor(optimizer="sgd", lr=0.01).fit(Dataset.from_arrays(X, Z))
+    coef = wrong.coef_.copy()
+    with pytest.raises(FloatingPointError):
+        wrong.partial_fit(X.astype(np.float32) * np.float32(1e18), Z)
+    np.testing.assert_array_equal(wrong.coef_, coef)
+    np.testing.assert_array_equal(found.coef_, before)

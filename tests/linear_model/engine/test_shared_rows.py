@@ -92,3 +92,19 @@ def test_streams_lose_about_what_single_rows_lose(kind, noise, lr):
             lost[block_size].append(np.mean((model.predict(X) - y) ** 2))
     one, many = np.array(lost[1]), np.array(lost[256])
     assert (many <= 1.5 * one + 1e-6).all(), (one, many)
+
+
+def test_calls_of_a_stream_see_the_offsets_of_the_rows_at_hand():
+    rng = np.random.default_rng(6)
+    X = rng.random((6000, 5)) + 1.0
+    offset = np.where(np.arange(6000) < 2000, -3.0, 3.0)
+    y = rng.poisson(np.exp(offset + 0.1 * X.sum(axis=1))).astype(float)
+    found = []
+    for ends in ([6000], [1500, 2300, 4100, 6000]):
+        model = lrcore.LinearRegressor("poisson", optimizer="adagrad", lr=0.1)
+        start = 0
+        for stop in ends:
+            model.partial_fit(X[start:stop], y[start:stop], offset=offset[start:stop])
+            start = stop
+        found.append(model.coef_)
+    np.testing.assert_array_equal(*found)
