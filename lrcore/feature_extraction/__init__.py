@@ -6,8 +6,9 @@ third of a second.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lrcore._utils.later import attributes
 
 if TYPE_CHECKING:
     from lrcore.feature_extraction.hashing import FeatureHasher
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureHasher", "HashingVectorizer", "TableHasher"]
 
-_LATER = {"FeatureHasher": "hashing", "HashingVectorizer": "text", "TableHasher": "table"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(f"lrcore.feature_extraction.{_LATER[name]}"), name)
-    raise AttributeError(f"module 'lrcore.feature_extraction' has no attribute {name!r}")
+__getattr__ = attributes(
+    __name__, {"FeatureHasher": "hashing", "HashingVectorizer": "text", "TableHasher": "table"}
+)

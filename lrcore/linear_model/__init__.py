@@ -6,8 +6,9 @@ to load than many a fit.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lrcore._utils.later import attributes
 
 if TYPE_CHECKING:
     from lrcore.linear_model.classifier import LinearClassifier
@@ -16,15 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearClassifier", "LinearClassifierCV", "LinearRegressor", "LinearRegressorCV"]
 
-_LATER = {
-    "LinearClassifier": "classifier",
-    "LinearClassifierCV": "cross_validation",
-    "LinearRegressor": "regressor",
-    "LinearRegressorCV": "cross_validation",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(f"lrcore.linear_model.{_LATER[name]}"), name)
-    raise AttributeError(f"module 'lrcore.linear_model' has no attribute {name!r}")
+__getattr__ = attributes(
+    __name__,
+    {
+        "LinearClassifier": "classifier",
+        "LinearClassifierCV": "cross_validation",
+        "LinearRegressor": "regressor",
+        "LinearRegressorCV": "cross_validation",
+    },
+)
