@@ -128,6 +128,20 @@ def weighted_row_sum(
     return out
 
 
+def exact_row_sums(
+    X: Any, factors: np.ndarray, n_threads: int | None = None, *, squares: bool = False
+) -> np.ndarray:
+    """The rows, or the `squares` of their values, times their factors, (n_outputs, n_rows) float64,
+    each product rounded to a whole number: (n_outputs, n_features) int64, the same for any order
+    of the rows. The caller sees to it that no sum reaches 2**63."""
+    used = threads.count(n_threads, len(factors) * X.values.size)
+    # Each thread's sums are set to 0 and added up.
+    used = max(1, min(used, X.values.size // (2 * X.shape[1])))
+    out = np.zeros((used, len(factors), X.shape[1]), np.int64)
+    _kernels().sum_exactly(factors, _matrix(X), squares, out)
+    return out[0] if used == 1 else np.asarray(np.sum(out, axis=0))
+
+
 def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
     """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs, n_features)
     float64."""

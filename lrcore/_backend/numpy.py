@@ -94,6 +94,20 @@ def weighted_row_sum(
     return out
 
 
+def exact_row_sums(
+    X: Any, factors: np.ndarray, n_threads: int | None = None, *, squares: bool = False
+) -> np.ndarray:
+    """The rows, or the `squares` of their values, times their factors, (n_outputs, n_rows) float64,
+    each product rounded to a whole number: (n_outputs, n_features) int64."""
+    out = np.zeros((len(factors), X.shape[1]), np.int64)
+    for i in range(X.shape[0]):
+        entries, x = X.row(i)
+        products = factors[:, i, None] * x.astype(np.float64)
+        products = products * x.astype(np.float64) if squares else products
+        out[:, entries] += np.rint(products).astype(np.int64)
+    return out
+
+
 def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
     """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs, n_features)
     float64."""

@@ -206,6 +206,7 @@ class Build:
     weight_squares: Callable[..., float]
     scale: Callable[..., None]
     combine: Callable[..., None]
+    sum_exactly: Callable[..., None]
     ascend: Callable[..., tuple[float, float, float, float]]
     evaluate_loss: Callable[..., None]
     number_features: Callable[..., int]

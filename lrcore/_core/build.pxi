@@ -175,6 +175,19 @@ cdef class Build:
             with nogil:
                 run(worker, &X.c, NULL, NULL, &job, n_threads)
 
+    def sum_exactly(
+        self, const double[:, ::1] factors, Matrix X, bint squares, int64_t[:, :, ::1] out
+    ):
+        """out[t, k] += the rows of thread t times their factors[k], each product rounded to a whole
+        number; their values are squared first if `squares`."""
+        cdef ExactSums job
+        cdef int n_threads = <int>out.shape[0]
+        cdef Worker worker = self.kernels_of(&X.c).sum_exactly
+        if factors.size:
+            job = ExactSums(&factors[0, 0], &out[0, 0, 0], out.shape[1], out.shape[2], squares)
+            with nogil:
+                run(worker, &X.c, NULL, NULL, &job, n_threads)
+
     def wide_predict(
         self, Matrix X, const double[:, ::1] weights, double[:, ::1] out, int n_threads
     ):

@@ -1,6 +1,6 @@
 # Everything that is built once for each ISA: kernels without Python, reached through one table.
 
-from libc.math cimport INFINITY, NAN, sqrt
+from libc.math cimport INFINITY, NAN, llrint, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -39,6 +39,7 @@ include "epoch.pxi"
 include "predict.pxi"
 include "dual.pxi"
 include "wide.pxi"
+include "exact.pxi"
 include "gram.pxi"
 include "coordinate.pxi"
 include "columns.pxi"

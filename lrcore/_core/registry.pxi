@@ -30,6 +30,7 @@ cdef void fill_dtype(real* dtype) noexcept:
     kernels.predict_outputs = <Worker>&predict_outputs_of_rows[real]
     kernels.ascend = <Worker>&ascend[real]
     kernels.combine = <Worker>&combine[real]
+    kernels.sum_exactly = <Worker>&sum_exactly[real]
     kernels.wide_predict = <Worker>&wide_predict[real]
     kernels.wide_predict_outputs = <Worker>&wide_predict_outputs[real]
     kernels.pass_rows = <Worker>&pass_rows[real]

@@ -327,6 +327,15 @@ cdef struct OutputProducts:
     Py_ssize_t n_features
 
 
+# Sums of rows times factors of outputs in whole numbers: see sum_exactly.
+cdef struct ExactSums:
+    const double* factors       # (n_outputs, n_rows)
+    int64_t* out                # (n_threads, n_outputs, n_features)
+    Py_ssize_t n_outputs
+    Py_ssize_t n_features
+    bint squares                # of values
+
+
 # One pass over dense rows for one output: see pass_rows.
 cdef struct RowPass:
     const double* weights
@@ -403,6 +412,7 @@ cdef struct DtypeKernels:
     Worker predict_outputs
     Worker ascend
     Worker combine
+    Worker sum_exactly
     Worker wide_predict
     Worker wide_predict_outputs
     Worker pass_rows

@@ -90,6 +90,14 @@ def spreads(X: DesignMatrix, weight: np.ndarray | None, n_threads: int | None) -
         some = X.values[:: -(-X.shape[0] // SAMPLED_ROWS)].astype(np.float64)
         center = np.add.reduce(some, axis=0) / len(some)
     sums, squares, touched = _backend.active.column_moments(X, weight, center, n_threads)
+    return spreads_of(sums, squares, touched, center, total)
+
+
+def spreads_of(
+    sums: np.ndarray, squares: np.ndarray, touched: np.ndarray, center: np.ndarray, total: float
+) -> np.ndarray:
+    """The same from the sums of weighted differences from a center, of their squares, and of the
+    weights of values that are not 0, over rows of a total weight."""
     mean = sums / total
     deviation = np.sqrt(np.maximum(squares / total - mean * mean, 0.0))
     about_zero = squares + center * (2.0 * sums + center * total)

@@ -21,6 +21,8 @@ COLUMNS = {
     "objective": False,
     "held_out_loss": False,
     "gradient_norm": False,
+    "gap": False,
+    "bytes": True,
     "seconds": False,
 }
 
@@ -39,6 +41,8 @@ class History(dict[str, np.ndarray]):
     ``objective``       after the epoch, over all rows and with the penalty
     ``held_out_loss``   after the epoch, over the rows held out
     ``gradient_norm``   where a callback has read it at the end of the epoch
+    ``gap``             about the duality gap, over the objective; of a fit over partitions
+    ``bytes``           sent to and from all workers so far, each counted once; of such a fit
     ``seconds``         since the fit began
     ==================  ========================================================================
 
