@@ -30,7 +30,14 @@ def is_frame(X: Any) -> bool:
 
 
 def check_in_memory(name: str, value: Any) -> None:
-    """Raise TypeError if the value is a lazy frame, which holds a query in place of rows."""
+    """Raise TypeError if the value is a lazy frame, which holds a query in place of rows, or a
+    collection of Dask's."""
+    if hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None:
+        raise TypeError(
+            f"{name} must be in memory, got a {type(value).__name__} of Dask's: "
+            "lrcore.distributed.dask has the estimators that learn from them; its method compute "
+            "brings it here"
+        )
     if hasattr(value, "collect_schema") and hasattr(value, "collect"):
         raise TypeError(
             f"{name} must be in memory, got a {type(value).__name__}, which is yet to be computed; "

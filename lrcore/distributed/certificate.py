@@ -1,4 +1,4 @@
-"""From the sums of a round to numbers: the mean loss, its derivatives, and a bound of the minimum."""
+"""What the sums of a round come to: the mean loss, its derivatives, and a bound of the minimum."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ class ClassSums(NamedTuple):
 
     shares: np.ndarray
     rows: np.ndarray
+
+
+class SignSums(NamedTuple):
+    """Means over all rows of derivatives, losses and gaps, of the rows whose derivative is above 0,
+    below it, and 0."""
+
+    derivatives: list[float]
+    losses: list[float]
+    gaps: list[float]
 
 
 class Answer(NamedTuple):
@@ -54,17 +63,15 @@ def answer_of(
             certified = Certified(point, of_features, 0.0)
         return Answer(mean_loss, slopes, certified)
     slopes = np.append(of_features[0] + of_features[1], derivatives)[None]
-    each = [[as_float(x, n) for x in part] for part in sums.certificate[:3]]
-    return Answer(mean_loss, slopes, _of_signs(of_features, *each, fit_intercept, null))
+    of_signs = SignSums._make([as_float(x, n) for x in part] for part in sums.certificate[:3])
+    return Answer(mean_loss, slopes, _of_signs(of_features, of_signs, fit_intercept, null))
 
 
-def _of_signs(
-    v: np.ndarray, derivatives: list[float], losses: list[float], gaps: list[float],
-    fit_intercept: bool, null: float,
-) -> Certified:  # fmt: skip
+def _of_signs(v: np.ndarray, sums: SignSums, fit_intercept: bool, null: float) -> Certified:
     """The derivatives as dual variables, those of the sign that has more scaled down so that all
     sum to 0: see `lrcore.linear_model.duality`. Sums are of positive ones, negative ones, others.
     """
+    derivatives, losses, gaps = sums
     above, below = derivatives[0], -derivatives[1]
     factors = [1.0, 1.0]
     if fit_intercept and above != below:

@@ -149,6 +149,7 @@ class Descent:
         #: The gap at the point, over the objective: about, and as it was certified last.
         self.gap = self.certified = math.inf
         self.done = False
+        self._bound = -math.inf
         self._t = self._slope = 0.0
         self._direction = np.zeros_like(theta)
         self._longest: tuple[Point, Certified | None] | None = None
@@ -311,9 +312,12 @@ class Descent:
         point = self.point
         assert point is not None
         if certified is not None:
-            gap = certified.point.gap(*self._at(point, certified.v))
+            found = certified.point.gap(*self._at(point, certified.v))
+            # No point has lowered the bound of the minimum that an earlier one has given.
+            self._bound = max(self._bound, found.objective - found.gap)
+            gap = found._replace(gap=found.objective - self._bound)
             self.gap = self.certified = gap.relative
-            self._narrow(gap, certified)
+            self._narrow(found, certified)
             return
         left = -self._slope / 2
         if self.certifiable:

@@ -95,7 +95,7 @@ class Steps(NamedTuple):
     @property
     def nbytes(self) -> int:
         """What is sent of them."""
-        return sum(each.nbytes for each in [*self.v, *self.b])
+        return sum(each.nbytes for each in self.v) + sum(each.nbytes for each in self.b)
 
     def plus(self, other: Steps) -> Steps:
         """Those of the partitions of both."""

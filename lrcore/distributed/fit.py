@@ -134,9 +134,7 @@ class DistributedFit:
         descents = []
         for k, (beginning, each) in enumerate(zip(begin, constant)):
             one, highest = sample.of_target(k), as_float(found.losses[k], setting.total)
-            null = null_objective(
-                one.objective.loss, one.targets[0], one.share, one.offset(0)
-            )
+            null = null_objective(one.objective.loss, one.targets[0], one.share, one.offset(0))
             descents.append(Descent(
                 self._objective, beginning.curvature, beginning.theta, each, highest, null,
                 self._dtype, self._tol,
@@ -231,14 +229,14 @@ class DistributedFit:
                 evaluate, self._parts, shared=(queries,), merge=Sums.plus, counts=True,
                 n_bytes=sum(query.nbytes for query in queries),
             )  # fmt: skip
-            for query, sums in zip(queries, answer.targets):
+            for query, of_target in zip(queries, answer.targets):
                 k, descent = query.target, descents[query.target]
-                largest = sums.largest
+                largest = of_target.largest
                 bounds[k] = 2.0 ** exponent_above(min(ROOM * largest, LARGEST_BOUND))
                 if query.bound < largest < LARGEST_BOUND:
                     continue  # once more, by a unit that has room for it
                 got = answer_of(
-                    query, sums, setting, objective.fit_intercept, descent.null, classes
+                    query, of_target, setting, objective.fit_intercept, descent.null, classes
                 )
                 if got is None:
                     descent.advance(math.inf, None, None)

@@ -23,6 +23,7 @@ from lrcore.linear_model.offset import with_offset
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.losses import Loss
 
+
 class Setting(NamedTuple):
     """What all partitions are told once."""
 
@@ -144,7 +145,7 @@ class Certificate(NamedTuple):
     def plus(self, other: Certificate) -> Certificate:
         """That of the rows of both."""
         pairs = zip(self, other)
-        return Certificate(*([a + b for a, b in zip(*pair)] for pair in pairs))
+        return Certificate._make([a + b for a, b in zip(*pair)] for pair in pairs)
 
 
 class TargetSums(NamedTuple):
@@ -230,7 +231,7 @@ def _evaluate(partition: Partition, query: Query) -> TargetSums:
         parts = np.where(signs[:2], factors, 0.0)
         weighed = factors[0], weight * excess, weight * gaps
         sums = [[exact_sum(each[sign]) for sign in signs] for each in weighed]
-        certificate = Certificate(*sums, [])
+        certificate = Certificate(sums[0], sums[1], sums[2], [])
     return TargetSums(
         largest, exact_sum(weight * value), [exact_sum(each) for each in factors],
         partition.sums(problem.X, parts, exponent), certificate,
@@ -240,9 +241,9 @@ def _evaluate(partition: Partition, query: Query) -> TargetSums:
 def smoothed(
     loss: Loss, z: np.ndarray, y: np.ndarray, smoothing: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values, derivatives, and the duality gaps of the loss itself at these, of its Moreau envelope:
-    the loss whose conjugate has ``smoothing / 2 * u**2`` more (Nesterov 2005). It is below the loss
-    by no more than that, and its derivative does not jump."""
+    """Of the Moreau envelope of a loss, whose conjugate has ``smoothing / 2 * u**2`` more (Nesterov
+    2005): values, derivatives, which do not jump, and the duality gaps of the loss itself at these.
+    """
     pieces = loss.conjugate_pieces
     assert pieces is not None
     softer = pieces._replace(smooth=pieces.smooth + smoothing)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrcore._backend.rounding import rounded_to_nearest
+from lrcore._utils.arrays import sorted_union
 from lrcore._utils.exact import exact_sum
 from lrcore._utils.version import __version__
 from lrcore.linear_model.arguments import as_floats, check_lengths, check_weight
@@ -57,7 +58,13 @@ class BadPartitionError(ValueError):
 
 
 @rounded_to_nearest
-def load(number: int, X: Any, y: Any, weight: Any, offset: Any, features: Any,
+def load(
+    number: int,
+    X: Any,
+    y: Any,
+    weight: Any,
+    offset: Any,
+    features: Any,
     check_y: Callable[[Any], np.ndarray],
 ) -> Rows:
     """The rows of a partition, checked; raw ones are made into features first.
@@ -130,8 +137,8 @@ def pick(rows: Rows, first: int, chosen: np.ndarray) -> Rows:
 
 def joined(parts: Sequence[Rows]) -> Rows:
     """The rows of several partitions, in their order."""
-    parts = [part for part in parts if part.X is not None]
-    X = reduce(stacked, [part.X for part in parts])
+    parts = [part for part in parts if part.n_rows]
+    X = reduce(stacked, [part.X for part in parts if part.X is not None])
     weight = offset = None
     if any(part.weight is not None for part in parts):
         each = [np.ones(p.n_rows) if p.weight is None else p.weight for p in parts]
@@ -149,12 +156,10 @@ def used_features(rows: Rows) -> np.ndarray:
         return np.zeros(0, np.int64)
     if rows.X.indices is None:
         return np.arange(rows.X.shape[1])
-    features = np.unique(rows.X.indices)
-    return features.astype(np.int64)
+    _, features = rows.X.with_used_features()
+    return np.arange(rows.X.shape[1]) if features is None else features.astype(np.int64)
 
 
 def union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The features of both."""
-    return a if len(a) == len(b) and np.array_equal(a, b) else np.union1d(a, b)
-
-
+    return a if len(a) == len(b) and np.array_equal(a, b) else sorted_union(a, b)

@@ -1,5 +1,5 @@
-"""Where a descent begins: at the minimum over a sample of the rows, or where rounds of dual ascent on
-the partitions lead to."""
+"""Where a descent begins: at the minimum over a sample of the rows, or where rounds of dual ascent
+on the partitions lead to."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lrcore import _backend
+from lrcore._utils.arrays import sorted_union
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 
 #: Bits of a sum: 63 without the sign, one of which is room for rounding.
@@ -32,7 +33,7 @@ class FeatureSums(NamedTuple):
         if a is not None and b is not None:
             if len(a) == len(b) and np.array_equal(a, b):
                 return FeatureSums(self.values + other.values, self.n_features, a)
-            both = np.union1d(a, b)
+            both = sorted_union(a, b)
             if 2 * len(both) < self.n_features:
                 found = np.zeros((len(self.values), len(both)), np.int64)
                 found[:, np.searchsorted(both, a)] = self.values

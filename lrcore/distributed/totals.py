@@ -47,9 +47,7 @@ class Totals(NamedTuple):
                 )
         some = [each for each in summaries if each.n_rows]
         if not some:
-            raise BadPartitionError(
-                f"there is no row to learn from in {len(summaries)} partitions"
-            )
+            raise BadPartitionError(f"there is no row to learn from in {len(summaries)} partitions")
         first = some[0]
         for each in some[1:]:
             for name, own, others in (

@@ -48,6 +48,8 @@ class Dataset:
     bytes_read : ReadBytes, optional
         What has `total`, the bytes of all sources, or None, and `done`, those that were read so
         far, in all epochs; a cache counts with its sources.
+    parts : callable, optional
+        Makes a dataset of each file, which together have the same rows in the same order.
 
     Examples
     --------
@@ -65,9 +67,10 @@ class Dataset:
     def __init__(
         self, epoch: Epoch, *, n_features: int | None = None, features: Any = None,
         repeats: bool = True, name: str = "dataset", key: dict[str, Any] | None = None,
-        bytes_read: ReadBytes | None = None,
+        bytes_read: ReadBytes | None = None, parts: Callable[[], list[Dataset]] | None = None,
     ) -> None:  # fmt: skip
         self._epoch = epoch
+        self._parts = parts
         self._key = key
         self._n_features = n_features
         self._gone_over = False
@@ -207,6 +210,17 @@ class Dataset:
             raise ValueError(f"{self.name} has no rows")
         return self._n_features
 
+    def parts(self) -> list[Dataset]:
+        """A dataset of each of its files, in their order; itself, if it does not know of any.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> [part.name for part in lrcore.io.scan_vw(["a.vw", "b.vw"], bits=4).parts()]
+        ['a.vw', 'b.vw']
+        """
+        return [self] if self._parts is None else self._parts()
+
     def read(self) -> Batch:
         """All rows at once, in memory.
 
@@ -234,7 +248,7 @@ class Dataset:
             key = {**key, "order": [*key.get("order", ()), how]}
         return Dataset(
             epoch, n_features=self._n_features, features=self.features, repeats=self.repeats,
-            name=self.name, key=key, bytes_read=self.bytes_read,
+            name=self.name, key=key, bytes_read=self.bytes_read, parts=None if how else self._parts,
         )  # fmt: skip
 
     def batches(self, n_rows: int = BATCH_ROWS) -> Dataset:

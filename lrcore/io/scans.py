@@ -136,6 +136,7 @@ def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
         name=names_of(sources),
         key=key_of(sources, dtype=np.dtype(dtype).str if dtype else None),
         bytes_read=count,
+        parts=lambda: [scan_npz([source], dtype=dtype) for source in sources],
     )
 
 
@@ -197,4 +198,5 @@ def _dataset(
         epoch, n_features=n_features, repeats=not any(map(is_read_once, sources)),
         name=names_of(sources), key=key_of(sources, **how, n_features=n_features),
         bytes_read=count,
+        parts=lambda: [_dataset([source], rows_of, width(), how) for source in sources],
     ).ahead()  # fmt: skip

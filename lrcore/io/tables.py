@@ -171,6 +171,12 @@ def _scan(
                         for table, place, X in made:
                             yield labelled(X, table, place, labels)
 
+    def parts() -> list[Dataset]:
+        # The first table says what columns there are, to all of them.
+        for _ in epoch(0):
+            break
+        return [_scan([source], opener, label, weight, features) for source in sources]
+
     made = features.key()
     key = None
     if made is not None:
@@ -178,7 +184,7 @@ def _scan(
     return Dataset(
         epoch, key=key, n_features=features.n_features, features=features,
         repeats=not any(map(_is_read_once, sources)),
-        name=names_of(sources), bytes_read=count,
+        name=names_of(sources), bytes_read=count, parts=parts,
     ).ahead()  # fmt: skip
 
 

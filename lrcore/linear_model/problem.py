@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrcore._utils.arrays import aligned_array
 from lrcore.linear_model.engine import scaling
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, stacked
 from lrcore.losses import Loss
@@ -111,6 +112,15 @@ class Problem:
     #: Factors of the rows' weights for each target, whose weighted mean is 1; None: 1 each.
     target_factors: list[np.ndarray] | None = None
     offsets: list[np.ndarray] | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Arrays that come from another process may not be aligned.
+        for name in ("targets", "target_factors", "offsets"):
+            if state[name] is not None:
+                state[name] = [aligned_array(part) for part in state[name]]
+        if state["sample_weight"] is not None:
+            state["sample_weight"] = aligned_array(state["sample_weight"])
+        self.__dict__.update(state)
 
     @property
     def n_rows(self) -> int:

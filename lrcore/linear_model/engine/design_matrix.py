@@ -12,6 +12,7 @@ from scipy import sparse
 
 from lrcore import _backend
 from lrcore._utils import frames, missing, sparse_formats
+from lrcore._utils.arrays import aligned_array
 
 #: Values that are compared with 1 at a time.
 COMPARED = 1 << 16
@@ -45,6 +46,13 @@ class DesignMatrix:
     indptr: np.ndarray | None = None
     indices: np.ndarray | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Values that are all 1 are not written out; arrays that come back may not be aligned.
+        values: Any = self.values
+        if all_ones(values) and self.indptr is not None:
+            values = values.size, values.dtype
+        return restored, (self.shape, values, self.indptr, self.indices)
+
     @property
     def sparse(self) -> bool:
         return self.indptr is not None
@@ -60,6 +68,12 @@ class DesignMatrix:
             # One less or more than the indices are, so that it cannot be taken for theirs.
             values = np.ones(longest + (longest == values.size), self.dtype)
         return self.indptr, self.indices, values
+
+    def matrix(self) -> Any:
+        """The rows as an array or a CSR matrix of SciPy's, not copied."""
+        if self.indptr is None:
+            return self.values
+        return sparse.csr_array((self.values, self.indices, self.indptr), self.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -226,6 +240,14 @@ class DesignMatrix:
         """The rows times their factors, (n_rows,) or (n_outputs, n_rows) float64, summed up in
         float64 in row order, onto `out` if it is given."""
         return _backend.active.weighted_row_sum(self, factors, n_threads, out)
+
+
+def restored(shape: tuple[int, int], values: Any, *csr: np.ndarray | None) -> DesignMatrix:
+    """A matrix that was pickled."""
+    values = ones(*values) if isinstance(values, tuple) else aligned_array(values)
+    return DesignMatrix(
+        shape, values, *(None if part is None else aligned_array(part) for part in csr)
+    )
 
 
 def exact_sum(values: np.ndarray) -> float:

@@ -1,0 +1,147 @@
+"""Rounds on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dask.sizeof import sizeof
+from distributed import Client, Future
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
+from distributed.scheduler import KilledWorker
+
+from lrcore.distributed.rounds import Handle, merged
+
+#: Bytes from which on what is shared is sent to the workers directly, each of which passes it on,
+#: and not to the scheduler with every task.
+LARGE = 1 << 16
+
+#: How often a round is begun again after workers were lost in it.
+ATTEMPTS = 5
+
+#: What may happen to a round when a worker is lost.
+LOST = (FutureCancelledError, KilledWorker, CommClosedError)
+
+
+class DaskRounds:
+    """Runs the functions of a fit as tasks: those that keep something one for each partition, sums
+    one for each thread of a worker, which merges what its partitions come to.
+
+    Tasks are pure, so that Dask runs those of a lost worker again elsewhere.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    workers : list of str, optional
+        The workers of the partitions, in their order, where rows are to stay where they are.
+    """
+
+    def __init__(self, client: Client, workers: Sequence[str] | None = None) -> None:
+        self.client = client
+        self._pinned = workers
+        #: What kept results were made of, as long as they may have to be made again.
+        self._held: list[Any] = []
+        self._groups: list[list[int]] | None = None
+
+    def keep(
+        self, function: Callable[..., Any], *parts: Sequence[Handle], shared: Sequence[Any] = ()
+    ) -> list[Handle]:
+        sent = self._sent(shared)
+        self._held.append(sent)
+        places: Any = [None] * len(parts[0]) if self._pinned is None else self._pinned
+        self._groups = None
+        return [
+            self.client.submit(function, *of_part, *sent, pure=False, workers=worker)
+            for worker, *of_part in zip(places, *parts)
+        ]
+
+    def each(
+        self, function: Callable[..., Any], *parts: Sequence[Handle], shared: Sequence[Any] = ()
+    ) -> list[Any]:
+        def begin(sent: Sequence[Any]) -> list[Future]:
+            return [
+                self.client.submit(function, *of_part, *sent, pure=False) for of_part in zip(*parts)
+            ]
+
+        return self._until_done(begin, shared)
+
+    def total(
+        self, function: Callable[..., Any], *parts: Sequence[Handle], shared: Sequence[Any] = (),
+        merge: Callable[[Any, Any], Any],
+    ) -> Any:  # fmt: skip
+        def begin(sent: Sequence[Any]) -> list[Future]:
+            of_parts = list(zip(*parts))
+            return [
+                self.client.submit(
+                    run_group, function, merge, [of_parts[k] for k in group], sent, pure=False
+                )
+                for group in self._grouped(parts[-1])
+            ]
+
+        return merged(self._until_done(begin, shared), merge)
+
+    def _until_done(
+        self, begin: Callable[[Sequence[Any]], list[Future]], shared: Sequence[Any]
+    ) -> list[Any]:
+        """The results of tasks, which are begun again if what they were sent is lost with a
+        worker."""
+        for attempt in range(ATTEMPTS):
+            try:
+                found: list[Any] = self.client.gather(begin(self._sent(shared)))
+                return found
+            except LOST as error:
+                self._groups = None
+                if attempt == ATTEMPTS - 1 or self.client.status != "running":
+                    raise lost(self.client, error) from error
+        raise AssertionError("unreachable")
+
+    def _sent(self, shared: Sequence[Any]) -> list[Any]:
+        """What tasks are given: small things as they are, large ones as what workers have."""
+        try:
+            return [
+                self.client.scatter(each, broadcast=True, hash=False)
+                if sizeof(each) >= LARGE
+                else each
+                for each in shared
+            ]
+        except (TimeoutError, *LOST) as error:
+            raise lost(self.client, error) from error
+
+    def _grouped(self, handles: Sequence[Future]) -> list[list[int]]:
+        """The partitions of each thread of each worker: how they are grouped changes no sum."""
+        if self._groups is None:
+            has = self.client.who_has(handles)
+            threads = self.client.nthreads()
+            of_worker: dict[str, list[int]] = {}
+            for k, handle in enumerate(handles):
+                where = has.get(handle.key) or ("",)
+                of_worker.setdefault(where[0], []).append(k)
+            found = []
+            for worker, numbers in of_worker.items():
+                n = min(len(numbers), threads.get(worker, 1)) if worker else len(numbers)
+                found += [numbers[first::n] for first in range(n)]
+            self._groups = found
+        return self._groups
+
+
+def run_group(
+    function: Callable[..., Any], merge: Callable[[Any, Any], Any],
+    of_parts: Sequence[Sequence[Any]], shared: Sequence[Any],
+) -> Any:  # fmt: skip
+    """A function of several partitions, one after another, and the results merged."""
+    return merged((function(*of_part, *shared) for of_part in of_parts), merge)
+
+
+def lost(client: Client, error: Exception) -> RuntimeError:
+    """What to raise where no attempt was of any use."""
+    if client.status != "running":
+        return RuntimeError(
+            f"the client's connection to the scheduler is {client.status}; make a new Client and "
+            "fit again"
+        )
+    return RuntimeError(
+        f"workers were lost while the fit ran, and with them what cannot be computed again "
+        f"({type(error).__name__}: {error}); data that was scattered is such, give dask "
+        "collections or futures of functions that load it"
+    )
