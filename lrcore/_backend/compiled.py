@@ -142,6 +142,14 @@ def exact_row_sums(
     return out[0] if used == 1 else np.asarray(np.sum(out, axis=0))
 
 
+def mantissa_sums(values: np.ndarray) -> np.ndarray:
+    """Of the float64 of each exponent, from 0 to 2047, the sums of the lower 26 bits of their
+    mantissas, and of what is above these: (2, 2048) int64."""
+    out = np.zeros((2, 2048), np.int64)
+    _kernels().add_mantissas(values, out)
+    return out
+
+
 def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
     """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs, n_features)
     float64."""

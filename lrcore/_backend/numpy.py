@@ -108,6 +108,18 @@ def exact_row_sums(
     return out
 
 
+def mantissa_sums(values: np.ndarray) -> np.ndarray:
+    """Of the float64 of each exponent, from 0 to 2047, the sums of the lower 26 bits of their
+    mantissas, and of what is above these: (2, 2048) int64."""
+    bits, out = values.view(np.int64), np.zeros((2, 2048), np.int64)
+    exponents = (bits >> 52) & 0x7FF
+    mantissas = (bits & ((1 << 52) - 1)) | ((exponents > 0).astype(np.int64) << 52)
+    mantissas = np.where(bits < 0, -mantissas, mantissas)
+    np.add.at(out[0], exponents, mantissas & ((1 << 26) - 1))
+    np.add.at(out[1], exponents, mantissas >> 26)
+    return out
+
+
 def wide_predictions(X: Any, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
     """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs, n_features)
     float64."""

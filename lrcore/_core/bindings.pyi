@@ -207,6 +207,7 @@ class Build:
     scale: Callable[..., None]
     combine: Callable[..., None]
     sum_exactly: Callable[..., None]
+    add_mantissas: Callable[..., None]
     ascend: Callable[..., tuple[float, float, float, float]]
     evaluate_loss: Callable[..., None]
     number_features: Callable[..., int]

@@ -188,6 +188,12 @@ cdef class Build:
             with nogil:
                 run(worker, &X.c, NULL, NULL, &job, n_threads)
 
+    def add_mantissas(self, const double[::1] values, int64_t[:, ::1] out):
+        """out[0], out[1] += the lower and upper bits of the mantissas of each exponent."""
+        if values.size:
+            with nogil:
+                add_mantissas(&values[0], values.shape[0], &out[0, 0], &out[1, 0])
+
     def wide_predict(
         self, Matrix X, const double[:, ::1] weights, double[:, ::1] out, int n_threads
     ):

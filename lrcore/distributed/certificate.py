@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lrcore._utils import numerics
-from lrcore._utils.exact import as_float
 from lrcore.distributed.descent import Certified
+from lrcore.distributed.exact import as_float
 from lrcore.distributed.partition import Query, Setting, TargetSums
 from lrcore.distributed.sums import unit_exponent
 from lrcore.linear_model.duality import DualPoint

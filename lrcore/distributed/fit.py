@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from lrcore._utils.exact import as_float
 from lrcore.distributed.certificate import ClassSums, answer_of
 from lrcore.distributed.descent import Descent
 from lrcore.distributed.dual_rounds import Ascent
+from lrcore.distributed.exact import as_float
 from lrcore.distributed.moments import ColumnMoments, Moments, MomentUnits, moments
 from lrcore.distributed.partition import Query, Setting, Sums, evaluate, prepare
 from lrcore.distributed.rounds import Handle, Rounds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from dask.delayed import delayed
 from dask.base import is_dask_collection
+from dask.delayed import delayed
 
 from lrcore._backend import threads
 from lrcore._utils.validation import shown

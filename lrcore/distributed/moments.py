@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lrcore._backend.rounding import rounded_to_nearest
-from lrcore._utils.exact import exact_sum
+from lrcore.distributed.exact import exact_sum
 from lrcore.distributed.partition import Partition, Setting
 from lrcore.distributed.sums import FeatureSums, unit_exponent
 from lrcore.linear_model.engine import scaling

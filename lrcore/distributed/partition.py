@@ -15,7 +15,7 @@ import numpy as np
 
 from lrcore import _backend
 from lrcore._backend.rounding import rounded_to_nearest
-from lrcore._utils.exact import exact_sum
+from lrcore.distributed.exact import exact_sum
 from lrcore.distributed.rows import Rows
 from lrcore.distributed.sums import FeatureSums, exact_feature_sums, unit_exponent
 from lrcore.linear_model.engine.design_matrix import DesignMatrix

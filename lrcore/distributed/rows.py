@@ -11,8 +11,8 @@ import numpy as np
 
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.arrays import sorted_union
-from lrcore._utils.exact import exact_sum
 from lrcore._utils.version import __version__
+from lrcore.distributed.exact import exact_sum
 from lrcore.linear_model.arguments import as_floats, check_lengths, check_weight
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix, stacked
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrcore._utils.exact import as_float, exact_sum
+from lrcore.distributed.exact import as_float, exact_sum
 from lrcore.distributed.rows import Rows
 
 

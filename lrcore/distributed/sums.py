@@ -28,25 +28,23 @@ class FeatureSums(NamedTuple):
     features: np.ndarray | None = None
 
     def plus(self, other: FeatureSums) -> FeatureSums:
-        """The sums over the rows of both."""
+        """The sums over the rows of both, in place of these if they are of all features."""
         a, b = self.features, other.features
-        if a is not None and b is not None:
-            if len(a) == len(b) and np.array_equal(a, b):
-                return FeatureSums(self.values + other.values, self.n_features, a)
-            both = sorted_union(a, b)
-            if 2 * len(both) < self.n_features:
-                found = np.zeros((len(self.values), len(both)), np.int64)
-                found[:, np.searchsorted(both, a)] = self.values
-                found[:, np.searchsorted(both, b)] += other.values
-                return FeatureSums(found, self.n_features, both)
-        total = self.dense()
-        if total is self.values:
-            total = total.copy()
+        if a is None:
+            if b is None:
+                np.add(self.values, other.values, out=self.values)
+            else:
+                self.values[:, b] += other.values
+            return self
         if b is None:
-            total += other.values
-        else:
-            total[:, b] += other.values
-        return FeatureSums(total, self.n_features)
+            return other.plus(self)
+        both = sorted_union(a, b)
+        if 2 * len(both) >= self.n_features:
+            return FeatureSums(self.dense(), self.n_features).plus(other)
+        found = np.zeros((len(self.values), len(both)), np.int64)
+        found[:, np.searchsorted(both, a)] = self.values
+        found[:, np.searchsorted(both, b)] += other.values
+        return FeatureSums(found, self.n_features, both)
 
     def dense(self) -> np.ndarray:
         """Those of all features."""
@@ -83,9 +81,7 @@ def exact_feature_sums(
     """The rows, or the `squares` of their values, times their factors, (n_sums, n_rows), in units
     of 2**exponent; columns of X are these of the features, if not all."""
     scaled = np.ldexp(np.ascontiguousarray(factors), -exponent)
-    found = FeatureSums(
-        _backend.active.exact_row_sums(X, scaled, 1, squares=squares), n_features, own
-    )
-    if own is None or 2 * len(own) < n_features:
-        return found
-    return FeatureSums(found.dense(), n_features)
+    sums = _backend.active.exact_row_sums(X, scaled, 1, squares=squares)
+    found = FeatureSums(sums, n_features, own)
+    few = own is None or 2 * len(own) < n_features
+    return found if few else FeatureSums(found.dense(), n_features)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrcore._utils.exact import as_float
 from lrcore._utils.version import __version__
+from lrcore.distributed.exact import as_float
 from lrcore.distributed.rows import BadPartitionError, Summary
 
 
