@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -76,6 +76,13 @@ class OnDask(LinearModel):
     features: Any
     workers: Sequence[str] | None
     _local_class: ClassVar[Any]
+
+    def __sklearn_clone__(self) -> Self:
+        # A client can be shared, and not be copied.
+        params = self.get_params(deep=False)
+        client = params.pop("client")
+        copies = {name: clone(value, safe=False) for name, value in params.items()}
+        return type(self)(**copies, client=client)
 
     def __getstate__(self) -> dict[str, Any]:
         # A client is a connection of this process.

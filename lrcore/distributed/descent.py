@@ -36,8 +36,9 @@ FIRST_SMOOTHING, NARROWER = 0.5, 0.25
 #: What is next to nothing beside the objective: rounding.
 ROUNDING = 1e-15
 
-#: The gap that the derivative by an intercept makes, over itself and the loss of weights of 0.
-INTERCEPTS = 10.0
+#: The gap that the derivative by an intercept makes, over what it has without a model and the loss
+#: there: rows of one sign have to make up for those of the other.
+INTERCEPTS = 5.0
 
 #: A certificate is asked for once the gap is expected to be so many times the tolerance.
 NEAR = 30.0
@@ -109,6 +110,14 @@ def total(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sum(a * b))
 
 
+class WithoutModel(NamedTuple):
+    """Of raw predictions of 0 the mean loss above the least, and the mean size of the losses'
+    derivatives."""
+
+    loss: float
+    slope: float
+
+
 class Descent:
     """The fit of one target in progress: `trial` is what to evaluate next, `point` where it is.
 
@@ -123,8 +132,8 @@ class Descent:
         The best model without weights, to begin at instead if it has the lower objective.
     highest : float
         Its objective, above the least that the losses can be.
-    null : float
-        The mean loss above the least of raw predictions of 0.
+    zero : WithoutModel
+        What raw predictions of 0 lose.
     dtype : dtype
         That of the model, to which weights are rounded.
     tol : float or None
@@ -133,17 +142,19 @@ class Descent:
 
     def __init__(
         self, objective: Objective, curvature: Curvature, theta: np.ndarray, constant: np.ndarray,
-        highest: float, null: float, dtype: np.dtype[Any], tol: float | None,
+        highest: float, zero: WithoutModel, dtype: np.dtype[Any], tol: float | None,
     ) -> None:  # fmt: skip
         self.objective, self._dtype, self._tol = objective, dtype, tol
-        self._constant, self._highest, self.null = constant, highest, null
+        self._constant, self._highest, self.null = constant, highest, zero.loss
+        # What a derivative by an intercept of 1 may stand for.
+        self._of_intercepts = INTERCEPTS * zero.loss / (zero.slope or 1.0)
         self.l1, self.l2 = objective.strengths(theta.shape[1] - 1)
         self._has_l1 = bool(self.l1.any())
         self._memory = LimitedMemory(curvature)
         pieces = objective.loss.conjugate_pieces
         kinked = pieces is not None and pieces.smooth == 0
         #: What of the square of the derivatives is added to the conjugate of a loss with kinks.
-        self.smoothing = FIRST_SMOOTHING * (null or 1.0) if kinked else 0.0
+        self.smoothing = FIRST_SMOOTHING * (zero.loss or 1.0) if kinked else 0.0
         self.point: Point | None = None
         self.trial = self._rounded(theta)
         #: The gap at the point, over the objective: about, and as it was certified last.
@@ -324,7 +335,7 @@ class Descent:
             none = np.zeros(1)
             bound = DualPoint(none, none, np.array([point.mean_loss]), self.null)
             left = bound.gap(*self._at(point, point.slopes[:, :-1])).gap
-            left += INTERCEPTS * self.null * float(np.sum(np.abs(point.slopes[:, -1])))
+            left += self._of_intercepts * float(np.sum(np.abs(point.slopes[:, -1])))
         self.gap = Gap(point.objective, left, self.null).relative
 
     def _at(self, point: Point, v: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -24,13 +24,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from lrcore.distributed.certificate import ClassSums, answer_of
-from lrcore.distributed.descent import Descent
+from lrcore.distributed.columns import Columns, columns_of
+from lrcore.distributed.descent import Descent, WithoutModel
 from lrcore.distributed.dual_rounds import Ascent
 from lrcore.distributed.exact import as_float
 from lrcore.distributed.moments import ColumnMoments, Moments, MomentUnits, moments
 from lrcore.distributed.partition import Query, Setting, Sums, evaluate, prepare
 from lrcore.distributed.rounds import Handle, Rounds
-from lrcore.distributed.rows import joined, pick, union, used_features
+from lrcore.distributed.rows import Rows, joined, pick
 from lrcore.distributed.starts import (
     Beginning,
     by_dual_rounds,
@@ -74,6 +75,16 @@ class Targets(NamedTuple):
     class_factors: np.ndarray
 
 
+def without_model(sample: Problem, k: int) -> WithoutModel:
+    """What raw predictions of 0 lose, and the size of the losses' derivatives there."""
+    one = sample.of_target(k)
+    loss, (y,), share = one.objective.loss, one.targets, one.share
+    z = np.zeros((one.n_rows, one.outputs_per_target)) + one.offset(0)
+    u = np.abs(loss.evaluate(z if loss.joint else z[:, 0], y)[1]).reshape(z.shape)
+    null = null_objective(loss, y, share, one.offset(0))
+    return WithoutModel(null, float(np.sum(share * np.max(u, axis=1))))
+
+
 class DistributedFit:
     """A fit in progress.
 
@@ -98,30 +109,37 @@ class DistributedFit:
         self._began, self._history = time.perf_counter(), History()
         self._n_rounds = self._n_bytes = 0
         self._dtype = np.dtype(totals.dtype)
-        features = rounds.total(used_features, rows, merge=union) if totals.sparse else None
+        columns: Columns = rounds.total(columns_of, rows, merge=Columns.plus)
+        features = columns.features
         if features is not None and len(features) in (0, totals.n_features):
             features = None
-        self._features = features
+        self._features, self._exponents = features, columns.exponents()
         self._n_features = totals.n_features if features is None else len(features)
         X = SimpleNamespace(shape=(totals.n_rows, totals.n_features), dtype=self._dtype)
-        self._objective = model._objective(X, targets.n_outputs).with_features(features)
+        objective = model._objective(X, targets.n_outputs).with_features(features)
+        if self._exponents is not None:
+            objective = replace(objective, column_scale=np.ldexp(1.0, -self._exponents))
+        self._objective = objective
         largest = float(totals.largest_weights.max())
+        mean = float(np.sum(totals.weights / largest)) / totals.n_counted
+        most = float(columns.largest.max()) if self._exponents is None else 1.0
         self._setting = Setting(
-            self._objective, totals.dtype, features, totals.n_features, targets.make, targets.weigh,
-            totals.n_counted, largest, float(np.sum(totals.weights / largest)) / totals.n_counted,
-            totals.largest_value,
+            objective, totals.dtype, features, totals.n_features, self._exponents, targets.make,
+            targets.weigh, totals.n_counted, largest, mean, most,
         )  # fmt: skip
 
     def run(self) -> FitResult:
         """All of it."""
         model, setting = self._model, self._setting
         searches = not isinstance(auto_alpha.as_alpha(model.alpha), float)
-        sample = self._sample(SAMPLED_FOR_ALPHA if searches else SAMPLED)
+        rows = self._sample(SAMPLED_FOR_ALPHA if searches else SAMPLED)
+        sample = prepare(rows, setting).with_all_features()
         self._parts = self._rounds.keep(prepare, self._rows, shared=(setting,))
         constants = [constant[:, None] for constant in sample.constants()]
         found, columns = self._moments(sample, [constant[:, 0] for constant in constants])
+        assert rows.X is not None
         scales = model.scale == "std" or (
-            model.scale == "auto" and scaling.in_different_units(sample.X, sample.sample_weight)
+            model.scale == "auto" and scaling.in_different_units(rows.X, rows.weight)
         )
         if scales:
             self._objective = replace(self._objective, column_scale=columns.spread)
@@ -131,14 +149,14 @@ class DistributedFit:
         none = np.zeros((self._targets.n_outputs, self._n_features))
         constant = [np.column_stack([none, each]) for each in constants]
         begin = self._beginnings(sample, constant, columns, alpha)
-        descents = []
-        for k, (beginning, each) in enumerate(zip(begin, constant)):
-            one, highest = sample.of_target(k), as_float(found.losses[k], setting.total)
-            null = null_objective(one.objective.loss, one.targets[0], one.share, one.offset(0))
-            descents.append(Descent(
-                self._objective, beginning.curvature, beginning.theta, each, highest, null,
-                self._dtype, self._tol,
-            ))  # fmt: skip
+        descents = [
+            Descent(
+                self._objective, beginning.curvature, beginning.theta, constant[k],
+                as_float(found.losses[k], setting.total), without_model(sample, k), self._dtype,
+                self._tol,
+            )
+            for k, beginning in enumerate(begin)
+        ]  # fmt: skip
         self._descend(descents, found)
         self._warn_unless_close(descents)
         return self._result(descents, alpha, path)
@@ -149,22 +167,22 @@ class DistributedFit:
 
     # ---- before the descent ----------------------------------------------------------------------
 
-    def _sample(self, most: int) -> Problem:
-        """Some of all rows, in their order, with the features that are used anywhere."""
+    def _sample(self, most: int) -> Rows:
+        """Some of all rows, in their order."""
         n_rows = self._totals.n_rows
         numbers: Sequence[int] = range(n_rows)
         if n_rows > most:
             numbers = sorted(random.Random(SEED).sample(numbers, most))
         chosen = np.array(numbers, np.int64)
         parts = self._rounds.each(pick, self._rows, self._totals.firsts, shared=(chosen,))
-        return prepare(joined(parts), self._setting).with_all_features()
+        return joined(parts)
 
     def _moments(
         self, sample: Problem, constants: Sequence[np.ndarray]
     ) -> tuple[Moments, ColumnMoments]:
         """Moments of all rows; dense columns are centred at the means of the sample first."""
-        setting, center, farthest = self._setting, None, self._totals.largest_value
-        if not self._totals.sparse:
+        setting, center, farthest = self._setting, None, self._setting.largest_value
+        if not sample.X.sparse:
             center = np.add.reduce(sample.X.values.astype(np.float64), axis=0) / sample.n_rows
             farthest += float(np.max(np.abs(center)))
         self._units = units = MomentUnits.of(setting, farthest)
@@ -307,7 +325,9 @@ class DistributedFit:
             theta = descent.point.theta
             lanes = n_lanes(len(theta))
             array = aligned_zeros((n + 1, lanes), self._dtype)
-            array[places, : len(theta)] = theta[:, :-1].T
+            W = theta[:, :-1]
+            W = W if self._exponents is None else np.ldexp(W, -self._exponents)
+            array[places, : len(theta)] = W.T
             array[-1, : len(theta)] = theta[:, -1]
             if len(theta) > 1:
                 state = ModelState(array, lanes, by_feature=True, n_outputs=len(theta))
@@ -329,6 +349,8 @@ class DistributedFit:
         X = SimpleNamespace(shape=(self._totals.n_rows, self._totals.n_features), dtype=self._dtype)
         whole = self._model._objective(X, self._targets.n_outputs)
         scale = self._objective.column_scale
+        if scale is not None and self._exponents is not None:
+            scale = np.ldexp(scale, self._exponents)
         if scale is not None and self._features is not None:
             of_all = np.ones(self._totals.n_features)
             of_all[self._features] = scale

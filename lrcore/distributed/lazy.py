@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
 from dask.delayed import delayed
+from scipy import sparse
 
 from lrcore._backend import threads
 from lrcore._utils.validation import shown
+from lrcore.distributed.scores import without_names
 
 
 def predictions(local: Any, method: str, X: Any) -> Any:
@@ -32,8 +35,6 @@ def predictions(local: Any, method: str, X: Any) -> Any:
 
 def of_array(model: Any, local: Any, method: str, X: Any) -> Any:
     """A dask array of one block for each chunk of rows."""
-    import dask.array as da
-
     example = result_example(local, method)
     blocks = [
         da.from_delayed(
@@ -47,8 +48,6 @@ def of_array(model: Any, local: Any, method: str, X: Any) -> Any:
 
 def of_frame(model: Any, local: Any, method: str, X: Any) -> Any:
     """A dask array, whose numbers of rows are not known before it is computed."""
-    import dask.array as da
-
     example = result_example(local, method)
     blocks = [
         da.from_delayed(
@@ -62,17 +61,8 @@ def of_frame(model: Any, local: Any, method: str, X: Any) -> Any:
 
 def result_example(local: Any, method: str) -> np.ndarray:
     """What a method gives of one row of zeros, for its shape and dtype."""
-    from scipy import sparse
-
     row = sparse.csr_matrix((1, local.n_features_in_), dtype=local.coef_.dtype)
-    twin = local
-    if getattr(local, "feature_names_in_", None) is not None:
-        import copy
-
-        twin = copy.copy(local)
-        del twin.feature_names_in_
-    found: np.ndarray = np.asarray(getattr(twin, method)(row))
-    return found
+    return np.asarray(getattr(without_names(local), method)(row))
 
 
 def of_rows(part: Any, model: Any, method: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -33,6 +33,8 @@ class Setting(NamedTuple):
     #: The features that are used anywhere, None: all of them.
     features: np.ndarray | None
     n_features: int
+    #: The powers of two that their columns are divided by; None: 0 each.
+    exponents: np.ndarray | None
     #: Makes targets of y, and weights of the rows of their own and y.
     targets_of: Callable[[np.ndarray], list[np.ndarray]]
     weigh: Callable[[np.ndarray | None, np.ndarray], np.ndarray | None]
@@ -105,12 +107,20 @@ def prepare(rows: Rows, setting: Setting) -> Partition:
         own = np.searchsorted(setting.features, used)
         # A matrix has one column at least, which may be used nowhere.
         own = np.minimum(own, len(setting.features) - 1)
+    if setting.exponents is not None:
+        X = in_units(X, setting.exponents if own is None else setting.exponents[own])
     targets = setting.targets_of(rows.y)
     weight = setting.weigh(rows.weight, rows.y)
     if weight is not None:
         weight = weight / setting.largest_weight / setting.mean_weight
     problem = with_offset(Problem(X, targets, weight, setting.objective), rows.offset)
     return Partition(rows.number, problem.without_weightless_rows(), setting, own)
+
+
+def in_units(X: DesignMatrix, exponents: np.ndarray) -> DesignMatrix:
+    """X with its columns divided by powers of two, which rounds nothing."""
+    of_values = exponents if X.indices is None else exponents[X.indices]
+    return replace(X, values=np.ldexp(X.values, -of_values))
 
 
 class Query(NamedTuple):

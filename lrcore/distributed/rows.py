@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrcore._backend.rounding import rounded_to_nearest
-from lrcore._utils.arrays import sorted_union
 from lrcore._utils.version import __version__
 from lrcore.distributed.exact import exact_sum
 from lrcore.linear_model.arguments import as_floats, check_lengths, check_weight
@@ -40,11 +39,8 @@ class Summary(NamedTuple):
     n_rows: int
     n_features: int
     dtype: str
-    sparse: bool
-    largest_value: float
-    #: Columns of y, 0 for a vector; and whether there are offsets.
+    #: Columns of y, 0 for a vector.
     y_columns: int
-    has_offset: bool
     #: The classes, one for all where y are numbers; of the rows of each the sum of the weights as a
     #: multiple of 2**-1074, the largest, and how many are not 0.
     labels: np.ndarray
@@ -113,17 +109,9 @@ def summarise(rows: Rows, *, classifies: bool) -> Summary:
     columns = y.shape[1] if y.ndim > 1 else 0
     shape, dtype = ((0, 0), "") if X is None else (X.shape, X.dtype.name)
     return Summary(
-        rows.number, __version__, len(y), shape[1], dtype, X is not None and X.sparse,
-        0.0 if X is None else largest_magnitude(X.values), columns, rows.offset is not None,
-        labels, weights, largest, counts,
+        rows.number, __version__, len(y), shape[1], dtype, columns, labels, weights, largest,
+        counts,
     )  # fmt: skip
-
-
-def largest_magnitude(values: np.ndarray) -> float:
-    """That of any of the values; 0 if there are none."""
-    if not values.size:
-        return 0.0
-    return max(abs(float(values.max())), abs(float(values.min())))
 
 
 def pick(rows: Rows, first: int, chosen: np.ndarray) -> Rows:
@@ -148,18 +136,3 @@ def joined(parts: Sequence[Rows]) -> Rows:
         each = [np.zeros((p.n_rows, width)) if p.offset is None else p.offset for p in parts]
         offset = np.concatenate(each)
     return Rows(0, X, np.concatenate([part.y for part in parts]), weight, offset)
-
-
-def used_features(rows: Rows) -> np.ndarray:
-    """The features that have an entry in some row, in ascending order."""
-    if rows.X is None:
-        return np.zeros(0, np.int64)
-    if rows.X.indices is None:
-        return np.arange(rows.X.shape[1])
-    _, features = rows.X.with_used_features()
-    return np.arange(rows.X.shape[1]) if features is None else features.astype(np.int64)
-
-
-def union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The features of both."""
-    return a if len(a) == len(b) and np.array_equal(a, b) else sorted_union(a, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any, NamedTuple
@@ -12,11 +13,20 @@ from lrcore.distributed.exact import as_float, exact_sum
 from lrcore.distributed.rows import Rows
 
 
+def without_names(local: Any) -> Any:
+    """The estimator, or a copy that takes rows without the names of their columns."""
+    if not hasattr(local, "feature_names_in_"):
+        return local
+    twin = copy.copy(local)
+    del twin.feature_names_in_
+    return twin
+
+
 def predicted(rows: Rows, local: Any) -> np.ndarray:
     """What an estimator predicts for the rows of a partition, which there are."""
     assert rows.X is not None
     offset = {} if rows.offset is None else {"offset": rows.offset}
-    found: np.ndarray = local.predict(rows.X.matrix(), **offset)
+    found: np.ndarray = without_names(local).predict(rows.X.matrix(), **offset)
     return found
 
 

@@ -14,17 +14,14 @@ from lrcore.distributed.rows import BadPartitionError, Summary
 
 class Totals(NamedTuple):
     """Of all partitions: the numbers of their first rows, rows, features, the dtype of the model,
-    whether X is sparse, its largest magnitude, columns of y; and of the rows of each class the sum
-    of the weights, the largest, and how many are not 0."""
+    columns of y; and of the rows of each class the sum of the weights, the largest, and how many
+    are not 0."""
 
     firsts: list[int]
     n_rows: int
     n_features: int
     dtype: str
-    sparse: bool
-    largest_value: float
     y_columns: int
-    has_offset: bool
     labels: np.ndarray
     weights: np.ndarray
     largest_weights: np.ndarray
@@ -50,6 +47,11 @@ class Totals(NamedTuple):
             raise BadPartitionError(f"there is no row to learn from in {len(summaries)} partitions")
         first = some[0]
         for each in some[1:]:
+            if kind_of(each.labels) != kind_of(first.labels):
+                raise BadPartitionError(
+                    f"partition {each.number} has labels that are {kind_of(each.labels)}, and "
+                    f"partition {first.number} has {kind_of(first.labels)}: all must be alike"
+                )
             for name, own, others in (
                 ("features", each.n_features, first.n_features),
                 ("columns of y", each.y_columns, first.y_columns),
@@ -70,9 +72,7 @@ class Totals(NamedTuple):
         stops = np.cumsum([each.n_rows for each in summaries])
         return cls(
             [0, *stops[:-1].tolist()], int(stops[-1]), first.n_features,
-            np.result_type(*(each.dtype for each in some)).name, any(e.sparse for e in some),
-            max(each.largest_value for each in some), first.y_columns,
-            any(each.has_offset for each in some), labels,
+            np.result_type(*(each.dtype for each in some)).name, first.y_columns, labels,
             np.array([as_float(each) for each in sums]), largest, counts,
         )  # fmt: skip
 
@@ -87,3 +87,8 @@ class Totals(NamedTuple):
     def n_counted(self) -> int:
         """Rows whose weight is not 0."""
         return int(np.sum(self.counts))
+
+
+def kind_of(labels: np.ndarray) -> str:
+    """Numbers or strings."""
+    return "numbers" if labels.dtype.kind in "biuf" else "strings"
