@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+#: Rows of a batch.
+BATCH_ROWS = 1 << 14
+
 #: Values of X that a batch has at most, if its rows are not wider than that: some 32 MB.
 MOST_VALUES = 1 << 22
 

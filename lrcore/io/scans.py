@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import Any, Literal
@@ -116,27 +115,24 @@ def scan_vw(
 
 
 def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
-    """Rows of SciPy's .npz files, with labels in an array ``y``, one file in memory at a time.
+    """Rows of SciPy's .npz files, with labels in an array ``y``, read when they are needed.
 
-    The dtype None keeps float32 and float64, and makes float64 of others.
+    Those of a CSR matrix are read batch by batch; one of another format is read whole. The dtype
+    None keeps float32 and float64, and makes float64 of others.
     """
     sources = expanded(paths)
     count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         for source in sources:
-            X, y, _ = datafile.read(source, dtype=dtype)
-            assert y is None or isinstance(y, np.ndarray)
-            X.sum_duplicates()
-            count.done += os.path.getsize(source)
-            yield Batch(X, y)
+            yield from datafile.npz_batches(source, dtype, count)
 
     return Dataset(
         epoch,
         name=names_of(sources),
         key=key_of(sources, dtype=np.dtype(dtype).str if dtype else None),
         bytes_read=count,
-    )
+    ).ahead()
 
 
 def svmlight_rows(
