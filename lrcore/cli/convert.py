@@ -173,7 +173,9 @@ def batches_of(args: argparse.Namespace, source: str) -> tuple[Any, int | None, 
     if source == "svmlight":
         zero_based: Any = "auto" if args.zero_based is None else args.zero_based
         read = ReadBytes.of(expanded(args.data))
-        rows = svmlight_rows(args.data, zero_based=zero_based, dtype=dtype, count=read)
+        rows = svmlight_rows(
+            args.data, refuse_qid=True, zero_based=zero_based, dtype=dtype, count=read
+        )
         return rows, None, read
     if source == "npz":
         dataset = scan_npz(args.data, dtype=np.float32 if args.float32 else None)

@@ -13,7 +13,6 @@ from lrcore.cli.progress import FitLog
 from lrcore.feature_extraction.table import TableHasher
 from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
 from lrcore.io.dataset import Dataset
-from lrcore.io.errors import DataError
 from lrcore.io.output import packer_of
 from lrcore.io.paths import unpacked
 from lrcore.linear_model.dataset_fit import partial_fit_dataset
@@ -46,7 +45,7 @@ OF_RAW = {
 OF_TABLES = [name for name in OF_RAW if name != "bits"]
 
 #: Options that are kept with a model, for those who predict with it or go on from it.
-KEPT = ("label", "weight", "delimiter")
+KEPT = ("label", "weight", "delimiter", "zero_based")
 
 
 def add_format_option(parser: argparse.ArgumentParser, of: str = "DATA") -> None:
@@ -183,26 +182,6 @@ def _text_dataset(args: argparse.Namespace, kind: str, dtype: Any) -> Dataset:
         return scan_vw(args.data, bits=getattr(args, "bits", None) or 18, dtype=dtype)
     zero_based: Any = "auto" if args.zero_based is None else args.zero_based
     return scan_svmlight(args.data, zero_based=zero_based, dtype=dtype)
-
-
-def dataset_to_predict(args: argparse.Namespace, model: Any, label: str | None = None) -> Dataset:
-    """The rows of DATA for a model, with the column `label` if there is one."""
-    kind = format_of(args)
-    features = getattr(model, "features_", None)
-    if kind in TABLES:
-        if features is None:
-            raise DataError(
-                f"{args.data} is a table, and {args.model} was not fitted to one: it does not know "
-                "what to make of columns"
-            )
-        options = {"label": label, "features": features}
-        if kind == "csv":
-            options["delimiter"] = model.extra_.get("delimiter")
-        return TABLES[kind](args.data, **options)
-    if kind == "vw":
-        bits = model.n_features_in_.bit_length() - 1
-        return scan_vw(args.data, bits=bits, dtype=model.coef_.dtype)
-    return scan_svmlight(args.data, n_features=model.n_features_in_, dtype=model.coef_.dtype)
 
 
 def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:

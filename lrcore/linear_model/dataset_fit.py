@@ -17,8 +17,8 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 
 from lrcore._backend import threads
-from lrcore.io.batch import Batch, in_batches, stacked
-from lrcore.io.dataset import BATCH_ROWS, Dataset
+from lrcore.io.batch import BATCH_ROWS, Batch, in_batches, stacked
+from lrcore.io.dataset import Dataset
 from lrcore.linear_model.arguments import check_labels
 from lrcore.linear_model.monitor.baseline import STREAM_MARGIN, warn_if_useless
 from lrcore.linear_model.monitor.history import History
