@@ -18,7 +18,7 @@ from scipy import sparse
 from lrcore._utils import npz, sparse_formats
 from lrcore._utils.npz import NpzError, Stored
 from lrcore.io import svmlight
-from lrcore.io.batch import BATCH_ROWS, MOST_VALUES, Batch
+from lrcore.io.batch import BATCH_ROWS, MOST_VALUES, Batch, spans_of_few_values
 from lrcore.io.errors import DataError
 from lrcore.io.files import ReadBytes, size_of
 from lrcore.io.label_lists import LabelLists
@@ -204,7 +204,7 @@ def _csr_batches(
         if ends[-1] > most or np.any(ends[1:] < ends[:-1]):
             raise ValueError(f"X.indptr must rise from 0 to {most} at most")
         n_left -= len(ends) - 1
-        for bounds in _of_few_values(ends):
+        for bounds in spans_of_few_values(ends, MOST_VALUES):
             n_values, n_rows = int(bounds[-1] - bounds[0]), len(bounds) - 1
             parts = data.take(n_values), indices.take(n_values), bounds - bounds[0]
             sparse_formats.check_csr((n_rows, shape[1]), *parts)
@@ -216,16 +216,6 @@ def _csr_batches(
             yield Batch(X, None if y is None else _native(y.take(n_rows)))
     for array in arrays.values():
         array.drain()
-
-
-def _of_few_values(ends: np.ndarray) -> Iterator[np.ndarray]:
-    """The ends of rows in parts that have no more than a batch's values, unless a row has."""
-    start = 0
-    while start < len(ends) - 1:
-        stop = int(np.searchsorted(ends, ends[start] + MOST_VALUES, side="right")) - 1
-        stop = max(stop, start + 1)
-        yield ends[start : stop + 1]
-        start = stop
 
 
 def _read_svmlight(

@@ -23,6 +23,7 @@ from lrcore._utils.validation import (
     check_integer,
     shown,
 )
+from lrcore.io.batch import spans_of_few_values
 from lrcore.io.errors import DataError
 from lrcore.io.files import ReadBytes, is_read_once, open_text
 from lrcore.io.growing import GrowingArray
@@ -149,8 +150,8 @@ def write_svmlight(
     path : path or binary file
         A path is replaced in one piece, once everything is written; it is never packed.
     X : array or sparse matrix of shape (n_rows, n_features)
-        Finite numbers. Zeros are written where a sparse matrix stores them. float32 is written
-        with nine digits, everything else with as many as float64 needs.
+        Finite numbers. Zeros are written where a sparse matrix stores them. Numbers have the
+        fewest digits that are read as the same float32, or of everything else as float64.
     y : array of shape (n_rows,), or sequence of sequences if `multilabel`
         Finite numbers.
     zero_based : bool
@@ -193,12 +194,12 @@ def write_svmlight(
     for row, label in enumerate(labels):
         if empty[row] and not label:
             raise ValueError(f"row {row} has neither labels nor values: no line of text says that")
-    lines = lines_of_rows(rows, labels, 0 if zero_based else 1)
+    text = text_of_rows(rows, labels, 0 if zero_based else 1)
     if hasattr(path, "write"):
-        path.writelines(lines)
+        path.writelines(text)
         return
     with replacing(path) as file:
-        file.writelines(lines)
+        file.writelines(text)
 
 
 def writable_rows(X: Any) -> Any:
@@ -227,22 +228,23 @@ def label_texts(y: Any, multilabel: bool) -> list[str]:
         raise ValueError("labels must be finite")
     if numbers.dtype.kind in "biu":
         return [str(int(label)) for label in numbers.tolist()]
-    return [shortest(label) for label in numbers.astype(np.float64).tolist()]
+    # As bits, since -0.0 equals 0.0.
+    bits, places = np.unique(numbers.astype(np.float64).view(np.int64), return_inverse=True)
+    texts = [svmlight.number_text(label) for label in bits.view(np.float64).tolist()]
+    return [texts[place] for place in places.tolist()]
 
 
-def shortest(value: float) -> str:
-    """The shortest text that is read as the same float64."""
-    return repr(value).removesuffix(".0")
-
-
-def lines_of_rows(rows: Any, labels: list[str], first_index: int) -> Iterator[bytes]:
-    """The lines of text, one for each row: what comes first, and ``index:value`` of its values."""
-    write = "{:.9g}".format if rows.dtype == np.float32 else shortest
-    bounds = rows.indptr.tolist()
-    for label, (start, stop) in zip(labels, pairwise(bounds)):
-        indices = (rows.indices[start:stop].astype(np.int64) + first_index).tolist()
-        pairs = [f"{j}:{write(v)}" for j, v in zip(indices, rows.data[start:stop].tolist())]
-        yield f"{' '.join([label, *pairs])}\n".encode()
+def text_of_rows(rows: Any, first: list[str], first_index: int) -> Iterator[Any]:
+    """The lines of text in pieces: of each row what comes first, and ``index:value`` of its
+    values."""
+    row = 0
+    for span in spans_of_few_values(rows.indptr, VALUES_AT_ONCE):
+        begin, end, n_rows = span[0], span[-1], len(span) - 1
+        yield _backend.active.write_svmlight(
+            first[row : row + n_rows], span[1:] - begin, rows.indices[begin:end],
+            rows.data[begin:end], first_index,
+        )  # fmt: skip
+        row += n_rows
 
 
 def labels_of(rows: SvmlightRows) -> Any:
@@ -381,6 +383,9 @@ class LineParser(NamedTuple):
                 return f"{number}: {indices[-1] + 1} features, but {width.words} {width.n_features}"
         raise AssertionError("no line of the piece has such a feature")
 
+
+#: Values that are written at once, whose text takes some megabytes.
+VALUES_AT_ONCE = 1 << 16
 
 #: Where a label is to be put in front of a line: before each that is no comment; and of lists of
 #: labels, before each that does not begin with one of these.
