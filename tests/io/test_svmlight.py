@@ -377,3 +377,14 @@ def test_rows_are_written_in_pieces(monkeypatch, either_backend):
     rows, labels = read_svmlight(whole, n_features=30)
     np.testing.assert_array_equal(rows.toarray(), X.toarray())
     np.testing.assert_array_equal(labels, y)
+
+
+def test_the_one_float32_whose_fewest_digits_are_a_midpoint_in_float64(either_backend):
+    """Of all of them 7.038531e-26 alone is read by way of float64 as its neighbour."""
+    value = np.array([363742205], np.uint32).view(np.float32)
+    assert np.float32(float(str(value[0]))) != value[0]
+    file = io.BytesIO()
+    write_svmlight(file, sparse.csr_matrix(value), [1])
+    assert file.getvalue() == b"1 1:7.038530691851209e-26\n"
+    file.seek(0)
+    assert read_svmlight(file, dtype=np.float32)[0].data == value
