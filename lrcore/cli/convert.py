@@ -28,7 +28,9 @@ from lrcore.io.table_writers import table_writer
 ROWS = ("svmlight", "vw", "npz")
 
 #: Options that say how a table becomes features, and have no effect where it stays a table.
-OF_FEATURES = {"label": None, "weight": None, "cross": None, "ngrams": 1, "bits": None}
+OF_FEATURES = {
+    "label": None, "weight": None, "cross": None, "ngrams": 1, "bits": None, "standardize": False,
+}  # fmt: skip
 
 DESCRIPTION = """\
 Write data in another format, in the memory of a few batches. OUT takes its name when it is whole,

@@ -40,7 +40,7 @@ FORMATS = ("auto", "svmlight", "npz", "vw", *TABLES)
 #: those that only tables have a use for.
 OF_RAW = {
     "label": None, "weight": None, "categorical": None, "numeric": None, "text": None,
-    "cross": None, "ngrams": 1, "bits": None, "delimiter": None,
+    "cross": None, "ngrams": 1, "bits": None, "delimiter": None, "standardize": False,
 }  # fmt: skip
 OF_TABLES = [name for name in OF_RAW if name != "bits"]
 
@@ -81,6 +81,12 @@ def add_features_options(group: Any) -> None:
         "--categorical", metavar="COLUMNS", type=names, help="columns of categories, with commas"
     )
     group.add_argument("--numeric", metavar="COLUMNS", type=names, help="columns of numbers")
+    group.add_argument(
+        "--standardize",
+        action="store_true",
+        help="divide numbers by the root mean square of the first ones of their column; for "
+        "columns of which a few numbers are far larger than the others",
+    )
     group.add_argument("--text", metavar="COLUMNS", type=names, help="columns of texts")
     group.add_argument(
         "--cross",
@@ -165,7 +171,8 @@ def table_hasher(args: argparse.Namespace, dtype: Any) -> TableHasher:
     """What makes features of the columns, as the options say."""
     return TableHasher(
         args.categorical, args.numeric, args.text, args.cross,
-        n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams), dtype=dtype,
+        n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams),
+        standardize=args.standardize, dtype=dtype,
     )  # fmt: skip
 
 
