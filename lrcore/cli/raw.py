@@ -144,7 +144,9 @@ def is_raw(args: argparse.Namespace) -> bool:
 def check_options(args: argparse.Namespace) -> None:
     """Raise for options that would have no effect on data of this format."""
     kind = format_of(args)
-    unused = [] if kind in TABLES else OF_TABLES if kind == "vw" else list(OF_RAW)
+    unused = OF_TABLES if kind == "vw" else [] if kind in TABLES else list(OF_RAW)
+    if kind in TABLES and kind != "csv":
+        unused = ["delimiter"]
     given = [name for name in unused if getattr(args, name) != OF_RAW[name]]
     if given:
         raise OptionError(

@@ -189,20 +189,21 @@ def _csr_batches(
     sparse_formats.check_numbers(data.dtype)
     if (len(data.shape), len(indices.shape), indptr.shape) != (1, 1, (shape[0] + 1,)):
         raise ValueError("its arrays do not make a CSR matrix of its shape")
+    if data.size != indices.size:
+        raise ValueError(f"it has {indices.size:,} indices and {data.size:,} values")
     if indptr.dtype not in sparse_formats.INDICES:
         raise TypeError(f"X.indptr must be int32 or int64, got {indptr.dtype}")
     y = arrays.get("y")
     if y is not None:
         _check_labels(path, y.shape, y.dtype, shape[0])
-    most = min(data.size, indices.size)
     ends = indptr.take(1)
     if ends[0] != 0:
         raise ValueError(f"X.indptr must begin with 0, got {ends[0]}")
     n_left = shape[0]
     while n_left:
         ends = np.concatenate([ends[-1:], indptr.take(min(BATCH_ROWS, n_left))])
-        if ends[-1] > most or np.any(ends[1:] < ends[:-1]):
-            raise ValueError(f"X.indptr must rise from 0 to {most} at most")
+        if ends[-1] > data.size or np.any(ends[1:] < ends[:-1]):
+            raise ValueError(f"X.indptr must rise from 0 to {data.size} at most")
         n_left -= len(ends) - 1
         for bounds in spans_of_few_values(ends, MOST_VALUES):
             n_values, n_rows = int(bounds[-1] - bounds[0]), len(bounds) - 1
@@ -214,6 +215,8 @@ def _csr_batches(
             )
             X.sum_duplicates()
             yield Batch(X, None if y is None else _native(y.take(n_rows)))
+    while (rest := indices.take(MOST_VALUES)).size:
+        sparse_formats.check_csr((0, shape[1]), rest, rest, np.zeros(1, rest.dtype))
     for array in arrays.values():
         array.drain()
 
