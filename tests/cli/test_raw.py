@@ -154,7 +154,7 @@ def test_predictions_come_before_the_data_has_ended(table, tmp_path, capsys):
          "--text has no effect on svmlight"),
         (["fit", "rows.svm", "-o", "m", "--bits", "9"], "--bits has no effect on svmlight"),
         (["fit", "rows.vw", "-o", "m", "--label", "a"], "--label has no effect on vw"),
-        (["fit", "t.parquet", "-o", "m", "--delimiter", ";"], "--delimiter has no effect on parquet"),
+        (["fit", "t.json", "-o", "m", "--delimiter", ";"], "--delimiter has no effect on json"),
         (["fit", "{t}", "-o", "m", "--label", "click", "--multilabel"], "--multilabel is for"),
     ],
 )  # fmt: skip
