@@ -1,4 +1,4 @@
-"""Data and models as the command line takes them: from files or stdin, with or without labels."""
+"""Data that is read at once, and models, as the command line takes them: from files or stdin."""
 
 from __future__ import annotations
 
