@@ -80,7 +80,7 @@ def _source(args: argparse.Namespace) -> Iterator[tuple[Any, str]]:
     """What to read, and its format. Of stdin the beginning tells whether it is .npz, which is read
     from anywhere in it: then a file has a copy."""
     kind = raw.format_of(args)
-    if args.data != STDIN or kind != "svmlight":
+    if args.data != STDIN or kind not in ("svmlight", "npz"):
         if kind == "svmlight" and zipfile.is_zipfile(args.data):
             raise DataError(
                 f"{args.data}: an archive, as model files are; data is svmlight text, or .npz"
@@ -88,7 +88,7 @@ def _source(args: argparse.Namespace) -> Iterator[tuple[Any, str]]:
         yield args.data, kind
         return
     stdin = Begun(sys.stdin.buffer)
-    if stdin.start != ZIP:
+    if kind != "npz" and stdin.start != ZIP:
         yield stdin, kind
         return
     with tempfile.NamedTemporaryFile("wb", suffix=".npz") as file:

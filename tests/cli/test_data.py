@@ -49,6 +49,9 @@ def test_a_matrix_by_stdin(data, model, stdin, output_of):
     sparse.save_npz(content, X)
     stdin(content.getvalue())
     assert output_of("predict", model, "-") == output_of("predict", model, data)
+    stdin(content.getvalue())
+    found = output_of("predict", model, "-", "--format", "npz")
+    assert found == output_of("predict", model, data)
 
 
 def test_errors_name_what_was_given(model, stdin, error_of):
