@@ -36,6 +36,7 @@ from lrcore import LinearClassifier, LinearRegressor, Optimizer, schedules
 from lrcore._utils import archive
 from lrcore._utils.archive import ArchiveError
 from lrcore.io import Dataset, cache, datafile
+from lrcore.io.batch import stacked
 from lrcore.io.datafile import DataError
 from lrcore.linear_model.persistence import ModelFileError
 
@@ -387,7 +388,7 @@ class Matrices:
 
 
 class Data:
-    """Files of SciPy's."""
+    """Files of SciPy's, whose rows are the same whether they are read at once or batch by batch."""
 
     def __init__(self, folder):
         self._path = folder / "data.npz"
@@ -406,11 +407,21 @@ class Data:
             raw = bytearray(self._path.read_bytes())
             raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
             self._path.write_bytes(raw)
-        try:
-            rows, _, _ = datafile.read(self._path, dtype=rng.choice([np.float32, np.float64]))
-        except DataError:
+        dtype = rng.choice([np.float32, np.float64])
+        batches = outcome(
+            lambda path: list(datafile.npz_batches(path, dtype)), self._path, DataError
+        )
+        whole = outcome(lambda path: datafile.read(path, dtype=dtype), self._path, DataError)
+        assert (whole is None) == (batches is None), (whole, batches)
+        if whole is None:
             return False
+        rows, y, _ = whole
         use_rows(rows)
+        rows.sum_duplicates()
+        found = stacked(batches)
+        for name in ("data", "indices", "indptr"):
+            assert np.array_equal(getattr(found.X, name), getattr(rows, name), equal_nan=True)
+        assert np.array_equal(found.y, y, equal_nan=y is not None and y.dtype.kind == "f")
         return True
 
 

@@ -623,6 +623,19 @@ def parse_svmlight(
     return SvmlightRows(*parse(text, dtype.char, multilabel, first_index, skip))
 
 
+def write_svmlight(
+    first: list[str], ends: np.ndarray, indices: np.ndarray, data: np.ndarray, first_index: int
+) -> memoryview:
+    """Rows as lines of svmlight text: what comes first in each, and an index and its value for each
+    value; values of rows end at `ends`."""
+    texts = [text.encode() for text in first]
+    first_ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
+    return _core.parsers().write_svmlight(
+        b"".join(texts), first_ends, ends.astype(np.int64, copy=False),
+        indices.astype(np.int64, copy=False), np.ascontiguousarray(data), first_index,
+    )  # fmt: skip
+
+
 def parse_vw(text: memoryview, dtype: np.dtype, mask: int, skip: bool) -> VwRows:
     """The rows of whole lines of Vowpal Wabbit's text, see `VwRows`; indices are masked.
 

@@ -807,6 +807,13 @@ def parse_svmlight(
     return svmlight.parse(text, dtype, multilabel, first_index, skip)
 
 
+def write_svmlight(
+    first: list[str], ends: np.ndarray, indices: np.ndarray, data: np.ndarray, first_index: int
+) -> bytes:
+    """Rows as lines of svmlight text, by plain Python."""
+    return svmlight.write(first, ends, indices, data, first_index)
+
+
 def parse_vw(text: memoryview, dtype: np.dtype, mask: int, skip: bool) -> VwRows:
     """The rows of whole lines of Vowpal Wabbit's text, by plain Python."""
     return vw.parse(text, dtype, mask, skip)

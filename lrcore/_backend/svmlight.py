@@ -140,6 +140,29 @@ def parse(
     )
 
 
+def number_text(value: float, dtype: Any = np.float64) -> str:
+    """The fewest digits that are read as the same number of this dtype, by way of float64."""
+    if np.dtype(dtype) == np.float32:
+        short = float(str(np.float32(value)))
+        value = short if np.float32(short) == np.float32(value) else value
+    return repr(value).removesuffix(".0")
+
+
+def write(
+    first: list[str], ends: np.ndarray, indices: np.ndarray, data: np.ndarray, first_index: int
+) -> bytes:
+    """Rows as lines of text: what comes first in each, and its indices and values."""
+    pairs = [
+        f"{index + first_index}:{number_text(value, data.dtype)}"
+        for index, value in zip(indices.tolist(), data.tolist())
+    ]
+    starts = [0, *ends.tolist()]
+    lines = [
+        " ".join([text, *pairs[start:stop]]) for text, start, stop in zip(first, starts, starts[1:])
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
 def _is_integer(text: bytes) -> bool:
     """Whether this is an integer of 64 bits, with or without a sign."""
     digits = text[1:] if text[:1] in (b"+", b"-") else text

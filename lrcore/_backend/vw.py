@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,8 +91,9 @@ def _parse_line(line: bytes, dtype: np.dtype, mask: int) -> _Line:
     numbers, tag = _parse_head(head)
     features: dict[int, float] = {}
     for text in namespaces:
-        for index, value in _features(text, dtype):
-            features[index & mask] = features.get(index & mask, 0.0) + value
+        for feature in _features(text, dtype):
+            index = feature.hash & mask
+            features[index] = features.get(index, 0.0) + feature.value
     for value in features.values():
         with np.errstate(over="ignore"):
             if not np.isfinite(dtype.type(value)):
@@ -123,24 +125,54 @@ def _parse_head(head: bytes) -> tuple[list[float], tuple[int, int]]:
     return numbers, tag
 
 
-def _features(text: bytes, dtype: np.dtype) -> list[tuple[int, float]]:
-    """Hashes and values of a namespace, whose name the text begins with."""
+class Feature(NamedTuple):
+    """A feature of a line: its hash, its value, and its name behind that of its namespace."""
+
+    hash: int
+    value: float
+    namespace: bytes
+    name: bytes
+
+    def __str__(self) -> str:
+        """As Vowpal Wabbit's audits have it: ``namespace^name``."""
+        name = self.name.decode(errors="backslashreplace")
+        space = self.namespace.decode(errors="backslashreplace")
+        return f"{space}^{name}" if space else name
+
+
+def features_of_line(line: bytes) -> list[Feature]:
+    """The features of a line that are not 0.
+
+    Raises
+    ------
+    LineError
+        If one of them is not valid.
+    """
+    line = line.removesuffix(b"\n").removesuffix(b"\r")
+    return [each for text in line.split(b"|")[1:] for each in _features(text, np.dtype("d"))]
+
+
+def _features(text: bytes, dtype: np.dtype) -> list[Feature]:
+    """The features of a namespace, whose name the text begins with."""
     words = re.split(rb"[ \t]+", text)
     name, colon, number = words[0].partition(b":")
     if colon and not name:
         raise LineError(f"a namespace must have a name or none, got {quoted(words[0])}")
     scale = _value(words[0], number) if colon else 1.0
-    space = _hash(name, 0) if name else 0
+    namespace, space = name, _hash(name, 0) if name else 0
     found, anonymous = [], 0
     for word in filter(None, words[1:]):
         name, colon, number = word.partition(b":")
         value = (_value(word, number) if colon else 1.0) * scale
-        index = _hash(name, space) if name else space + anonymous
-        anonymous += not name
-        with np.errstate(over="ignore"):
-            if dtype.type(value) != 0:
-                found.append((index, value))
-    return found
+        if name:
+            hash_ = _hash(name, space)
+        else:
+            hash_, name = space + anonymous, b"[%d]" % anonymous
+            anonymous += 1
+        found.append(Feature(hash_, value, namespace, name))
+    with np.errstate(over="ignore"):
+        values = np.array([feature.value for feature in found]).astype(dtype).tolist()
+    return [feature for feature, value in zip(found, values) if value != 0]
 
 
 def _value(word: bytes, number: bytes) -> float:
@@ -149,6 +181,7 @@ def _value(word: bytes, number: bytes) -> float:
     return float(number)
 
 
+@lru_cache(1 << 16)
 def _hash(name: bytes, seed: int) -> int:
     """The hash of a name: digits are their number, anything else is hashed."""
     from sklearn.utils import murmurhash3_32

@@ -19,7 +19,7 @@
 #endif
 
 #define LR_LEAST_POWER (-342)
-#define LR_MOST_POWER 308
+#define LR_MOST_POWER 324
 
 /* The upper and lower 64 bits of the significands of 10**LR_LEAST_POWER to 10**LR_MOST_POWER, filled by
    `lr_numbers_begin` when the module is imported, and the C locale. */

@@ -31,3 +31,12 @@ def parse_vw(
     int | None,
     int,
 ]: ...
+def number_text(number: float, dtype: str) -> str: ...
+def write_svmlight(
+    first: bytes,
+    first_ends: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    data: NDArray[np.floating],
+    first_index: int,
+) -> memoryview: ...

@@ -1,4 +1,4 @@
-# Text as arrays: see svmlight.h and vw.h. Compiled once, for any processor.
+# Text as arrays, and rows as text: see svmlight.h, vw.h and decimals.h. Compiled once, for any processor.
 cimport numpy as cnp
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -185,3 +185,49 @@ def parse_vw(const unsigned char[::1] text, str dtype, uint32_t mask, bint skip)
         labels[: found.rows], weights[: found.rows], bases[: found.rows], tags[: found.rows],
         place(found.bad, start), found.skipped,
     )
+
+
+cdef extern from "decimals.h" nogil:
+    enum:
+        MOST_NUMBER "LR_MOST_NUMBER"
+        MOST_PAIR "LR_MOST_PAIR"
+        COPIED "LR_COPIED"
+    char* write_double "lr_write_double"(char* to, double value)
+    char* write_float "lr_write_float"(char* to, float value)
+    char* write_rows "lr_write_rows"(
+        char* to, int64_t n_rows, const char* first, const int64_t* first_ends, const int64_t* ends,
+        const int64_t* indices, const void* data, int is_double, int64_t first_index
+    )
+
+
+def number_text(number, str dtype):
+    """A finite number as text: the fewest digits that are read as the same number of this dtype."""
+    cdef char[MOST_NUMBER + COPIED] room
+    cdef double value = number
+    cdef char* end = write_double(room, value) if dtype == "d" else write_float(room, <float>value)
+    return room[: end - room].decode()
+
+
+def write_svmlight(
+    bytes first, const int64_t[::1] first_ends, const int64_t[::1] ends,
+    const int64_t[::1] indices, data, int64_t first_index
+):
+    """Rows as lines of text: what comes first in each, and an index and its value for each value.
+
+    first has what comes first of all rows, which end there at first_ends; ends are those of the
+    values of rows. data is an array of float32 or float64, without gaps.
+    """
+    cdef int64_t n_rows = ends.shape[0], n_values = indices.shape[0]
+    room = np_empty(len(first) + n_rows + n_values * MOST_PAIR + COPIED, "b")
+    cdef char* to = <char*>address(room)
+    cdef char* end = to
+    cdef const char* texts = first
+    cdef const void* values = address(data)
+    cdef int is_double = data.dtype.char == "d"
+    if n_rows:
+        with nogil:
+            end = write_rows(
+                to, n_rows, texts, &first_ends[0], &ends[0], &indices[0] if n_values else NULL,
+                values, is_double, first_index,
+            )
+    return room[: end - to].data

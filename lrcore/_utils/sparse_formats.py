@@ -57,18 +57,14 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
     ValueError, TypeError
         If they are none, or do not fit together.
     """
-    name = arrays["format"].item() if "format" in arrays and arrays["format"].ndim == 0 else None
-    name = name.decode("ascii", "replace") if isinstance(name, bytes) else name
-    if name not in PARTS:
-        raise ValueError(f"it holds no matrix: format must be one of {', '.join(PARTS)}: {name!r}")
-    shape = _shape(arrays["shape"])
+    name = format_of(arrays.get("format"))
+    shape = shape_of(arrays["shape"])
     if name == "coo":
         coords = arrays["coords"] if "coords" in arrays else (arrays["row"], arrays["col"])
         parts: dict[str, Any] = {"coords": tuple(coords), "data": arrays["data"]}
     else:
         parts = {part: arrays[part] for part in PARTS[name]}
-    if parts["data"].dtype.kind not in "fiub":
-        raise TypeError(f"its data must be numbers, got {parts['data'].dtype}")
+    check_numbers(parts["data"].dtype)
     most = EMPTY_ROWS + TIMES * sum(array.nbytes for array in arrays.values())
     if 8 * shape[0] > most:
         raise ValueError(f"its shape has {shape[0]:,} rows, far more than it has values")
@@ -92,7 +88,22 @@ PARTS = {
 }
 
 
-def _shape(shape: np.ndarray) -> tuple[int, int]:
+def format_of(array: np.ndarray | None) -> str:
+    """The name of a file's format."""
+    name = array.item() if array is not None and array.ndim == 0 else None
+    name = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+    if name not in PARTS:
+        raise ValueError(f"it holds no matrix: format must be one of {', '.join(PARTS)}: {name!r}")
+    return str(name)
+
+
+def check_numbers(dtype: np.dtype[Any]) -> None:
+    """Raise unless values of a matrix may have this dtype."""
+    if dtype.kind not in "fiub":
+        raise TypeError(f"its data must be numbers, got {dtype}")
+
+
+def shape_of(shape: np.ndarray) -> tuple[int, int]:
     """The numbers of rows and columns of a file."""
     if shape.shape != (2,) or shape.dtype.kind not in "iu" or np.any(shape < 0):
         raise ValueError(f"its shape must be two integers >= 0, got {shape.tolist()!r}"[:200])

@@ -28,7 +28,9 @@ from lrcore.io.table_writers import table_writer
 ROWS = ("svmlight", "vw", "npz")
 
 #: Options that say how a table becomes features, and have no effect where it stays a table.
-OF_FEATURES = {"label": None, "weight": None, "cross": None, "ngrams": 1, "bits": None}
+OF_FEATURES = {
+    "label": None, "weight": None, "cross": None, "ngrams": 1, "bits": None, "standardize": False,
+}  # fmt: skip
 
 DESCRIPTION = """\
 Write data in another format, in the memory of a few batches. OUT takes its name when it is whole,
@@ -114,14 +116,19 @@ def check(args: argparse.Namespace, source: str, target: str) -> None:
     raw.check_not_packed(args.output, target)
     unused: dict[str, Any] = {}
     if target in raw.TABLES:
-        unused = OF_FEATURES
+        unused = {**OF_FEATURES}
     elif source not in raw.TABLES:
         unused = {**raw.OF_RAW}
         if source == "vw":
             del unused["bits"]
+    if source != "csv":
+        unused["delimiter"] = None
+    if source != "svmlight":
+        unused["zero_based"] = None
     for name, default in unused.items():
         if getattr(args, name) != default:
-            raise OptionError(f"--{name} has no effect on {source} that becomes {target}")
+            option = name.replace("_", "-")
+            raise OptionError(f"--{option} has no effect on {source} that becomes {target}")
     if target in raw.TABLES and args.float32:
         raise OptionError("--float32 has no effect on tables, which keep the types of columns")
     if source in raw.TABLES and target == "svmlight" and args.label is None:
@@ -156,7 +163,7 @@ def tables(args: argparse.Namespace, source: str, target: str) -> dict[str, int]
 
 def rows(args: argparse.Namespace, source: str, target: str) -> dict[str, int]:
     """Write rows of numbers; how many, and how many values they have."""
-    batches, width, read = batches_of(args, source)
+    batches, width, read = rows_of(args, source)
     n_rows = n_values = 0
     with row_writer(args.output, target, args.data, width) as writer, closing(batches):
         for batch in watched(batches, read):
@@ -167,14 +174,16 @@ def rows(args: argparse.Namespace, source: str, target: str) -> dict[str, int]:
     return {"rows": n_rows, "values": n_values}
 
 
-def batches_of(args: argparse.Namespace, source: str) -> tuple[Any, int | None, ReadBytes]:
+def rows_of(args: argparse.Namespace, source: str) -> tuple[Any, int | None, ReadBytes]:
     """The rows of IN batch by batch, their width if it is known before, and what counts bytes."""
     dtype = np.float32 if args.float32 else np.float64
     if source == "svmlight":
         zero_based: Any = "auto" if args.zero_based is None else args.zero_based
         read = ReadBytes.of(expanded(args.data))
-        rows = svmlight_rows(args.data, zero_based=zero_based, dtype=dtype, count=read)
-        return rows, None, read
+        batches = svmlight_rows(
+            args.data, refuse_qid=True, zero_based=zero_based, dtype=dtype, count=read
+        )
+        return batches, None, read
     if source == "npz":
         dataset = scan_npz(args.data, dtype=np.float32 if args.float32 else None)
     elif source == "vw":

@@ -1,9 +1,8 @@
-"""Data and models as the command line takes them: from files or stdin, with or without labels."""
+"""Data that is read at once, and models, as the command line takes them: from files or stdin."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import shutil
 import sys
 import tempfile
@@ -14,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from lrcore.io import datafile
-from lrcore.io.files import open_text
 from lrcore.io.label_lists import LabelLists
-from lrcore.io.pieces import pieces
 from lrcore.linear_model.persistence import ModelFileError, load
 
 #: What the argument DATA is to read stdin.
@@ -58,25 +54,6 @@ def read(args: argparse.Namespace, **options: Any) -> Data:
         return _read_file(path, args.data, **options)
 
 
-def read_unlabelled(args: argparse.Namespace, **options: Any) -> Any:
-    """The rows of data that need no labels: in svmlight text each line may begin with a feature.
-
-    Then every line is a row, also an empty one, so that rows are numbered like lines. Where labels
-    are lists, lines that have some keep them.
-    """
-    lists = options.get("multilabel", False)
-    with _as_file(args.data) as path:
-        if not _begins_with_a_feature(path):
-            return _read_file(path, args.data, **options)[0]
-        with tempfile.NamedTemporaryFile("wb", suffix=".svm") as labelled:
-            with _named(path, args.data):
-                for line in _lines(path):
-                    kept = line.startswith(b"#") or (lists and _has_label(line))
-                    labelled.write(line if kept else b"0 " + line)
-            labelled.flush()
-            return _read_file(labelled.name, args.data, **options)[0]
-
-
 def labels_of(model: Any) -> np.ndarray:
     """The labels of a model of several a row, as data files name them: those of the file that it
     was fitted on, else the numbers of the columns of y.
@@ -94,13 +71,6 @@ def labels_of(model: Any) -> np.ndarray:
     return labels
 
 
-def without_unseen(X: Any, n_features: int) -> Any:
-    """The rows with this number of features: without those beyond, or with empty ones added."""
-    if X.shape[1] >= n_features:
-        return X[:, :n_features]
-    return sparse.csr_matrix((X.data, X.indices, X.indptr), shape=(X.shape[0], n_features))
-
-
 def _read_file(path: str, name: str, **options: Any) -> Data:
     """Read a file that stands for data of this name, which is what errors name."""
     suffix = Path(path).suffix
@@ -108,15 +78,8 @@ def _read_file(path: str, name: str, **options: Any) -> Data:
         raise datafile.DataError(
             f"{name}: an archive, as model files are; data is svmlight text, or .npz"
         )
-    with _named(path, name):
-        return datafile.read(path, **options)
-
-
-@contextmanager
-def _named(path: str, name: str) -> Iterator[None]:
-    """Errors of a file that stands for data of this name, with the name."""
     try:
-        yield
+        return datafile.read(path, **options)
     except datafile.DataError as error:
         raise datafile.DataError(str(error).replace(path, name)) from None
 
@@ -135,35 +98,3 @@ def _as_file(data: str) -> Iterator[str]:
         shutil.copyfileobj(source, file)
         file.flush()
         yield file.name
-
-
-def _lines(path: str) -> Iterator[bytes]:
-    """The lines of a data file, which may be packed, with their ends.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or lines or all of them are longer than is read of such a file.
-    """
-    with open_text(path) as text:
-        for piece in pieces(text, bounded=True):
-            yield from io.BytesIO(piece.text)
-
-
-def _has_label(line: bytes) -> bool:
-    """Whether a line of svmlight text begins with a label, or a list of them."""
-    fields = line.split(b"#", 1)[0].split()
-    return bool(fields) and b":" not in fields[0]
-
-
-def _begins_with_a_feature(path: str) -> bool:
-    """Whether the first line of svmlight text has no label."""
-    if Path(path).suffix == ".npz" or zipfile.is_zipfile(path):
-        return False
-    try:
-        for line in _lines(path):
-            if line.split(b"#", 1)[0].split():
-                return not _has_label(line)
-    except (OSError, datafile.DataError):
-        pass  # reading it says what is wrong
-    return False

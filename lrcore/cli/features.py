@@ -13,6 +13,7 @@ from lrcore.cli.predict import lines_of
 from lrcore.io.csv_files import CSVLayout
 from lrcore.io.errors import DataError
 from lrcore.io.record_batches import record_batches
+from lrcore.io.vw import vw_names
 
 #: Names of a feature that are printed; ``--json`` has all.
 MOST_NAMES = 3
@@ -42,16 +43,16 @@ class Heavy(NamedTuple):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
     parser.description = (
-        "List the features with the largest weights, either way. Columns of a table "
-        "are hashed, and a model does not keep their values: DATA gives the features their names."
+        "List the features with the largest weights, either way. Values of tables and names of vw "
+        "text are hashed, and a model does not keep them: DATA gives the features their names."
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument(
         "data",
         metavar="DATA",
         nargs="?",
-        help="a table to look for the values behind hashed features in; its first rows are read "
-        "again, in the memory of a batch, which takes a second or a few",
+        help="a table or vw text to look for the values behind hashed features in; its first "
+        "rows are read again, in the memory of a batch, which takes a second or a few",
     )
     raw.add_format_option(parser)
     parser.add_argument(
@@ -130,12 +131,20 @@ def names_in(args: argparse.Namespace, model: Any, columns: list[int]) -> dict[i
     Raises
     ------
     DataError
-        If it is no table, or the model was not fitted to one.
+        If it has no names, or the model was not fitted to such data.
     """
     kind = raw.format_of(args)
     features = getattr(model, "features_", None)
+    if kind == "vw" and features is None:
+        bits = model.n_features_in_.bit_length() - 1
+        if model.n_features_in_ != 1 << bits:
+            raise DataError(
+                f"{args.model} was not fitted to vw text, which has 2**BITS features: it has "
+                f"{model.n_features_in_:,}"
+            )
+        return vw_names(args.data, columns, bits, args.rows)
     if kind not in raw.TABLES:
-        raise DataError(f"{args.data}: names are those of a table's values, and this is {kind}")
+        raise DataError(f"{args.data}: tables and vw text have names, and this is {kind}")
     if features is None:
         raise DataError(
             f"{args.model} was not fitted to a table, so its features have no names in {args.data}"

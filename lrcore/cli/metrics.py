@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
+from lrcore.cli.data import labels_of
+from lrcore.io.label_lists import LabelLists
+
 #: The logarithm that stands for that of a probability of 0.
 LEAST_LOG = float(np.log(np.finfo(np.float64).eps))
 
@@ -34,8 +37,10 @@ def measure(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
     return metrics.result()
 
 
-def metrics_for(model: Any) -> ClassifierMetrics | RegressorMetrics:
-    """The metrics of `measure` for rows that come batch by batch."""
+def metrics_for(model: Any) -> ClassifierMetrics | MultilabelMetrics | RegressorMetrics:
+    """The metrics of a model for rows that come batch by batch."""
+    if getattr(model, "multilabel_", False):
+        return MultilabelMetrics(model)
     return ClassifierMetrics(model) if hasattr(model, "classes_") else RegressorMetrics(model)
 
 
@@ -143,38 +148,66 @@ class RegressorMetrics:
         return {"rmse": float(np.sqrt(errors / self.n_rows)), "r2": r2}
 
 
-def measure_labels(model: Any, X: Any, Y: Any) -> dict[str, float]:
-    """Metrics by name of a classifier of several labels a row.
+class MultilabelMetrics:
+    """Metrics of a classifier of several labels a row over all rows that were added, which are not
+    kept.
 
     Parameters
     ----------
     model : LinearClassifier
-    X : array or sparse matrix of shape (n_rows, n_features)
-    Y : sparse matrix of shape (n_rows, n_labels)
-        Of 0 and 1; columns beyond the model's labels are of labels that it cannot predict.
-
-    Returns
-    -------
-    dict of str to float
-        ``"subset_accuracy"``, the share of rows all of whose labels are right; ``"f1_micro"`` and
-        ``"f1_macro"``, which count each label of a row, and each label, the same; and if the model
-        has probabilities, and knows all labels, ``"log_loss"``, the mean over rows and labels.
     """
-    n_unknown = Y.shape[1] - len(model.classes_)
-    has = Y.toarray() == 1
-    predicted = np.pad(model.predict(X) == 1, [(0, 0), (0, n_unknown)])
-    both, either = (has & predicted).sum(axis=0), has.sum(axis=0) + predicted.sum(axis=0)
-    metrics = {
-        "subset_accuracy": float(np.mean((has == predicted).all(axis=1))),
-        "f1_micro": float(2 * both.sum() / max(either.sum(), 1)),
-        "f1_macro": float(np.mean(2 * both / np.maximum(either, 1))),
-    }
-    if hasattr(model, "predict_proba") and n_unknown == 0:
-        z = model.decision_function(X).astype(np.float64)
-        with np.errstate(divide="ignore"):
-            logs = model._trained.objective.loss.log_probability(np.where(has, z, -z))
-        metrics["log_loss"] = float(-np.mean(np.where(np.isneginf(logs), LEAST_LOG, logs)))
-    return metrics
+
+    def __init__(self, model: Any) -> None:
+        self._model, self._labels = model, labels_of(model)
+        self._has_probabilities = hasattr(model, "predict_proba")
+        n_labels = len(self._labels)
+        self._both, self._either = np.zeros(n_labels, np.int64), np.zeros(n_labels, np.int64)
+        self._unknown: dict[Any, int] = {}  # how often labels came that the model does not have
+        self._n_right = 0
+        self._log_loss = 0.0
+        self.n_rows = 0
+
+    def add(self, X: Any, y: np.ndarray) -> None:
+        """Predict rows and compare with the tuples of their labels."""
+        model, n_labels = self._model, len(self._labels)
+        lists = LabelLists.of(y.tolist()).among(self._labels)
+        has = lists.indicator[:, :n_labels].toarray() == 1
+        predicted = model.predict(X) == 1
+        self.n_rows += len(y)
+        others = lists.indicator[:, n_labels:]
+        for name, n in zip(lists.labels[n_labels:].tolist(), others.sum(axis=0).A1.tolist()):
+            self._unknown[name] = self._unknown.get(name, 0) + n
+        right = (has == predicted).all(axis=1) & (np.diff(others.indptr) == 0)
+        self._n_right += int(np.count_nonzero(right))
+        self._both += (has & predicted).sum(axis=0)
+        self._either += has.sum(axis=0) + predicted.sum(axis=0)
+        if self._has_probabilities:
+            z = model.decision_function(X).astype(np.float64)
+            with np.errstate(divide="ignore"):
+                logs = model._trained.objective.loss.log_probability(np.where(has, z, -z))
+            self._log_loss -= float(np.sum(np.where(np.isneginf(logs), LEAST_LOG, logs)))
+
+    def result(self) -> dict[str, float]:
+        """Metrics by name.
+
+        Returns
+        -------
+        dict of str to float
+            ``"subset_accuracy"``, the share of rows all of whose labels are right; ``"f1_micro"``
+            and ``"f1_macro"``, which count each label of a row, and each label, the same; and if
+            the model has probabilities, and knows all labels, ``"log_loss"``, the mean over rows
+            and labels.
+        """
+        both = np.append(self._both, np.zeros(len(self._unknown), np.int64))
+        either = np.append(self._either, list(self._unknown.values())).astype(np.int64)
+        metrics = {
+            "subset_accuracy": self._n_right / self.n_rows,
+            "f1_micro": float(2 * both.sum() / max(either.sum(), 1)),
+            "f1_macro": float(np.mean(2 * both / np.maximum(either, 1))),
+        }
+        if self._has_probabilities and not self._unknown:
+            metrics["log_loss"] = self._log_loss / (self.n_rows * len(self._labels))
+        return metrics
 
 
 def mean_log_loss(model: Any, X: Any, y: np.ndarray) -> float:

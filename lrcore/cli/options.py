@@ -280,22 +280,8 @@ def add_unseen_option(parser: argparse.ArgumentParser) -> None:
 def read_for_model(
     model: Any, args: argparse.Namespace
 ) -> tuple[Any, np.ndarray | LabelLists | None]:
-    """Read the data file for a fitted model: with its number of features, in its dtype, and its
-    labels before others."""
-    X, y, _ = data.read(args, **options_for_model(model, args))
-    if isinstance(y, LabelLists):
-        y = y.among(data.labels_of(model))
-    return features_of_model(X, model, args), y
-
-
-def read_rows_for_model(model: Any, args: argparse.Namespace) -> Any:
-    """The same rows, where labels are not needed."""
-    X = data.read_unlabelled(args, **options_for_model(model, args))
-    return features_of_model(X, model, args)
-
-
-def options_for_model(model: Any, args: argparse.Namespace) -> dict[str, Any]:
-    """How to read data for a fitted model.
+    """Read the data file for a model whose fit goes on: with its number of features, in its dtype,
+    and its labels before others.
 
     Unless an option says otherwise, indices start where they did in the file that the model was
     fitted on.
@@ -303,23 +289,11 @@ def options_for_model(model: Any, args: argparse.Namespace) -> dict[str, Any]:
     zero_based = args.zero_based
     if zero_based is None:
         zero_based = model.extra_.get("zero_based")
-    n_features = None if ignores_unseen(args) else model.n_features_in_
-    return {
-        "n_features": n_features,
-        "zero_based": zero_based,
-        "dtype": model.coef_.dtype,
-        "multilabel": getattr(model, "multilabel_", False),
-    }
-
-
-def features_of_model(X: Any, model: Any, args: argparse.Namespace) -> Any:
-    """The rows without features that the model has not seen, if that is asked for."""
-    return data.without_unseen(X, model.n_features_in_) if ignores_unseen(args) else X
-
-
-def ignores_unseen(args: argparse.Namespace) -> bool:
-    """Whether ``--ignore-unseen`` is given; ``fit`` has no such option."""
-    return bool(getattr(args, "ignore_unseen", False))
+    X, y, _ = data.read(
+        args, n_features=model.n_features_in_, zero_based=zero_based, dtype=model.coef_.dtype,
+        multilabel=getattr(model, "multilabel_", False),
+    )  # fmt: skip
+    return X, y.among(data.labels_of(model)) if isinstance(y, LabelLists) else y
 
 
 #: Bytes of each feature that a fit takes at least: its weights, and sums over the rows.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -13,22 +12,16 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from lrcore.cli import raw
+from lrcore.cli.batches import batches_of
 from lrcore.cli.data import labels_of, load_model
-from lrcore.cli.options import (
-    OptionError,
-    add_data_options,
-    add_unseen_option,
-    read_rows_for_model,
-    strict_json,
-)
-from lrcore.cli.progress import watched
+from lrcore.cli.options import OptionError, add_data_options, add_unseen_option, strict_json
 from lrcore.io.batch import Batch
 from lrcore.io.label_lists import LabelLists
 from lrcore.io.optional import pyarrow
 from lrcore.io.paths import unpacked
 from lrcore.io.row_writers import npy_writer
 from lrcore.io.table_writers import table_writer
-from lrcore.linear_model.dataset_fit import batches_for, offset_of
+from lrcore.linear_model.dataset_fit import offset_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,30 +48,12 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         parser.error("--proba needs a model fitted with --loss log_loss or modified_huber")
     if args.output is not None:
         write_predictions(model, args)
-    elif raw.is_raw(args):
-        if args.json:
-            raise OptionError(
-                "--json gives all predictions at once, and this data is read in batches: leave it "
-                "out, or give --output predictions.json"
-            )
-        for batch in batches_of(model, args):
-            print_lines(predicted_by(model, batch, proba=args.proba))
     elif args.json:
         print(strict_json(all_predictions(model, args)))
     else:
-        print_lines(predicted_by(model, Batch(read_rows_for_model(model, args)), proba=args.proba))
-
-
-def batches_of(model: Any, args: argparse.Namespace) -> Generator[Batch]:
-    """The rows of DATA: batch by batch, or all at once where they are in memory anyway."""
-    if raw.is_raw(args):
-        dataset = raw.dataset_to_predict(args, model)
         # A bar between lines on the same terminal would be in their way.
-        shown = args.output is not None or not sys.stdout.isatty()
-        batches = batches_for(model, dataset, args.data)
-        yield from watched(batches, dataset.bytes_read) if shown else batches
-    else:
-        yield Batch(read_rows_for_model(model, args))
+        for batch in batches_of(model, args, shown=not sys.stdout.isatty()):
+            print_lines(predicted_by(model, batch, proba=args.proba))
 
 
 def predicted_by(model: Any, batch: Batch, *, proba: bool) -> np.ndarray | LabelLists:
@@ -100,8 +75,10 @@ def print_lines(predicted: np.ndarray | LabelLists) -> None:
 
 def all_predictions(model: Any, args: argparse.Namespace) -> dict[str, Any]:
     """The predictions of all rows as plain values."""
-    predicted = predicted_by(model, Batch(read_rows_for_model(model, args)), proba=args.proba)
-    plain = predicted.lists() if isinstance(predicted, LabelLists) else predicted.tolist()
+    plain: list[Any] = []
+    for batch in batches_of(model, args):
+        predicted = predicted_by(model, batch, proba=args.proba)
+        plain += predicted.lists() if isinstance(predicted, LabelLists) else predicted.tolist()
     result: dict[str, Any] = {"predictions": plain}
     if args.proba:
         result["classes"] = classes_of(model)

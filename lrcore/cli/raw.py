@@ -13,7 +13,6 @@ from lrcore.cli.progress import FitLog
 from lrcore.feature_extraction.table import TableHasher
 from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
 from lrcore.io.dataset import Dataset
-from lrcore.io.errors import DataError
 from lrcore.io.output import packer_of
 from lrcore.io.paths import unpacked
 from lrcore.linear_model.dataset_fit import partial_fit_dataset
@@ -41,12 +40,12 @@ FORMATS = ("auto", "svmlight", "npz", "vw", *TABLES)
 #: those that only tables have a use for.
 OF_RAW = {
     "label": None, "weight": None, "categorical": None, "numeric": None, "text": None,
-    "cross": None, "ngrams": 1, "bits": None, "delimiter": None,
+    "cross": None, "ngrams": 1, "bits": None, "delimiter": None, "standardize": False,
 }  # fmt: skip
 OF_TABLES = [name for name in OF_RAW if name != "bits"]
 
 #: Options that are kept with a model, for those who predict with it or go on from it.
-KEPT = ("label", "weight", "delimiter")
+KEPT = ("label", "weight", "delimiter", "zero_based")
 
 
 def add_format_option(parser: argparse.ArgumentParser, of: str = "DATA") -> None:
@@ -82,6 +81,12 @@ def add_features_options(group: Any) -> None:
         "--categorical", metavar="COLUMNS", type=names, help="columns of categories, with commas"
     )
     group.add_argument("--numeric", metavar="COLUMNS", type=names, help="columns of numbers")
+    group.add_argument(
+        "--standardize",
+        action="store_true",
+        help="divide numbers by the root mean square of the first ones of their column; for "
+        "columns of which a few numbers are far larger than the others",
+    )
     group.add_argument("--text", metavar="COLUMNS", type=names, help="columns of texts")
     group.add_argument(
         "--cross",
@@ -139,7 +144,9 @@ def is_raw(args: argparse.Namespace) -> bool:
 def check_options(args: argparse.Namespace) -> None:
     """Raise for options that would have no effect on data of this format."""
     kind = format_of(args)
-    unused = [] if kind in TABLES else OF_TABLES if kind == "vw" else list(OF_RAW)
+    unused = OF_TABLES if kind == "vw" else [] if kind in TABLES else list(OF_RAW)
+    if kind in TABLES and kind != "csv":
+        unused = ["delimiter"]
     given = [name for name in unused if getattr(args, name) != OF_RAW[name]]
     if given:
         raise OptionError(
@@ -166,7 +173,8 @@ def table_hasher(args: argparse.Namespace, dtype: Any) -> TableHasher:
     """What makes features of the columns, as the options say."""
     return TableHasher(
         args.categorical, args.numeric, args.text, args.cross,
-        n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams), dtype=dtype,
+        n_features=1 << (args.bits or 20), ngram_range=(1, args.ngrams),
+        standardize=args.standardize, dtype=dtype,
     )  # fmt: skip
 
 
@@ -183,26 +191,6 @@ def _text_dataset(args: argparse.Namespace, kind: str, dtype: Any) -> Dataset:
         return scan_vw(args.data, bits=getattr(args, "bits", None) or 18, dtype=dtype)
     zero_based: Any = "auto" if args.zero_based is None else args.zero_based
     return scan_svmlight(args.data, zero_based=zero_based, dtype=dtype)
-
-
-def dataset_to_predict(args: argparse.Namespace, model: Any, label: str | None = None) -> Dataset:
-    """The rows of DATA for a model, with the column `label` if there is one."""
-    kind = format_of(args)
-    features = getattr(model, "features_", None)
-    if kind in TABLES:
-        if features is None:
-            raise DataError(
-                f"{args.data} is a table, and {args.model} was not fitted to one: it does not know "
-                "what to make of columns"
-            )
-        options = {"label": label, "features": features}
-        if kind == "csv":
-            options["delimiter"] = model.extra_.get("delimiter")
-        return TABLES[kind](args.data, **options)
-    if kind == "vw":
-        bits = model.n_features_in_.bit_length() - 1
-        return scan_vw(args.data, bits=bits, dtype=model.coef_.dtype)
-    return scan_svmlight(args.data, n_features=model.n_features_in_, dtype=model.coef_.dtype)
 
 
 def fit(model: Any, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:

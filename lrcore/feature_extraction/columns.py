@@ -152,11 +152,11 @@ class Column:
             **known | {"offset": 0},
         )
 
-    def number(self, hash_: int, missing: int) -> Any:
-        """The column as one of numbers."""
+    def number(self, hash_: int, missing: int, scale: float = 1.0) -> Any:
+        """The column as one of numbers, each over the scale."""
         kernels: Any = _core.kernels
-        if self.dictionary is not None or self.kind.kind == NOTHING:
-            numbers = self.as_floats()
+        if self.dictionary is not None or self.kind.kind == NOTHING or scale != 1:
+            numbers = self.as_floats() / scale
             return kernels.TableColumn(
                 "numbers",
                 self.n,
@@ -365,11 +365,11 @@ class Objects(Column):
     def category(self, prefix: bytes, missing: int) -> Any:
         return self.as_strings(text_of_object).category(prefix, missing)
 
-    def number(self, hash_: int, missing: int) -> Any:
+    def number(self, hash_: int, missing: int, scale: float = 1.0) -> Any:
         kernels: Any = _core.kernels
         return kernels.TableColumn(
-            "numbers", self.n, self.as_floats().view(np.uint8), type="float64", hash=hash_,
-            missing=missing,
+            "numbers", self.n, (self.as_floats() / scale).view(np.uint8), type="float64",
+            hash=hash_, missing=missing,
         )  # fmt: skip
 
     def as_floats(self) -> np.ndarray:

@@ -316,12 +316,17 @@ def reader(table: Any) -> Reader:
     check_in_memory("X", table)
     if hasattr(table, "iloc") and hasattr(table, "items") and hasattr(table, "columns"):
         return PandasReader(table)
-    if hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__"):
+    if has_rows(table):
         return ArrowReader(table)
     raise TypeError(
         "X must be a table: a frame of pandas or polars, a table or record batch of pyarrow, or "
         f"anything with Arrow's __arrow_c_stream__, got {shown(table)}"
     )
+
+
+def has_rows(table: Any) -> bool:
+    """Whether something has the rows of a table by Arrow's interface, and not its schema alone."""
+    return hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__")
 
 
 def kinds_of(table: Any) -> Mapping[str, Kind]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.base import clone
 from lrcore._backend import threads
 from lrcore._utils.validation import shown
 from lrcore.feature_extraction.inverse import names_of_words
+from lrcore.feature_extraction.magnitudes import FIRST_ROWS
 from lrcore.feature_extraction.table import TableHasher
 
 
@@ -103,19 +105,35 @@ class TableColumns:
         """What X follows from, together with the tables, as plain values."""
         return {"asked": self._asked, **(self.to_dict() if self._fitted else {})}
 
+    @property
+    def n_rows_to_begin(self) -> int:
+        """How many rows `begin` looks at, if there are so many."""
+        return FIRST_ROWS if self.hasher.standardize is not False and not self._fitted else 1
+
+    @property
+    def scale(self) -> dict[str, float]:
+        """What numbers of standardised columns are divided by."""
+        return self.hasher.scale_
+
+    def begin(self, tables: Sequence[Any]) -> None:
+        """Fit the hasher, unless it is fitted, to the first batches of a table, or a frame."""
+        if self._fitted:
+            return
+        names = column_names(tables[0])
+        if names is None:
+            raise TypeError(f"a table is needed to begin with, got {type(tables[0]).__name__}")
+        others = set() if self._columns is None else set(names) - set(self._columns)
+        missing = [name for name in self._columns or () if name not in names]
+        if missing:
+            raise ValueError(f"the table has no column {missing[0]!r}, but {names!r}")
+        left_out = {*others, *(name for name in self._leave_out if name in names)}
+        self.hasher._choose(tables[0], left_out)
+        self.hasher._measure(tables)
+        self._fitted = True
+
     def transform(self, table: Any) -> Any:
         """X of a record batch or a frame."""
-        if not self._fitted:
-            names = column_names(table)
-            if names is None:
-                raise TypeError(f"a table is needed to begin with, got {type(table).__name__}")
-            others = set() if self._columns is None else set(names) - set(self._columns)
-            missing = [name for name in self._columns or () if name not in names]
-            if missing:
-                raise ValueError(f"the table has no column {missing[0]!r}, but {names!r}")
-            left_out = {*others, *(name for name in self._leave_out if name in names)}
-            self.hasher.fit(table, leave_out=left_out)
-            self._fitted = True
+        self.begin([table])
         return self.hasher.transform(table)
 
     def inverse(self, features: Any, table: Any) -> dict[int, list[str]]:
@@ -185,6 +203,14 @@ class TextColumn:
     def text_columns(self) -> set[str]:
         """Names of columns of texts, which may be empty."""
         return set() if self.column is None else {self.column}
+
+    #: What `TableColumns` have, which look at rows to begin with.
+    n_rows_to_begin = 1
+    scale: Mapping[str, float] = MappingProxyType({})
+
+    def begin(self, tables: Sequence[Any]) -> None:
+        """Find the column in the first tables."""
+        self._texts(tables[0])
 
     def transform(self, table: Any) -> Any:
         """X of a record batch, a frame, or a list of texts.

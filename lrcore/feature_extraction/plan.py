@@ -36,6 +36,8 @@ class Settings(NamedTuple):
     missing: str
     dtype: np.dtype[Any]
     n_threads: int | None
+    #: What numbers of a column are divided by, where it is not 1.
+    scale: dict[str, float]
 
 
 class Plan:
@@ -79,10 +81,15 @@ class Plan:
 
     def numbers(self, columns: dict[str, Column]) -> list[Any]:
         """The columns of numbers."""
+        scale = self.settings.scale
         return [
-            guarded(name, columns[name].number, self.named[name], self.missing[name])
+            guarded(name, columns[name].number, *self.hashes(name), scale.get(name, 1.0))
             for name in self.uses["numeric"]
         ]
+
+    def hashes(self, name: str) -> tuple[int, int]:
+        """The hashes of a column's name, and of a missing value there."""
+        return self.named[name], self.missing[name]
 
     def categories(self, columns: dict[str, Column]) -> list[tuple[str, Any]]:
         """Categories that are features, with what columns they come from, and then others."""

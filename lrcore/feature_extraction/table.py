@@ -23,8 +23,9 @@ from lrcore.feature_extraction.columns import (
     TIMESTAMP,
     Kind,
 )
-from lrcore.feature_extraction.containers import kinds_of, reader
+from lrcore.feature_extraction.containers import has_rows, kinds_of, reader
 from lrcore.feature_extraction.inverse import Names
+from lrcore.feature_extraction.magnitudes import FirstNumbers
 from lrcore.feature_extraction.plan import Plan, Settings
 from lrcore.feature_extraction.rows import Rows
 
@@ -52,7 +53,7 @@ ADVICE = {
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
-#: What `to_dict` gives.
+#: What `to_dict` gives, and `scale` if numbers are standardised.
 KEYS = (
     "version", "n_features", "categorical", "numeric", "text", "timestamps", "crosses",
     "ngram_range", "missing", "dtype",
@@ -90,6 +91,12 @@ class TableHasher(TransformerMixin, BaseEstimator):
     missing : {"category", "skip"}
         Whether a value that is missing, or NaN, is a category of its own, or nothing. A cross of a
         missing value is likewise a feature or none.
+    standardize : bool or list of str
+        Whether numbers are divided by the size that they have in their column, or the numeric
+        columns for which they are: the root mean square of those that are not 0 in the first 16,384
+        rows. Nothing is subtracted, so that 0 stays 0, as in scikit-learn's
+        ``StandardScaler(with_mean=False)``; but that divides by the standard deviation, which is
+        small beside numbers that are all far from 0.
     dtype : dtype
         Of the values: float32 or float64.
     n_threads : int, optional
@@ -101,6 +108,8 @@ class TableHasher(TransformerMixin, BaseEstimator):
         The columns that are used, and how.
     crosses_ : list of tuple of str
         The columns that are crossed.
+    scale_ : dict of str to float
+        What the numbers of standardised columns are divided by. It stays what it was in `fit`.
     columns : list of str
         The names of all columns that `transform` needs.
     feature_names_in_ : array of str
@@ -121,6 +130,10 @@ class TableHasher(TransformerMixin, BaseEstimator):
     dictionaries are categorical, numbers numeric, times and dates timestamps. If one of them is
     given, the others are empty.
 
+    Without `standardize`, columns in different units are left to the estimator, whose
+    ``scale="auto"`` divides them by the largest number so far. That is as good unless few numbers
+    are far larger than the others, as of prices and incomes.
+
     Tables are frames of pandas and polars, tables and record batches of pyarrow, and whatever else
     has Arrow's PyCapsule interface. No object of Python is made for a row, unless the table is a
     pandas frame of such objects.
@@ -133,7 +146,8 @@ class TableHasher(TransformerMixin, BaseEstimator):
       as ``true`` and ``false``, dates as ``2024-02-29``. Floats that are whole and below 1e16 are
       written like integers, others with the fewest digits that tell them from others of their
       type: ``0.1``, ``1e-05``, ``inf``.
-    - A number has the hash of ``column``. Its value is rounded to float64, and then to the dtype.
+    - A number has the hash of ``column``. Its value is rounded to float64, divided by the scale of
+      its column if that is standardised, and rounded to the dtype.
     - A value that is missing has the hash of ``column`` and a byte of 255.
     - A part of a time has the hash of ``column.hour=13``.
     - A cross adds the hashes of its parts modulo 2**64, in whichever order, and mixes the sum by
@@ -173,6 +187,7 @@ class TableHasher(TransformerMixin, BaseEstimator):
         ngram_range: tuple[int, int] = (1, 1),
         timestamps: Sequence[str] | None = None,
         missing: str = "category",
+        standardize: bool | Sequence[str] = False,
         dtype: Any = np.float32,
         n_threads: int | None = None,
     ) -> None:
@@ -184,19 +199,21 @@ class TableHasher(TransformerMixin, BaseEstimator):
         self.ngram_range = ngram_range
         self.timestamps = timestamps
         self.missing = missing
+        self.standardize = standardize
         self.dtype = dtype
         self.n_threads = n_threads
 
     # ---- what is used, and how ------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, *, leave_out: Iterable[str] = ()) -> TableHasher:
-        """Choose the columns by the names and types of the table's; its rows do not matter.
+        """Choose the columns by the names and types of the table's; its rows do not matter, unless
+        numbers are standardised.
 
         Parameters
         ----------
         X : table, or schema
             A table, of any number of rows, or the schema of one: what has Arrow's
-            `__arrow_c_schema__`.
+            `__arrow_c_schema__`. With `standardize` a table whose first rows are as those to come.
         y : ignored
         leave_out : iterable of str
             Columns that are no features, such as labels and weights.
@@ -205,6 +222,12 @@ class TableHasher(TransformerMixin, BaseEstimator):
         -------
         self : TableHasher
         """
+        self._choose(X, leave_out)
+        self._measure([X])
+        return self
+
+    def _choose(self, X: Any, leave_out: Iterable[str]) -> None:
+        """Choose the columns."""
         self._check_parameters()
         kinds = kinds_of(X)
         left_out = names_of("leave_out", [leave_out] if isinstance(leave_out, str) else leave_out)
@@ -217,7 +240,34 @@ class TableHasher(TransformerMixin, BaseEstimator):
             if name in left_out:
                 raise ValueError(f"column {name!r} is both left out and used; name it once")
         self._set(uses)
-        return self
+
+    def _measure(self, tables: Iterable[Any]) -> None:
+        """Look at the first rows of these tables together, where numbers are to be standardised."""
+        self.scale_ = {}
+        names = self._standardized()
+        if not names:
+            return
+        numbers = FirstNumbers(names)
+        for table in tables:
+            if hasattr(table, "__arrow_c_schema__") and not has_rows(table):
+                raise ValueError(
+                    "standardize looks at rows, and X is the schema of a table: give fit a table"
+                )
+            numbers.add(table)
+        self.scale_ = numbers.root_mean_squares()
+
+    def _standardized(self) -> list[str]:
+        """The columns whose numbers are standardised."""
+        if isinstance(self.standardize, (bool, np.bool_)):
+            return list(self.numeric_) if self.standardize else []
+        names = names_of("standardize", self.standardize)
+        for name in names:
+            if name not in self.numeric_:
+                raise ValueError(
+                    f"standardize names {name!r}, which is no numeric column; those are "
+                    f"{self.numeric_}"
+                )
+        return names
 
     def _check_parameters(self) -> None:
         if _core.kernels is None:
@@ -236,6 +286,8 @@ class TableHasher(TransformerMixin, BaseEstimator):
         if not pair[0] <= pair[1] < 1 << 31:
             raise ValueError(f"ngram_range must be (least, most), got {shown(pair)}")
         check_choice("missing", self.missing, ("category", "skip"))
+        if not isinstance(self.standardize, (bool, np.bool_)):
+            names_of("standardize", self.standardize)
         if isinstance(self.crosses, str):
             check_choice("crosses", self.crosses, ("pairs",))
         if np.dtype(self.dtype).name not in DTYPES:
@@ -296,6 +348,7 @@ class TableHasher(TransformerMixin, BaseEstimator):
             self.missing,
             np.dtype(self.dtype),
             self.n_threads,
+            self.scale_,
         )
 
     def __sklearn_tags__(self) -> Any:
@@ -373,6 +426,7 @@ class TableHasher(TransformerMixin, BaseEstimator):
             "ngram_range": [int(number) for number in self.ngram_range],
             "missing": self.missing,
             "dtype": np.dtype(self.dtype).name,
+            **({"scale": dict(self.scale_)} if self.scale_ else {}),
         }
 
     @classmethod
@@ -395,8 +449,9 @@ class TableHasher(TransformerMixin, BaseEstimator):
                 f"values are of version {shown(version)} of the hashing scheme, and lrcore has "
                 f"version {SCHEME}; install the one that wrote them"
             )
-        for key in sorted(map(str, set(values) ^ set(KEYS))):
+        for key in sorted(map(str, set(values) - {"scale"} ^ set(KEYS))):
             raise ValueError(f"values must have {', '.join(KEYS)}, and {key!r} does not fit")
+        scale = scale_of(values.get("scale", {}), values["numeric"])
         if values["dtype"] not in list(DTYPES):
             raise ValueError(f"dtype must be float32 or float64, got {shown(values['dtype'])}")
         for key in ("crosses", "ngram_range"):
@@ -417,11 +472,25 @@ class TableHasher(TransformerMixin, BaseEstimator):
             n_features=values["n_features"],
             ngram_range=tuple(values["ngram_range"]),
             missing=values["missing"],
+            standardize=list(scale) if scale else False,
             dtype=DTYPES[values["dtype"]],
         )
         hasher._check_parameters()
         hasher._set({use: list(names) for use, names in uses.items()})
+        hasher.scale_ = scale
         return hasher
+
+
+def scale_of(scale: Any, numeric: Any) -> dict[str, float]:
+    """What numbers of columns are divided by, checked."""
+    if not isinstance(scale, dict):
+        raise TypeError(f"scale must be a dict, got {shown(scale)}")
+    for name, value in scale.items():
+        if name not in numeric:
+            raise ValueError(f"scale has {shown(name)}, which is no numeric column")
+        if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            raise ValueError(f"scale must have finite numbers above 0, got {shown(value)}")
+    return {name: float(value) for name, value in scale.items()}
 
 
 # ---- columns and their uses ---------------------------------------------------------------------

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+#: Rows of a batch.
+BATCH_ROWS = 1 << 14
+
 #: Values of X that a batch has at most, if its rows are not wider than that: some 32 MB.
 MOST_VALUES = 1 << 22
 
@@ -155,3 +158,18 @@ def _ends(batch: Batch, start: int, stop: int) -> np.ndarray:
         indptr = batch.X.indptr
         return indptr[start + 1 : stop + 1].astype(np.int64) - int(indptr[start])
     return np.arange(1, stop - start + 1, dtype=np.int64) * batch.X.shape[1]
+
+
+def spans_of_few_values(indptr: np.ndarray, most_values: int) -> Iterator[np.ndarray]:
+    """The row pointers of CSR rows in spans of no more than so many values, unless a row has more;
+    each begins with the last of the one before.
+
+    >>> [span.tolist() for span in spans_of_few_values(np.array([0, 2, 3, 9, 9, 10]), 3)]
+    [[0, 2, 3], [3, 9], [9, 9, 10]]
+    """
+    start = 0
+    while start < len(indptr) - 1:
+        stop = int(np.searchsorted(indptr, indptr[start] + most_values, side="right")) - 1
+        stop = max(stop, start + 1)
+        yield indptr[start : stop + 1]
+        start = stop

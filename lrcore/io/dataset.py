@@ -12,12 +12,9 @@ from sklearn.utils import check_array
 
 from lrcore._utils.validation import check_integer
 from lrcore.io.ahead import ahead
-from lrcore.io.batch import Batch, in_batches, stacked
+from lrcore.io.batch import BATCH_ROWS, Batch, in_batches, stacked
 from lrcore.io.cache import cached
 from lrcore.io.files import ReadBytes
-
-#: Rows of a batch.
-BATCH_ROWS = 1 << 14
 
 #: The batches of an epoch, given its number.
 Epoch = Callable[[int], Iterator[Batch]]

@@ -18,6 +18,12 @@ from lrcore.io.pieces import Piece, pieces
 #: at some 10,000.
 DEEPEST = 1000
 
+#: All bytes but those that open or close something in JSON; and a string of it, and a key, without
+#: escapes.
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+STRING = re.compile(rb'"[^"]*"')
+KEY = re.compile(rb'"[^"]*"[ \t\r\n]*:')
+
 
 def open_json(source: Any, count: ReadBytes) -> Generator[Any]:
     """The record batches of a file of JSON lines, whose types are those of the first rows."""
@@ -77,13 +83,6 @@ def _check_shape(content: bytes, place: str, n_columns: int | None) -> None:
             f"{place}: {n_columns:,} different keys in {n_rows:,} objects, of which each one has "
             "few; svmlight text holds such rows"
         )
-
-
-#: All bytes but those that open or close something in JSON; and a string of it, and a key, without
-#: escapes.
-NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-STRING = re.compile(rb'"[^"]*"')
-KEY = re.compile(rb'"[^"]*"[ \t\r\n]*:')
 
 
 def _without_escapes(content: bytes) -> bytes:

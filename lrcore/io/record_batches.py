@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any
 
+from lrcore.io.batch import BATCH_ROWS
 from lrcore.io.csv_files import CSVLayout
-from lrcore.io.dataset import BATCH_ROWS
 from lrcore.io.errors import DataError
 from lrcore.io.files import STDIN, ReadBytes, size_of
 from lrcore.io.json_files import open_json

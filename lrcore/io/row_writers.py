@@ -16,7 +16,7 @@ import numpy as np
 from lrcore.io.batch import Batch
 from lrcore.io.errors import DataError
 from lrcore.io.output import STDOUT, open_output
-from lrcore.io.svmlight import label_texts, lines_of_rows, writable_rows, write_svmlight
+from lrcore.io.svmlight import label_texts, text_of_rows, writable_rows, write_svmlight
 
 
 class RowWriter(Protocol):
@@ -95,7 +95,7 @@ class VwWriter:
         if batch.offset is not None:
             labels = [f"{label} {base!r}" for label, base in zip(labels, batch.offset.tolist())]
         begun = [f"{label} |" for label in labels]
-        self._file.writelines(lines_of_rows(writable_rows(batch.X), begun, 0))
+        self._file.writelines(text_of_rows(writable_rows(batch.X), begun, 0))
 
     def close(self) -> None:
         pass

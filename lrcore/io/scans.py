@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +16,7 @@ from lrcore.io.errors import DataError
 from lrcore.io.files import ReadBytes, is_read_once
 from lrcore.io.parsed import ParsedRows
 from lrcore.io.paths import expanded, name_of, names_of
-from lrcore.io.svmlight import svmlight_batches
+from lrcore.io.svmlight import Width, svmlight_batches
 from lrcore.io.vw import vw_batches
 
 #: Columns that int32 can number.
@@ -66,10 +64,10 @@ def scan_svmlight(
     if n_features is not None:
         check_integer("n_features", n_features)
 
-    def rows_of(source: Any, count: ReadBytes | None) -> Iterable[ParsedRows]:
+    def rows_of(source: Any, count: ReadBytes | None, width: int | None) -> Iterable[ParsedRows]:
         return svmlight_batches(
             source, dtype=dtype, zero_based=zero_based, n_threads=n_threads, on_error=on_error,
-            count=count,
+            width=None if width is None else Width(width), count=count,
         )  # fmt: skip
 
     if n_features is None and any(map(is_read_once, sources)):
@@ -107,7 +105,7 @@ def scan_vw(
     sources = expanded(paths)
     check_integer("bits", bits)
 
-    def rows_of(source: Any, count: ReadBytes | None) -> Iterable[ParsedRows]:
+    def rows_of(source: Any, count: ReadBytes | None, width: int | None) -> Iterable[ParsedRows]:
         return vw_batches(
             source, bits=bits, dtype=dtype, n_threads=n_threads, on_error=on_error, count=count
         )
@@ -116,20 +114,17 @@ def scan_vw(
 
 
 def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
-    """Rows of SciPy's .npz files, with labels in an array ``y``, one file in memory at a time.
+    """Rows of SciPy's .npz files, with labels in an array ``y``, read when they are needed.
 
-    The dtype None keeps float32 and float64, and makes float64 of others.
+    Those of a CSR matrix are read batch by batch; one of another format is read whole. The dtype
+    None keeps float32 and float64, and makes float64 of others.
     """
     sources = expanded(paths)
     count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         for source in sources:
-            X, y, _ = datafile.read(source, dtype=dtype)
-            assert y is None or isinstance(y, np.ndarray)
-            X.sum_duplicates()
-            count.done += os.path.getsize(source)
-            yield Batch(X, y)
+            yield from datafile.npz_batches(source, dtype, count)
 
     return Dataset(
         epoch,
@@ -137,54 +132,57 @@ def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
         key=key_of(sources, dtype=np.dtype(dtype).str if dtype else None),
         bytes_read=count,
         parts=lambda: [scan_npz([source], dtype=dtype) for source in sources],
-    )
+    ).ahead()
 
 
-def svmlight_rows(
-    paths: Any, *, zero_based: bool | Literal["auto"] = "auto", dtype: Any = np.float64,
-    count: ReadBytes | None = None,
-) -> Generator[Batch]:  # fmt: skip
+def svmlight_rows(paths: Any, *, refuse_qid: bool = False, **options: Any) -> Generator[Batch]:
     """Rows of svmlight text whose width nobody needs to know, so that it is read once.
+
+    Lists of labels are an array of tuples. The options are those of `svmlight_batches`.
 
     Raises
     ------
     DataError
-        As `scan_svmlight`, and if rows have query ids, which a batch does not.
+        As `scan_svmlight`, and with `refuse_qid` if rows have query ids, which a batch does not.
     """
     for source in expanded(paths):
-        for rows in svmlight_batches(source, dtype=dtype, zero_based=zero_based, count=count):
-            if rows.qid is not None:
+        for rows in svmlight_batches(source, **options):
+            if refuse_qid and rows.qid is not None:
                 raise DataError(
                     f"{name_of(source)}:{rows.first_line} or below: a qid, which only "
                     "read_svmlight and write_svmlight keep"
                 )
-            yield Batch(csr(rows.data, rows.indices, rows.indptr, WIDEST), rows.y)
+            y = rows.y
+            if isinstance(y, list):
+                y = np.fromiter(rows.y, object, len(rows.y))
+            yield Batch(csr(rows.data, rows.indices, rows.indptr, WIDEST), y)
+
+
+#: The rows of a source, what counts its bytes, and the number of features that they may have.
+RowsOf = Callable[[Any, ReadBytes | None, int | None], Iterable[ParsedRows]]
 
 
 def _dataset(
-    sources: list[Any], rows_of: Callable[[Any, ReadBytes | None], Iterable[ParsedRows]],
+    sources: list[Any], rows_of: RowsOf,
     n_features: int | None, how: dict[str, Any],
 ) -> Dataset:  # fmt: skip
     """The dataset of what is parsed of each source."""
 
-    @cache
+    known = [] if n_features is None else [n_features]
+
     def width() -> int:
-        if n_features is not None:
-            return n_features
-        parts = (rows for source in sources for rows in rows_of(source, None))
-        return max((int(rows.indices.max(initial=-1)) for rows in parts), default=-1) + 1
+        if not known:
+            parts = (rows for source in sources for rows in rows_of(source, None, None))
+            widest = max((int(rows.indices.max(initial=-1)) for rows in parts), default=-1)
+            known.append(widest + 1)
+        return known[0]
 
     count = ReadBytes.of(sources)
 
     def epoch(number: int) -> Iterator[Batch]:
         columns = width()
         for source in sources:
-            for rows in rows_of(source, count):
-                if rows.indices.max(initial=-1) >= columns:
-                    raise DataError(
-                        f"{source}:{rows.first_line} or below: index {rows.indices.max()}, counted "
-                        f"from 0, is beyond n_features={columns}"
-                    )
+            for rows in rows_of(source, count, columns):
                 weight = rows.weight
                 if weight is not None and (weight == 1).all():
                     weight = None

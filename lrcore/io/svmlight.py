@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
@@ -22,6 +23,7 @@ from lrcore._utils.validation import (
     check_integer,
     shown,
 )
+from lrcore.io.batch import spans_of_few_values
 from lrcore.io.errors import DataError
 from lrcore.io.files import ReadBytes, is_read_once, open_text
 from lrcore.io.growing import GrowingArray
@@ -148,8 +150,8 @@ def write_svmlight(
     path : path or binary file
         A path is replaced in one piece, once everything is written; it is never packed.
     X : array or sparse matrix of shape (n_rows, n_features)
-        Finite numbers. Zeros are written where a sparse matrix stores them. float32 is written
-        with nine digits, everything else with as many as float64 needs.
+        Finite numbers. Zeros are written where a sparse matrix stores them. Numbers have the
+        fewest digits that are read as the same float32, or of everything else as float64.
     y : array of shape (n_rows,), or sequence of sequences if `multilabel`
         Finite numbers.
     zero_based : bool
@@ -192,12 +194,12 @@ def write_svmlight(
     for row, label in enumerate(labels):
         if empty[row] and not label:
             raise ValueError(f"row {row} has neither labels nor values: no line of text says that")
-    lines = lines_of_rows(rows, labels, 0 if zero_based else 1)
+    text = text_of_rows(rows, labels, 0 if zero_based else 1)
     if hasattr(path, "write"):
-        path.writelines(lines)
+        path.writelines(text)
         return
     with replacing(path) as file:
-        file.writelines(lines)
+        file.writelines(text)
 
 
 def writable_rows(X: Any) -> Any:
@@ -226,22 +228,23 @@ def label_texts(y: Any, multilabel: bool) -> list[str]:
         raise ValueError("labels must be finite")
     if numbers.dtype.kind in "biu":
         return [str(int(label)) for label in numbers.tolist()]
-    return [shortest(label) for label in numbers.astype(np.float64).tolist()]
+    # As bits, since -0.0 equals 0.0.
+    bits, places = np.unique(numbers.astype(np.float64).view(np.int64), return_inverse=True)
+    texts = [svmlight.number_text(label) for label in bits.view(np.float64).tolist()]
+    return [texts[place] for place in places.tolist()]
 
 
-def shortest(value: float) -> str:
-    """The shortest text that is read as the same float64."""
-    return repr(value).removesuffix(".0")
-
-
-def lines_of_rows(rows: Any, labels: list[str], first_index: int) -> Iterator[bytes]:
-    """The lines of text, one for each row: what comes first, and ``index:value`` of its values."""
-    write = "{:.9g}".format if rows.dtype == np.float32 else shortest
-    bounds = rows.indptr.tolist()
-    for label, (start, stop) in zip(labels, pairwise(bounds)):
-        indices = (rows.indices[start:stop].astype(np.int64) + first_index).tolist()
-        pairs = [f"{j}:{write(v)}" for j, v in zip(indices, rows.data[start:stop].tolist())]
-        yield f"{' '.join([label, *pairs])}\n".encode()
+def text_of_rows(rows: Any, first: list[str], first_index: int) -> Iterator[Any]:
+    """The lines of text in pieces: of each row what comes first, and ``index:value`` of its
+    values."""
+    row = 0
+    for span in spans_of_few_values(rows.indptr, VALUES_AT_ONCE):
+        begin, end, n_rows = span[0], span[-1], len(span) - 1
+        yield _backend.active.write_svmlight(
+            first[row : row + n_rows], span[1:] - begin, rows.indices[begin:end],
+            rows.data[begin:end], first_index,
+        )  # fmt: skip
+        row += n_rows
 
 
 def labels_of(rows: SvmlightRows) -> Any:
@@ -260,6 +263,8 @@ def svmlight_batches(
     zero_based: bool | Literal["auto"] = "auto",
     n_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
+    unlabelled: bool = False,
+    width: Width | None = None,
     size: int = SIZE,
     count: ReadBytes | None = None,
 ) -> ParsedBatches:
@@ -275,6 +280,12 @@ def svmlight_batches(
         left out.
     on_error : "raise" or "skip"
         Whether a line that is not valid ends everything, or is left out and counted.
+    unlabelled : bool
+        Whether labels may be missing: if the first line with a word begins with a feature, every
+        line but comments is a row, also an empty one, so that rows are numbered like lines. Their
+        labels are 0; of lists of labels, those that are there stay.
+    width : Width, optional
+        The features that there are; a line with others is an error, which is never left out.
     size : int
         Bytes of text in a batch.
     count : ReadBytes, optional
@@ -299,10 +310,9 @@ def svmlight_batches(
     check_choice("on_error", on_error, ("raise", "skip"))
     check_integer("size", size)
     first_index = 1 if zero_based is False else 0
-    parser = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip")
-    read = partial(
-        _batches, path, parser, n_threads, zero_based == "auto", size, count or ReadBytes()
-    )
+    parser = LineParser(np.dtype(dtype), multilabel, first_index, on_error == "skip", width=width)
+    how = zero_based == "auto", unlabelled, size, count or ReadBytes()
+    read = partial(_batches, path, parser, n_threads, *how)
     return ParsedBatches(read, once=is_read_once(path))
 
 
@@ -311,12 +321,15 @@ def _batches(
     parser: LineParser,
     n_threads: int | None,
     auto: bool,
+    unlabelled: bool,
     size: int,
     count: ReadBytes,
 ) -> Generator[tuple[ParsedRows, int], None, None]:
     """Each batch, and how many of its lines were left out."""
     with open_text(path) as text:
         queue = pieces(text, size=size)
+        if unlabelled:
+            queue = _with_labels(queue, parser.multilabel)
         first, parser = _zero_based_by_the_first(text.name, queue, parser) if auto else ([], parser)
         with closing(parsed_in_order(text.name, queue, parser, n_threads)) as parsed:
             items = chain(first, parsed)
@@ -324,6 +337,13 @@ def _batches(
                 qid = None if rows.with_qid is None else rows.qids
                 csr = rows.data, rows.indices, rows.indptr
                 yield ParsedRows(*csr, labels_of(rows), None, qid, piece.first_line), rows.n_skipped
+
+
+class Width(NamedTuple):
+    """How many features there may be, and the words of an error before this number."""
+
+    n_features: int
+    words: str = "n_features is"
 
 
 class LineParser(NamedTuple):
@@ -336,6 +356,7 @@ class LineParser(NamedTuple):
     skip: bool = False
     #: Whether this is a guess, so that an index below is no fault of its line.
     guessed: bool = False
+    width: Width | None = None
 
     def parse(self, piece: Piece) -> tuple[Piece, SvmlightRows]:
         """The rows of a piece."""
@@ -351,6 +372,47 @@ class LineParser(NamedTuple):
             line = piece.line(place)
             what = svmlight.problem(line, self.dtype, self.multilabel, self.first_index)
             raise DataError(f"{name}:{piece.line_number(place)}: {what or 'not svmlight text'}")
+        if self.width is not None and rows.indices.max(initial=-1) >= self.width.n_features:
+            raise DataError(f"{name}:{self._beyond(piece, self.width)}")
+
+    def _beyond(self, piece: Piece, width: Width) -> str:
+        """The number of the first line with a feature beyond the width, and what is wrong."""
+        for number, line in enumerate(bytes(piece.text).split(b"\n"), piece.first_line):
+            indices = self.parse(Piece(memoryview(line), number))[1].indices
+            if indices.size and indices[-1] >= width.n_features:
+                return f"{number}: {indices[-1] + 1} features, but {width.words} {width.n_features}"
+        raise AssertionError("no line of the piece has such a feature")
+
+
+#: Values that are written at once, whose text takes some megabytes.
+VALUES_AT_ONCE = 1 << 16
+
+#: Where a label is to be put in front of a line: before each that is no comment; and of lists of
+#: labels, before each that does not begin with one of these.
+NO_LABEL = re.compile(rb"^(?!#|\Z)", re.MULTILINE)
+NO_LIST = re.compile(rb"^(?!#|\Z|[ \t\r\f\v]*[^\s#:]+(?:[\s#]|\Z))", re.MULTILINE)
+
+#: The first word of a text that is in no comment.
+FIRST_WORD = re.compile(rb"^[ \t\r\f\v]*([^\s#]+)", re.MULTILINE)
+
+
+def _with_labels(queue: Iterator[Piece], multilabel: bool) -> Iterator[Piece]:
+    """The pieces as they are, or with a label in front of each line, if the first line that has a
+    word begins with a feature."""
+    begun: list[Piece] = []
+    first = None
+    for piece in queue:
+        begun.append(piece)
+        first = FIRST_WORD.search(piece.text)
+        if first is not None:
+            break
+    every = chain(begun, queue)
+    if first is None or b":" not in first[1]:
+        yield from every
+        return
+    place = NO_LIST if multilabel else NO_LABEL
+    for piece in every:
+        yield piece._replace(text=memoryview(place.sub(b"0 ", bytes(piece.text))))
 
 
 def _zero_based_by_the_first(
@@ -360,12 +422,13 @@ def _zero_based_by_the_first(
     first = []
     for piece in queue:
         _, rows = parser.parse(piece)
-        parser.check(name, piece, rows)
+        parser._replace(width=None).check(name, piece, rows)
         first.append((piece, rows))
         if len(rows.indices):
             if rows.indices.min() > 0:
                 np.subtract(rows.indices, 1, out=rows.indices)
                 parser = parser._replace(first_index=1, guessed=True)
+            parser.check(name, piece, rows)
             break
     return first, parser
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -164,12 +164,16 @@ def _scan(
 
     def epoch(number: int) -> Iterator[Batch]:
         labels = Labels()
-        for source in sources:
-            with closing(_placed(opener(source, count), name_of(source))) as tables:
-                for some in (islice(tables, 1), tables):  # the first one tells what there is
-                    with closing(map_in_order(rows_of, some, features.n_at_once)) as made:
-                        for table, place, X in made:
-                            yield labelled(X, table, place, labels)
+        with closing(_placed(sources, opener, count)) as tables:
+            first = _first(tables, features.n_rows_to_begin)
+            if not first:
+                return
+            with first[0][1].named():
+                features.begin([table for table, _ in first])
+            every = chain(first, tables)
+            with closing(map_in_order(rows_of, every, features.n_at_once)) as made:
+                for table, place, X in made:
+                    yield labelled(X, table, place, labels)
 
     def parts() -> list[Dataset]:
         # The first table says what columns there are, to all of them.
@@ -188,13 +192,25 @@ def _scan(
     ).ahead()  # fmt: skip
 
 
-def _placed(tables: Iterator[Any], name: str) -> Generator[tuple[Any, Place]]:
-    """The tables of a source, read in a thread of its own, and where in it they are."""
-    place = Place(name, 0)
-    with closing(explained(ahead(tables), name)) as found:
-        for table in found:
-            yield table, place
-            place = place.after(table.num_rows)
+def _placed(sources: list[Any], opener: Opener, count: ReadBytes) -> Generator[tuple[Any, Place]]:
+    """The tables of all sources, read in a thread of its own, and where they come from."""
+    for source in sources:
+        place = Place(name_of(source), 0)
+        with closing(explained(ahead(opener(source, count)), place.name)) as found:
+            for table in found:
+                yield table, place
+                place = place.after(table.num_rows)
+
+
+def _first(tables: Iterator[tuple[Any, Place]], n_rows: int) -> list[tuple[Any, Place]]:
+    """The first tables that have so many rows together, at least one if there is one."""
+    first = []
+    for table, place in tables:
+        first.append((table, place))
+        n_rows -= table.num_rows
+        if n_rows <= 0:
+            break
+    return first
 
 
 def _is_read_once(source: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -236,3 +238,44 @@ def _check_options(bits: int, dtype: Any, n_threads: int | None) -> None:
         raise ValueError(f"bits must be in 1 to 31, got {shown(bits)}")
     check_float_dtype("dtype", dtype)
     threads.check(n_threads)
+
+
+def vw_names(path: Any, columns: Iterable[int], bits: int, n_rows: int) -> dict[int, list[str]]:
+    """The names behind columns of X in the first rows of a text.
+
+    Parameters
+    ----------
+    path, bits
+        As in `read_vw`.
+    columns : iterable of int
+    n_rows : int
+        Rows to look at.
+
+    Returns
+    -------
+    dict of int to list of str
+        For each column the features that were hashed to it, such as ``namespace^feature``.
+
+    Raises
+    ------
+    DataError, OSError
+        As `read_vw`.
+    """
+    found: dict[int, dict[str, None]] = {column: {} for column in columns}
+    with open_text(path) as text:
+        lines = (
+            (number, line)
+            for piece in pieces(text)
+            for number, line in enumerate(io.BytesIO(piece.text), piece.first_line)
+            if line.strip()
+        )
+        for number, line in islice(lines, n_rows):
+            try:
+                features = vw.features_of_line(line)
+            except vw.LineError as error:
+                raise DataError(f"{text.name}:{number}: {error}") from None
+            for feature in features:
+                column = feature.hash & ((1 << bits) - 1)
+                if column in found:
+                    found[column][str(feature)] = None
+    return {column: list(names) for column, names in found.items()}

@@ -17,8 +17,8 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 
 from lrcore._backend import threads
-from lrcore.io.batch import Batch, in_batches, stacked
-from lrcore.io.dataset import BATCH_ROWS, Dataset
+from lrcore.io.batch import BATCH_ROWS, Batch, in_batches, stacked
+from lrcore.io.dataset import Dataset
 from lrcore.linear_model.arguments import check_labels
 from lrcore.linear_model.monitor.baseline import STREAM_MARGIN, warn_if_useless
 from lrcore.linear_model.monitor.history import History
@@ -162,7 +162,17 @@ def partial_fit_dataset(
     check_only_dataset(**others)
     check_streams(model)
     check_repeats(dataset, n_epochs)
-    run = DatasetPass(model, classes, callback=callback, in_place=in_place)
+    known = getattr(model, "features_", None)
+
+    def check(batch: Batch) -> None:
+        new = dataset.features
+        if known is not None and new is not None and known.scale != new.scale:
+            raise ValueError(
+                f"numbers of {dataset.name} are standardised by other scales than those that the "
+                "model has learnt with: scan it with features=model.features_"
+            )
+
+    run = DatasetPass(model, classes, callback=callback, in_place=in_place, before=check)
     for epoch in range(n_epochs):
         run.learn(dataset, epoch)
     if dataset.features is not None:

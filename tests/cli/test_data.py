@@ -12,7 +12,6 @@ from files import svmlight
 from scipy import sparse
 
 import lrcore
-from lrcore._utils import npz
 from lrcore.io import pieces
 
 from .conftest import LABELS, X
@@ -50,6 +49,9 @@ def test_a_matrix_by_stdin(data, model, stdin, output_of):
     sparse.save_npz(content, X)
     stdin(content.getvalue())
     assert output_of("predict", model, "-") == output_of("predict", model, data)
+    stdin(content.getvalue())
+    found = output_of("predict", model, "-", "--format", "npz")
+    assert found == output_of("predict", model, data)
 
 
 def test_errors_name_what_was_given(model, stdin, error_of):
@@ -72,13 +74,11 @@ def test_predictions_need_no_labels(data, model, tmp_path, output_of, error_of, 
 def test_packed_rows_without_labels_are_bounded(
     model, tmp_path, stdin, error_of, monkeypatch, by_stdin
 ):
-    monkeypatch.setattr(npz, "MOST_BYTES", 1 << 20)
     monkeypatch.setattr(pieces, "LONGEST_LINE", 1 << 20)
     lines = gzip.compress(b"".join(b"1:%d 3:2\n" % (k * k) for k in range(1 << 16)))
     path = tmp_path / "rows.svm.gz"
     for content, message in (
-        (gzip.compress(b"1:1 3:2\n" * (1 << 20)), "unpacks to more than"),
-        (gzip.compress(b"1:1\n" + bytes(1 << 23), 1), "unpacks to more than|a line of more than"),
+        (gzip.compress(b"1:1\n" + bytes(1 << 23), 1), "a line of more than"),
         (lines[: len(lines) - 10], "cut short or damaged"),
     ):
         path.write_bytes(content)

@@ -1,6 +1,8 @@
 """The heaviest features from the command line, with names where a table is given."""
 
+import io as python_io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,4 +129,32 @@ def test_words_of_a_vectorizer(table, tmp_path, output_of):
 def test_faults(table, model, data, error_of):
     assert "was not fitted to a table" in error_of("features", model, str(table))
     assert "and this is svmlight" in error_of("features", model, data)
+    text = data.replace("train.svm", "rows.vw")
+    Path(text).write_text("1 | a\n1 | a:x\n")
+    assert "which has 2**BITS features: it has 30" in error_of("features", model, text)
+    lrcore.save(lrcore.LinearRegressor().fit(np.eye(4), np.arange(4)), text + ".lrcore")
+    message = "rows.vw:2: the value must be a finite number, got 'a:x'"
+    assert message in error_of("features", text + ".lrcore", text)
     assert "not a model file" in error_of("features", data)
+
+
+def test_names_of_vw_text(tmp_path, output_of, capsys):
+    lines = [
+        f"{1 if k % 2 else -1} 't{k}|words w{k % 2}:2 same |n :{k % 3} 7 | x" for k in range(200)
+    ]
+    path, model = tmp_path / "rows.vw", str(tmp_path / "m")
+    path.write_text("\n".join([*lines, "", "1 | late"]))
+    assert main(["fit", str(path), "-o", model, "--lr", "0.5"]) == 0
+    capsys.readouterr()
+    words = ["features", model, str(path), "--json", "--top", "20"]
+    found = json.loads(output_of(*words))["features"]
+    named = {name: each for each in found for name in each["names"]}
+    assert {*named} == {"words^w0", "words^w1", "words^same", "n^[0]", "n^7", "x", "late"}
+    assert named["words^w1"]["weight"] > 0 > named["words^w0"]["weight"]
+    # Each name alone is hashed to the very column.
+    some = {"words^w1": "|words w1", "n^[0]": "|n :1", "n^7": "|n 7", "x": "| x"}
+    for name, text in some.items():
+        rows = lrcore.io.read_vw(python_io.BytesIO(f"1 {text}\n".encode())).X
+        assert rows.indices.tolist() == [named[name]["feature"]]
+    few = json.loads(output_of(*words, "--rows", "200"))["features"]
+    assert [each["feature"] for each in few if not each["names"]] == [named["late"]["feature"]]

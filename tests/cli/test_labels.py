@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 from files import svmlight
-from scipy.sparse import csr_matrix
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 import lrcore
 from lrcore.cli import main as cli
-from lrcore.cli.metrics import measure_labels
+from lrcore.cli.metrics import metrics_for
 
 from .conftest import X
 
@@ -109,8 +108,11 @@ def test_metrics_of_probabilities_of_0():
     model = lrcore.LinearClassifier("modified_huber", alpha=1e-3).fit(X, Y)
     p = model.predict_proba(X)
     assert (np.where(Y == 1, p, 1 - p) == 0).any() or (np.where(Y == 1, 1 - p, p) == 0).any()
-    found = measure_labels(model, X, csr_matrix(1 - Y))
-    assert 1 < found["log_loss"] < 40
+    model.extra_ = {}
+    metrics = metrics_for(model)
+    lists = [tuple(np.flatnonzero(row).tolist()) for row in 1 - Y]
+    metrics.add(X, np.fromiter(lists, object, len(lists)))
+    assert 1 < metrics.result()["log_loss"] < 40
 
 
 def test_a_fit_goes_on(fitted, lists, tmp_path, output_of, error_of):

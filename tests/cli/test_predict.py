@@ -1,12 +1,18 @@
+import gzip
 import json
 
 import numpy as np
 import pytest
+from files import svmlight
+from scipy import sparse
 
 import lrcore
+from lrcore import LinearClassifier
 from lrcore.cli import main as cli
+from lrcore.io import datafile
+from lrcore.io.svmlight import svmlight_batches
 
-from .conftest import X
+from .conftest import LABELS, X
 
 
 def test_a_line_for_each_row(data, model, output_of):
@@ -116,3 +122,82 @@ def test_files_of_predictions_are_whole_or_not_there(data, model, tmp_path, erro
     assert path.read_text() == "old"
     assert "p.txt: a table, .parquet" in error_of("predict", model, data, "-o", "p.txt")
     assert "without .gz" in error_of("predict", model, data, "-o", "p.npy.gz")
+
+
+TIMES = 60
+
+
+@pytest.fixture
+def long(tmp_path, monkeypatch):
+    """Files of many batches, each with the same rows."""
+    monkeypatch.setattr(svmlight_batches, "__kwdefaults__",
+                        {**svmlight_batches.__kwdefaults__, "size": 1 << 16})  # fmt: skip
+    monkeypatch.setattr(datafile, "BATCH_ROWS", 1000)
+    text = svmlight(X, LABELS)
+    text = text * TIMES
+    (tmp_path / "long.svm").write_text(text)
+    (tmp_path / "long.svm.gz").write_bytes(gzip.compress(text.encode(), 1))
+    unlabelled = "".join(line.partition(" ")[2] or "\n" for line in text.splitlines(True))
+    (tmp_path / "bare.svm").write_text(f"# no labels\n{unlabelled}")
+    rows = sparse.vstack([X] * TIMES).tocsr()
+    parts = {"data": rows.data, "indices": rows.indices, "indptr": rows.indptr}
+    y = np.tile(LABELS, TIMES)
+    np.savez_compressed(tmp_path / "long.npz", format=b"csr", shape=rows.shape, y=y, **parts)
+    sparse.save_npz(tmp_path / "columns.npz", rows.tocsc())
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["long.svm", "long.svm.gz", "bare.svm", "long.npz", "columns.npz"])
+def test_rows_are_predicted_batch_by_batch(long, model, output_of, monkeypatch, name):
+    fitted, data = lrcore.load(model), str(long / name)
+    sizes = []
+    predict = LinearClassifier.predict
+    monkeypatch.setattr(LinearClassifier, "predict",
+                        lambda self, X: sizes.append(X.shape[0]) or predict(self, X))  # fmt: skip
+    output_of("predict", model, data, "-o", str(long / "p.npy"))
+    assert sum(sizes) == 300 * TIMES
+    assert len(sizes) == 1 if name == "columns.npz" else len(sizes) > 10
+    predicted = np.tile(predict(fitted, X), TIMES)
+    np.testing.assert_array_equal(np.load(long / "p.npy"), predicted, strict=True)
+    assert output_of("predict", model, data).split() == [f"{label:g}" for label in predicted]
+    result = json.loads(output_of("predict", model, data, "--json"))
+    assert result == {"predictions": predicted.tolist()}
+
+
+@pytest.mark.parametrize("name", ["long.svm", "long.svm.gz", "long.npz"])
+def test_metrics_are_those_of_all_batches(long, data, model, output_of, name):
+    once = json.loads(output_of("evaluate", model, data, "--json"))
+    found = json.loads(output_of("evaluate", model, str(long / name), "--json"))
+    assert found == {"rows": 300 * TIMES, **{k: pytest.approx(once[k], rel=1e-12)
+                                            for k in once if k != "rows"}}  # fmt: skip
+
+
+def test_predictions_come_before_a_bad_line(long, model, capsys):
+    path = long / "long.svm"
+    with path.open("a") as file:
+        file.write("1 1:1\n1 1:x\n")
+    assert cli.main(["predict", model, str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert f"long.svm:{300 * TIMES + 2}: the value must be a finite number" in err
+    assert 5000 < len(out.split()) <= 300 * TIMES + 1
+    path.write_text(path.read_text().replace("1:x", "40:1"))
+    assert cli.main(["predict", model, str(path)]) == 1
+    message = f"long.svm:{300 * TIMES + 2}: 40 features, but the model has 30"
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_matrix(long, model, capsys):
+    path = long / "long.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 255
+    path.write_bytes(content)
+    assert cli.main(["predict", model, str(path), "-o", str(long / "p.npy")]) == 1
+    assert "long.npz: not a scipy .npz file" in capsys.readouterr().err
+    assert not (long / "p.npy").exists()
+
+
+def test_nothing_to_predict(model, tmp_path, error_of):
+    for name, text in (("a.svm", "# none\n"), ("a.vw", "")):
+        (tmp_path / name).write_text(text)
+        for command in ("predict", "evaluate"):
+            assert f"{name} has no rows" in error_of(command, model, str(tmp_path / name))

@@ -142,8 +142,6 @@ def test_predictions_come_before_the_data_has_ended(table, tmp_path, capsys):
     assert len(out.split()) > 1000
     assert main(["predict", str(path), str(big), "-o", str(tmp_path / "p.csv")]) == 1
     assert not (tmp_path / "p.csv").exists()
-    assert main(["predict", str(path), str(table), "--json"]) == 1
-    assert "give --output predictions.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -156,6 +154,7 @@ def test_predictions_come_before_the_data_has_ended(table, tmp_path, capsys):
          "--text has no effect on svmlight"),
         (["fit", "rows.svm", "-o", "m", "--bits", "9"], "--bits has no effect on svmlight"),
         (["fit", "rows.vw", "-o", "m", "--label", "a"], "--label has no effect on vw"),
+        (["fit", "t.json", "-o", "m", "--delimiter", ";"], "--delimiter has no effect on json"),
         (["fit", "{t}", "-o", "m", "--label", "click", "--multilabel"], "--multilabel is for"),
     ],
 )  # fmt: skip

@@ -50,8 +50,13 @@ def test_svmlight_in_batches_learns_what_the_matrix_teaches(path):
 
 
 def test_an_index_beyond_the_width(path):
-    with pytest.raises(DataError, match=r"rows.svm:1 or below: index 29.*n_features=20"):
+    with pytest.raises(DataError, match=r"rows.svm:2: 21 features, but n_features is 20"):
         scan_svmlight(path, n_features=20).read()
+    path.write_text("# text\n\n1 1:1 20:1\n" + path.read_text())
+    with pytest.raises(DataError, match=r"rows.svm:5: 21 features, but n_features is 20"):
+        scan_svmlight(path, n_features=20, zero_based=False).read()
+    with pytest.raises(DataError, match=r"rows.svm:3: 21 features, but n_features is 20"):
+        scan_svmlight(path, n_features=20, zero_based=True, on_error="skip").read()
 
 
 def test_lines_that_are_not_valid(path):

@@ -330,3 +330,61 @@ def test_batches_that_nobody_takes_any_more_close_the_file(tmp_path):
     next(batches)
     batches.close()  # pytest reports files that are not closed, as warnings
     assert svmlight.LineParser(np.dtype("f"), False, 0).skip is False
+
+
+def numbers_of_all_sizes():
+    """Powers, their neighbours, random bits and short decimals, as float64."""
+    rng = np.random.default_rng(3)
+    powers = np.concatenate([2.0 ** np.arange(-1074, 1024), 10.0 ** np.arange(-323, 309)])
+    bits = rng.integers(1, 0x7FEFFFFFFFFFFFFF, 20000).view(np.float64)
+    short = rng.integers(1, 10**9, 20000) / 10.0 ** rng.integers(0, 14, 20000)
+    whole = np.floor(10.0 ** rng.uniform(0, 23, 5000))
+    some = [powers, np.nextafter(powers, 0)[1:], np.nextafter(powers, np.inf), bits, short, whole]
+    return np.concatenate(some)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_are_written_with_the_fewest_digits(dtype, either_backend):
+    with np.errstate(over="ignore", under="ignore"):
+        values = numbers_of_all_sizes().astype(dtype)
+    values = values[np.isfinite(values)]
+    values[::2] *= -1
+    file = io.BytesIO()
+    row = sparse.csr_matrix((values, np.arange(len(values)), [0, len(values)]))
+    write_svmlight(file, row, [1], zero_based=True)
+    found = [pair.partition(":")[2] for pair in file.getvalue().decode().split()[1:]]
+    # Python's and NumPy's own; the notation is Python's.
+    expected = [repr(float(str(value))).removesuffix(".0") for value in values]
+    assert found == expected
+    np.testing.assert_array_equal(np.array(found, np.float64).astype(dtype), values, strict=True)
+
+
+def test_labels_and_zeros_keep_their_signs(either_backend):
+    file = io.BytesIO()
+    X = sparse.csr_matrix(([0.0, -0.0, 5e-324], [0, 1, 9], [0, 2, 2, 3]), (3, 10))
+    write_svmlight(file, X, [-0.0, 0.0, 1e16])
+    assert file.getvalue() == b"-0 1:0 2:-0\n0\n1e+16 10:5e-324\n"
+
+
+def test_rows_are_written_in_pieces(monkeypatch, either_backend):
+    X, _, _, y = sparse_problem(n_rows=300, n_features=30)
+    whole, parts = io.BytesIO(), io.BytesIO()
+    write_svmlight(whole, X, y)
+    monkeypatch.setattr(svmlight, "VALUES_AT_ONCE", 5)
+    write_svmlight(parts, X, y)
+    assert parts.getvalue() == whole.getvalue()
+    whole.seek(0)
+    rows, labels = read_svmlight(whole, n_features=30)
+    np.testing.assert_array_equal(rows.toarray(), X.toarray())
+    np.testing.assert_array_equal(labels, y)
+
+
+def test_the_one_float32_whose_fewest_digits_are_a_midpoint_in_float64(either_backend):
+    """Of all of them 7.038531e-26 alone is read by way of float64 as its neighbour."""
+    value = np.array([363742205], np.uint32).view(np.float32)
+    assert np.float32(float(str(value[0]))) != value[0]
+    file = io.BytesIO()
+    write_svmlight(file, sparse.csr_matrix(value), [1])
+    assert file.getvalue() == b"1 1:7.038530691851209e-26\n"
+    file.seek(0)
+    assert read_svmlight(file, dtype=np.float32)[0].data == value
