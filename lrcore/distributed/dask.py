@@ -16,7 +16,6 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-import lrcore
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import shown
 from lrcore.distributed.fit import DistributedFit, Targets
@@ -30,6 +29,7 @@ from lrcore.distributed.targets import (
 )
 from lrcore.distributed.totals import Totals
 from lrcore.io import Dataset
+from lrcore.linear_model import classifier, regressor
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.classifier import has_probabilities
 from lrcore.linear_model.solvers.select import steps_wanted
@@ -243,7 +243,7 @@ def named(X: Any, features: Any) -> dict[str, Any]:
 
 
 @with_local_parameters
-class LinearClassifier(OnDask, lrcore.LinearClassifier):
+class LinearClassifier(OnDask, classifier.LinearClassifier):
     """`lrcore.LinearClassifier` for rows on a Dask cluster.
 
     Parameters
@@ -285,7 +285,7 @@ class LinearClassifier(OnDask, lrcore.LinearClassifier):
     >>> clf.predict(X).compute()  # doctest: +SKIP
     """
 
-    _local_class = lrcore.LinearClassifier
+    _local_class = classifier.LinearClassifier
 
     def __init__(
         self, loss: str | None = None, *, client: Client | None = None, features: Any = None,
@@ -382,7 +382,7 @@ class LinearClassifier(OnDask, lrcore.LinearClassifier):
 
 
 @with_local_parameters
-class LinearRegressor(OnDask, lrcore.LinearRegressor):
+class LinearRegressor(OnDask, regressor.LinearRegressor):
     """`lrcore.LinearRegressor` for rows on a Dask cluster.
 
     Parameters
@@ -405,7 +405,7 @@ class LinearRegressor(OnDask, lrcore.LinearRegressor):
     >>> reg = LinearRegressor().fit(X, X[:, 0])  # doctest: +SKIP
     """
 
-    _local_class = lrcore.LinearRegressor
+    _local_class = regressor.LinearRegressor
 
     def __init__(
         self, loss: str | None = None, *, client: Client | None = None, features: Any = None,

@@ -220,7 +220,7 @@ def test_what_cannot_be_is_refused_and_the_estimator_stays_as_it_was(client):
         clf.client = client
         assert clf.__dict__ == before
 
-    refused(TypeError, "X must be a dask array, DataFrame or bag.*got array", X, labels)
+    refused(TypeError, "X must be a dask array, DataFrame or bag.*got an array", X, labels)
     refused(ValueError, "y must have one entry for each of the 600 rows", dX, labels[:-1])
     refused(ValueError, "compute_chunk_sizes", unknown, labels[X[:, 0] > 0])
     short = da.from_array(labels, chunks=300)
@@ -231,7 +231,7 @@ def test_what_cannot_be_is_refused_and_the_estimator_stays_as_it_was(client):
     refused(ValueError, "early_stopping=True is for fits on one machine", dX, labels,
             early_stopping=True)  # fmt: skip
     refused(ValueError, "alpha must be .*got -1", dX, labels, alpha=-1)
-    refused(BadPartitionError, "partition 0 must be", client.map(lambda k: "rows", range(2)))
+    refused(BadPartitionError, r"partition \d must be", client.map(lambda k: "rows", range(2)))
     nan = da.where(dX > 20, np.nan, dX)
     refused(BadPartitionError, r"partition \d: X has NaN in row", nan, labels)
     refused(TypeError, "client must be a dask.distributed.Client, got 'tcp", dX, labels,

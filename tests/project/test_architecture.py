@@ -34,9 +34,17 @@ MAY_IMPORT = {
         "schedules",
         "_backend",
     },
+    "distributed": {
+        "feature_extraction",
+        "io",
+        "linear_model",
+        "losses",
+        "_backend",
+    },
     "tuning": {"linear_model", "losses", "rules", "schedules", "_backend"},
     "__main__": {"cli"},
     "cli": {
+        "distributed",
         "tuning",
         "linear_model",
         "feature_extraction",
