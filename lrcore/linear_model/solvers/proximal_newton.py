@@ -35,7 +35,7 @@ from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
 from lrcore.linear_model.solvers.derivatives import Start
-from lrcore.linear_model.solvers.newton import NEEDS, NEWTON_LOSSES, starts_of
+from lrcore.linear_model.solvers.newton import NEEDS, NEWTON_LOSSES, start_of
 from lrcore.linear_model.solvers.proximal_steps import (
     DAMPING,
     HALVINGS,
@@ -249,12 +249,15 @@ class ProximalNewtonTraining:
 
     def __init__(self, problem: Problem, config: SolverConfig) -> None:
         self._objective, self._n_rows = problem.objective, problem.n_rows
-        starts = starts_of(problem, config.start)
+        start, n = start_of(problem, config.start), problem.outputs_per_target
         self.tol = config.tol if config.held_out is None else None
         tol = 1e-9 if self.tol is None else self.tol
         self.targets = [
-            Target(one, tol, config.n_threads, start)
-            for one, start in zip(problem.each_target(), starts)
+            Target(
+                one, tol, config.n_threads,
+                start and (start[0][k * n : (k + 1) * n], start[1][k * n : (k + 1) * n]),
+            )
+            for k, one in enumerate(problem.each_target())
         ]
         self.n_steps = 0
         self.stalled = False
