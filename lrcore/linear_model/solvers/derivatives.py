@@ -84,11 +84,11 @@ class SmoothObjective:
 
     def means(self, of_rows: np.ndarray) -> np.ndarray:
         """(n_targets,): the weighted means of numbers (n_targets, n_rows)."""
-        return np.asarray(np.sum(self.share * of_rows, axis=1))
+        return np.add.reduce(self.share * of_rows, axis=1)
 
     def totals(self, of_weights: np.ndarray) -> np.ndarray:
         """(n_targets,): sums of numbers of each weight, in an order that no processor changes."""
-        return np.sum(of_weights.reshape(self.n_targets, -1), axis=1)
+        return np.add.reduce(of_weights.reshape(self.n_targets, -1), axis=1)
 
     # ---- points ---------------------------------------------------------------------------------
 

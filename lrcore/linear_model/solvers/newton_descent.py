@@ -10,7 +10,7 @@ import numpy as np
 
 from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
-from lrcore.linear_model.duality import Gap
+from lrcore.linear_model.duality import NOTHING
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import ModelState
 from lrcore.linear_model.problem import Problem
@@ -48,13 +48,13 @@ ARMIJO, HALVINGS = 1e-4, 40
 
 #: The share of its slope that the end of a whole step has to keep for one of twice the length to be
 #: tried, and so on, and doublings.
-STEEP, DOUBLINGS = 0.25, 10
+STEEP, DOUBLINGS = 0.25, 2
 
 #: The share of the loss without weights below which classes are taken to be told apart.
 DIVERGED = 1e-6
 
-#: What is next to nothing beside the objective: rounding.
-ROUNDING = 1e-15
+#: What is next to nothing beside the objective: rounding; and what stands for an objective of 0.
+ROUNDING, TINY = 1e-15, 1e-300
 
 
 class NewtonDescent:
@@ -83,9 +83,14 @@ class NewtonDescent:
         #: first order, and this one: where a whole step led from one to the other.
         self._by_own, self._by_last = np.full((2, f.n_targets), np.inf)
         self._before: Point | None = None
+        # Those of losses in pieces miss most where rows change from one to another.
+        self._looks_back = loss.has_dual and loss.conjugate_pieces is None
+        #: The smaller of both over the objectives.
+        self.estimated_gaps = np.full(f.n_targets, np.inf)
         #: The point whose gradient is known, and the gradient.
         self._known: tuple[Any, np.ndarray] = (None, np.zeros(0))
         self._least, self._null = f.least(), f.null()
+        self._nothing = np.maximum(NOTHING * self._null, TINY)
         #: Targets whose objectives do not fall any more.
         self._at_rest = np.zeros(f.n_targets, bool)
         self.certifiable = bool((f.l2 > 0).all()) and loss.convex
@@ -128,41 +133,53 @@ class NewtonDescent:
         far = moving & (self.estimated_gaps > goal)
         moving = far if far.any() else moving
         direction, residual, _ = self._inexact_step(moving)
-        new, length = self._line_search(direction, moving)
+        slope = self.function.totals(self.gradient * direction)
+        new, length = self._line_search(direction, slope, moving)
         stuck = moving & (length == 0)
         if stuck.any():
             # Where all rows of a feature are on a flat part of the loss, nothing bounds a step.
             factors = f.hessian_factors(point, self._rows, bounded=True)
-            other, own = self._line_search(-solved(factors, self.gradient), stuck)
-            new, length = other.where(stuck & (own > 0), new), np.where(stuck, -own, length)
+            other = self._of_moving(-solved(factors, self.gradient), stuck)
+            slope = np.where(stuck, self.function.totals(self.gradient * other), slope)
+            end, own = self._line_search(other, slope, stuck)
+            new, length = end.where(own > 0, new), np.where(stuck, -own, length)
         fall = point.objective - new.objective
         self._at_rest |= moving & (fall <= ROUNDING * np.abs(point.objective))
-        whole = moving & (length == 1)
-        before = self._before if self._before is not None else new
-        gained = -self._totals(self.gradient * direction) / 2
-        self.point, self._before = new, point.where(whole, new.where(moving, before))
+        self.point = new
         if not self.certifiable:
             # There is no bound: half of the slope is what the step may have gained.
-            self._by_own = np.where(moving, gained, self._by_own)
-            return
-        by_last = self._of_residual(residual) + f.row_gap(self._before, new)
-        self._by_last = np.where(moving, np.where(whole, by_last, np.inf), self._by_last)
-        self._by_own = self._of_residual(self.gradient)
+            self._by_own = np.where(moving, -slope / 2, self._by_own)
+        else:
+            if self._looks_back:
+                self._look_back(point, moving, moving & (length == 1), residual)
+            self._by_own = self._of_residual(self.gradient)
+        self.estimated_gaps = self._relative(np.minimum(self._by_own, self._by_last))
+
+    def _look_back(
+        self, last: Point, moving: np.ndarray, whole: np.ndarray, residual: np.ndarray
+    ) -> None:  # fmt: skip
+        """About the gap by derivatives to first order, of targets that moved by a whole step."""
+        before = self.point if self._before is None else self._before
+        self._before = last.where(whole, self.point.where(moving, before))
+        by_last = self._of_residual(residual) + self.function.row_gap(self._before, self.point)
+        by_last = np.where(whole, by_last, np.inf)
+        self._by_last = np.where(moving, by_last, self._by_last)
+
+    def _of_moving(self, direction: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        """Directions, of the targets that move alone."""
+        return direction if moving.all() else np.where(moving[:, None], direction, 0.0)
 
     def _of_residual(self, residual: np.ndarray) -> np.ndarray:
         """About the gaps of features and intercepts where dual variables leave such gradients."""
-        of_features = self._totals(np.square(residual[:, :-1]) / (2 * self.function.l2))
+        of_features = self.function.totals(np.square(residual[:, :-1]) / (2 * self.function.l2))
         # Rows of other classes have to make up for an intercept's.
-        return of_features + INTERCEPTS * self._null * self._totals(np.abs(residual[:, -1]))
-
-    def _totals(self, of_weights: np.ndarray) -> np.ndarray:
-        return self.function.totals(of_weights)
+        return of_features + INTERCEPTS * self._null * self.function.totals(np.abs(residual[:, -1]))
 
     def _inexact_step(self, moving: np.ndarray) -> InexactStep:
         """About the inverse Hessian times the gradient, downhill: by the factors at hand, or those
         made anew where the last step took so many products that it costs less."""
         f = self.function
-        G = np.where(moving[:, None], self.gradient, 0.0)
+        G = self._of_moving(self.gradient, moving)
         exact = self._constant and self._rows is None
         whole_cost = hessian_cost(f.X)
         share = 1.0 if self._rows is None else len(self._rows) / f.X.shape[0]
@@ -176,9 +193,7 @@ class NewtonDescent:
             self._n_products = 0
             return InexactStep(-solved(self._factors, G), np.zeros_like(G), 0)
         hessian = f.hessian(self.point)
-        found = conjugate_gradients(
-            hessian, self._precondition, G, self._good_enough, self._totals
-        )
+        found = conjugate_gradients(hessian, self._precondition, G, self._good_enough, f.totals)
         self._n_products = found.n_products
         if renews and self._rows is not None and found.n_products > max(whole_cost, FEW_PRODUCTS):
             # Too few of these rows are where the loss is curved.
@@ -209,21 +224,19 @@ class NewtonDescent:
             return True
         excess = self.point.objective - self._least
         # What the step gains beside the objective; after it, about the square of it is left.
-        gain = -self._totals(self.gradient * step) / 2
+        gain = -self.function.totals(self.gradient * step) / 2
         gain = np.divide(gain, excess, out=np.zeros_like(gain), where=excess > 0)
         wanted = np.maximum(self._tol / 4, gain * gain) * excess
         return bool(((gain > NEAR) | (self._of_residual(residual) <= wanted)).all())
 
     def _line_search(
-        self, direction: np.ndarray, moving: np.ndarray
+        self, direction: np.ndarray, slope: np.ndarray, moving: np.ndarray
     ) -> tuple[Point, np.ndarray]:  # fmt: skip
         """The point that the targets that move come to, and the length of each one's step: the
         first of 1, 1/2, 1/4, ... that lowers the objective enough, else 0, and 2, 4, ... as long as
         it falls where the whole step ends on a steep slope. Raw predictions are linear along them,
         so that rows are read for the whole step alone."""
         point, f = self.point, self.function
-        direction = np.where(moving[:, None], direction, 0.0)
-        slope = self._totals(self.gradient * direction)
         W, b = direction[:, :-1], direction[:, -1]
         end = f.evaluate(point.W + W, point.b + b)
         change = end.z - point.z
@@ -261,12 +274,11 @@ class NewtonDescent:
 
     # ---- gaps ------------------------------------------------------------------------------------
 
-    @property
-    def estimated_gaps(self) -> np.ndarray:
-        """(n_targets,): the gaps at the point over the objectives, about."""
-        left = np.minimum(self._by_own, self._by_last)
-        each = zip(self.point.objective - self._least, left, self._null)
-        return np.array([Gap(*numbers).relative for numbers in each])
+    def _relative(self, left: np.ndarray) -> np.ndarray:
+        """Gaps over the objectives, which cannot be small beside one that is 0 but for rounding."""
+        excess = self.point.objective - self._least
+        relative = left / np.maximum(excess, self._nothing)
+        return np.where(np.isfinite(excess), relative, np.inf)
 
     @property
     def diverges(self) -> bool:
@@ -280,13 +292,11 @@ class NewtonDescent:
         point, f = self.point, self.function
         if not self.certifiable:
             step = self._inexact_step(np.ones(f.n_targets, bool)).step
-            self._by_own = -self._totals(self.gradient * step) / 2
+            self.estimated_gaps = self._relative(-self.function.totals(self.gradient * step) / 2)
             return float(self.estimated_gaps.max())
         found = np.full(f.n_targets, np.inf)
-        if self._before is not None and f.objective.loss.has_dual:
-            # Derivatives at the point itself are better where they have changed by much.
-            if (self._by_last < self._by_own).any():
-                found = f.gaps(point, f.linearised(self._before, point))
+        if self._before is not None and (self._by_last < self._by_own).any():
+            found = f.gaps(point, f.linearised(self._before, point))
         if found.max() > self._tol:
             found = np.minimum(found, f.gaps(point))
         return float(found.max())
