@@ -9,7 +9,7 @@ import numpy as np
 
 from lrcore import _backend
 from lrcore.linear_model.duality import duality_gaps, null_objective
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.problem import Objective, Problem
 
 #: Rows of a feature below which it is rare.
 RARE = 16
@@ -200,27 +200,37 @@ class SmoothObjective:
         second = self.second_derivatives(point).T
         return lambda moved: second * moved
 
-    def hessian_factors(
-        self, point: Point, rows: np.ndarray | None, chosen: np.ndarray | None = None, *,
-        bounded: bool = False,
-    ) -> list[np.ndarray]:  # fmt: skip
-        """Cholesky factors of the Hessian's blocks, one for each output of the chosen ones, of the
-        rows that `rows` names, which stand for all; `bounded` if each weight's own curvature is to
-        be at least what the loss has where it is most curved."""
-        n, second = self.X.shape[1], self.second_derivatives(point)
+    def with_penalty_of(self, objective: Objective, point: Point) -> Point:
+        """The point from now on, where the penalty is that of another objective."""
+        self.objective, self.l2 = objective, objective.strengths(self.X.shape[1])[1]
+        penalty = self.totals(self.l2 * np.square(point.W)) / 2
+        return point._replace(objective=point.mean_loss + penalty)
+
+    def hessian_blocks(
+        self, point: Point, rows: np.ndarray | None, chosen: np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """The blocks of the losses' Hessian, one for each output of the chosen ones, of the rows
+        that `rows` names, which stand for all; those of outputs with the same block are one."""
+        second = self.second_derivatives(point)
         weighed = self.share * second
         if chosen is not None:
             second, weighed = second[chosen], weighed[chosen]
-        count = len(weighed)
         if self._joint and not point.W.any():
             # All rows are alike: the blocks are multiples of each other.
-            blocks = second[:, :1, None] / second[0, 0] * self._blocks(weighed[:1], rows)
-        elif count > 1 and (weighed == weighed[0]).all():
-            blocks = self._blocks(weighed[:1], rows)
-        else:
-            blocks = self._blocks(weighed, rows)
+            return list(second[:, :1, None] / second[0, 0] * self._blocks(weighed[:1], rows))
+        if len(weighed) > 1 and (weighed == weighed[0]).all():
+            return list(self._blocks(weighed[:1], rows)) * len(weighed)
+        return list(self._blocks(weighed, rows))
+
+    def factors(self, blocks: list[np.ndarray], *, bounded: bool = False) -> list[np.ndarray]:
+        """Cholesky factors of the Hessian's blocks with the penalty; `bounded` if each weight's own
+        curvature is to be at least what the loss has where it is most curved."""
+        n, made = self.X.shape[1], dict[int, np.ndarray]()
         diagonal = np.arange(n)
-        for k, H in enumerate(blocks):
+        for k, block in enumerate(blocks):
+            if id(block) in made:
+                continue
+            made[id(block)] = H = block.copy()
             if bounded:
                 share = self.share[k % len(self.share)]
                 most = self.objective.loss.curvature * self.X.column_squares(share, self.n_threads)
@@ -228,8 +238,8 @@ class SmoothObjective:
             H[diagonal, diagonal] += self.l2
             if not self.objective.fit_intercept:
                 H[:, n] = 0.0  # no pivot, and so no step
-        factors = [_backend.active.cholesky(H, n + 1) for H in blocks]
-        return factors if len(factors) == count else factors * count
+            _backend.active.cholesky(H, n + 1)
+        return [made[id(block)] for block in blocks]
 
     def _blocks(self, weighed: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """The Hessian of the loss for each row of second derivatives times shares."""
@@ -276,19 +286,18 @@ class SmoothObjective:
         )  # fmt: skip
         return np.array([gap.relative for gap in found])
 
-    def left_out(self, point: Point) -> float:
+    def left_out(self, point: Point, factors: list[np.ndarray]) -> float:
         """The mean loss of rows each of which is left out of the fit, by one Newton step from its
-        minimum (approximate leave-one-out, Rad and Maleki 2020; for squared error it is exact); of
-        losses of one output, over targets."""
+        minimum (approximate leave-one-out, Rad and Maleki 2020; for squared error it is exact),
+        with the Hessian's factors; of losses of one output, over targets."""
         loss, z, gradient = self.objective.loss, point.z.T, point.gradient.T
         second = self.share * self.second_derivatives(point)
-        last, lever = None, np.zeros(0)
-        levers = []
-        for factor in self.hessian_factors(point, None):
-            if factor is not last:
-                lever = _backend.active.leverages(self.X, factor, self.n_threads)
-            levers.append(lever)
-            last = factor
+        levers: list[np.ndarray] = []
+        for k, factor in enumerate(factors):
+            if k and factor is factors[k - 1]:
+                levers.append(levers[-1])
+            else:
+                levers.append(_backend.active.leverages(self.X, factor, self.n_threads))
         # A row that alone decides of a direction says nothing of it.
         moved = self.share * gradient * levers / np.maximum(1.0 - second * levers, 1e-3)
         with np.errstate(over="ignore", invalid="ignore"):

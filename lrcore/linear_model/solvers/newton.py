@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,9 +24,9 @@ from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
+from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, Trials, check_needs
 from lrcore.linear_model.solvers.derivatives import Start
 from lrcore.linear_model.solvers.newton_descent import NewtonDescent
 from lrcore.losses import LOSSES, Loss
@@ -44,6 +45,9 @@ NEEDS = {
 #: Of so few values one more step or two costs nothing, and gives a million times less of a gap,
 #: down to rounding. Where a larger one will do, as in trials, it is left at that.
 FEW_VALUES, POLISH, LEAST_GAP, COARSE = 4096, 1e-6, 1e-13, 1e-2
+
+#: What the next step of a trial may gain, over its objective.
+TRIAL_GAP = 3e-3
 
 #: Rows, and rows for each feature, from which on each is not left out of a fit by itself: some of
 #: them say as much.
@@ -73,14 +77,19 @@ def rounding_gap(dtype: np.dtype[Any]) -> float:
 class NewtonTraining:
     """All targets of a fit in progress."""
 
-    def __init__(self, problem: Problem, config: SolverConfig) -> None:
+    def __init__(
+        self, problem: Problem, config: SolverConfig, *, certifies: bool = True
+    ) -> None:  # fmt: skip
         self._problem = problem
         #: The gap that is looked for.
         self.goal = goal = config.tol or 0.0
-        if problem.X.values.size <= FEW_VALUES and goal <= COARSE:
+        if certifies and problem.X.values.size <= FEW_VALUES and goal <= COARSE:
             self.goal = min(goal, max(POLISH * goal, LEAST_GAP))
         start = start_of(problem, config.start)
-        self.descent = NewtonDescent(problem, config.n_threads, start, self.goal)
+        self.descent = NewtonDescent(
+            problem, config.n_threads, start, self.goal, certifies=certifies
+        )
+        self._certifies = certifies
         self._steps = 0
 
     def run_iteration(self, after_chunk: AfterChunk) -> EpochLoss:
@@ -91,6 +100,15 @@ class NewtonTraining:
         n = self._problem.n_rows
         after_chunk(Chunk(np.zeros(0, np.int64), self._steps, math.nan, mean, n, n))
         return EpochLoss(mean, 1.0, n)
+
+    def go_on_with(self, objective: Objective) -> None:
+        """Minimise an objective with another penalty from now on."""
+        self._problem = replace(self._problem, objective=objective)
+        self.descent.go_on_with(objective)
+
+    def gap(self) -> float:
+        """The largest gap of a target, over its objective; about, if it is not certified."""
+        return self.descent.certify() if self._certifies else self.expected_gap
 
     @property
     def expected_gap(self) -> float:
@@ -118,7 +136,7 @@ class GapStopping(Monitor):
             return STOP
         if training.expected_gap > (training.goal if self._tol > 0 else 0.0):
             return CONTINUE
-        self.gap, self.certified_after = training.descent.certify(), progress.n_epochs
+        self.gap, self.certified_after = training.gap(), progress.n_epochs
         return STOP if self.gap <= self._tol else CONTINUE
 
 
@@ -162,7 +180,30 @@ class Newton:
         """Steps until every target's gap is at most `tol`, over the objective, or until the loss of
         held-out rows, if there are any, has not fallen by more than `tol`, or `max_iter` of them;
         see `lrcore.linear_model.solvers.base.Solver`."""
-        training = NewtonTraining(problem, config)
+        return self._descend(NewtonTraining(problem, config), config, monitors)
+
+    def trials(self, problem: Problem, config: SolverConfig) -> Trials:
+        """See `lrcore.linear_model.solvers.base.Solver`. They share raw predictions and Hessians,
+        and end by what the next step would gain: the held-out loss then differs by far less than
+        from one half of the rows to the other."""
+        training: NewtonTraining | None = None
+        config = replace(config, tol=min(config.tol or 0.0, TRIAL_GAP))
+
+        def fit(objective: Objective) -> FitResult:
+            nonlocal training
+            if training is None:
+                first = replace(problem, objective=objective)
+                training = NewtonTraining(first, config, certifies=False)
+            else:
+                training.go_on_with(objective)
+            return self._descend(training, config, ())
+
+        return fit
+
+    def _descend(
+        self, training: NewtonTraining, config: SolverConfig, monitors: Sequence[Monitor]
+    ) -> FitResult:
+        """Steps of a fit to its end."""
         tol, held_out, own = config.tol, config.held_out, list[Monitor]()
         if held_out is not None:
             patience = self._n_iter_no_change
@@ -179,7 +220,7 @@ class Newton:
             while loop.goes_on:
                 loop.end_epoch(training.run_iteration(loop.begin_epoch()))
         if stopping.certified_after != loop.progress.n_epochs:
-            stopping.gap = training.descent.certify()
+            stopping.gap = training.gap()
         to_the_end = training.descent.done or loop.progress.n_epochs == config.max_iter
         if config.warns and tol is not None and (to_the_end or training.descent.diverges):
             warn_if_far(stopping.gap, tol, training, loop.progress.n_epochs)

@@ -13,7 +13,7 @@ from lrcore._backend.shuffle import shuffled
 from lrcore.linear_model.duality import NOTHING
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import ModelState
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.solvers.conjugate_gradients import InexactStep, conjugate_gradients
 from lrcore.linear_model.solvers.derivatives import Point, SmoothObjective, Start
 from lrcore.losses import SquaredError
@@ -66,13 +66,16 @@ class NewtonDescent:
 
     def __init__(
         self, problem: Problem, n_threads: int | None, start: Start | None = None,
-        tol: float = 1.0,
+        tol: float = 1.0, *, certifies: bool = True,
     ) -> None:  # fmt: skip
         self.function = f = SmoothObjective(problem, n_threads)
         loss = problem.objective.loss
         n_features, n_outputs = problem.X.shape[1], problem.outputs_per_target
-        #: Cholesky factors of the Hessian at some point, a block for each output; none at first.
+        #: The blocks of the losses' Hessian at some point, one for each output, none at first; their
+        #: factors; and whether they are to be kept for the next step.
+        self._blocks: list[np.ndarray] = []
         self._factors: list[np.ndarray] = []
+        self._kept = False
         self._constant = isinstance(loss, SquaredError)
         once = self._constant and n_features <= ONCE_FEATURES
         self._rows = None if once else hessian_rows(problem.X)
@@ -83,8 +86,9 @@ class NewtonDescent:
         #: first order, and this one: where a whole step led from one to the other.
         self._by_own, self._by_last = np.full((2, f.n_targets), np.inf)
         self._before: Point | None = None
+        self.certifiable = certifies and bool((f.l2 > 0).all()) and loss.convex
         # Those of losses in pieces miss most where rows change from one to another.
-        self._looks_back = loss.has_dual and loss.conjugate_pieces is None
+        self._looks_back = self.certifiable and loss.has_dual and loss.conjugate_pieces is None
         #: The smaller of both over the objectives.
         self.estimated_gaps = np.full(f.n_targets, np.inf)
         #: The point whose gradient is known, and the gradient.
@@ -93,7 +97,6 @@ class NewtonDescent:
         self._nothing = np.maximum(NOTHING * self._null, TINY)
         #: Targets whose objectives do not fall any more.
         self._at_rest = np.zeros(f.n_targets, bool)
-        self.certifiable = bool((f.l2 > 0).all()) and loss.convex
         b = np.concatenate(problem.constants())
         self.point = f.evaluate(np.zeros((f.n_outputs, n_features)), b)
         if start is None and self._rows is not None:
@@ -138,7 +141,7 @@ class NewtonDescent:
         stuck = moving & (length == 0)
         if stuck.any():
             # Where all rows of a feature are on a flat part of the loss, nothing bounds a step.
-            factors = f.hessian_factors(point, self._rows, bounded=True)
+            factors = f.factors(f.hessian_blocks(point, self._rows), bounded=True)
             other = self._of_moving(-solved(factors, self.gradient), stuck)
             slope = np.where(stuck, self.function.totals(self.gradient * other), slope)
             end, own = self._line_search(other, slope, stuck)
@@ -146,13 +149,13 @@ class NewtonDescent:
         fall = point.objective - new.objective
         self._at_rest |= moving & (fall <= ROUNDING * np.abs(point.objective))
         self.point = new
-        if not self.certifiable:
-            # There is no bound: half of the slope is what the step may have gained.
-            self._by_own = np.where(moving, -slope / 2, self._by_own)
-        else:
-            if self._looks_back:
-                self._look_back(point, moving, moving & (length == 1), residual)
+        if self._looks_back:
+            self._look_back(point, moving, moving & (length == 1), residual)
+        if self.certifiable:
             self._by_own = self._of_residual(self.gradient)
+        else:
+            # There is no bound: half of the slope of the next step is what it may gain.
+            self._by_own = f.totals(self.gradient * self._precondition(self.gradient)) / 2
         self.estimated_gaps = self._relative(np.minimum(self._by_own, self._by_last))
 
     def _look_back(
@@ -180,15 +183,18 @@ class NewtonDescent:
         made anew where the last step took so many products that it costs less."""
         f = self.function
         G = self._of_moving(self.gradient, moving)
-        exact = self._constant and self._rows is None
+        joint, kept = f.objective.loss.joint, self._kept
+        # A Hessian that would be made anew for each step is good enough for one more.
+        exact = (self._constant and self._rows is None) or (kept and self._always and not joint)
         whole_cost = hessian_cost(f.X)
         share = 1.0 if self._rows is None else len(self._rows) / f.X.shape[0]
         most = int(share * whole_cost) if share * whole_cost > FEW_PRODUCTS else 0
-        renews = (self._always or self._n_products >= most) and not self._constant
+        renews = (self._always or self._n_products >= most) and not (self._constant or kept)
         renews = renews or not self._factors
+        self._kept = False
         if renews:
             self._renew_factors(moving)
-            exact = self._rows is None and not f.objective.loss.joint
+            exact = self._rows is None and not joint
         if exact:
             self._n_products = 0
             return InexactStep(-solved(self._factors, G), np.zeros_like(G), 0)
@@ -203,12 +209,14 @@ class NewtonDescent:
     def _renew_factors(self, moving: np.ndarray) -> None:
         """Make the factors of the targets that move, and of all at first."""
         f = self.function
-        if not self._factors or f.objective.loss.joint:
-            self._factors = f.hessian_factors(self.point, self._rows)
+        if not self._factors or f.objective.loss.joint or moving.all():
+            self._blocks = f.hessian_blocks(self.point, self._rows)
+            self._factors = f.factors(self._blocks)
             return
         chosen = np.flatnonzero(moving)
-        for k, factor in zip(chosen, f.hessian_factors(self.point, self._rows, chosen)):
-            self._factors[k] = factor
+        blocks = f.hessian_blocks(self.point, self._rows, chosen)
+        for k, block, factor in zip(chosen, blocks, f.factors(blocks)):
+            self._blocks[k], self._factors[k] = block, factor
 
     def _precondition(self, gradient: np.ndarray) -> np.ndarray:
         """About the inverse Hessian times a gradient. What the outputs of a softmax have in common
@@ -303,7 +311,17 @@ class NewtonDescent:
 
     def left_out(self) -> float:
         """The mean loss of rows that are left out of the fit one by one."""
-        return self.function.left_out(self.point)
+        if not self._constant or self._rows is not None:
+            self._blocks = self.function.hessian_blocks(self.point, None)
+        return self.function.left_out(self.point, self.function.factors(self._blocks))
+
+    def go_on_with(self, objective: Objective) -> None:
+        """Minimise an objective with another penalty from now on, first by the Hessian at hand."""
+        f = self.function
+        self.point = f.with_penalty_of(objective, self.point)
+        self._factors, self._kept = f.factors(self._blocks), bool(self._blocks)
+        self._at_rest[:], self._before = False, None
+        self._by_own, self._by_last, self.estimated_gaps = np.full((3, f.n_targets), np.inf)
 
     def states(self) -> list[ModelState]:
         """The weights as any other fit has them."""

@@ -108,7 +108,9 @@ def test_the_hessian_of_some_rows_stands_for_that_of_all(monkeypatch):
     function = SmoothObjective(problem, 1)
     at = function.evaluate(np.full((1, 4), 0.2), np.zeros(1))
     rows = newton_descent.hessian_rows(problem.X)
-    (of_all,), (of_some,) = (function.hessian_factors(at, some) for some in (None, rows))
+    (of_all,), (of_some,) = (
+        function.factors(function.hessian_blocks(at, some)) for some in (None, rows)
+    )
     of_all, of_some = (np.triu(U[:5, :5]) for U in (of_all, of_some))
     assert not np.allclose(of_all, of_some, rtol=1e-6)
     np.testing.assert_allclose(of_some.T @ of_some, of_all.T @ of_all, atol=0.05)
@@ -159,7 +161,9 @@ def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
     problem = Problem(as_design_matrix(X), [2.0 * y - 1.0], None, model._trained.objective)
     function = SmoothObjective(problem, 1)
     at = function.evaluate(np.zeros((1, 3)), np.zeros(1))
-    (U,) = function.hessian_factors(at, newton_descent.hessian_rows(problem.X))
+    (U,) = function.factors(
+        function.hessian_blocks(at, newton_descent.hessian_rows(problem.X))
+    )
     np.testing.assert_allclose(np.sum(np.triu(U)[:, 2] ** 2), 0.25 * 20 / n)
 
 
