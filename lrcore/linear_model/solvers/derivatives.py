@@ -14,6 +14,9 @@ from lrcore.linear_model.problem import Objective, Problem
 #: Rows of a feature below which it is rare.
 RARE = 16
 
+#: Weights of all outputs of a joint loss up to which their Hessian is one block.
+WHOLE = 128
+
 #: A curvature that is next to nothing.
 LEAST_CURVATURE = 1e-6
 
@@ -68,6 +71,8 @@ class SmoothObjective:
             self.share = np.stack([one.share for one in problem.each_target()])
         self.l2 = self.objective.strengths(problem.X.shape[1])[1]
         self._joint = problem.objective.loss.joint
+        #: Whether the Hessian's blocks are all of it.
+        self.exact = not self._joint or self.n_outputs * (problem.X.shape[1] + 1) <= WHOLE
         self._y = np.concatenate(problem.targets) if self.n_targets > 1 else problem.targets[0]
         self._has_rare: bool | None = None
         self._in_one_pass = not problem.X.sparse and self.n_outputs == 1
@@ -209,8 +214,11 @@ class SmoothObjective:
     def hessian_blocks(
         self, point: Point, rows: np.ndarray | None, chosen: np.ndarray | None = None
     ) -> list[np.ndarray]:
-        """The blocks of the losses' Hessian, one for each output of the chosen ones, of the rows
-        that `rows` names, which stand for all; those of outputs with the same block are one."""
+        """The blocks of the losses' Hessian, one for each output of the chosen ones, or one for all
+        outputs of a joint loss, of the rows that `rows` names, which stand for all; those of
+        outputs with the same block are one."""
+        if self._joint and self.exact:
+            return [self._whole_block(point, rows)]
         second = self.second_derivatives(point)
         weighed = self.share * second
         if chosen is not None:
@@ -226,7 +234,8 @@ class SmoothObjective:
         """Cholesky factors of the Hessian's blocks with the penalty; `bounded` if each weight's own
         curvature is to be at least what the loss has where it is most curved."""
         n, made = self.X.shape[1], dict[int, np.ndarray]()
-        diagonal = np.arange(n)
+        outputs = np.arange(self.n_outputs if self._joint and self.exact else 1)[:, None] * (n + 1)
+        diagonal, intercepts = outputs + np.arange(n), outputs + n
         for k, block in enumerate(blocks):
             if id(block) in made:
                 continue
@@ -237,9 +246,23 @@ class SmoothObjective:
                 H[diagonal, diagonal] = np.maximum(H[diagonal, diagonal], most)
             H[diagonal, diagonal] += self.l2
             if not self.objective.fit_intercept:
-                H[:, n] = 0.0  # no pivot, and so no step
-            _backend.active.cholesky(H, n + 1)
+                H[:, intercepts] = 0.0  # no pivot, and so no step
+            _backend.active.cholesky(H, outputs.size * (n + 1))
         return [made[id(block)] for block in blocks]
+
+    def _whole_block(self, point: Point, rows: np.ndarray | None) -> np.ndarray:
+        """The Hessian of all outputs of a joint loss, on and above the diagonal."""
+        n_outputs, n = self.n_outputs, self.X.shape[1] + 1
+        first, second = np.triu_indices(n_outputs)
+        units, changes = np.eye(n_outputs), self._changes(point)
+        of_rows = np.stack([changes(np.tile(unit, (len(point.z), 1))).T for unit in units])
+        grams = self._blocks(self.share * of_rows[first, second], rows)[:, :n, :n]
+        blocks = np.zeros((n_outputs, n, n_outputs, n))
+        blocks[first, :, second] = np.triu(grams) + np.triu(grams, 1).transpose(0, 2, 1)
+        width = (n_outputs * n + 7) // 8 * 8
+        H = np.zeros((width, width))
+        H[: n_outputs * n, : n_outputs * n] = blocks.reshape(n_outputs * n, -1)
+        return H
 
     def _blocks(self, weighed: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """The Hessian of the loss for each row of second derivatives times shares."""

@@ -34,8 +34,9 @@ ONCE_FEATURES = 256
 #: these rows is to that over all there is no point in going.
 FIRST_STEPS, FIRST_GAP = 20, 1e-2
 
-#: What a step gains, over the objective, from which on it should make for a certificate.
-NEAR = 0.03
+#: What a step gains, over the objective, from which on it should make for a certificate; and from
+#: which on derivatives to first order may be one.
+NEAR, LOOKS_BACK = 0.03, 0.3
 
 #: The gap that the derivative by an intercept makes, over itself and the loss of weights of 0.
 INTERCEPTS = 10.0
@@ -79,6 +80,7 @@ class NewtonDescent:
         self._constant = isinstance(loss, SquaredError)
         once = self._constant and n_features <= ONCE_FEATURES
         self._rows = None if once else hessian_rows(problem.X)
+        f.exact &= self._rows is None or not loss.joint
         few = n_outputs * problem.X.values.size * problem.X.nnz_per_row <= FEW_MULTIPLICATIONS
         self._always = few or hessian_cost(problem.X) <= FEW_PRODUCTS
         self._n_products, self._tol = 0, tol
@@ -150,7 +152,8 @@ class NewtonDescent:
         self._at_rest |= moving & (fall <= ROUNDING * np.abs(point.objective))
         self.point = new
         if self._looks_back:
-            self._look_back(point, moving, moving & (length == 1), residual)
+            near = -slope / 2 <= LOOKS_BACK * (point.objective - self._least)
+            self._look_back(point, moving, moving & near & (length == 1), residual)
         if self.certifiable:
             self._by_own = self._of_residual(self.gradient)
         else:
@@ -161,7 +164,10 @@ class NewtonDescent:
     def _look_back(
         self, last: Point, moving: np.ndarray, whole: np.ndarray, residual: np.ndarray
     ) -> None:  # fmt: skip
-        """About the gap by derivatives to first order, of targets that moved by a whole step."""
+        """About the gap by derivatives to first order, of targets that whole steps have led near."""
+        if not whole.any():
+            self._by_last = np.where(moving, np.inf, self._by_last)
+            return
         before = self.point if self._before is None else self._before
         self._before = last.where(whole, self.point.where(moving, before))
         by_last = self._of_residual(residual) + self.function.row_gap(self._before, self.point)
@@ -183,9 +189,9 @@ class NewtonDescent:
         made anew where the last step took so many products that it costs less."""
         f = self.function
         G = self._of_moving(self.gradient, moving)
-        joint, kept = f.objective.loss.joint, self._kept
+        kept = self._kept
         # A Hessian that would be made anew for each step is good enough for one more.
-        exact = (self._constant and self._rows is None) or (kept and self._always and not joint)
+        exact = (self._constant and self._rows is None) or (kept and self._always and f.exact)
         whole_cost = hessian_cost(f.X)
         share = 1.0 if self._rows is None else len(self._rows) / f.X.shape[0]
         most = int(share * whole_cost) if share * whole_cost > FEW_PRODUCTS else 0
@@ -194,7 +200,7 @@ class NewtonDescent:
         self._kept = False
         if renews:
             self._renew_factors(moving)
-            exact = self._rows is None and not joint
+            exact = self._rows is None and f.exact
         if exact:
             self._n_products = 0
             return InexactStep(-solved(self._factors, G), np.zeros_like(G), 0)
@@ -330,7 +336,10 @@ class NewtonDescent:
 
 
 def solved(factors: Sequence[np.ndarray], gradient: np.ndarray) -> np.ndarray:
-    """Inverse Hessians times gradients, both (n_outputs, n_features + 1)."""
+    """Inverse Hessians times gradients, both (n_outputs, n_features + 1); one factor is of all
+    outputs."""
+    if len(factors) == 1:
+        return _backend.active.cholesky_solve(factors[0], gradient.ravel()).reshape(gradient.shape)
     rows = zip(factors, gradient)
     return np.stack([_backend.active.cholesky_solve(factor, row) for factor, row in rows])
 
