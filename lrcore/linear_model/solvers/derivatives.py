@@ -75,7 +75,7 @@ class SmoothObjective:
         self.exact = not self._joint or self.n_outputs * (problem.X.shape[1] + 1) <= WHOLE
         self._y = np.concatenate(problem.targets) if self.n_targets > 1 else problem.targets[0]
         self._has_rare: bool | None = None
-        self._in_one_pass = not problem.X.sparse and self.n_outputs == 1
+        self._in_one_pass = not (problem.X.sparse or self._joint)
         self._evaluates_in_one = self._in_one_pass and problem.offsets is None
 
     # ---- rows as losses take them: those of all targets in turn, or of a joint loss as they are ---
@@ -106,14 +106,17 @@ class SmoothObjective:
         if not W.any():
             return self.evaluate_at(W, b, np.tile(b, (self.X.shape[0], 1)) + self.offset)
         if not self._evaluates_in_one:
-            z = self.X.wide_predictions(W, self.n_threads)
-            z = z if self._joint else np.ascontiguousarray(z)
-            return self.evaluate_at(W, b, z.T + b + self.offset)
-        z, value, gradient, slopes = _backend.active.loss_pass(
-            self.objective.loss, self.X, W[0], float(b[0]), self._y, self.share[0], self.n_threads
-        )
-        mean, objective = self._objective(W, value[None])
-        return Point(W, b, z[:, None], gradient[:, None], mean, objective, slopes[None])
+            z = self.X.wide_predictions(W, self.n_threads).T
+            return self.evaluate_at(W, b, z + b + self.offset)
+        each = [
+            _backend.active.loss_pass(
+                self.objective.loss, self.X, w, float(intercept), y, self.share[k % len(self.share)],
+                self.n_threads,
+            )
+            for k, (w, intercept, y) in enumerate(zip(W, b, self.targets))
+        ]  # fmt: skip
+        z, value, gradient, slopes = map(np.stack, zip(*each))
+        return Point(W, b, z.T, gradient.T, *self._objective(W, value), slopes)
 
     def evaluate_at(self, W: np.ndarray, b: np.ndarray, z: np.ndarray) -> Point:
         """The point of weights whose raw predictions are known."""
@@ -166,15 +169,15 @@ class SmoothObjective:
 
     def hessian(self, point: Point) -> Callable[[np.ndarray], np.ndarray]:
         """The function that multiplies directions by the Hessians at a point."""
-        if self._in_one_pass:
-            (factors,) = self.share * self.second_derivatives(point)
-        changes = self._changes(point)
+        factors, changes = self.share * self.second_derivatives(point), self._changes(point)
 
         def product(direction: np.ndarray) -> np.ndarray:
             W = np.ascontiguousarray(direction[:, :-1])
             if self._in_one_pass:
-                one = _backend.active.product_pass(self.X, direction[0], factors, self.n_threads)
-                return self._of_free_weights(one[None], W)
+                multiply = _backend.active.product_pass
+                pairs = zip(direction, factors)
+                each = [multiply(self.X, along, own, self.n_threads) for along, own in pairs]
+                return self._of_free_weights(np.stack(each), W)
             moved = self.X.wide_predictions(W, self.n_threads).T + direction[:, -1]
             return self._of_free_weights(self._sums(changes(moved).T), W)
 

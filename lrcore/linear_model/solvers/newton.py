@@ -47,7 +47,7 @@ NEEDS = {
 FEW_VALUES, POLISH, LEAST_GAP, COARSE = 4096, 1e-6, 1e-13, 1e-2
 
 #: What the next step of a trial may gain, over its objective.
-TRIAL_GAP = 3e-3
+TRIAL_GAP = 1e-3
 
 #: Rows, and rows for each feature, from which on each is not left out of a fit by itself: some of
 #: them say as much.

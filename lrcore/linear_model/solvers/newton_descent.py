@@ -49,7 +49,7 @@ ARMIJO, HALVINGS = 1e-4, 40
 
 #: The share of its slope that the end of a whole step has to keep for one of twice the length to be
 #: tried, and so on, and doublings.
-STEEP, DOUBLINGS = 0.25, 2
+STEEP, DOUBLINGS = 0.1, 2
 
 #: The share of the loss without weights below which classes are taken to be told apart.
 DIVERGED = 1e-6
