@@ -65,10 +65,11 @@ class SmoothObjective:
         self.offset: np.ndarray | float = 0.0
         if problem.offsets is not None:
             self.offset = np.concatenate(problem.offsets, axis=1)
-        #: The rows' shares, the same for all targets or of each: (1, n_rows) or (n_targets, n_rows).
+        #: The rows' shares, of all targets, (1, n_rows), or of each, (n_targets, n_rows).
         self.share = problem.share[None]
         if problem.target_factors is not None:
             self.share = np.stack([one.share for one in problem.each_target()])
+        self._shares = np.broadcast_to(self.share, (self.n_targets, problem.n_rows))
         self.l2 = self.objective.strengths(problem.X.shape[1])[1]
         self._joint = problem.objective.loss.joint
         #: Whether the Hessian's blocks are all of it.
@@ -78,7 +79,7 @@ class SmoothObjective:
         self._in_one_pass = not (problem.X.sparse or self._joint)
         self._evaluates_in_one = self._in_one_pass and problem.offsets is None
 
-    # ---- rows as losses take them: those of all targets in turn, or of a joint loss as they are ---
+    # ---- rows as losses take them: of all targets in turn, or as they are of a joint loss ---------
 
     def _flat(self, of_outputs: np.ndarray) -> np.ndarray:
         return of_outputs if self._joint else of_outputs.T.reshape(-1)
@@ -108,13 +109,11 @@ class SmoothObjective:
         if not self._evaluates_in_one:
             z = self.X.wide_predictions(W, self.n_threads).T
             return self.evaluate_at(W, b, z + b + self.offset)
+        one_pass, loss = _backend.active.loss_pass, self.objective.loss
         each = [
-            _backend.active.loss_pass(
-                self.objective.loss, self.X, w, float(intercept), y, self.share[k % len(self.share)],
-                self.n_threads,
-            )
-            for k, (w, intercept, y) in enumerate(zip(W, b, self.targets))
-        ]  # fmt: skip
+            one_pass(loss, self.X, w, float(intercept), y, share, self.n_threads)
+            for w, intercept, y, share in zip(W, b, self.targets, self._shares)
+        ]
         z, value, gradient, slopes = map(np.stack, zip(*each))
         return Point(W, b, z.T, gradient.T, *self._objective(W, value), slopes)
 
@@ -142,7 +141,7 @@ class SmoothObjective:
         loss, offset, found = self.objective.loss, self.offset, []
         for k, y in enumerate(self.targets):
             own = offset[:, k : k + 1] if isinstance(offset, np.ndarray) else offset
-            found.append(null_objective(loss, y, self.share[k % len(self.share)], own))
+            found.append(null_objective(loss, y, self._shares[k], own))
         return np.array(found)
 
     # ---- derivatives ----------------------------------------------------------------------------
@@ -244,8 +243,8 @@ class SmoothObjective:
                 continue
             made[id(block)] = H = block.copy()
             if bounded:
-                share = self.share[k % len(self.share)]
-                most = self.objective.loss.curvature * self.X.column_squares(share, self.n_threads)
+                squares = self.X.column_squares(self._shares[k % self.n_targets], self.n_threads)
+                most = self.objective.loss.curvature * squares
                 H[diagonal, diagonal] = np.maximum(H[diagonal, diagonal], most)
             H[diagonal, diagonal] += self.l2
             if not self.objective.fit_intercept:

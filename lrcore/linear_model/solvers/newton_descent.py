@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,8 +71,8 @@ class NewtonDescent:
         self.function = f = SmoothObjective(problem, n_threads)
         loss = problem.objective.loss
         n_features, n_outputs = problem.X.shape[1], problem.outputs_per_target
-        #: The blocks of the losses' Hessian at some point, one for each output, none at first; their
-        #: factors; and whether they are to be kept for the next step.
+        #: The blocks of the losses' Hessian at some point, none at first; their factors; and if
+        #: these are to be kept for the next step.
         self._blocks: list[np.ndarray] = []
         self._factors: list[np.ndarray] = []
         self._kept = False
@@ -164,7 +163,7 @@ class NewtonDescent:
     def _look_back(
         self, last: Point, moving: np.ndarray, whole: np.ndarray, residual: np.ndarray
     ) -> None:  # fmt: skip
-        """About the gap by derivatives to first order, of targets that whole steps have led near."""
+        """About the gap by derivatives to first order, of targets that whole steps led near."""
         if not whole.any():
             self._by_last = np.where(moving, np.inf, self._by_last)
             return
@@ -245,7 +244,7 @@ class NewtonDescent:
 
     def _line_search(
         self, direction: np.ndarray, slope: np.ndarray, moving: np.ndarray
-    ) -> tuple[Point, np.ndarray]:  # fmt: skip
+    ) -> tuple[Point, np.ndarray]:
         """The point that the targets that move come to, and the length of each one's step: the
         first of 1, 1/2, 1/4, ... that lowers the objective enough, else 0, and 2, 4, ... as long as
         it falls where the whole step ends on a steep slope. Raw predictions are linear along them,

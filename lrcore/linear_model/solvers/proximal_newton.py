@@ -260,7 +260,9 @@ class ProximalNewtonTraining:
         tol = 1e-9 if self.tol is None else self.tol
         self.targets = [
             Target(
-                one, tol, config.n_threads,
+                one,
+                tol,
+                config.n_threads,
                 start and (start[0][k * n : (k + 1) * n], start[1][k * n : (k + 1) * n]),
             )
             for k, one in enumerate(problem.each_target())

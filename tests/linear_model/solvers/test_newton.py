@@ -165,9 +165,7 @@ def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
     problem = Problem(as_design_matrix(X), [2.0 * y - 1.0], None, model._trained.objective)
     function = SmoothObjective(problem, 1)
     at = function.evaluate(np.zeros((1, 3)), np.zeros(1))
-    (U,) = function.factors(
-        function.hessian_blocks(at, newton_descent.hessian_rows(problem.X))
-    )
+    (U,) = function.factors(function.hessian_blocks(at, newton_descent.hessian_rows(problem.X)))
     np.testing.assert_allclose(np.sum(np.triu(U)[:, 2] ** 2), 0.25 * 20 / n)
 
 
@@ -376,7 +374,7 @@ def test_targets_of_squared_errors_have_one_hessian(monkeypatch):
 
 
 def test_targets_that_are_there_have_no_more_hessians(monkeypatch):
-    _, X, labels, target = sparse_problem(dtype=np.float64)
+    _, X, _, target = sparse_problem(dtype=np.float64)
     y = np.searchsorted(np.quantile(target, [0.02, 0.5]), target)
     counts = count_grams(monkeypatch)
     clf = estimator("squared_hinge", tol=1e-3, alpha=1e-3, multi_class="ovr").fit(X, y)
