@@ -79,7 +79,7 @@ class SmoothObjective:
         self._in_one_pass = not (problem.X.sparse or self._joint)
         self._evaluates_in_one = self._in_one_pass and problem.offsets is None
 
-    # ---- rows as losses take them: of all targets in turn, or as they are of a joint loss ---------
+    # ---- rows as losses take them: of all targets in turn, or as they are of a joint loss --------
 
     def _flat(self, of_outputs: np.ndarray) -> np.ndarray:
         return of_outputs if self._joint else of_outputs.T.reshape(-1)
@@ -232,16 +232,19 @@ class SmoothObjective:
             return list(self._blocks(weighed[:1], rows)) * len(weighed)
         return list(self._blocks(weighed, rows))
 
-    def factors(self, blocks: list[np.ndarray], *, bounded: bool = False) -> list[np.ndarray]:
-        """Cholesky factors of the Hessian's blocks with the penalty; `bounded` if each weight's own
-        curvature is to be at least what the loss has where it is most curved."""
+    def factors(
+        self, blocks: list[np.ndarray], *, bounded: bool = False, keep: bool = False
+    ) -> list[np.ndarray]:
+        """Cholesky factors of the Hessian's blocks with the penalty, in place of these unless they
+        are to be kept; `bounded` if each weight's own curvature is to be at least what the loss has
+        where it is most curved."""
         n, made = self.X.shape[1], dict[int, np.ndarray]()
         outputs = np.arange(self.n_outputs if self._joint and self.exact else 1)[:, None] * (n + 1)
         diagonal, intercepts = outputs + np.arange(n), outputs + n
         for k, block in enumerate(blocks):
             if id(block) in made:
                 continue
-            made[id(block)] = H = block.copy()
+            made[id(block)] = H = block.copy() if keep else block
             if bounded:
                 squares = self.X.column_squares(self._shares[k % self.n_targets], self.n_threads)
                 most = self.objective.loss.curvature * squares

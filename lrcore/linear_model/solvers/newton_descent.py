@@ -75,7 +75,7 @@ class NewtonDescent:
         #: these are to be kept for the next step.
         self._blocks: list[np.ndarray] = []
         self._factors: list[np.ndarray] = []
-        self._kept = False
+        self._kept, self._keeps_blocks = False, not certifies
         self._constant = isinstance(loss, SquaredError)
         once = self._constant and n_features <= ONCE_FEATURES
         self._rows = None if once else hessian_rows(problem.X)
@@ -215,13 +215,17 @@ class NewtonDescent:
         """Make the factors of the targets that move, and of all at first."""
         f = self.function
         if not self._factors or f.objective.loss.joint or moving.all():
-            self._blocks = f.hessian_blocks(self.point, self._rows)
-            self._factors = f.factors(self._blocks)
+            blocks = f.hessian_blocks(self.point, self._rows)
+            self._factors = f.factors(blocks, keep=self._keeps_blocks)
+            self._blocks = blocks if self._keeps_blocks else []
             return
         chosen = np.flatnonzero(moving)
         blocks = f.hessian_blocks(self.point, self._rows, chosen)
-        for k, block, factor in zip(chosen, blocks, f.factors(blocks)):
-            self._blocks[k], self._factors[k] = block, factor
+        factors = f.factors(blocks, keep=self._keeps_blocks)
+        for k, block, factor in zip(chosen, blocks, factors):
+            self._factors[k] = factor
+            if self._keeps_blocks:
+                self._blocks[k] = block
 
     def _precondition(self, gradient: np.ndarray) -> np.ndarray:
         """About the inverse Hessian times a gradient. What the outputs of a softmax have in common
@@ -316,15 +320,17 @@ class NewtonDescent:
 
     def left_out(self) -> float:
         """The mean loss of rows that are left out of the fit one by one."""
-        if not self._constant or self._rows is not None:
-            self._blocks = self.function.hessian_blocks(self.point, None)
-        return self.function.left_out(self.point, self.function.factors(self._blocks))
+        f, known = self.function, self._constant and self._rows is None
+        blocks = self._blocks if known and self._blocks else f.hessian_blocks(self.point, None)
+        factors = f.factors(blocks, keep=self._keeps_blocks)
+        self._blocks = blocks if self._keeps_blocks else []
+        return f.left_out(self.point, factors)
 
     def go_on_with(self, objective: Objective) -> None:
         """Minimise an objective with another penalty from now on, first by the Hessian at hand."""
         f = self.function
         self.point = f.with_penalty_of(objective, self.point)
-        self._factors, self._kept = f.factors(self._blocks), bool(self._blocks)
+        self._factors, self._kept = f.factors(self._blocks, keep=True), bool(self._blocks)
         self._at_rest[:], self._before = False, None
         self._by_own, self._by_last, self.estimated_gaps = np.full((3, f.n_targets), np.inf)
 
