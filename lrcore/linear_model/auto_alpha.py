@@ -173,19 +173,19 @@ class Fold:
     ) -> None:  # fmt: skip
         self.problem, self._searches = problem, searches
         self.last: TrainedModel | None = None
-        self._solver, self._held_out, self._make_penalty = solver, held_out, make_penalty
+        self._held_out, self._make_penalty = held_out, make_penalty
         # For a solver that does not end by its gap a tolerance is something else.
         tol = config.tol if solver.tol is None else max(config.tol or 0.0, GAP)
         self._config = replace(
             config, tol=tol, max_iter=min(config.max_iter, EPOCHS), held_out=None, verbose=0,
-            warns=False,
+            warns=False, start=None,
         )  # fmt: skip
+        self._fit = solver.trials(problem, self._config)
 
     def loss_at(self, alpha: float) -> float:
         """The mean loss of the rows held out; infinite where a search ought not to go."""
         objective = replace(self.problem.objective, penalty=self._make_penalty(alpha))
-        config = replace(self._config, start=self.last if self._solver.warm_starts else None)
-        result = self._solver.fit(replace(self.problem, objective=objective), config)
+        result, config = self._fit(objective), self._config
         if result.interrupted:
             raise KeyboardInterrupt("stopped while it looked for alpha; nothing has been learnt")
         self.last = result.model

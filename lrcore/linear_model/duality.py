@@ -17,6 +17,7 @@ have a formula for its conjugate. One that has can do with other variables as we
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,48 +56,55 @@ class Gap(NamedTuple):
 
 def gap_of_model(problem: Problem, model: TrainedModel, n_threads: int | None) -> float:
     """The largest duality gap of a target, over its objective."""
-    weights, intercepts = (part.astype(np.float64) for part in model.weights)
-    n, found = problem.outputs_per_target, 0.0
-    for k, y in enumerate(problem.targets):
-        W = np.ascontiguousarray(weights[k * n : (k + 1) * n])
-        z = problem.X.wide_predictions(W, n_threads).T + intercepts[k * n : (k + 1) * n]
-        one = problem.of_target(k)
-        at = problem.objective, problem.X, y, one.share, W, z + one.offset(0), n_threads
-        found = max(found, duality_gap(*at, offset=one.offset(0)).relative)
-    return found
+    W, intercepts = (part.astype(np.float64) for part in model.weights)
+    z = problem.X.wide_predictions(np.ascontiguousarray(W), n_threads).T + intercepts
+    offset: np.ndarray | float = 0.0
+    if problem.offsets is not None:
+        offset = np.concatenate(problem.offsets, axis=1)
+    share = np.stack([one.share for one in problem.each_target()])
+    at = problem.objective, problem.X, problem.targets, share, W, z + offset, n_threads
+    return max(gap.relative for gap in duality_gaps(*at, offset=offset))
 
 
-def duality_gap(
-    objective: Objective, X: DesignMatrix, y: np.ndarray, share: np.ndarray, W: np.ndarray,
-    z: np.ndarray, n_threads: int | None, dual: np.ndarray | None = None,
+def duality_gaps(
+    objective: Objective, X: DesignMatrix, targets: Sequence[np.ndarray], share: np.ndarray,
+    W: np.ndarray, z: np.ndarray, n_threads: int | None, dual: np.ndarray | None = None,
     offset: np.ndarray | float = 0.0,
-) -> Gap:  # fmt: skip
-    """The duality gap of one target's weights.
+) -> list[Gap]:  # fmt: skip
+    """The duality gaps of each target's weights.
 
     Parameters
     ----------
     objective : Objective
         Its loss is convex.
     X : DesignMatrix
-    y : ndarray of shape (n_rows,)
-    share : ndarray of shape (n_rows,)
-        Weights of the rows, which sum to 1.
+    targets : sequence of ndarrays of shape (n_rows,)
+    share : ndarray of shape (n_targets, n_rows) or (1, n_rows)
+        Weights of the rows, which sum to 1, of each target or all.
     W : ndarray of shape (n_outputs, n_features), float64
-        As many outputs as the loss has.
+        Each target has as many outputs as the loss.
     z : ndarray of shape (n_rows, n_outputs), float64
         The raw predictions, intercepts and offset included.
     n_threads : int or None
     dual : ndarray of shape (n_rows, n_outputs), optional
         Dual variables within their bounds; by default the derivatives of the losses.
-    offset : ndarray of shape (n_rows, 1) or float
+    offset : ndarray of shape (n_rows, n_outputs) or float
         What of the raw predictions is there without a model.
     """
-    loss = objective.loss
-    value, u = _backend.active.loss_and_gradient(loss, z if loss.joint else z[:, 0], y, n_threads)
-    point = dual_point(objective, y, share, z, value, u, dual, offset)
-    v = X.weighted_sum(np.ascontiguousarray(share * point.u.T), n_threads)
+    loss, n, points = objective.loss, objective.loss.n_raw_predictions, []
+    shares = [share[k % len(share)] for k in range(len(targets))]
+    outputs = [slice(k * n, (k + 1) * n) for k in range(len(targets))]
+    for y, own, part in zip(targets, shares, outputs):
+        at, beside = z[:, part], offset if isinstance(offset, float) else offset[:, part]
+        raw = at if loss.joint else at[:, 0]
+        value, u = _backend.active.loss_and_gradient(loss, raw, y, n_threads)
+        by = None if dual is None else dual[:, part]
+        points.append(dual_point(objective, y, own, at, value, u, by, beside))
+    weighed = [own * point.u.T for own, point in zip(shares, points)]
+    v = X.weighted_sum(np.ascontiguousarray(np.concatenate(weighed)), n_threads)
     l1, l2 = objective.strengths(X.shape[1])
-    return point.gap(share, W, v, l1, l2, objective.l1_below(X.shape[1]))
+    below, each = objective.l1_below(X.shape[1]), zip(points, shares, outputs)
+    return [point.gap(own, W[part], v[part], l1, l2, below) for point, own, part in each]
 
 
 class DualPoint(NamedTuple):

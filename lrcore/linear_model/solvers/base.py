@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from lrcore._utils.interrupts import interrupts
 from lrcore._utils.validation import shown
 from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import Monitor, Progress
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 
 
@@ -32,6 +32,10 @@ class SolverConfig:
     start: TrainedModel | None = None
     #: Whether to warn of a fit that is far from the minimum; not in trial fits.
     warns: bool = True
+
+
+#: Fits a problem with another objective.
+Trials = Callable[[Objective], FitResult]
 
 
 class Solver(Protocol):
@@ -61,10 +65,27 @@ class Solver(Protocol):
     def leaves_out(self, problem: Problem) -> bool:
         """Whether its result tells what rows lose that are left out one by one."""
 
+    def trials(self, problem: Problem, config: SolverConfig) -> Trials:
+        """Fits that differ in the penalty alone, to compare the models."""
+
     def fit(
         self, problem: Problem, config: SolverConfig, monitors: Sequence[Monitor] = ()
     ) -> FitResult:
         """Minimise, telling the monitors, and others of the solver's own, of chunks and epochs."""
+
+
+def separate_trials(solver: Solver, problem: Problem, config: SolverConfig) -> Trials:
+    """Fits each of which begins where the last one ended, if the solver can."""
+    last: TrainedModel | None = None
+
+    def fit(objective: Objective) -> FitResult:
+        nonlocal last
+        start = last if solver.warm_starts else None
+        result = solver.fit(replace(problem, objective=objective), replace(config, start=start))
+        last = result.model
+        return result
+
+    return fit
 
 
 def check_needs(solver: str, model: Any, needs: Mapping[str, tuple[Any, str]]) -> None:

@@ -24,16 +24,11 @@ class InexactStep(NamedTuple):
     n_products: int
 
 
-def total(a: np.ndarray, b: np.ndarray) -> float:
-    """The inner product, in an order that no processor changes."""
-    return float(np.sum(a * b))
-
-
 def conjugate_gradients(
     product: Function, precondition: Function, gradient: np.ndarray,
-    good_enough: Callable[[np.ndarray, np.ndarray], bool],
+    good_enough: Callable[[np.ndarray, np.ndarray], bool], totals: Function,
 ) -> InexactStep:  # fmt: skip
-    """The step to about the minimum of a quadratic, from where it has this gradient.
+    """The steps to about the minima of quadratics, from where they have these gradients.
 
     Parameters
     ----------
@@ -53,20 +48,21 @@ def conjugate_gradients(
     """
     step, residual = np.zeros_like(gradient), -gradient
     along = precondition(residual)
-    direction, left = along, total(residual, along)
+    direction, left = along, totals(residual * along)
     enough, least = RESIDUAL * RESIDUAL * left, ROUNDING * ROUNDING * left
     for n_products in range(1, MOST_PRODUCTS + 1):
         changed = product(direction)
-        curvature = total(direction, changed)
-        if not curvature > 0:
-            # Nothing holds the direction back; the first one is a step all the same.
-            step = direction if n_products == 1 else step
-            break
-        length = left / curvature
-        step, residual = step + length * direction, residual - length * changed
+        curvature = totals(direction * changed)
+        # Nothing holds a direction back without; the first one is a step all the same.
+        held = curvature > 0
+        free = 1.0 if n_products == 1 else 0.0
+        length = np.divide(left, curvature, out=np.full_like(left, free), where=held)[:, None]
+        step = step + length * direction
+        residual = residual - np.where(held[:, None], length * changed, 0.0)
         along = precondition(residual)
-        before, left = left, total(residual, along)
-        if left <= least or (left <= enough and good_enough(step, -residual)):
+        before, left = left, np.where(held, totals(residual * along), 0.0)
+        if (left <= least).all() or ((left <= enough).all() and good_enough(step, -residual)):
             break
-        direction = along + (left / before) * direction
+        ratio = np.divide(left, before, out=np.zeros_like(left), where=before > 0)
+        direction = along + ratio[:, None] * direction
     return InexactStep(step, -residual, n_products)

@@ -34,7 +34,13 @@ from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
+from lrcore.linear_model.solvers.base import (
+    EpochLoop,
+    SolverConfig,
+    Trials,
+    check_needs,
+    separate_trials,
+)
 from lrcore.linear_model.solvers.dual_ascent import TARGET, DualAscent
 from lrcore.losses import LOSSES
 
@@ -264,6 +270,10 @@ class Dual:
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
+
+    def trials(self, problem: Problem, config: SolverConfig) -> Trials:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return separate_trials(self, problem, config)
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""

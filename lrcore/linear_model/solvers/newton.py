@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,12 +24,12 @@ from lrcore.linear_model.engine.epoch import AfterChunk, Chunk, EpochLoss
 from lrcore.linear_model.monitor.base import CONTINUE, STOP, Decision, Monitor, Progress
 from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
+from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, Trials, check_needs
 from lrcore.linear_model.solvers.derivatives import Start
-from lrcore.linear_model.solvers.newton_descent import Factors, NewtonDescent
-from lrcore.losses import LOSSES, Loss, SquaredError
+from lrcore.linear_model.solvers.newton_descent import NewtonDescent
+from lrcore.losses import LOSSES, Loss
 
 #: Losses that can be minimised so.
 NEWTON_LOSSES = [
@@ -45,24 +46,27 @@ NEEDS = {
 #: down to rounding. Where a larger one will do, as in trials, it is left at that.
 FEW_VALUES, POLISH, LEAST_GAP, COARSE = 4096, 1e-6, 1e-13, 1e-2
 
+#: What the next step of a trial may gain, over its objective.
+TRIAL_GAP = 1e-3
+
 #: Rows, and rows for each feature, from which on each is not left out of a fit by itself: some of
 #: them say as much.
 LEAVE_OUT_ROWS, LEAVE_OUT_PER_FEATURE = 16384, 256
 
 
-def starts_of(problem: Problem, start: TrainedModel | None) -> list[Start | None]:
-    """Weights and intercepts that each target begins with."""
-    n, each = len(problem.targets), problem.outputs_per_target
+def start_of(problem: Problem, start: TrainedModel | None) -> Start | None:
+    """Weights and intercepts of all outputs to begin with."""
     if start is None:
-        return [None] * n
+        return None
+    n_outputs = len(problem.targets) * problem.outputs_per_target
     w, b = (part.astype(np.float64) for part in start.weights)
-    if w.shape != (n * each, problem.X.shape[1]):
+    if w.shape != (n_outputs, problem.X.shape[1]):
         raise ValueError(
             "warm_start=True needs the outputs and features of the last fit: it had "
-            f"{w.shape[0]} outputs, {w.shape[1]} features, this has {n * each}, "
+            f"{w.shape[0]} outputs, {w.shape[1]} features, this has {n_outputs}, "
             f"{problem.X.shape[1]}; set it to False"
         )
-    return [(w[k : k + each], b[k : k + each]) for k in range(0, n * each, each)]
+    return w, b
 
 
 def rounding_gap(dtype: np.dtype[Any]) -> float:
@@ -73,64 +77,47 @@ def rounding_gap(dtype: np.dtype[Any]) -> float:
 class NewtonTraining:
     """All targets of a fit in progress."""
 
-    def __init__(self, problem: Problem, config: SolverConfig) -> None:
+    def __init__(
+        self, problem: Problem, config: SolverConfig, *, certifies: bool = True
+    ) -> None:  # fmt: skip
         self._problem = problem
-        starts = starts_of(problem, config.start)
-        # All targets of squared errors have the same Hessian.
-        shared = Factors() if isinstance(problem.objective.loss, SquaredError) else None
         #: The gap that is looked for.
         self.goal = goal = config.tol or 0.0
-        if problem.X.values.size <= FEW_VALUES and goal <= COARSE:
+        if certifies and problem.X.values.size <= FEW_VALUES and goal <= COARSE:
             self.goal = min(goal, max(POLISH * goal, LEAST_GAP))
-        self.targets = [
-            NewtonDescent(one, config.n_threads, start, shared, self.goal)
-            for one, start in zip(problem.each_target(), starts)
-        ]
+        start = start_of(problem, config.start)
+        self.descent = NewtonDescent(
+            problem, config.n_threads, start, self.goal, certifies=certifies
+        )
+        self._certifies = certifies
         self._steps = 0
 
     def run_iteration(self, after_chunk: AfterChunk) -> EpochLoss:
         """A step of each target that is not done."""
-        mean = float(np.mean([target.point.mean_loss for target in self.targets]))
-        for target in self.targets:
-            if not target.done:
-                target.step()
+        mean = float(np.mean(self.descent.point.mean_loss))
+        self.descent.step(self.goal)
         self._steps += 1
         n = self._problem.n_rows
         after_chunk(Chunk(np.zeros(0, np.int64), self._steps, math.nan, mean, n, n))
         return EpochLoss(mean, 1.0, n)
 
+    def go_on_with(self, objective: Objective) -> None:
+        """Minimise an objective with another penalty from now on."""
+        self._problem = replace(self._problem, objective=objective)
+        self.descent.go_on_with(objective)
+
+    def gap(self) -> float:
+        """The largest gap of a target, over its objective; about, if it is not certified."""
+        return self.descent.certify() if self._certifies else self.expected_gap
+
     @property
     def expected_gap(self) -> float:
         """The largest gap of a target, over its objective, about."""
-        return max(target.estimated_gap for target in self.targets)
-
-    @property
-    def done(self) -> bool:
-        """Whether no target moves any more."""
-        return all(target.done for target in self.targets)
-
-    @property
-    def diverges(self) -> bool:
-        """Whether the loss of a classifier without a penalty goes to 0."""
-        return any(target.diverges for target in self.targets)
-
-    @property
-    def certifiable(self) -> bool:
-        """Whether there is a bound."""
-        return self.targets[0].certifiable
-
-    def certify(self) -> float:
-        """The largest gap of a target, over its objective."""
-        return max(target.certify() for target in self.targets)
-
-    def left_out(self) -> float:
-        """The mean loss of rows that are left out of the fit one by one, over targets."""
-        return float(np.mean([target.left_out() for target in self.targets]))
+        return float(self.descent.estimated_gaps.max())
 
     def model(self) -> TrainedModel:
         """What the fit has come to."""
-        states = [state for target in self.targets for state in target.states()]
-        return TrainedModel(states, self._problem.objective)
+        return TrainedModel(self.descent.states(), self._problem.objective)
 
 
 class GapStopping(Monitor):
@@ -145,11 +132,11 @@ class GapStopping(Monitor):
 
     def after_epoch(self, progress: Progress) -> Decision:
         training = self._training
-        if training.done:
+        if training.descent.done:
             return STOP
         if training.expected_gap > (training.goal if self._tol > 0 else 0.0):
             return CONTINUE
-        self.gap, self.certified_after = training.certify(), progress.n_epochs
+        self.gap, self.certified_after = training.gap(), progress.n_epochs
         return STOP if self.gap <= self._tol else CONTINUE
 
 
@@ -193,7 +180,30 @@ class Newton:
         """Steps until every target's gap is at most `tol`, over the objective, or until the loss of
         held-out rows, if there are any, has not fallen by more than `tol`, or `max_iter` of them;
         see `lrcore.linear_model.solvers.base.Solver`."""
-        training = NewtonTraining(problem, config)
+        return self._descend(NewtonTraining(problem, config), config, monitors)
+
+    def trials(self, problem: Problem, config: SolverConfig) -> Trials:
+        """See `lrcore.linear_model.solvers.base.Solver`. They share raw predictions and Hessians,
+        and end by what the next step would gain: the held-out loss then differs by far less than
+        from one half of the rows to the other."""
+        training: NewtonTraining | None = None
+        config = replace(config, tol=min(config.tol or 0.0, TRIAL_GAP))
+
+        def fit(objective: Objective) -> FitResult:
+            nonlocal training
+            if training is None:
+                first = replace(problem, objective=objective)
+                training = NewtonTraining(first, config, certifies=False)
+            else:
+                training.go_on_with(objective)
+            return self._descend(training, config, ())
+
+        return fit
+
+    def _descend(
+        self, training: NewtonTraining, config: SolverConfig, monitors: Sequence[Monitor]
+    ) -> FitResult:
+        """Steps of a fit to its end."""
         tol, held_out, own = config.tol, config.held_out, list[Monitor]()
         if held_out is not None:
             patience = self._n_iter_no_change
@@ -210,14 +220,14 @@ class Newton:
             while loop.goes_on:
                 loop.end_epoch(training.run_iteration(loop.begin_epoch()))
         if stopping.certified_after != loop.progress.n_epochs:
-            stopping.gap = training.certify()
-        to_the_end = training.done or loop.progress.n_epochs == config.max_iter
-        if config.warns and tol is not None and (to_the_end or training.diverges):
+            stopping.gap = training.gap()
+        to_the_end = training.descent.done or loop.progress.n_epochs == config.max_iter
+        if config.warns and tol is not None and (to_the_end or training.descent.diverges):
             warn_if_far(stopping.gap, tol, training, loop.progress.n_epochs)
         result = FitResult(
             training.model(), loop.progress.losses, loop.progress.measured, loop.interrupted,
-            stopping.gap if training.certifiable else None,
-            left_out=training.left_out,
+            stopping.gap if training.descent.certifiable else None,
+            left_out=training.descent.left_out,
         )  # fmt: skip
         for monitor in monitors:
             monitor.end(result)
@@ -226,7 +236,7 @@ class Newton:
 
 def warn_if_far(left: float, tol: float, training: NewtonTraining, n_steps: int) -> None:
     """Warn of a fit that went on to its end, and has left more than `tol`, or has no minimum."""
-    if training.diverges:
+    if training.descent.diverges:
         warn(
             "the classes can be told apart without an error, so that the objective without a "
             "penalty has no minimum, and weights grow until it is 0 but for rounding; give "
@@ -234,7 +244,7 @@ def warn_if_far(left: float, tol: float, training: NewtonTraining, n_steps: int)
             ConvergenceWarning,
         )
     elif left > max(tol, rounding_gap(training.model().dtype)):
-        bound = "the duality gap is" if training.certifiable else "what is left is about"
+        bound = "the duality gap is" if training.descent.certifiable else "what is left is about"
         warn(
             f"{bound} {left:.2g} of the objective after {n_steps} steps, above tol={tol:g}; raise "
             "max_iter, tol or alpha",

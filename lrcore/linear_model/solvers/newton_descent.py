@@ -1,8 +1,7 @@
-"""Newton steps of one target: see `lrcore.linear_model.solvers.newton`."""
+"""Newton steps of all targets: see `lrcore.linear_model.solvers.newton`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +9,11 @@ import numpy as np
 
 from lrcore import _backend
 from lrcore._backend.shuffle import shuffled
-from lrcore.linear_model.duality import Gap, duality_gap, null_objective
+from lrcore.linear_model.duality import NOTHING
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import ModelState
-from lrcore.linear_model.problem import Problem
-from lrcore.linear_model.solvers.conjugate_gradients import (
-    InexactStep,
-    conjugate_gradients,
-    total,
-)
+from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.solvers.conjugate_gradients import InexactStep, conjugate_gradients
 from lrcore.linear_model.solvers.derivatives import Point, SmoothObjective, Start
 from lrcore.losses import SquaredError
 
@@ -38,8 +33,9 @@ ONCE_FEATURES = 256
 #: these rows is to that over all there is no point in going.
 FIRST_STEPS, FIRST_GAP = 20, 1e-2
 
-#: What a step gains, over the objective, from which on it should make for a certificate.
-NEAR = 0.03
+#: What a step gains, over the objective, from which on it should make for a certificate; and from
+#: which on derivatives to first order may be one.
+NEAR, LOOKS_BACK = 0.03, 0.3
 
 #: The gap that the derivative by an intercept makes, over itself and the loss of weights of 0.
 INTERCEPTS = 10.0
@@ -50,150 +46,193 @@ SEED = 0
 #: Share of the fall that a step has to keep of what its slope promises (Armijo), and halvings.
 ARMIJO, HALVINGS = 1e-4, 40
 
+#: The share of its slope that the end of a whole step has to keep for one of twice the length to be
+#: tried, and so on, and doublings.
+STEEP, DOUBLINGS = 0.1, 2
+
 #: The share of the loss without weights below which classes are taken to be told apart.
 DIVERGED = 1e-6
 
-#: What is next to nothing beside the objective: rounding.
-ROUNDING = 1e-15
-
-
-class Factors:
-    """Cholesky factors of the Hessian at some point, a block for each output."""
-
-    def __init__(self, blocks: Sequence[np.ndarray] = ()) -> None:
-        self._blocks = list(blocks)
-
-    @property
-    def known(self) -> bool:
-        """Whether there are any."""
-        return bool(self._blocks)
-
-    def renew(self, blocks: list[np.ndarray]) -> None:
-        """Take those at another point."""
-        self._blocks = blocks
-
-    def solve(self, gradient: np.ndarray) -> np.ndarray:
-        """Inverse Hessian times gradient, both (n_outputs, n_features + 1)."""
-        rows = zip(self._blocks, gradient)
-        return np.stack([_backend.active.cholesky_solve(factor, row) for factor, row in rows])
+#: What is next to nothing beside the objective: rounding; and what stands for an objective of 0.
+ROUNDING, TINY = 1e-15, 1e-300
 
 
 class NewtonDescent:
-    """The fit of one target in progress; `point` is where it is."""
+    """The fit of all targets in progress; `point` is where it is.
+
+    Targets have steps of their own, whose lengths do not depend on each other, but share the passes
+    over the rows, and the Hessian's factors where it is the same.
+    """
 
     def __init__(
         self, problem: Problem, n_threads: int | None, start: Start | None = None,
-        factors: Factors | None = None, tol: float = 1.0,
+        tol: float = 1.0, *, certifies: bool = True,
     ) -> None:  # fmt: skip
-        self.function = SmoothObjective(problem, n_threads)
-        self._factors = factors or Factors()
+        self.function = f = SmoothObjective(problem, n_threads)
         loss = problem.objective.loss
         n_features, n_outputs = problem.X.shape[1], problem.outputs_per_target
+        #: The blocks of the losses' Hessian at some point, none at first; their factors; and if
+        #: these are to be kept for the next step.
+        self._blocks: list[np.ndarray] = []
+        self._factors: list[np.ndarray] = []
+        self._kept, self._keeps_blocks = False, not certifies
         self._constant = isinstance(loss, SquaredError)
         once = self._constant and n_features <= ONCE_FEATURES
         self._rows = None if once else hessian_rows(problem.X)
+        f.exact &= self._rows is None or not loss.joint
         few = n_outputs * problem.X.values.size * problem.X.nnz_per_row <= FEW_MULTIPLICATIONS
         self._always = few or hessian_cost(problem.X) <= FEW_PRODUCTS
         self._n_products, self._tol = 0, tol
-        #: The gap at the point, about; and the point before, and the gradient that its Hessian
-        #: tells of this one, where a whole step led from one to the other.
-        self._left = math.inf
+        #: About the gaps at the point by its own derivatives, and by those at the point before, to
+        #: first order, and this one: where a whole step led from one to the other.
+        self._by_own, self._by_last = np.full((2, f.n_targets), np.inf)
         self._before: Point | None = None
+        self.certifiable = certifies and bool((f.l2 > 0).all()) and loss.convex
+        # Those of losses in pieces miss most where rows change from one to another.
+        self._looks_back = self.certifiable and loss.has_dual and loss.conjugate_pieces is None
+        #: The smaller of both over the objectives.
+        self.estimated_gaps = np.full(f.n_targets, np.inf)
         #: The point whose gradient is known, and the gradient.
         self._known: tuple[Any, np.ndarray] = (None, np.zeros(0))
-        share, (y,) = self.function.share, problem.targets
-        self._least = float(np.sum(share * loss.least(y)))
-        self._null = null_objective(loss, y, share, self.function.offset)
-        self.done = False
-        W, b = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
-        if problem.objective.fit_intercept:
-            (b,) = problem.constants()
-        self.point = self.function.evaluate(W, b)
+        self._least, self._null = f.least(), f.null()
+        self._nothing = np.maximum(NOTHING * self._null, TINY)
+        #: Targets whose objectives do not fall any more.
+        self._at_rest = np.zeros(f.n_targets, bool)
+        b = np.concatenate(problem.constants())
+        self.point = f.evaluate(np.zeros((f.n_outputs, n_features)), b)
         if start is None and self._rows is not None:
             start = self._start_on_rows(problem)
         if start is not None:
-            point = self.function.evaluate(*start)
-            self.point = point if point.objective < self.point.objective else self.point
+            point = f.evaluate(*start)
+            self.point = point.where(point.objective < self.point.objective, self.point)
 
     def _start_on_rows(self, problem: Problem) -> Start:
         """The minimum over the rows of the Hessian, about."""
         assert self._rows is not None
         descent = NewtonDescent(problem.take(self._rows), self.function.n_threads)
         for _ in range(FIRST_STEPS):
-            descent.step()
-            if descent.done or descent.estimated_gap <= FIRST_GAP:
+            descent.step(FIRST_GAP)
+            if descent.done or descent.estimated_gaps.max() <= FIRST_GAP:
                 break
         return descent.point.W, descent.point.b
 
     @property
+    def done(self) -> bool:
+        """Whether no target moves any more."""
+        return bool(self._at_rest.all())
+
+    @property
     def gradient(self) -> np.ndarray:
-        """That of the objective at the point."""
+        """That of the objectives at the point."""
         if self._known[0] is not self.point:
             self._known = self.point, self.function.gradient(self.point)
         return self._known[1]
 
     # ---- steps -----------------------------------------------------------------------------------
 
-    def step(self) -> None:
-        """One step; `done` once the objective does not fall any more."""
-        point, (direction, residual, _) = self.point, self._inexact_step()
-        slope = total(self.gradient, direction)
-        new, whole = self._line_search(direction, slope)
-        if new is None:
+    def step(self, goal: float = 0.0) -> None:
+        """One step of each target whose gap is about more than this, or of all if none's is."""
+        point, f = self.point, self.function
+        moving = ~self._at_rest
+        far = moving & (self.estimated_gaps > goal)
+        moving = far if far.any() else moving
+        direction, residual, _ = self._inexact_step(moving)
+        slope = self.function.totals(self.gradient * direction)
+        new, length = self._line_search(direction, slope, moving)
+        stuck = moving & (length == 0)
+        if stuck.any():
             # Where all rows of a feature are on a flat part of the loss, nothing bounds a step.
-            blocks = self.function.hessian_factors(self.point, self._rows, bounded=True)
-            direction = -Factors(blocks).solve(self.gradient)
-            slope = total(self.gradient, direction)
-            new, whole = self._line_search(direction, slope)[0], False
-        if new is None:
-            self.done = True
-            return
-        self.done = point.objective - new.objective <= ROUNDING * abs(point.objective)
-        self.point, self._before = new, point if whole else None
-        if whole and self.certifiable:
-            self._left = self._of_residual(residual) + self.function.row_gap(point, new)
-        elif self.certifiable:
-            self._left = self._of_residual(self.gradient)
+            factors = f.factors(f.hessian_blocks(point, self._rows), bounded=True)
+            other = self._of_moving(-solved(factors, self.gradient), stuck)
+            slope = np.where(stuck, self.function.totals(self.gradient * other), slope)
+            end, own = self._line_search(other, slope, stuck)
+            new, length = end.where(own > 0, new), np.where(stuck, -own, length)
+        fall = point.objective - new.objective
+        self._at_rest |= moving & (fall <= ROUNDING * np.abs(point.objective))
+        self.point = new
+        if self._looks_back:
+            near = -slope / 2 <= LOOKS_BACK * (point.objective - self._least)
+            self._look_back(point, moving, moving & near & (length == 1), residual)
+        if self.certifiable:
+            self._by_own = self._of_residual(self.gradient)
         else:
-            # There is no bound: half of the slope is what the step may have gained.
-            self._left = -slope / 2
+            # There is no bound: half of the slope of the next step is what it may gain.
+            self._by_own = f.totals(self.gradient * self._precondition(self.gradient)) / 2
+        self.estimated_gaps = self._relative(np.minimum(self._by_own, self._by_last))
 
-    def _of_residual(self, residual: np.ndarray) -> float:
-        """About the gap of features and intercepts where dual variables leave such a gradient."""
-        of_features = float(np.sum(np.square(residual[:, :-1]) / (2 * self.function.l2)))
+    def _look_back(
+        self, last: Point, moving: np.ndarray, whole: np.ndarray, residual: np.ndarray
+    ) -> None:  # fmt: skip
+        """About the gap by derivatives to first order, of targets that whole steps led near."""
+        if not whole.any():
+            self._by_last = np.where(moving, np.inf, self._by_last)
+            return
+        before = self.point if self._before is None else self._before
+        self._before = last.where(whole, self.point.where(moving, before))
+        by_last = self._of_residual(residual) + self.function.row_gap(self._before, self.point)
+        by_last = np.where(whole, by_last, np.inf)
+        self._by_last = np.where(moving, by_last, self._by_last)
+
+    def _of_moving(self, direction: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        """Directions, of the targets that move alone."""
+        return direction if moving.all() else np.where(moving[:, None], direction, 0.0)
+
+    def _of_residual(self, residual: np.ndarray) -> np.ndarray:
+        """About the gaps of features and intercepts where dual variables leave such gradients."""
+        of_features = self.function.totals(np.square(residual[:, :-1]) / (2 * self.function.l2))
         # Rows of other classes have to make up for an intercept's.
-        of_intercepts = INTERCEPTS * self._null * float(np.sum(np.abs(residual[:, -1])))
-        return of_features + of_intercepts
+        return of_features + INTERCEPTS * self._null * self.function.totals(np.abs(residual[:, -1]))
 
-    def _inexact_step(self) -> InexactStep:
+    def _inexact_step(self, moving: np.ndarray) -> InexactStep:
         """About the inverse Hessian times the gradient, downhill: by the factors at hand, or those
         made anew where the last step took so many products that it costs less."""
-        G, exact = self.gradient, self._constant and self._rows is None
-        whole_cost = hessian_cost(self.function.X)
-        share = 1.0 if self._rows is None else len(self._rows) / len(self.function.y)
+        f = self.function
+        G = self._of_moving(self.gradient, moving)
+        kept = self._kept
+        # A Hessian that would be made anew for each step is good enough for one more.
+        exact = (self._constant and self._rows is None) or (kept and self._always and f.exact)
+        whole_cost = hessian_cost(f.X)
+        share = 1.0 if self._rows is None else len(self._rows) / f.X.shape[0]
         most = int(share * whole_cost) if share * whole_cost > FEW_PRODUCTS else 0
-        renews = (self._always or self._n_products >= most) and not self._constant
-        renews = renews or not self._factors.known
+        renews = (self._always or self._n_products >= most) and not (self._constant or kept)
+        renews = renews or not self._factors
+        self._kept = False
         if renews:
-            self._factors.renew(self.function.hessian_factors(self.point, self._rows))
-            exact = self._rows is None and len(G) == 1
+            self._renew_factors(moving)
+            exact = self._rows is None and f.exact
         if exact:
             self._n_products = 0
-            return InexactStep(-self._factors.solve(G), np.zeros_like(G), 0)
-        hessian = self.function.hessian(self.point)
-        found = conjugate_gradients(hessian, self._precondition, G, self._good_enough)
+            return InexactStep(-solved(self._factors, G), np.zeros_like(G), 0)
+        hessian = f.hessian(self.point)
+        found = conjugate_gradients(hessian, self._precondition, G, self._good_enough, f.totals)
         self._n_products = found.n_products
         if renews and self._rows is not None and found.n_products > max(whole_cost, FEW_PRODUCTS):
             # Too few of these rows are where the loss is curved.
             self._rows = None
         return found
 
+    def _renew_factors(self, moving: np.ndarray) -> None:
+        """Make the factors of the targets that move, and of all at first."""
+        f = self.function
+        if not self._factors or f.objective.loss.joint or moving.all():
+            blocks = f.hessian_blocks(self.point, self._rows)
+            self._factors = f.factors(blocks, keep=self._keeps_blocks)
+            self._blocks = blocks if self._keeps_blocks else []
+            return
+        chosen = np.flatnonzero(moving)
+        blocks = f.hessian_blocks(self.point, self._rows, chosen)
+        factors = f.factors(blocks, keep=self._keeps_blocks)
+        for k, block, factor in zip(chosen, blocks, factors):
+            self._factors[k] = factor
+            if self._keeps_blocks:
+                self._blocks[k] = block
+
     def _precondition(self, gradient: np.ndarray) -> np.ndarray:
         """About the inverse Hessian times a gradient. What the outputs of a softmax have in common
         changes no loss: without a penalty its curvature is 0."""
-        if len(gradient) == 1:
-            return self._factors.solve(gradient)
-        along = self._factors.solve(gradient - np.mean(gradient, axis=0))
+        if not self.function.objective.loss.joint:
+            return solved(self._factors, gradient)
+        along = solved(self._factors, gradient - np.mean(gradient, axis=0))
         return along - np.mean(along, axis=0)
 
     def _good_enough(self, step: np.ndarray, residual: np.ndarray) -> bool:
@@ -202,74 +241,112 @@ class NewtonDescent:
             return True
         excess = self.point.objective - self._least
         # What the step gains beside the objective; after it, about the square of it is left.
-        gain = -total(self.gradient, step) / (2 * excess) if excess > 0 else 0.0
-        wanted = max(self._tol / 4, gain * gain) * excess
-        return gain > NEAR or self._of_residual(residual) <= wanted
+        gain = -self.function.totals(self.gradient * step) / 2
+        gain = np.divide(gain, excess, out=np.zeros_like(gain), where=excess > 0)
+        wanted = np.maximum(self._tol / 4, gain * gain) * excess
+        return bool(((gain > NEAR) | (self._of_residual(residual) <= wanted)).all())
 
-    def _line_search(self, direction: np.ndarray, slope: float) -> tuple[Point | None, bool]:
-        """The first of the steps 1, 1/2, 1/4, ... that lowers the objective enough, None if none
-        does, and whether it is the whole one. Raw predictions are linear along them, so that rows
-        are read for the first alone."""
-        point = self.point
-        if not slope < 0:
-            return None, False
+    def _line_search(
+        self, direction: np.ndarray, slope: np.ndarray, moving: np.ndarray
+    ) -> tuple[Point, np.ndarray]:
+        """The point that the targets that move come to, and the length of each one's step: the
+        first of 1, 1/2, 1/4, ... that lowers the objective enough, else 0, and 2, 4, ... as long as
+        it falls where the whole step ends on a steep slope. Raw predictions are linear along them,
+        so that rows are read for the whole step alone."""
+        point, f = self.point, self.function
         W, b = direction[:, :-1], direction[:, -1]
-        trial, t = self.function.evaluate(point.W + W, point.b + b), 1.0
-        change = trial.z - point.z
+        end = f.evaluate(point.W + W, point.b + b)
+        change = end.z - point.z
+
+        def at(length: np.ndarray) -> Point:
+            moved = point.W + length[:, None] * W, point.b + length * b
+            z = np.where(length == 1, end.z, point.z + length * change)
+            return f.evaluate_at(*moved, z)
+
         # Rounding must not stand in the way of a step that hardly moves any more.
-        most = point.objective + ROUNDING * abs(point.objective)
+        most = point.objective + ROUNDING * np.abs(point.objective)
+        new, length = end, np.ones(f.n_targets)
+        downhill = moving & (slope < 0)
         for _ in range(HALVINGS):
-            if trial.objective <= most + ARMIJO * t * slope:
-                whole = t == 1.0
-                return trial if whole else self.function.evaluate(trial.W, trial.b), whole
-            t /= 2
-            trial = self.function.evaluate_at(
-                point.W + t * W, point.b + t * b, point.z + t * change
-            )
-        return None, False
+            short = downhill & ~(new.objective <= most + ARMIJO * length * slope)
+            if not short.any():
+                break
+            length = np.where(short, length / 2, length)
+            new = at(length)
+        downhill &= ~short
+        long = downhill & (length == 1)
+        if long.any():
+            long &= f.slope(new, direction, change) < STEEP * slope
+        for _ in range(DOUBLINGS):
+            if not long.any():
+                break
+            further = at(np.where(long, 2 * length, length))
+            long &= further.objective < new.objective
+            new = further.where(long, new)
+            length = np.where(long, 2 * length, length)
+        length = np.where(downhill, length, 0.0)
+        if (length[moving] != 1).any():
+            new = f.evaluate(new.W, new.b)
+        return new.where(length > 0, point), length
 
     # ---- gaps ------------------------------------------------------------------------------------
 
-    @property
-    def estimated_gap(self) -> float:
-        """The gap at the point over the objective, about."""
-        return Gap(self.point.objective - self._least, self._left, self._null).relative
-
-    @property
-    def certifiable(self) -> bool:
-        """Whether there is a dual bound: all features are penalised, and the loss is convex."""
-        return bool((self.function.l2 > 0).all()) and self.function.objective.loss.convex
+    def _relative(self, left: np.ndarray) -> np.ndarray:
+        """Gaps over the objectives, which cannot be small beside one that is 0 but for rounding."""
+        excess = self.point.objective - self._least
+        relative = left / np.maximum(excess, self._nothing)
+        return np.where(np.isfinite(excess), relative, np.inf)
 
     @property
     def diverges(self) -> bool:
         """Whether classes are told apart ever better by weights that nothing holds back."""
         free = self.function.objective.loss.probabilistic and not self.certifiable
-        return free and self.point.objective < DIVERGED * self._null
+        return free and bool((self.point.objective < DIVERGED * self._null).any())
 
     def certify(self) -> float:
-        """The duality gap over the objective; where there is none, what is left by the Hessian."""
+        """The largest duality gap of a target over its objective; where there is none, what is left
+        by the Hessian."""
         point, f = self.point, self.function
         if not self.certifiable:
-            step = self._inexact_step().step
-            self._left = -total(self.gradient, step) / 2
-            return self.estimated_gap
-        at = f.objective, f.X, f.y, f.share, point.W, point.z, f.n_threads
-        found = math.inf
-        if self._before is not None and f.objective.loss.has_dual:
-            found = duality_gap(*at, f.linearised(self._before, point), f.offset).relative
-        # Derivatives at the point itself are better where they have changed by much.
-        if found <= self._tol:
-            return found
-        return min(found, duality_gap(*at, offset=f.offset).relative)
+            step = self._inexact_step(np.ones(f.n_targets, bool)).step
+            self.estimated_gaps = self._relative(-self.function.totals(self.gradient * step) / 2)
+            return float(self.estimated_gaps.max())
+        found = np.full(f.n_targets, np.inf)
+        if self._before is not None and (self._by_last < self._by_own).any():
+            found = f.gaps(point, f.linearised(self._before, point))
+        if found.max() > self._tol:
+            found = np.minimum(found, f.gaps(point))
+        return float(found.max())
 
     def left_out(self) -> float:
         """The mean loss of rows that are left out of the fit one by one."""
-        return self.function.left_out(self.point)
+        f, known = self.function, self._constant and self._rows is None
+        blocks = self._blocks if known and self._blocks else f.hessian_blocks(self.point, None)
+        factors = f.factors(blocks, keep=self._keeps_blocks)
+        self._blocks = blocks if self._keeps_blocks else []
+        return f.left_out(self.point, factors)
+
+    def go_on_with(self, objective: Objective) -> None:
+        """Minimise an objective with another penalty from now on, first by the Hessian at hand."""
+        f = self.function
+        self.point = f.with_penalty_of(objective, self.point)
+        self._factors, self._kept = f.factors(self._blocks, keep=True), bool(self._blocks)
+        self._at_rest[:], self._before = False, None
+        self._by_own, self._by_last, self.estimated_gaps = np.full((3, f.n_targets), np.inf)
 
     def states(self) -> list[ModelState]:
         """The weights as any other fit has them."""
         array = np.column_stack([self.point.W, self.point.b]).astype(self.function.X.dtype)
         return [ModelState(row[None].copy(), 1, by_feature=False) for row in array]
+
+
+def solved(factors: Sequence[np.ndarray], gradient: np.ndarray) -> np.ndarray:
+    """Inverse Hessians times gradients, both (n_outputs, n_features + 1); one factor is of all
+    outputs."""
+    if len(factors) == 1:
+        return _backend.active.cholesky_solve(factors[0], gradient.ravel()).reshape(gradient.shape)
+    rows = zip(factors, gradient)
+    return np.stack([_backend.active.cholesky_solve(factor, row) for factor, row in rows])
 
 
 def hessian_cost(X: DesignMatrix) -> float:

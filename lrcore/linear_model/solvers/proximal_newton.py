@@ -33,9 +33,15 @@ from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, check_needs
+from lrcore.linear_model.solvers.base import (
+    EpochLoop,
+    SolverConfig,
+    Trials,
+    check_needs,
+    separate_trials,
+)
 from lrcore.linear_model.solvers.derivatives import Start
-from lrcore.linear_model.solvers.newton import NEEDS, NEWTON_LOSSES, starts_of
+from lrcore.linear_model.solvers.newton import NEEDS, NEWTON_LOSSES, start_of
 from lrcore.linear_model.solvers.proximal_steps import (
     DAMPING,
     HALVINGS,
@@ -249,12 +255,17 @@ class ProximalNewtonTraining:
 
     def __init__(self, problem: Problem, config: SolverConfig) -> None:
         self._objective, self._n_rows = problem.objective, problem.n_rows
-        starts = starts_of(problem, config.start)
+        start, n = start_of(problem, config.start), problem.outputs_per_target
         self.tol = config.tol if config.held_out is None else None
         tol = 1e-9 if self.tol is None else self.tol
         self.targets = [
-            Target(one, tol, config.n_threads, start)
-            for one, start in zip(problem.each_target(), starts)
+            Target(
+                one,
+                tol,
+                config.n_threads,
+                start and (start[0][k * n : (k + 1) * n], start[1][k * n : (k + 1) * n]),
+            )
+            for k, one in enumerate(problem.each_target())
         ]
         self.n_steps = 0
         self.stalled = False
@@ -302,6 +313,10 @@ class ProximalNewton:
     tol: ClassVar[float | None] = 1e-3
     copies_scaled_columns: ClassVar[bool] = False
     warm_starts: ClassVar[bool] = True
+
+    def trials(self, problem: Problem, config: SolverConfig) -> Trials:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return separate_trials(self, problem, config)
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""

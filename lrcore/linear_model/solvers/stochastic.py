@@ -23,7 +23,7 @@ from lrcore.linear_model.monitor.lr_controller import LRController
 from lrcore.linear_model.monitor.stopping import EarlyStopping, EpochPrinter, RateCut
 from lrcore.linear_model.problem import Problem, Reference
 from lrcore.linear_model.result import FitResult, TrainedModel
-from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig
+from lrcore.linear_model.solvers.base import EpochLoop, SolverConfig, Trials, separate_trials
 from lrcore.linear_model.solvers.training import StochasticTraining, as_steps
 from lrcore.linear_model.solvers.zeros import settle_zeros
 from lrcore.linear_model.sweep import sweep
@@ -82,6 +82,10 @@ class Stochastic:
     tol: ClassVar[float | None] = None
     copies_scaled_columns: ClassVar[bool] = True
     warm_starts: ClassVar[bool] = False
+
+    def trials(self, problem: Problem, config: SolverConfig) -> Trials:
+        """See `lrcore.linear_model.solvers.base.Solver`."""
+        return separate_trials(self, problem, config)
 
     def leaves_out(self, problem: Problem) -> bool:
         """See `lrcore.linear_model.solvers.base.Solver`."""

@@ -1,6 +1,7 @@
 """Newton's method: its minimum, its certificate, its bits, and how it ends."""
 
 import warnings
+from dataclasses import replace
 
 import independent_optimum as optimum
 import numpy as np
@@ -9,14 +10,17 @@ from backends import use_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import scale
 from strategies import BUILDS, DTYPES, LOSSES, equal_bits, sparse_problem, targets_for
 
-from lrcore import LinearClassifier, LinearRegressor
+from lrcore import LinearClassifier, LinearRegressor, _backend
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
 from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.solvers import newton, newton_descent
+from lrcore.linear_model.solvers.base import SolverConfig, separate_trials
 from lrcore.linear_model.solvers.derivatives import SmoothObjective
 from lrcore.losses import Softmax
 from lrcore.penalties import ElasticNet
@@ -108,7 +112,9 @@ def test_the_hessian_of_some_rows_stands_for_that_of_all(monkeypatch):
     function = SmoothObjective(problem, 1)
     at = function.evaluate(np.full((1, 4), 0.2), np.zeros(1))
     rows = newton_descent.hessian_rows(problem.X)
-    (of_all,), (of_some,) = (function.hessian_factors(at, some) for some in (None, rows))
+    (of_all,), (of_some,) = (
+        function.factors(function.hessian_blocks(at, some)) for some in (None, rows)
+    )
     of_all, of_some = (np.triu(U[:5, :5]) for U in (of_all, of_some))
     assert not np.allclose(of_all, of_some, rtol=1e-6)
     np.testing.assert_allclose(of_some.T @ of_some, of_all.T @ of_all, atol=0.05)
@@ -159,7 +165,7 @@ def test_a_feature_that_the_rows_of_the_hessian_lack_moves(monkeypatch):
     problem = Problem(as_design_matrix(X), [2.0 * y - 1.0], None, model._trained.objective)
     function = SmoothObjective(problem, 1)
     at = function.evaluate(np.zeros((1, 3)), np.zeros(1))
-    (U,) = function.hessian_factors(at, newton_descent.hessian_rows(problem.X))
+    (U,) = function.factors(function.hessian_blocks(at, newton_descent.hessian_rows(problem.X)))
     np.testing.assert_allclose(np.sum(np.triu(U)[:, 2] ** 2), 0.25 * 20 / n)
 
 
@@ -272,7 +278,7 @@ def test_columns_that_others_span(columns):
 def test_classes_apart_without_a_penalty_end_with_a_warning():
     X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     with pytest.warns(ConvergenceWarning, match="what is left is about .* of the objective"):
-        model = estimator(penalty=None, max_iter=3).fit(X, [0, 0, 1, 1])
+        model = estimator(penalty=None, max_iter=1).fit(X, [0, 0, 1, 1])
     assert model.score(X, [0, 0, 1, 1]) == 1.0
     with pytest.warns(ConvergenceWarning, match="classes can be told apart without an error"):
         assert estimator(alpha=0.0).fit(X, [0, 0, 1, 1]).dual_gap_ is None
@@ -321,3 +327,117 @@ def test_weights_that_float32_does_not_hold_are_an_error(penalty):
         with pytest.raises(FloatingPointError, match="weights that are not finite in float32"):
             model.fit(X.astype(np.float32), y)
     assert np.array_equal(model.coef_, before)
+
+
+def count_grams(monkeypatch):
+    """How many Gram matrices each call makes."""
+    counts, make = [], _backend.active.weighted_grams
+
+    def counted(X, factors, rows, n_threads):
+        counts.append(len(factors))
+        return make(X, factors, rows, n_threads)
+
+    monkeypatch.setattr(_backend.active, "weighted_grams", counted)
+    return counts
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "log_loss", "squared_error", "poisson"])
+@pytest.mark.parametrize("rows", ["sparse", "dense"])
+def test_several_targets_end_where_each_does(loss, rows, route):
+    X, dense, _, target = sparse_problem(dtype=np.float64)
+    X = X if rows == "sparse" else dense
+    cuts = np.quantile(target, [0.05, 0.3, 0.5])
+    found = [targets_for(LOSSES[loss], target > cut, target * cut) for cut in cuts]
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(target))
+    model, problems = estimator(loss), []
+    objective = model._objective(as_design_matrix(X), 1)
+    for targets in (found, *([y] for y in found)):
+        problems.append(Problem(as_design_matrix(X), targets, weight, objective))
+    config = SolverConfig(max_iter=300, tol=1e-9)
+    together, *alone = (newton.Newton().fit(problem, config) for problem in problems)
+    assert together.dual_gap <= 1e-9
+    weights, intercepts = together.model.weights
+    for k, one in enumerate(alone):
+        w, b = one.model.weights
+        np.testing.assert_allclose(weights[k], w[0], atol=1e-4)
+        np.testing.assert_allclose(intercepts[k], b[0], atol=1e-4)
+    assert np.ptp(weights, axis=0).max() > 0.01
+
+
+def test_targets_of_squared_errors_have_one_hessian(monkeypatch):
+    _, X, _, target = sparse_problem(dtype=np.float64)
+    Y = np.stack([target, target**2, np.roll(target, 1)], axis=1)
+    counts = count_grams(monkeypatch)
+    ours = LinearRegressor(alpha=0.5 / len(X), scale=None).fit(X, Y)
+    assert counts == [1]
+    np.testing.assert_allclose(ours.coef_, Ridge(0.5).fit(X, Y).coef_, atol=1e-8)
+
+
+def test_targets_that_are_there_have_no_more_hessians(monkeypatch):
+    _, X, _, target = sparse_problem(dtype=np.float64)
+    y = np.searchsorted(np.quantile(target, [0.02, 0.5]), target)
+    counts = count_grams(monkeypatch)
+    clf = estimator("squared_hinge", tol=1e-3, alpha=1e-3, multi_class="ovr").fit(X, y)
+    assert counts[0] == 1  # all rows are alike at first
+    assert max(counts) == 3
+    assert counts[-1] < 3
+    assert len(counts) <= clf.n_iter_
+
+
+def test_steps_go_further_where_the_slope_is_steep(monkeypatch):
+    X, y = load_breast_cancer(return_X_y=True)
+    keywords = {"alpha": 1 / len(y), "fit_intercept": False, "tol": 1e-3}
+    model, n_iter = estimator("squared_hinge", **keywords), []
+    for doublings in (0, newton_descent.DOUBLINGS):
+        monkeypatch.setattr(newton_descent, "DOUBLINGS", doublings)
+        n_iter.append(model.fit(scale(X), y).n_iter_)
+    assert n_iter[1] <= n_iter[0] - 2
+
+
+def test_a_certificate_does_not_wait_for_rows_to_settle():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    keywords = {"alpha": 1 / len(y), "fit_intercept": False}
+    fits = [estimator("squared_hinge", tol=tol, **keywords).fit(X, y) for tol in (1e-2, 1e-8)]
+    assert fits[0].n_iter_ < fits[1].n_iter_
+    assert 1e-8 < fits[0].dual_gap_ <= 1e-2
+
+
+def test_the_whole_hessian_of_a_softmax_has_its_products():
+    _, X, _, target = sparse_problem(dtype=np.float64)
+    X, y = X[:, :4], np.searchsorted(np.quantile(target, [0.3, 0.7]), target).astype(float)
+    objective = Objective(Softmax(n_outputs=3), ElasticNet(l2=0.01))
+    function = SmoothObjective(Problem(as_design_matrix(X), [y], None, objective), 1)
+    rng = np.random.default_rng(0)
+    at = function.evaluate(rng.normal(size=(3, 4)), np.zeros(3))
+    assert function.exact
+    (U,) = function.factors(function.hessian_blocks(at, None))
+    direction = rng.normal(size=(3, 5))
+    direction[:, -1] -= direction[:, -1].mean()
+    solved = newton_descent.solved([U], function.hessian(at)(direction))
+    solved[:, -1] -= solved[:, -1].mean()
+    np.testing.assert_allclose(solved, direction, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge", "squared_error"])
+def test_trials_share_hessians_and_end_near_the_minima(loss, monkeypatch):
+    _, X, labels, target = sparse_problem(dtype=np.float64)
+    y = targets_for(LOSSES[loss], labels, target)
+    X = as_design_matrix(X)
+    model = estimator(loss)
+    problem = Problem(X, [y], None, model._objective(X, 1))
+    counts, config = count_grams(monkeypatch), SolverConfig(max_iter=100, tol=0.03, warns=False)
+    objectives = [
+        replace(problem.objective, penalty=ElasticNet(l2=alpha))
+        for alpha in np.geomspace(1.0, 1e-4, 20)
+    ]
+    results = list(map(newton.Newton().trials(problem, config), objectives))
+    n_shared = len(counts)
+    for _ in map(separate_trials(newton.Newton(), problem, config), objectives):
+        pass
+    assert n_shared < 0.6 * (len(counts) - n_shared)
+    for objective, result in zip(objectives, results):
+        at = replace(problem, objective=objective)
+        exact = newton.Newton().fit(at, SolverConfig(max_iter=100, tol=1e-9))
+        found, least = (each.model.objective_value(at, 1) for each in (result, exact))
+        assert found <= least + 0.01 * (least - np.mean(objective.loss.least(y)))
