@@ -16,6 +16,9 @@ RARE = 16
 #: A curvature that is next to nothing.
 LEAST_CURVATURE = 1e-6
 
+#: What counts as the distance of a row from a kink at least, over the mean error.
+KINK = 1e-3
+
 #: Weights (n_outputs, n_features) and intercepts.
 Start = tuple[np.ndarray, np.ndarray]
 
@@ -183,9 +186,15 @@ class SmoothObjective:
         return self._has_rare
 
     def _second_derivatives(self, point: Point) -> np.ndarray:
-        """Of each row's loss by each output, (n_outputs, n_rows)."""
+        """Of each row's loss by each output, (n_outputs, n_rows); of one that is straight in pieces
+        those of parabolas above it, whose minimum is never further up."""
         loss, z, gradient = self.objective.loss, point.z, point.gradient
         raw, gradient = (z, gradient) if loss.joint else (z[:, 0], gradient[:, 0])
+        pieces = loss.conjugate_pieces
+        if pieces is not None and not pieces.smooth:
+            errors = raw - self.y
+            nearest = KINK * float(np.sum(self.share * np.abs(errors))) or 1.0
+            return pieces.parabolas(errors, self.y, nearest)[None]
         return loss.second_derivative(raw, self.y, gradient).reshape(z.shape).T
 
     def _sums(self, of_rows: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from lrcore import AdaGrad, DoG, LinearClassifier, LinearRegressor
 from lrcore._backend import compiled
 from lrcore.linear_model.engine import epoch as epochs
 from lrcore.linear_model.engine.layout import LazyPenalty
+from lrcore.linear_model.problem import Problem
 from lrcore.losses import Softmax
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=40)
@@ -196,12 +197,13 @@ def test_outputs_of_other_losses_each_have_a_rate_of_their_own(matrix):
 def test_blocks_grow_with_the_rows_seen():
     fit = LinearFit(fit_config("log_loss", DoG()), X)
     state, runner = fit.state, fit.runner
-    assert runner.next_block([state], 0, 200) == (1, 1)
+    problem = Problem(fit.X, [np.ones(fit.X.shape[0])], None, fit.objective)
+    assert runner.next_block([state], 0, 200, problem) == (1, 1)
     for start in (64, 100):
         state.step, state.until = start, 0
-        assert runner.next_block([state], start, 200)[1] <= start // epochs.GROWTH
+        assert runner.next_block([state], start, 200, problem)[1] <= start // epochs.GROWTH
     plain = LinearFit(fit_config("log_loss", AdaGrad(1e-6)), X)
-    assert plain.runner.next_block([plain.state], 0, 200)[1] == 256
+    assert plain.runner.next_block([plain.state], 0, 200, problem)[1] == 256
 
 
 def test_an_error_of_divergence_names_the_rate():

@@ -307,9 +307,10 @@ def test_losses_of_epochs_are_summed():
 def test_blocks_grow_to_their_size_and_end_at_its_multiples():
     X, _, _, _ = sparse_problem()
     fit = LinearFit(fit_config("log_loss", AdaGrad(lr=0.05), block=64), X)
+    problem = Problem(fit.X, [np.ones(fit.X.shape[0])], None, fit.objective)
     start, blocks = 0, []
     while start < 300:
-        end, block = fit.runner.next_block([fit.state], start, 300)
+        end, block = fit.runner.next_block([fit.state], start, 300, problem)
         assert block & (block - 1) == 0
         assert end == 300 or end % block == 0
         blocks.append(block)
