@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
@@ -253,7 +254,7 @@ class _ModelAtRate(BaseEstimator):
         model = clone(self.model).set_params(lr=self.lr)
         with warnings.catch_warnings():
             # Warnings about single rates say no more than their scores.
-            warnings.simplefilter("ignore", RateWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)
             try:
                 self.model_ = model.fit(X, y)
             except FloatingPointError:

@@ -323,7 +323,9 @@ def test_two_classes_are_one_output_whatever_is_said():
 def test_what_auto_means():
     X, _, y = problem(3)
     fitted = {
-        (loss, word): LinearClassifier(loss, multi_class=word, lr=0.5, random_state=0).fit(X, y)
+        (loss, word): LinearClassifier(
+            loss, multi_class=word, lr=0.5, tol=None, random_state=0
+        ).fit(X, y)
         for loss in ("log_loss", "hinge")
         for word in ("auto", "softmax", "ovr")
         if (loss, word) != ("hinge", "softmax")

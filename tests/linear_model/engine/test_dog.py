@@ -101,7 +101,7 @@ def test_all_outputs_of_a_softmax_have_one_rate(block, mean, backend):
 def test_the_distance_is_that_of_the_weights(matrix, batch_size, penalty, backend):
     clf = LinearClassifier(
         optimizer=DoG(initial_distance=0.1), penalty=penalty, alpha=1e-2, batch_size=batch_size,
-        max_iter=10, random_state=0, block_size=16,
+        max_iter=10, random_state=0, block_size=16, tol=None,
     ).fit(matrix, LABELS)  # fmt: skip
     sums = clf._trained.states[0].dog.sums
     norm2 = np.sum(clf.coef_**2) + clf.intercept_[0] ** 2
@@ -126,7 +126,7 @@ def test_distances_are_measured_where_penalties_pull():
 def test_no_rate_is_needed(make, keywords, initial_distance):
     rule = DoG(initial_distance=initial_distance)
     y = LABELS if make is LinearClassifier else TARGET
-    dog = make(optimizer=rule, max_iter=60, random_state=0, **keywords).fit(X, y)
+    dog = make(optimizer=rule, max_iter=60, tol=None, random_state=0, **keywords).fit(X, y)
     assert dog.score(X, y) > 0.8
 
 
@@ -148,7 +148,8 @@ def test_parts_of_a_stream_are_the_whole(batch_size):
 @pytest.mark.parametrize("max_iter", [2, 45])  # as the rows are, and reordered
 def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "CACHE_BYTES", 0)  # so that features are renumbered
-    clf = LinearClassifier(optimizer="dog", max_iter=max_iter, random_state=0).fit(X, CLASSES)
+    clf = LinearClassifier(optimizer="dog", max_iter=max_iter, tol=None, random_state=0)
+    clf.fit(X, CLASSES)
     lrcore.save(clf, tmp_path / "model")
     again = lrcore.load(tmp_path / "model")
     for model in (again, clf):
@@ -161,7 +162,8 @@ def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
 
 
 def test_a_warm_start_goes_on_with_the_sums():
-    clf = LinearClassifier(optimizer=DoG(), warm_start=True, random_state=0).fit(X, LABELS)
+    clf = LinearClassifier(optimizer=DoG(), tol=None, warm_start=True, random_state=0)
+    clf.fit(X, LABELS)
     first = clf._trained.states[0].dog.copy()
     clf.fit(X, LABELS)
     dog = clf._trained.states[0].dog
@@ -185,9 +187,10 @@ def test_a_call_that_fails_leaves_the_sums_alone():
 @pytest.mark.parametrize("matrix", [X, DENSE], ids=["csr", "dense"])
 def test_outputs_of_other_losses_each_have_a_rate_of_their_own(matrix):
     targets = np.stack([TARGET, 100 * TARGET], axis=1)
-    both = LinearRegressor(optimizer=DOG, random_state=0, block_size=1).fit(matrix, targets)
+    keywords = {"optimizer": DOG, "random_state": 0, "block_size": 1, "tol": None}
+    both = LinearRegressor(**keywords).fit(matrix, targets)
     for k in range(2):
-        one = LinearRegressor(optimizer=DOG, random_state=0, block_size=1)
+        one = LinearRegressor(**keywords)
         one.fit(matrix, targets[:, k])
         assert equal_bits(both.coef_[k], one.coef_)
     distances = [state.dog.sums[1] for state in both._trained.states]

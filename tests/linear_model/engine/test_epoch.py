@@ -347,6 +347,7 @@ def test_a_batch_beyond_all_rows_takes_no_more_memory(size, matrix, average, bui
             batch_size=batch,
             average=average,
             max_iter=5,
+            tol=None,
             random_state=0,
         )
         found.append(model.fit(X, y).coef_)
