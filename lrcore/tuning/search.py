@@ -18,7 +18,7 @@ from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import check_choice, check_flag, check_integer
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.cross_validation import scorer_of, splits_of
-from lrcore.linear_model.monitor.diagnostics import RateWarning, warn
+from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.parameters import as_random
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 

@@ -158,8 +158,8 @@ def test_other_rows_targets_and_splits():
     # Splits drawn anew each time would compare rates on different rows.
     splits = ShuffleSplit(2, random_state=np.random.RandomState(0))
     same = lrcore.lr_search(
-        lrcore.LinearClassifier(random_state=0, tol=None), X, LABELS, "bayes", cv=splits, n_points=2,
-        lr_min=0.1, lr_max=0.1 * (1 + 1e-12), scoring="accuracy",
+        lrcore.LinearClassifier(random_state=0, tol=None), X, LABELS, "bayes", cv=splits,
+        n_points=2, lr_min=0.1, lr_max=0.1 * (1 + 1e-12), scoring="accuracy",
     )  # fmt: skip
     assert np.ptp(same.cv_results_["split0_test_score"]) == 0
 

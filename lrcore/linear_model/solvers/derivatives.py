@@ -17,7 +17,7 @@ RARE = 16
 LEAST_CURVATURE = 1e-6
 
 #: What counts as the distance of a row from a kink at least, over the mean error.
-KINK = 1e-3
+KINK = 1e-2
 
 #: Weights (n_outputs, n_features) and intercepts.
 Start = tuple[np.ndarray, np.ndarray]

@@ -200,7 +200,7 @@ class NewtonDescent:
         """Whether a residual does not stand between the next point and its certificate."""
         if not self.certifiable:
             return True
-        excess = self.point.objective - self._least
+        excess = self.excess
         # What the step gains beside the objective; after it, about the square of it is left.
         gain = -total(self.gradient, step) / (2 * excess) if excess > 0 else 0.0
         wanted = max(self._tol / 4, gain * gain) * excess
@@ -228,12 +228,17 @@ class NewtonDescent:
             )
         return None, False
 
+    @property
+    def excess(self) -> float:
+        """The objective above the least that the losses can be."""
+        return self.point.objective - self._least
+
     # ---- gaps ------------------------------------------------------------------------------------
 
     @property
     def estimated_gap(self) -> float:
         """The gap at the point over the objective, about."""
-        return Gap(self.point.objective - self._least, self._left, self._null).relative
+        return Gap(self.excess, self._left, self._null).relative
 
     @property
     def certifiable(self) -> bool:
