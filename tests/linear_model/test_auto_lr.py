@@ -52,6 +52,19 @@ def test_auto_keeps_the_rate_of_a_rule_and_of_few_rows():
     assert few.lr_ == lrcore.AdaGrad.linear_lr
 
 
+def test_rows_that_can_be_told_apart_do_not_raise_the_rate_without_end():
+    """By ever larger weights they lose ever less; a stream that goes on at such a rate does not."""
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        rows = rng.normal(size=(6000, 1))
+        y = (rows[:, 0] > 0).astype(int)
+        clf = LinearClassifier(optimizer="adagrad", tol=None, random_state=seed)
+        assert clf.fit(rows[:2000], y[:2000]).lr_ <= 512
+        clf.partial_fit(rows[2000:4000], y[2000:4000])
+        z = clf.decision_function(rows[4000:])
+        assert np.logaddexp(0, np.where(y[4000:], -z, z)).mean() < 0.7
+
+
 def test_streams_go_on_at_the_rate_that_was_found(tmp_path):
     clf = LinearRegressor(solver="stochastic", random_state=0).fit(1e3 * DENSE, TARGET)
     found = clf.lr_

@@ -192,7 +192,7 @@ def test_more_epochs_are_enough():
         ({"optimizer": lrcore.FTRL(l2=0.5, lr=1e-3), "penalty": None}, {}),
         ({}, {"callback": lambda event: event.stop() if event.epoch == 3 else None}),
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_fits_that_were_not_to_end_at_the_minimum_are_left_alone(changes, keywords):
     assert len(messages(LinearRegressor(**FAR), X, TARGET)) == 1
