@@ -418,9 +418,10 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             million times that of weights of 0, and twice what it was the epoch before. The
             estimator is as it was.
         ConvergenceWarning
-            A warning: a solver has not come to `tol` within ``max_iter`` epochs, or, as a
-            `RateWarning`, the rate is unsuitable: the loss goes up and down, hardly falls though it
-            could, or ends above that of weights of 0, or the fit has diverged and was recovered.
+            A warning: a solver has not come to `tol` within ``max_iter`` epochs, or has ended far
+            above a minimum (see `tol`), or, as a `RateWarning`, the rate is unsuitable: the loss
+            goes up and down, hardly falls though it could, or ends above that of weights of 0, or
+            the fit has diverged and was recovered.
         KeyboardInterrupt
             By Ctrl-C, some tens of milliseconds later, or after the batch at hand if that is
             longer; the estimator has what it learnt until then.
