@@ -150,7 +150,7 @@ class Loss:
         errors = z - y
         # A quartile, whose bits depend on no order: errors go on shrinking while a block lasts.
         near = float(np.sort(np.abs(np.abs(errors) - pieces.epsilon))[len(z) // 4])
-        return pieces.parabolas(errors, y, near)
+        return pieces.parabolas(errors, y, near / 2)
 
     def hessian(self, y: Floats, gradient: Floats) -> Callable[[Floats], Floats]:
         """Of a joint loss the function that multiplies directions of raw predictions by the second

@@ -211,17 +211,6 @@ class Trial:
         assert found.of_rows is not None
         return found.of_rows - held_out.least_losses()
 
-    def leads(self, lost: np.ndarray, by_other: np.ndarray, share: float, caution: float) -> bool:
-        """Whether a rate is to be taken instead of another: held-out rows lose less by it, by so
-        many standard errors and by what counts."""
-        held_out = self.rows(share)[1]
-        if not _ahead(lost, by_other, held_out, caution):
-            return False
-        if not held_out.objective.loss.classifies:
-            return True
-        least, other = mean_losses(np.stack([lost, by_other]), held_out)
-        return bool(other - least > OF_CONSTANT * held_out.mean(self.losses_of_constant(share)))
-
     def losses_of_constant(self, share: float) -> np.ndarray:
         """What each held-out row loses by the best constant of the others, (n_rows,)."""
         training, held_out = self.rows(share)
@@ -243,7 +232,7 @@ def _in_two_sweeps(trial: Trial, guess: float) -> float:
         # Where twice the rate diverges, the fit to come may, which has other rows and more of them.
         stable = np.append(lost[1:], np.inf) <= DIVERGED * lost.min()
         least = losses[int(np.argmin(np.where(stable, lost, np.inf)))]
-        good = [not trial.leads(least, each, fine, CAUTION) for each in losses]
+        good = [not _leads(trial, least, each, fine, CAUTION) for each in losses]
         return _nearest_to(guess, rates, stable & good)
 
     rates, losses = _going_on(trial, center * FINE ** np.arange(-4.0, TRIED - 4.0), fine, best)
@@ -262,7 +251,7 @@ def _nearest(trial: Trial, guess: float, share: float) -> tuple[float, bool]:
     def nearest(rates: np.ndarray, losses: np.ndarray) -> int:
         if teaches(losses):
             best = losses[_least(losses, held_out)]
-            good = np.array([not trial.leads(best, each, share, CAUTION) for each in losses])
+            good = np.array([not _leads(trial, best, each, share, CAUTION) for each in losses])
         else:
             good = mean_losses(losses, held_out) <= WORSE * held_out.mean(constant)
         return _nearest_to(guess, rates, good)
@@ -337,7 +326,7 @@ def _downhill(trial: Trial, guess: float) -> float:
             while (
                 1.0 / FARTHEST < rate * factor / guess < FARTHEST
                 and not (factor < 1.0 and harmless(rate))
-                and trial.leads(lost(rate * factor), lost(rate), 1.0, caution)
+                and _leads(trial, lost(rate * factor), lost(rate), 1.0, caution)
             ):
                 rate *= factor
     if not _ahead(lost(rate), constant, held_out, CAUTION):
@@ -345,6 +334,20 @@ def _downhill(trial: Trial, guess: float) -> float:
         return guess if harmless(guess) else rate
     least, twice = mean_losses(np.stack([lost(rate), lost(2.0 * rate)]), held_out)
     return rate if twice <= DIVERGED * least else rate / 2.0
+
+
+def _leads(
+    trial: Trial, lost: np.ndarray, by_other: np.ndarray, share: float, caution: float
+) -> bool:
+    """Whether a rate is to be taken instead of another: held-out rows lose less by it, by so many
+    standard errors and by what counts."""
+    held_out = trial.rows(share)[1]
+    if not _ahead(lost, by_other, held_out, caution):
+        return False
+    if not held_out.objective.loss.classifies:
+        return True
+    least, other = mean_losses(np.stack([lost, by_other]), held_out)
+    return bool(other - least > OF_CONSTANT * held_out.mean(trial.losses_of_constant(share)))
 
 
 def _ahead(lost: np.ndarray, by_other: np.ndarray, of: Problem, caution: float) -> bool:

@@ -235,7 +235,10 @@ class Parabola:
     n_rows: int = 50
 
     def rows(self, share):
-        return None, SimpleNamespace(mean=np.mean, sample_weight=None, n_rows=self.n_rows)
+        numbers = SimpleNamespace(loss=SimpleNamespace(classifies=False))
+        return None, SimpleNamespace(
+            mean=np.mean, sample_weight=None, n_rows=self.n_rows, objective=numbers
+        )
 
     def losses_of_constant(self, share):
         return np.linspace(1e4, 1e4 + 1, 50)

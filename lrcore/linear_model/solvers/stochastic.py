@@ -318,7 +318,10 @@ class Stochastic:
         result = found.result_at(found.best)
         model = result.model
         settle_zeros(model.states, problem.scaled(model.scale, 0, problem.n_rows), config.n_threads)
-        return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
+        return replace(
+            result, lr=float(rates[found.best]), lr_losses=found.losses,
+            aims_at_minimum=result.aims_at_minimum and config.held_out is None,
+        )  # fmt: skip
 
 
 def finds_lr(solver: Stochastic) -> bool:
