@@ -52,6 +52,15 @@ class Pieces(NamedTuple):
         flip = np.logical_and(self.mirrored, y > 0)
         return np.where(flip, -self.high, self.low), np.where(flip, -self.low, self.high)
 
+    def parabolas(self, r: Floats, y: Floats, nearest: Floats | float) -> Floats:
+        """Of a loss that is straight in pieces, second derivatives of the lowest parabolas that
+        touch it at raw predictions r above the targets, and are nowhere below it; as if no kink
+        were closer than `nearest`."""
+        low, high = self.bounds(y)
+        below = np.maximum(np.abs(r + self.epsilon), nearest)
+        above = np.maximum(np.abs(r - self.epsilon), nearest)
+        return np.asarray(0.5 * (high / above - low / below))
+
     def shrink(self, r: Floats) -> Floats:
         """The soft threshold."""
         return np.asarray(np.sign(r) * np.maximum(np.abs(r) - self.epsilon, 0.0))
@@ -121,14 +130,27 @@ class Loss:
         negative (Fisher scoring)."""
         raise TypeError(f"{type(self).__name__} has no second derivative")
 
-    def curvatures(self, z: Floats) -> Floats | None:
-        """The second derivatives that can be expected where raw predictions are z, of losses of
-        which they stay what they are however small gradients become; None of others."""
+    @property
+    def curved_at_last(self) -> bool:
+        """Whether second derivatives stay what they are, or grow, however small errors become."""
+        pieces = self.conjugate_pieces
+        straight = pieces is not None and not pieces.smooth
+        return self.log_link or (pieces is not None and not (straight and self.classifies))
+
+    def curvatures(self, z: Floats, y: Floats) -> Floats:
+        """The second derivatives that can be expected where raw predictions of some rows are z, of
+        such a loss. The mean of one that is straight in pieces is as curved as errors are near to
+        its kinks: as parabolas above it that touch it about there."""
         if self.log_link:
             return self.second_derivative(z, numerics.exp(z), np.zeros(len(z)))
         pieces = self.conjugate_pieces
-        smooth = pieces is not None and pieces.smooth
-        return np.full(len(z), self.curvature) if smooth else None
+        assert pieces is not None
+        if pieces.smooth:
+            return np.full(len(z), self.curvature)
+        errors = z - y
+        # A quartile, whose bits depend on no order: errors go on shrinking while a block lasts.
+        near = float(np.sort(np.abs(np.abs(errors) - pieces.epsilon))[len(z) // 4])
+        return pieces.parabolas(errors, y, near / 2)
 
     def hessian(self, y: Floats, gradient: Floats) -> Callable[[Floats], Floats]:
         """Of a joint loss the function that multiplies directions of raw predictions by the second

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrcore.linear_model.solvers.newton_descent import Factors
+from lrcore.linear_model.solvers.newton_descent import solved
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,15 @@ class DiagonalCurvature:
 
 @dataclass(frozen=True)
 class SampledCurvature:
-    """The Hessian of a sample of the rows, as Cholesky factors of a block for each output."""
+    """The Hessian of a sample of the rows, as Cholesky factors of a block for each output, or of
+    all of it."""
 
-    factors: Factors
+    factors: list[np.ndarray]
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         """About the inverse Hessian times a gradient. What the outputs of a softmax have in common
         changes no loss."""
         if len(gradient) == 1:
-            return self.factors.solve(gradient)
-        step = self.factors.solve(gradient - np.mean(gradient, axis=0))
+            return solved(self.factors, gradient)
+        step = solved(self.factors, gradient - np.mean(gradient, axis=0))
         return step - np.mean(step, axis=0)

@@ -212,7 +212,7 @@ class DistributedFit:
         """Where each target begins."""
         objective = self._objective
         if suits_newton(sample):
-            return [by_sample(sample, k) for k in range(len(constant))]
+            return by_sample(sample)
         curvature = diagonal(objective, columns)
         if not suits_dual(objective, self._n_features):
             return [Beginning(theta, curvature) for theta in constant]

@@ -20,7 +20,6 @@ from lrcore.linear_model.solvers.dual_ascent import Shrinkage
 from lrcore.linear_model.solvers.newton_descent import (
     FIRST_GAP,
     FIRST_STEPS,
-    Factors,
     NewtonDescent,
 )
 from lrcore.linear_model.solvers.select import few_features, is_curved
@@ -44,16 +43,20 @@ def suits_newton(sample: Problem) -> bool:
     return smooth and few_features(sample) and is_curved(sample)
 
 
-def by_sample(sample: Problem, k: int) -> Beginning:
-    """The minimum of a target over the sample, about, and the Hessian there."""
-    descent = NewtonDescent(sample.of_target(k), 1)
+def by_sample(sample: Problem) -> list[Beginning]:
+    """The minimum of each target over the sample, about, and the Hessian there."""
+    descent = NewtonDescent(sample, 1)
     for _ in range(FIRST_STEPS):
-        descent.step()
-        if descent.done or descent.estimated_gap <= FIRST_GAP:
+        descent.step(FIRST_GAP)
+        if descent.done or descent.estimated_gaps.max() <= FIRST_GAP:
             break
-    point = descent.point
-    factors = Factors(descent.function.hessian_factors(point, None))
-    return Beginning(np.column_stack([point.W, point.b]), SampledCurvature(factors))
+    point, f = descent.point, descent.function
+    factors = f.factors(f.hessian_blocks(point, None))
+    thetas = np.column_stack([point.W, point.b])
+    if sample.objective.loss.joint:
+        return [Beginning(thetas, SampledCurvature(factors))]
+    each = zip(thetas[:, None], factors)
+    return [Beginning(theta, SampledCurvature([factor])) for theta, factor in each]
 
 
 def diagonal(objective: Objective, moments: ColumnMoments) -> DiagonalCurvature:

@@ -54,8 +54,10 @@ ENOUGH_ROWS, FINEST = 2048, 2.0**0.5
 #: as worse than it.
 DIVERGED, WORSE = 10.0, 1.1
 
-#: How many standard errors a rate far from the guess has to be ahead.
-CAUTION = 1.0
+#: How many standard errors a rate far from the guess has to be ahead; and by what share of the loss
+#: of a constant where rows have classes: such as can be told apart lose ever less by ever larger
+#: weights, whatever the rate, and `partial_fit` goes on at it.
+CAUTION, OF_CONSTANT = 1.0, 0.001
 
 #: Epochs of what is tried, at most, and rows that say nothing about a rate.
 PASSES, FEWEST_ROWS = 5, 100
@@ -230,7 +232,7 @@ def _in_two_sweeps(trial: Trial, guess: float) -> float:
         # Where twice the rate diverges, the fit to come may, which has other rows and more of them.
         stable = np.append(lost[1:], np.inf) <= DIVERGED * lost.min()
         least = losses[int(np.argmin(np.where(stable, lost, np.inf)))]
-        good = [not _ahead(least, each, held_out, CAUTION) for each in losses]
+        good = [not _leads(trial, least, each, fine, CAUTION) for each in losses]
         return _nearest_to(guess, rates, stable & good)
 
     rates, losses = _going_on(trial, center * FINE ** np.arange(-4.0, TRIED - 4.0), fine, best)
@@ -249,7 +251,7 @@ def _nearest(trial: Trial, guess: float, share: float) -> tuple[float, bool]:
     def nearest(rates: np.ndarray, losses: np.ndarray) -> int:
         if teaches(losses):
             best = losses[_least(losses, held_out)]
-            good = np.array([not _ahead(best, each, held_out, CAUTION) for each in losses])
+            good = np.array([not _leads(trial, best, each, share, CAUTION) for each in losses])
         else:
             good = mean_losses(losses, held_out) <= WORSE * held_out.mean(constant)
         return _nearest_to(guess, rates, good)
@@ -324,7 +326,7 @@ def _downhill(trial: Trial, guess: float) -> float:
             while (
                 1.0 / FARTHEST < rate * factor / guess < FARTHEST
                 and not (factor < 1.0 and harmless(rate))
-                and _ahead(lost(rate * factor), lost(rate), held_out, caution)
+                and _leads(trial, lost(rate * factor), lost(rate), 1.0, caution)
             ):
                 rate *= factor
     if not _ahead(lost(rate), constant, held_out, CAUTION):
@@ -332,6 +334,20 @@ def _downhill(trial: Trial, guess: float) -> float:
         return guess if harmless(guess) else rate
     least, twice = mean_losses(np.stack([lost(rate), lost(2.0 * rate)]), held_out)
     return rate if twice <= DIVERGED * least else rate / 2.0
+
+
+def _leads(
+    trial: Trial, lost: np.ndarray, by_other: np.ndarray, share: float, caution: float
+) -> bool:
+    """Whether a rate is to be taken instead of another: held-out rows lose less by it, by so many
+    standard errors and by what counts."""
+    held_out = trial.rows(share)[1]
+    if not _ahead(lost, by_other, held_out, caution):
+        return False
+    if not held_out.objective.loss.classifies:
+        return True
+    least, other = mean_losses(np.stack([lost, by_other]), held_out)
+    return bool(other - least > OF_CONSTANT * held_out.mean(trial.losses_of_constant(share)))
 
 
 def _ahead(lost: np.ndarray, by_other: np.ndarray, of: Problem, caution: float) -> bool:

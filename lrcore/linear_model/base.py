@@ -53,6 +53,7 @@ from lrcore.linear_model.solvers.base import Solver, SolverConfig
 from lrcore.linear_model.solvers.partial_fit import fit_stream, moves
 from lrcore.linear_model.solvers.select import choose_solver, make_solver, steps_wanted
 from lrcore.linear_model.solvers.stochastic import Stochastic
+from lrcore.linear_model.solvers.unfinished import warn_if_unfinished
 from lrcore.linear_model.stream_call import stream_call
 from lrcore.losses import Loss, Softmax
 from lrcore.penalties import Penalty
@@ -290,8 +291,9 @@ class LinearModel(CallbackSupportMixin, BaseEstimator):
         result.solver, result.alpha, result.alpha_path = solver.name, alpha, path
         if result.went_back and result.dual_gap is not None:
             result.dual_gap = gap_of_model(problem, result.model, self.n_threads)
-        if not result.interrupted:
-            warn_if_useless(result, problem, self.n_threads)
+        useless = not result.interrupted and warn_if_useless(result, problem, self.n_threads)
+        if not useless and self.tol is not None:
+            warn_if_unfinished(result, problem, config)
         return result
 
     def _split(self, problem: Problem) -> tuple[Problem, Problem]:

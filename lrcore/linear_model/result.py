@@ -215,6 +215,9 @@ class FitResult:
         A record of each epoch.
     plateau : Plateau, optional
         The copy of the rule's Plateau that the fit has fed.
+    aims_at_minimum : bool
+        Whether the fit was to end at the minimum, and nothing but `max_iter` ended it, so that what
+        is left is worth a warning.
     left_out : callable, optional
         Works out the mean loss of rows each of which is left out of the fit.
     solver : str
@@ -237,6 +240,7 @@ class FitResult:
     lr_losses: np.ndarray | None = None
     history: History = field(default_factory=History)
     plateau: Plateau | None = None
+    aims_at_minimum: bool = False
     left_out: Callable[[], float] | None = None
     solver: str = "stochastic"
     alpha: float = 0.0

@@ -220,7 +220,9 @@ def lr_range_test(
     >>> found = lrcore.lr_range_test(clf, X, y)
     >>> 0.03 < found.suggestion < 3
     True
-    >>> clf.set_params(optimizer=lrcore.AdaGrad(lr=found.suggestion)).fit(X, y).score(X, y) > 0.95
+    >>> clf.set_params(optimizer=lrcore.AdaGrad(lr=found.suggestion), tol=None)
+    LinearClassifier(optimizer=AdaGrad(lr=...), tol=None)
+    >>> clf.fit(X, y).score(X, y) > 0.95
     True
 
     A training loop of your own, here gradient descent on a quadratic:

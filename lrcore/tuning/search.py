@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
@@ -17,7 +18,7 @@ from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import check_choice, check_flag, check_integer
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.cross_validation import scorer_of, splits_of
-from lrcore.linear_model.monitor.diagnostics import RateWarning, warn
+from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.parameters import as_random
 from lrcore.tuning.validation import check_has_rate, check_range, checked_data
 
@@ -253,7 +254,7 @@ class _ModelAtRate(BaseEstimator):
         model = clone(self.model).set_params(lr=self.lr)
         with warnings.catch_warnings():
             # Warnings about single rates say no more than their scores.
-            warnings.simplefilter("ignore", RateWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)
             try:
                 self.model_ = model.fit(X, y)
             except FloatingPointError:

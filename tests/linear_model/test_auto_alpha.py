@@ -115,7 +115,7 @@ def test_few_rows_and_steps_have_an_alpha_of_their_own():
     few = LinearRegressor().fit(DENSE[:40], TARGET[:40])
     square = np.sum(DENSE[:40] ** 2) / 40
     assert few.alpha_ == pytest.approx(auto_alpha.OF_FEW * square, rel=0.5)
-    assert LinearClassifier(lr=0.5).fit(X, LABELS).alpha_ == 1e-6
+    assert LinearClassifier(lr=0.5, tol=None).fit(X, LABELS).alpha_ == 1e-6
     assert LinearClassifier().partial_fit(X, LABELS, [0, 1]).alpha_ == 0.0
     assert LinearClassifier(lr=0.5).partial_fit(X, LABELS, [0, 1]).alpha_ == 0.0
     lasso = LinearClassifier(penalty="l1").partial_fit(X, LABELS, [0, 1])

@@ -36,25 +36,33 @@ def test_auto_is_the_same_for_any_thread_count_and_near_the_best(y):
 
 def test_auto_finds_rates_that_the_units_of_x_call_for():
     """Columns a thousand times as large want a rate a thousand times as small."""
-    found = [
-        LinearRegressor(solver="stochastic", scale=None, random_state=0).fit(f * DENSE, TARGET).lr_
-        for f in (1.0, 1e3)
-    ]
+    keywords = {"solver": "stochastic", "tol": None, "random_state": 0}
+    found = [LinearRegressor(scale=None, **keywords).fit(f * DENSE, TARGET).lr_ for f in (1.0, 1e3)]
     assert 100 < found[0] / found[1] < 10_000
-    assert (
-        LinearRegressor(solver="stochastic", random_state=0)
-        .fit(1e3 * DENSE, TARGET)
-        .score(1e3 * DENSE, TARGET)
-        > 0.5
-    )
+    scaled = LinearRegressor(**keywords).fit(1e3 * DENSE, TARGET)
+    assert scaled.score(1e3 * DENSE, TARGET) > 0.5
 
 
 def test_auto_keeps_the_rate_of_a_rule_and_of_few_rows():
-    assert LinearClassifier(optimizer=lrcore.AdaGrad(lr=0.7)).fit(X, LABELS).lr_.lr == 0.7
-    replaced = LinearClassifier(optimizer=lrcore.AdaGrad(lr=0.7), lr=0.2).fit(X, LABELS)
+    own = lrcore.AdaGrad(lr=0.7)
+    assert LinearClassifier(optimizer=own, tol=None).fit(X, LABELS).lr_.lr == 0.7
+    replaced = LinearClassifier(optimizer=own, lr=0.2, tol=None).fit(X, LABELS)
     assert replaced.lr_ == 0.2
-    few = LinearClassifier(solver="stochastic").fit(X[:50], LABELS[:50])
+    few = LinearClassifier(solver="stochastic", tol=None).fit(X[:50], LABELS[:50])
     assert few.lr_ == lrcore.AdaGrad.linear_lr
+
+
+def test_rows_that_can_be_told_apart_do_not_raise_the_rate_without_end():
+    """By ever larger weights they lose ever less; a stream that goes on at such a rate does not."""
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        rows = rng.normal(size=(6000, 1))
+        y = (rows[:, 0] > 0).astype(int)
+        clf = LinearClassifier(optimizer="adagrad", tol=None, random_state=seed)
+        assert clf.fit(rows[:2000], y[:2000]).lr_ <= 512
+        clf.partial_fit(rows[2000:4000], y[2000:4000])
+        z = clf.decision_function(rows[4000:])
+        assert np.logaddexp(0, np.where(y[4000:], -z, z)).mean() < 0.7
 
 
 def test_streams_go_on_at_the_rate_that_was_found(tmp_path):
@@ -227,7 +235,10 @@ class Parabola:
     n_rows: int = 50
 
     def rows(self, share):
-        return None, SimpleNamespace(mean=np.mean, sample_weight=None, n_rows=self.n_rows)
+        numbers = SimpleNamespace(loss=SimpleNamespace(classifies=False))
+        return None, SimpleNamespace(
+            mean=np.mean, sample_weight=None, n_rows=self.n_rows, objective=numbers
+        )
 
     def losses_of_constant(self, share):
         return np.linspace(1e4, 1e4 + 1, 50)

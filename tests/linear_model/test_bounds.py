@@ -243,8 +243,9 @@ def test_bounds_that_bind_nowhere_change_nothing():
     none = LinearRegressor(solver="newton", positive=np.zeros(40, bool), alpha=0.01, tol=1e-12)
     plain = LinearRegressor(solver="newton", alpha=0.01, tol=1e-12).fit(DENSE, TARGET)
     np.testing.assert_allclose(none.fit(DENSE, TARGET).coef_, plain.coef_, rtol=1e-6)
-    zeros = LinearRegressor(solver="stochastic", positive=np.zeros(40, bool), random_state=0)
-    plain = LinearRegressor(solver="stochastic", random_state=0).fit(DENSE, TARGET)
+    keywords = {"solver": "stochastic", "tol": None, "random_state": 0}
+    zeros = LinearRegressor(positive=np.zeros(40, bool), **keywords)
+    plain = LinearRegressor(**keywords).fit(DENSE, TARGET)
     assert equal_bits(zeros.fit(DENSE, TARGET).coef_, plain.coef_)
 
 

@@ -19,7 +19,12 @@ from lrcore import LinearClassifier, LinearRegressor
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=30)
 
 WEIGHT = np.random.default_rng(1).integers(0, 3, 200) * 0.75
-KEYWORDS = [{}, {"batch_size": 16}, {"max_iter": 12}, {"early_stopping": True, "tol": 0.0}]
+KEYWORDS = [
+    {},
+    {"batch_size": 16, "tol": None},
+    {"max_iter": 12},
+    {"early_stopping": True, "tol": 0.0},
+]
 
 
 @pytest.mark.parametrize("keywords", KEYWORDS)

@@ -106,11 +106,12 @@ def test_hinge_separates():
 
 def test_three_classes_one_against_the_rest():
     labels = np.array(["low", "mid", "top"])[np.digitize(TARGET, np.quantile(TARGET, [0.3, 0.7]))]
-    clf = LinearClassifier(multi_class="ovr", lr=0.5, random_state=0, max_iter=20).fit(X, labels)
+    clf = LinearClassifier(multi_class="ovr", lr=0.5, random_state=0, max_iter=20, tol=None)
+    clf.fit(X, labels)
     assert clf.coef_.shape == (3, 40)
     assert clf.intercept_.shape == (3,)
     assert clf.classes_.tolist() == ["low", "mid", "top"]
-    top = LinearClassifier(lr=0.5, random_state=0, max_iter=20).fit(X, labels == "top")
+    top = LinearClassifier(lr=0.5, random_state=0, max_iter=20, tol=None).fit(X, labels == "top")
     assert equal_bits(clf.coef_[2], top.coef_[0])
     p = clf.predict_proba(X)
     assert p.shape == (600, 3)
@@ -162,6 +163,7 @@ def test_fits_have_the_same_bits_for_any_thread_count(n_threads, batch_size, bac
             LinearClassifier(
                 solver="stochastic",
                 max_iter=5,
+                tol=None,
                 random_state=0,
                 batch_size=batch_size,
                 n_threads=each,
@@ -174,7 +176,7 @@ def test_fits_have_the_same_bits_for_any_thread_count(n_threads, batch_size, bac
 
 def test_random_state_decides_the_order():
     a, b, c = (
-        LinearClassifier(solver="stochastic", random_state=seed).fit(X, LABELS).coef_
+        LinearClassifier(solver="stochastic", tol=None, random_state=seed).fit(X, LABELS).coef_
         for seed in (0, 0, 1)
     )
     assert equal_bits(a, b)
@@ -277,11 +279,16 @@ def test_callback_hears_of_every_epoch_and_may_stop_the_fit():
 def test_inputs_are_not_changed(batch_size):
     rows, labels = X.copy(), LABELS.copy()
     rows.data.flags.writeable = rows.indices.flags.writeable = rows.indptr.flags.writeable = False
-    LinearClassifier(random_state=0, batch_size=batch_size, n_threads=2).fit(rows, labels)
+    keywords = {
+        "random_state": 0,
+        "batch_size": batch_size,
+        "tol": None if batch_size > 1 else "auto",
+    }
+    LinearClassifier(n_threads=2, **keywords).fit(rows, labels)
     assert equal_bits(rows.data, X.data)
     read_only = DENSE.copy()
     read_only.flags.writeable = False
-    LinearClassifier(random_state=0, batch_size=batch_size).fit(read_only, labels)
+    LinearClassifier(**keywords).fit(read_only, labels)
     assert equal_bits(read_only, DENSE)
 
 
@@ -462,7 +469,7 @@ def test_unfitted_models_say_so():
 @pytest.mark.parametrize("max_iter", [1, 5])
 @pytest.mark.parametrize("rate", [1, np.float32(1), np.int64(1)])
 def test_a_rate_may_be_any_kind_of_number(rate, max_iter):
-    keywords = {"max_iter": max_iter, "random_state": 0}
+    keywords = {"max_iter": max_iter, "tol": None, "random_state": 0}
     got, expected = (
         LinearClassifier(optimizer=lrcore.AdaGrad(lr=lr), **keywords).fit(X, LABELS)
         for lr in (rate, 1.0)
@@ -473,14 +480,14 @@ def test_a_rate_may_be_any_kind_of_number(rate, max_iter):
 def test_a_rate_given_as_a_number_falls_to_zero():
     falling = lrcore.SGD(lr=schedules.Polynomial(0.1, steps=600 * 5))
     as_number, as_schedule = (
-        LinearClassifier(optimizer=rule, max_iter=5, random_state=0).fit(X, LABELS)
+        LinearClassifier(optimizer=rule, max_iter=5, tol=None, random_state=0).fit(X, LABELS)
         for rule in (lrcore.SGD(lr=0.1), falling)
     )
     assert equal_bits(as_number.coef_, as_schedule.coef_)
 
 
 def test_clone_and_pickle():
-    clf = LinearClassifier(optimizer=lrcore.Adam(lr=0.1), random_state=0).fit(X, LABELS)
+    clf = LinearClassifier(optimizer=lrcore.Adam(lr=0.1), tol=None, random_state=0).fit(X, LABELS)
     again = clone(clf).fit(X, LABELS)
     copy = pickle.loads(pickle.dumps(clf))
     assert equal_bits(clf.coef_, again.coef_)
@@ -508,7 +515,11 @@ def test_every_rule_fits(name):
     rule = lrcore.rules.rule_class(name)
     own = {"weight_decay": 0.0} if name == "AdamW" else {}
     clf = LinearClassifier(
-        optimizer=rule(lr=rule.linear_lr, **own), penalty=None, max_iter=10, random_state=0
+        optimizer=rule(lr=rule.linear_lr, **own),
+        penalty=None,
+        max_iter=10,
+        tol=None,
+        random_state=0,
     ).fit(X, LABELS)
     assert clf.score(X, LABELS) > 0.8
 
@@ -644,7 +655,7 @@ def test_several_targets_are_fitted_each_by_itself(tmp_path):
     X, _, _, target = sparse_problem()
     both = np.stack([target, -2 * target + 1], axis=1)
     for keywords in ({}, {"batch_size": 7}, {"loss": "huber", "max_iter": 12}):
-        keywords = {**keywords, "lr": 0.5}  # else each alone would search for its own
+        keywords = {**keywords, "lr": 0.5, "tol": None}  # else each alone would search for its own
         together = LinearRegressor(random_state=0, **keywords).fit(X, both)
         for k in range(2):
             alone = LinearRegressor(random_state=0, **keywords).fit(X, both[:, k])

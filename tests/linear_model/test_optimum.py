@@ -23,7 +23,7 @@ import lrcore
 def test_fits_end_at_the_minimum(loss, penalty):
     X, y = problem(loss)
     keywords = {"loss": loss, "penalty": penalty, "alpha": ALPHA, "l1_ratio": L1_RATIO}
-    keywords |= {"max_iter": 4000, "random_state": 0, "optimizer": lrcore.AdaGrad(lr=0.3)}
+    keywords |= {"max_iter": 2000, "random_state": 0, "optimizer": lrcore.AdaGrad(lr=0.3)}
     if LOSSES[loss].classifies:
         model = lrcore.LinearClassifier(**keywords)
     else:

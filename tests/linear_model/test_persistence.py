@@ -28,8 +28,10 @@ def path(tmp_path):
     "model",
     [
         LinearClassifier(random_state=0),
-        LinearClassifier(optimizer=lrcore.RMSProp(lr=0.01), batch_size=8, penalty="elasticnet"),
-        LinearClassifier(loss="hinge", optimizer="adam", penalty=None),
+        LinearClassifier(
+            optimizer=lrcore.RMSProp(lr=0.01), batch_size=8, penalty="elasticnet", tol=None
+        ),
+        LinearClassifier(loss="hinge", optimizer="adam", penalty=None, tol=None),
         LinearRegressor(
             optimizer=lrcore.SGD(lr=lrcore.schedules.Cosine(0.01, steps=500).warmup(9))
         ),
@@ -555,9 +557,9 @@ def test_a_file_asks_for_no_more_threads_than_there_are(path):
     "parameters",
     [
         {"l1_ratio": np.float32(0.5), "penalty": "elasticnet", "alpha": np.float32(0.125)},
-        {"optimizer": lrcore.Adam(lr=np.float32(0.25))},
+        {"optimizer": lrcore.Adam(lr=np.float32(0.25)), "tol": None},
         {"lr": np.float32(0.25), "max_iter": np.int64(2), "fit_intercept": np.True_},
-        {"average": np.int64(3), "optimizer": "sgd", "batch_size": np.int32(4)},
+        {"average": np.int64(3), "optimizer": "sgd", "batch_size": np.int32(4), "tol": None},
         {"random_state": np.int64(3), "verbose": np.int64(0), "warm_start": np.False_},
     ],
     ids=str,

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::lrcore.RateWarning")
 
 
 def test_a_grid_is_plain_cross_validation():
-    model = lrcore.LinearClassifier(random_state=3)
+    model = lrcore.LinearClassifier(random_state=3, tol=None)
     found = lrcore.lr_search(model, X, LABELS, **QUICK)
     rates = np.geomspace(1e-2, 1e2, 5)
     np.testing.assert_allclose(found.cv_results_["param_lr"].astype(float), rates, rtol=1e-14)
@@ -36,7 +36,7 @@ def test_a_grid_is_plain_cross_validation():
     for k, (train, test) in enumerate(StratifiedKFold(3).split(X, LABELS)):
         for i, lr in enumerate(rates):
             rule = lrcore.AdaGrad(lr=float(lr))
-            one = lrcore.LinearClassifier(random_state=3, optimizer=rule)
+            one = lrcore.LinearClassifier(random_state=3, optimizer=rule, tol=None)
             p = one.fit(X[train], LABELS[train]).predict_proba(X[test])
             wanted[i, k] = -log_loss(LABELS[test], p)
         np.testing.assert_allclose(found.cv_results_[f"split{k}_test_score"], wanted[:, k])
@@ -52,7 +52,8 @@ def test_a_grid_is_plain_cross_validation():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_seeded_refits_and_changes_nothing(method):
-    model = lrcore.LinearClassifier(optimizer=lrcore.Adam(lr=Cosine(0.1, steps="90%"), beta1=0.8))
+    rule = lrcore.Adam(lr=Cosine(0.1, steps="90%"), beta1=0.8)
+    model = lrcore.LinearClassifier(optimizer=rule, tol=None)
     before = pickle.dumps(model)
     first, again = (lrcore.lr_search(model, X, LABELS, method, **QUICK) for _ in range(2))
     assert pickle.dumps(model) == before
@@ -74,7 +75,7 @@ def test_every_method_is_seeded_refits_and_changes_nothing(method):
 
 
 def test_the_seed_and_the_threads_of_the_model_are_used():
-    model = lrcore.LinearClassifier(random_state=7)
+    model = lrcore.LinearClassifier(random_state=7, tol=None)
     found = [
         lrcore.lr_search(model.set_params(n_threads=n), X, LABELS, "random", **QUICK)
         for n in (1, 2)
@@ -106,7 +107,7 @@ def test_bayes_tries_more_rates_where_scores_are_good():
 
 def test_rates_at_which_a_fit_diverges_score_nan():
     X, y = load_diabetes(return_X_y=True)
-    model = lrcore.LinearRegressor(optimizer="sgd")
+    model = lrcore.LinearRegressor(optimizer="sgd", tol=None)
     for method in METHODS:
         found = lrcore.lr_search(model, X, y, method, cv=3, n_points=9)
         scores = found.cv_results_["mean_test_score"]
@@ -121,7 +122,8 @@ def test_rates_at_which_a_fit_diverges_score_nan():
 
 def test_scoring_by_default_and_by_choice():
     def score(model, y, **keywords):
-        return lrcore.lr_search(model.set_params(random_state=0), X, y, **QUICK, **keywords)
+        model.set_params(random_state=0, tol=None)
+        return lrcore.lr_search(model, X, y, **QUICK, **keywords)
 
     positive = np.exp(TARGET)
     for loss, y, sign in (
@@ -143,19 +145,21 @@ def test_other_rows_targets_and_splits():
     y = np.argmax(DENSE[:, :3], axis=1)
     names = np.array(["a", "b", "c"])[y]
     frame = pd.DataFrame(DENSE, columns=[f"x{i}" for i in range(20)])
-    found = lrcore.lr_search(lrcore.LinearClassifier(), frame, pd.Series(names), **QUICK)
+    model = lrcore.LinearClassifier(tol=None)
+    found = lrcore.lr_search(model, frame, pd.Series(names), **QUICK)
     assert found.best_estimator_.feature_names_in_[0] == "x0"
     assert found.best_estimator_.classes_.tolist() == ["a", "b", "c"]
     two = np.stack([TARGET, -TARGET], axis=1)
-    found = lrcore.lr_search(lrcore.LinearRegressor(), X.tocsc(), two, **{**QUICK, "cv": KFold(2)})
+    model = lrcore.LinearRegressor(tol=None)
+    found = lrcore.lr_search(model, X.tocsc(), two, **{**QUICK, "cv": KFold(2)})
     assert found.best_estimator_.coef_.shape == (2, 20)
     assert "split1_test_score" in found.cv_results_
     assert "split2_test_score" not in found.cv_results_
     # Splits drawn anew each time would compare rates on different rows.
     splits = ShuffleSplit(2, random_state=np.random.RandomState(0))
     same = lrcore.lr_search(
-        lrcore.LinearClassifier(random_state=0), X, LABELS, "bayes", cv=splits, n_points=2,
-        lr_min=0.1, lr_max=0.1 * (1 + 1e-12), scoring="accuracy",
+        lrcore.LinearClassifier(random_state=0, tol=None), X, LABELS, "bayes", cv=splits,
+        n_points=2, lr_min=0.1, lr_max=0.1 * (1 + 1e-12), scoring="accuracy",
     )  # fmt: skip
     assert np.ptp(same.cv_results_["split0_test_score"]) == 0
 
@@ -164,7 +168,7 @@ def test_without_optuna_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"method='bayes' needs Optuna: pip install 'lrcore\[tu"):
         lrcore.lr_search(lrcore.LinearClassifier(), X, LABELS, "bayes")
-    lrcore.lr_search(lrcore.LinearClassifier(), X, LABELS, **QUICK)
+    lrcore.lr_search(lrcore.LinearClassifier(tol=None), X, LABELS, **QUICK)
 
 
 def test_the_log_level_of_optuna_is_restored(capsys):
@@ -172,7 +176,7 @@ def test_the_log_level_of_optuna_is_restored(capsys):
     before = optuna.logging.get_verbosity()
     for level in (optuna.logging.INFO, optuna.logging.ERROR):
         optuna.logging.set_verbosity(level)
-        lrcore.lr_search(lrcore.LinearClassifier(), X, LABELS, "bayes", **QUICK)
+        lrcore.lr_search(lrcore.LinearClassifier(tol=None), X, LABELS, "bayes", **QUICK)
         assert optuna.logging.get_verbosity() == level
     optuna.logging.set_verbosity(before)
     assert capsys.readouterr() == ("", "")
@@ -228,7 +232,7 @@ def test_a_range_that_was_not_given_goes_on_where_the_best_rate_is_at_its_end(me
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(600, 8))
     y = 2e5 + 1e5 * (rows @ rng.normal(size=8) + 0.5 * rng.normal(size=600))
-    model = lrcore.LinearRegressor(solver="stochastic", random_state=0)
+    model = lrcore.LinearRegressor(solver="stochastic", tol=None, random_state=0)
     found = lrcore.lr_search(model, rows, y, method, cv=2)
     assert 1e4 < found.best_lr_ < 1e8
     assert found.best_estimator_.score(rows, y) > 0.9
@@ -238,7 +242,7 @@ def test_a_range_that_was_not_given_goes_on_where_the_best_rate_is_at_its_end(me
 
 
 def test_a_best_rate_at_an_end_that_was_given_is_a_warning():
-    model = lrcore.LinearClassifier(solver="stochastic", random_state=0)
+    model = lrcore.LinearClassifier(solver="stochastic", tol=None, random_state=0)
     with pytest.warns(RateWarning, match="about the largest that was tried, 0.001.*raise lr_max"):
         lrcore.lr_search(model, X, LABELS, cv=2, n_points=3, lr_min=1e-5, lr_max=1e-3)
     with pytest.warns(RateWarning, match="about the smallest that was tried, 20: .*lower lr_min"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -112,7 +112,7 @@ class EpochRunner:
         going_on = True
         while total.n_rows < n_rows and (going_on or total.n_rows < at_least):
             if total.n_rows == end:
-                end, block = self.next_block(states, total.n_rows, n_rows, problem.offsets)
+                end, block = self.next_block(states, total.n_rows, n_rows, problem)
             stop = min(end, total.n_rows + self.call_rows(block, n_outputs))
             chunk = order[total.n_rows : stop]
             summed = total.total
@@ -147,9 +147,8 @@ class EpochRunner:
     # ---- the size of blocks, and of calls -------------------------------------------------------
 
     def next_block(
-        self, states: list[ModelState], start: int, n_rows: int,
-        offsets: Sequence[np.ndarray] | None = None,
-    ) -> tuple[int, int]:  # fmt: skip
+        self, states: list[ModelState], start: int, n_rows: int, problem: Problem
+    ) -> tuple[int, int]:
         """Where calls of one block or batch size from row `start` end, and that size.
 
         Raw predictions that are a block old act like a delay. How many rows may share them depends
@@ -170,7 +169,7 @@ class EpochRunner:
             return min(n_rows, start + n_batches * block), block
         if t >= state.until:
             self._measure(states, t)
-            block = state.block = self._shared_rows(states, start, n_rows, offsets)
+            block = state.block = self._shared_rows(states, start, n_rows, problem)
             longest = min(CHUNK_ROWS, max(t if state.dog is None else t // GROWTH, 1))
             state.until = (t // block + max(1, longest // block)) * block
         block = state.block
@@ -184,44 +183,41 @@ class EpochRunner:
                 state.dog.measure(_backend.active.sum_of_squares(state), t)
 
     def _shared_rows(
-        self, states: list[ModelState], start: int, n_rows: int,
-        offsets: Sequence[np.ndarray] | None,
-    ) -> int:  # fmt: skip
+        self, states: list[ModelState], start: int, n_rows: int, problem: Problem
+    ) -> int:
         """The size of blocks from here on, which is row `start`."""
         updates, size, t = self.updates, self.updates.block_size, states[0].t
         rule, loss = updates.rule, self.objective.loss
         if self.stream:
             # By rows that are at hand together wherever calls end: up to a multiple of size.
             size = updates.stream_block
-            span = slice(start, min(n_rows, start + size - t % size))
-            near = self.X.span(span.start, span.stop)
-            offsets = None if offsets is None else [each[span] for each in offsets]
-            statistics = near.statistics()
+            near = problem.span(start, min(n_rows, start + size - t % size))
+            statistics = near.X.statistics()
         else:
-            near, statistics = self.X, self._statistics
+            near, statistics = problem, self._statistics
         bound = rule.shared_rows(t, loss.curvature, *statistics)
         bound /= max(updates.lr_factors or (1.0,))
         if t > 0:
-            bound = min(bound, self._measured_rows(states, near, offsets))
+            bound = min(bound, self._measured_rows(states, near))
         if rule.uses_distance:
             factors = [rule.dog_lr_factor(state.dog.so_far) for state in states if state.dog]
             top = max(factors)  # 0 once the sum of squares has overflown
             bound = min(bound / top if top > 0 else math.inf, t / GROWTH)
-        bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.nnz_per_row)))
+        bound = min(bound, max(4.0, BLOCK_VALUES / max(1.0, near.X.nnz_per_row)))
         return size if bound >= size else 1 << (max(1, int(bound)).bit_length() - 1)
 
-    def _measured_rows(
-        self, states: list[ModelState], near: DesignMatrix, offsets: Sequence[np.ndarray] | None
-    ) -> float:
+    def _measured_rows(self, states: list[ModelState], near: Problem) -> float:
         """The least number of rows that may share raw predictions over all outputs."""
         rule, layout, bound = self.updates.rule, self.updates.layout, math.inf
         loss, n_states = self.objective.loss, len(self.updates.formula.state)
-        if loss.joint or loss.curvatures(np.zeros(1)) is None:
+        if loss.joint or not loss.curved_at_last:
             return bound
-        chosen, rows, features = sampled(near)
+        chosen, rows, features = sampled(near.X)
         for number, state in enumerate(states):
             # Several rates in one pass share an offset, several targets have one each.
+            offsets = near.offsets
             own = np.zeros((1, 1)) if offsets is None else offsets[number][chosen]
+            targets = near.targets[number].reshape(near.n_rows, -1)[chosen].astype(np.float64)
             rate, columns = state.rate(rule), state.columns
             factors = self.updates.lr_factors or (1.0,) * state.n_outputs
             for k, factor in enumerate(factors):
@@ -230,11 +226,10 @@ class EpochRunner:
                 if sizes is None:
                     return bound
                 weights = parts[0].astype(np.float64)
-                with np.errstate(over="ignore", invalid="ignore"):
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                     z = rows.wide_predictions(weights[:-1], 1) + weights[-1]
                     z += own[:, min(k, own.shape[1] - 1)]
-                    curvatures = loss.curvatures(z)
-                assert curvatures is not None
+                    curvatures = loss.curvatures(z, targets[:, min(k, targets.shape[1] - 1)])
                 bound = min(bound, most_shared_rows(rows, sizes * (rate * factor), curvatures))
         return bound
 

@@ -24,9 +24,9 @@ STREAM_MARGIN = 0.1
 
 def warn_if_useless(
     result: FitResult, problem: Problem, n_threads: int | None, margin: float = MARGIN
-) -> None:
+) -> bool:
     """Warn of a model whose rows lose more than by the constant prediction that suits them best; of
-    one without intercepts, more than by weights of 0."""
+    one without intercepts, more than by weights of 0. Whether there was a warning."""
     n_rows = problem.n_rows
     if n_rows > MOST_ROWS:
         every = -(-n_rows // MOST_ROWS)
@@ -37,7 +37,8 @@ def warn_if_useless(
         lost = result.model.row_losses(problem, n_threads)
         model = problem.mean(lost - problem.least_losses())
         constant = problem.mean(problem.losses_of_constants(problem.constants()))
-    if constant > 0 and not model <= constant * (1.0 + margin):
+    useless = constant > 0 and not model <= constant * (1.0 + margin)
+    if useless:
         least = problem.mean(problem.least_losses())
         what = "the best constant" if problem.objective.fit_intercept else "weights of 0"
         warn(
@@ -46,6 +47,7 @@ def warn_if_useless(
             f"{least + constant:.4g} by {what}; try {_advice(result)}",
             UselessFitWarning,
         )
+    return useless
 
 
 def _first_rate(result: FitResult) -> float | None:

@@ -20,6 +20,9 @@ WHOLE = 128
 #: A curvature that is next to nothing.
 LEAST_CURVATURE = 1e-6
 
+#: What counts as the distance of a row from a kink at least, over the mean error.
+KINK = 1e-2
+
 #: Weights (n_outputs, n_features) and intercepts.
 Start = tuple[np.ndarray, np.ndarray]
 
@@ -292,8 +295,15 @@ class SmoothObjective:
         return self._has_rare
 
     def second_derivatives(self, point: Point) -> np.ndarray:
-        """Of each row's loss by each output, (n_outputs, n_rows)."""
+        """Of each row's loss by each output, (n_outputs, n_rows); of one that is straight in pieces
+        those of parabolas above it, whose minimum is never further up."""
         z, gradient = self._flat(point.z), self._flat(point.gradient)
+        pieces = self.objective.loss.conjugate_pieces
+        if pieces is not None and not pieces.smooth:
+            errors = z - self._y
+            nearest = KINK * self.means(np.abs(errors).reshape(self.n_targets, -1))
+            nearest = np.repeat(np.where(nearest > 0, nearest, 1.0), self.X.shape[0])
+            return self._of_outputs(pieces.parabolas(errors, self._y, nearest)).T
         return self._of_outputs(self.objective.loss.second_derivative(z, self._y, gradient)).T
 
     def _sums(self, of_rows: np.ndarray) -> np.ndarray:

@@ -239,7 +239,7 @@ class NewtonDescent:
         """Whether a residual does not stand between the next point and its certificate."""
         if not self.certifiable:
             return True
-        excess = self.point.objective - self._least
+        excess = self.excess
         # What the step gains beside the objective; after it, about the square of it is left.
         gain = -self.function.totals(self.gradient * step) / 2
         gain = np.divide(gain, excess, out=np.zeros_like(gain), where=excess > 0)
@@ -289,11 +289,16 @@ class NewtonDescent:
             new = f.evaluate(new.W, new.b)
         return new.where(length > 0, point), length
 
+    @property
+    def excess(self) -> np.ndarray:
+        """(n_targets,): the objectives above the least that the losses can be."""
+        return self.point.objective - self._least
+
     # ---- gaps ------------------------------------------------------------------------------------
 
     def _relative(self, left: np.ndarray) -> np.ndarray:
         """Gaps over the objectives, which cannot be small beside one that is 0 but for rounding."""
-        excess = self.point.objective - self._least
+        excess = self.excess
         relative = left / np.maximum(excess, self._nothing)
         return np.where(np.isfinite(excess), relative, np.inf)
 

@@ -137,6 +137,21 @@ class Stochastic:
         number = not isinstance(given, (Schedule, Plateau))
         return number and self.rule.anneals and not self.average
 
+    def _aims_at_minimum(self, lr: float | Schedule | None, config: SolverConfig) -> bool:
+        """Whether a fit is to end at the minimum, which nothing but its epochs decides: their
+        number is at least that of a run whose rate falls wholly, the rate is no one's schedule,
+        weights are no one's start, and the rule has no penalties of its own."""
+        given = self.rule.lr if lr is None else lr
+        return (
+            config.warns
+            and config.max_iter >= WHOLLY
+            and config.tol is None
+            and config.held_out is None
+            and config.start is None
+            and not isinstance(given, (Schedule, Plateau))
+            and not any(getattr(self.rule, name) for name in self.rule.own_penalties)
+        )
+
     def updates(self, rule: Rule, problem: Problem, last: TrainedModel | None) -> UpdateConfig:
         """How weights are updated by this rule; `last` is the model that the fit goes on from.
 
@@ -221,6 +236,9 @@ class Stochastic:
             lane_curves=lanes.curves if self.lr_factors else None,
             lr=lr,
             plateau=training.plateau,
+            aims_at_minimum=(
+                self._aims_at_minimum(lr, config) and loop.progress.n_epochs == config.max_iter
+            ),
         )
         for monitor in monitors:
             monitor.end(result)
@@ -304,7 +322,10 @@ class Stochastic:
         result = found.result_at(found.best)
         model = result.model
         settle_zeros(model.states, problem.scaled(model.scale, 0, problem.n_rows), config.n_threads)
-        return replace(result, lr=float(rates[found.best]), lr_losses=found.losses)
+        return replace(
+            result, lr=float(rates[found.best]), lr_losses=found.losses,
+            aims_at_minimum=result.aims_at_minimum and config.held_out is None,
+        )  # fmt: skip
 
 
 def finds_lr(solver: Stochastic) -> bool:

@@ -203,10 +203,10 @@ def test_values_that_are_all_1_are_not_read(build, index, n_classes, keywords, m
         assert all_ones(rows.values)
         assert all_ones(rows.take(np.arange(9)).values)
         assert rows.csr[2].size < found.nnz
-        models.append(LinearClassifier(random_state=0, **keywords).fit(matrix, y))
+        models.append(LinearClassifier(random_state=0, tol=None, **keywords).fit(matrix, y))
     monkeypatch.setattr("lrcore.linear_model.engine.design_matrix._are_ones", lambda values: False)
     assert as_design_matrix(matrix).csr[2].size == found.nnz
-    models.append(LinearClassifier(random_state=0, **keywords).fit(matrix, y))
+    models.append(LinearClassifier(random_state=0, tol=None, **keywords).fit(matrix, y))
     assert np.ptp(models[-1].coef_) > 0
     for clf in models[:-1]:
         assert equal_bits(clf.coef_, models[-1].coef_)

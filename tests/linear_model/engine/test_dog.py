@@ -13,6 +13,7 @@ from lrcore import AdaGrad, DoG, LinearClassifier, LinearRegressor
 from lrcore._backend import compiled
 from lrcore.linear_model.engine import epoch as epochs
 from lrcore.linear_model.engine.layout import LazyPenalty
+from lrcore.linear_model.problem import Problem
 from lrcore.losses import Softmax
 
 X, DENSE, LABELS, TARGET = sparse_problem(n_rows=200, n_features=40)
@@ -100,7 +101,7 @@ def test_all_outputs_of_a_softmax_have_one_rate(block, mean, backend):
 def test_the_distance_is_that_of_the_weights(matrix, batch_size, penalty, backend):
     clf = LinearClassifier(
         optimizer=DoG(initial_distance=0.1), penalty=penalty, alpha=1e-2, batch_size=batch_size,
-        max_iter=10, random_state=0, block_size=16,
+        max_iter=10, random_state=0, block_size=16, tol=None,
     ).fit(matrix, LABELS)  # fmt: skip
     sums = clf._trained.states[0].dog.sums
     norm2 = np.sum(clf.coef_**2) + clf.intercept_[0] ** 2
@@ -125,7 +126,7 @@ def test_distances_are_measured_where_penalties_pull():
 def test_no_rate_is_needed(make, keywords, initial_distance):
     rule = DoG(initial_distance=initial_distance)
     y = LABELS if make is LinearClassifier else TARGET
-    dog = make(optimizer=rule, max_iter=60, random_state=0, **keywords).fit(X, y)
+    dog = make(optimizer=rule, max_iter=60, tol=None, random_state=0, **keywords).fit(X, y)
     assert dog.score(X, y) > 0.8
 
 
@@ -147,7 +148,8 @@ def test_parts_of_a_stream_are_the_whole(batch_size):
 @pytest.mark.parametrize("max_iter", [2, 45])  # as the rows are, and reordered
 def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "CACHE_BYTES", 0)  # so that features are renumbered
-    clf = LinearClassifier(optimizer="dog", max_iter=max_iter, random_state=0).fit(X, CLASSES)
+    clf = LinearClassifier(optimizer="dog", max_iter=max_iter, tol=None, random_state=0)
+    clf.fit(X, CLASSES)
     lrcore.save(clf, tmp_path / "model")
     again = lrcore.load(tmp_path / "model")
     for model in (again, clf):
@@ -160,7 +162,8 @@ def test_a_saved_model_goes_on_to_the_bit(max_iter, tmp_path, monkeypatch):
 
 
 def test_a_warm_start_goes_on_with_the_sums():
-    clf = LinearClassifier(optimizer=DoG(), warm_start=True, random_state=0).fit(X, LABELS)
+    clf = LinearClassifier(optimizer=DoG(), tol=None, warm_start=True, random_state=0)
+    clf.fit(X, LABELS)
     first = clf._trained.states[0].dog.copy()
     clf.fit(X, LABELS)
     dog = clf._trained.states[0].dog
@@ -184,9 +187,10 @@ def test_a_call_that_fails_leaves_the_sums_alone():
 @pytest.mark.parametrize("matrix", [X, DENSE], ids=["csr", "dense"])
 def test_outputs_of_other_losses_each_have_a_rate_of_their_own(matrix):
     targets = np.stack([TARGET, 100 * TARGET], axis=1)
-    both = LinearRegressor(optimizer=DOG, random_state=0, block_size=1).fit(matrix, targets)
+    keywords = {"optimizer": DOG, "random_state": 0, "block_size": 1, "tol": None}
+    both = LinearRegressor(**keywords).fit(matrix, targets)
     for k in range(2):
-        one = LinearRegressor(optimizer=DOG, random_state=0, block_size=1)
+        one = LinearRegressor(**keywords)
         one.fit(matrix, targets[:, k])
         assert equal_bits(both.coef_[k], one.coef_)
     distances = [state.dog.sums[1] for state in both._trained.states]
@@ -196,12 +200,13 @@ def test_outputs_of_other_losses_each_have_a_rate_of_their_own(matrix):
 def test_blocks_grow_with_the_rows_seen():
     fit = LinearFit(fit_config("log_loss", DoG()), X)
     state, runner = fit.state, fit.runner
-    assert runner.next_block([state], 0, 200) == (1, 1)
+    problem = Problem(fit.X, [np.ones(fit.X.shape[0])], None, fit.objective)
+    assert runner.next_block([state], 0, 200, problem) == (1, 1)
     for start in (64, 100):
         state.step, state.until = start, 0
-        assert runner.next_block([state], start, 200)[1] <= start // epochs.GROWTH
+        assert runner.next_block([state], start, 200, problem)[1] <= start // epochs.GROWTH
     plain = LinearFit(fit_config("log_loss", AdaGrad(1e-6)), X)
-    assert plain.runner.next_block([plain.state], 0, 200)[1] == 256
+    assert plain.runner.next_block([plain.state], 0, 200, problem)[1] == 256
 
 
 def test_an_error_of_divergence_names_the_rate():

@@ -2,6 +2,7 @@
 count."""
 
 import tracemalloc
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,22 +69,30 @@ def close(got, expected, rtol=1e-12):
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("loss, block, weighted", WITH_BLOCKS)
-@pytest.mark.parametrize("kind", EXACT)
-def test_online_equals_the_plain_loop(kind, block, loss, weighted, backend):
+@cache
+def plain_loop(oracle, kind, loss, size, weighted):
+    """Rows, targets, weights, and what an oracle comes to; the same for all backends."""
     X, dense, labels, target = sparse_problem()
     y = targets_for(LOSSES[loss], labels, target)
     weight = np.random.default_rng(2).uniform(0.2, 2.0, len(y)) if weighted else None
     rule, options = EXACT[kind]
-    order = shuffled(len(y), 3)
-    expected, intercept = oracles.online(
+    expected, intercept = oracle(
         dense, y, loss,
-        lambda size: oracles.DenseRule(kind.split()[0], size, **options),
-        [rule.lr] * len(y), block, order, weight,
+        lambda n: oracles.DenseRule(kind.split()[0], n, **options),
+        [rule.lr] * len(y), size, shuffled(len(y), 3), weight,
     )  # fmt: skip
+    return (X, dense), y, weight, expected, intercept
+
+
+@pytest.mark.parametrize("loss, block, weighted", WITH_BLOCKS)
+@pytest.mark.parametrize("kind", EXACT)
+def test_online_equals_the_plain_loop(kind, block, loss, weighted, backend):
+    same = plain_loop(oracles.online, kind, loss, block, weighted)
+    matrices, y, weight, expected, intercept = same
     assert np.ptp(expected) > 0.01
-    for matrix in (X, dense):
-        got = run(matrix, y, fit_config(loss, rule), block, n_epochs=1, weight=weight)
+    for matrix in matrices:
+        config = fit_config(loss, EXACT[kind][0])
+        got = run(matrix, y, config, block, n_epochs=1, weight=weight)
         close(got.w, expected)
         close(got.b, intercept)
 
@@ -91,21 +100,28 @@ def test_online_equals_the_plain_loop(kind, block, loss, weighted, backend):
 @pytest.mark.parametrize("loss, batch, weighted", [(a, b + 3, c) for a, b, c in WITH_BLOCKS])
 @pytest.mark.parametrize("kind", EXACT)
 def test_minibatch_equals_the_plain_loop(kind, batch, loss, weighted, backend):
-    X, dense, labels, target = sparse_problem()
-    y = targets_for(LOSSES[loss], labels, target)
-    weight = np.random.default_rng(2).uniform(0.2, 2.0, len(y)) if weighted else None
-    rule, options = EXACT[kind]
-    expected, intercept = oracles.minibatch(
-        dense, y, loss,
-        lambda size: oracles.DenseRule(kind.split()[0], size, **options),
-        [rule.lr] * len(y), batch, shuffled(len(y), 3), weight,
-    )  # fmt: skip
+    same = plain_loop(oracles.minibatch, kind, loss, batch, weighted)
+    matrices, y, weight, expected, intercept = same
     assert np.ptp(expected) > 0.001
-    for matrix in (X, dense):
-        config = fit_config(loss, rule, batch=batch)
+    for matrix in matrices:
+        config = fit_config(loss, EXACT[kind][0], batch=batch)
         got = run(matrix, y, config, batch, n_epochs=1, weight=weight)
         close(got.w, expected)
         close(got.b, intercept)
+
+
+@cache
+def penalised_loop(kind, l1, l2, groups, batch):
+    """The same with a penalty."""
+    X, dense, labels, _ = sparse_problem(n_rows=120, n_features=25)
+    y = np.where(labels, 1.0, -1.0)
+    starts = [0, *(stop for stop, _ in groups)]
+    plain = [(range(start, stop), period) for start, (stop, period) in zip(starts, groups)]
+    expected, intercept = oracles.online_with_penalty(
+        dense, y, "log_loss", kind, [EXACT[kind][0].lr] * len(y), shuffled(len(y), 3), l1, l2,
+        plain, batch=batch,
+    )  # fmt: skip
+    return (X, dense), y, expected, intercept
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -113,19 +129,11 @@ def test_minibatch_equals_the_plain_loop(kind, batch, loss, weighted, backend):
 @pytest.mark.parametrize("l1, l2", [(0.0, 0.02), (0.003, 0.0), (0.003, 0.02)])
 @pytest.mark.parametrize("kind", ["sgd", "adagrad"])
 def test_penalties_equal_the_plain_loop(kind, l1, l2, groups, batch, backend):
-    X, dense, labels, _ = sparse_problem(n_rows=120, n_features=25)
-    y = np.where(labels, 1.0, -1.0)
-    rule, _ = EXACT[kind]
-    order = shuffled(len(y), 3)
-    starts = [0, *(stop for stop, _ in groups)]
-    plain = [(range(start, stop), period) for start, (stop, period) in zip(starts, groups)]
-    expected, intercept = oracles.online_with_penalty(
-        dense, y, "log_loss", kind, [rule.lr] * len(y), order, l1, l2, plain, batch=batch
-    )
+    matrices, y, expected, intercept = penalised_loop(kind, l1, l2, tuple(groups), batch)
     if l1:
         assert (expected == 0).sum() > 1  # beyond the one column that is empty
-    for matrix in (X, dense):
-        config = fit_config("log_loss", rule, l1, l2, batch=batch)
+    for matrix in matrices:
+        config = fit_config("log_loss", EXACT[kind][0], l1, l2, batch=batch)
         got = run(matrix, y, config, batch, n_epochs=1, lazy=lazy_groups(*groups))
         close(got.w, expected, rtol=1e-11)
         close(got.b, intercept, rtol=1e-11)
@@ -307,9 +315,10 @@ def test_losses_of_epochs_are_summed():
 def test_blocks_grow_to_their_size_and_end_at_its_multiples():
     X, _, _, _ = sparse_problem()
     fit = LinearFit(fit_config("log_loss", AdaGrad(lr=0.05), block=64), X)
+    problem = Problem(fit.X, [np.ones(fit.X.shape[0])], None, fit.objective)
     start, blocks = 0, []
     while start < 300:
-        end, block = fit.runner.next_block([fit.state], start, 300)
+        end, block = fit.runner.next_block([fit.state], start, 300, problem)
         assert block & (block - 1) == 0
         assert end == 300 or end % block == 0
         blocks.append(block)
@@ -346,6 +355,7 @@ def test_a_batch_beyond_all_rows_takes_no_more_memory(size, matrix, average, bui
             batch_size=batch,
             average=average,
             max_iter=5,
+            tol=None,
             random_state=0,
         )
         found.append(model.fit(X, y).coef_)

@@ -94,6 +94,26 @@ def test_streams_lose_about_what_single_rows_lose(kind, noise, lr):
     assert (many <= 1.5 * one + 1e-6).all(), (one, many)
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_so_do_those_of_losses_that_are_straight_in_pieces(loss, kind):
+    """What they are curved by on average is the inverse of how far errors are from a kink."""
+    rng = np.random.default_rng(5)
+    X = rows_of(kind, 6000, rng)
+    y = X @ rng.normal(size=X.shape[1]) + 0.01 * rng.normal(size=6000)
+    lost = {}
+    for block_size in (1, 256):
+        model = lrcore.LinearRegressor(
+            loss, epsilon=0.003, optimizer="adagrad", lr=0.25, block_size=block_size
+        )
+        lost[block_size] = []
+        for start, stop in ((0, 1024), (1024, 1500), (1500, 4096), (4096, 4500), (4500, 6000)):
+            model.partial_fit(X[start:stop], y[start:stop])
+            lost[block_size].append(np.mean(np.abs(model.predict(X) - y)))
+    one, many = np.array(lost[1]), np.array(lost[256])
+    assert (many <= np.array([2.0, 1.5, 1.5, 1.5, 1.5]) * one).all(), (one, many)
+
+
 def test_calls_of_a_stream_see_the_offsets_of_the_rows_at_hand():
     rng = np.random.default_rng(6)
     X = rng.random((6000, 5)) + 1.0

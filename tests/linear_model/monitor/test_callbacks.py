@@ -172,7 +172,7 @@ def test_reading_changes_nothing_and_bits_do_not_depend_on_threads(monkeypatch):
 
 
 def test_statistics_are_read_while_the_callback_runs():
-    clf = LinearClassifier(solver="stochastic", random_state=0)
+    clf = LinearClassifier(solver="stochastic", tol=None, random_state=0)
     events = watched(clf, X, LABELS)
     for name in ("gradient_norm", "update_ratio", "saturated"):
         with pytest.raises(RuntimeError, match="must be read while the callback runs"):

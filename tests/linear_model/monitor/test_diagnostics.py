@@ -80,7 +80,7 @@ def test_what_oscillates(curve, expected):
 @pytest.mark.parametrize("rule", [SGD(lr=1e-5), AdaGrad(lr=1e-4), SGD(lr=Constant(1e-5))])
 @pytest.mark.parametrize("model, y", [(LinearClassifier(), LABELS), (LinearRegressor(), TARGET)])
 def test_a_rate_that_is_too_low_stagnates(rule, model, y):
-    model.set_params(optimizer=rule, max_iter=10, random_state=0)
+    model.set_params(optimizer=rule, max_iter=10, tol=None, random_state=0)
     if isinstance(model, LinearRegressor) and isinstance(rule, AdaGrad):
         model.set_params(optimizer=AdaGrad(lr=1e-5))
     (message,) = rate_warnings(model, X, y)
@@ -92,7 +92,9 @@ def test_a_rate_that_is_too_low_stagnates(rule, model, y):
 def test_several_outputs_stagnate_together():
     three = np.digitize(TARGET, np.quantile(TARGET, [0.3, 0.6]))
     for multi_class in ("softmax", "ovr"):
-        clf = LinearClassifier(optimizer=SGD(lr=1e-6), max_iter=5, multi_class=multi_class)
+        clf = LinearClassifier(
+            optimizer=SGD(lr=1e-6), max_iter=5, tol=None, multi_class=multi_class
+        )
         assert "stagnates" in rate_warnings(clf, X, three)[0]
         assert rate_warnings(clf.set_params(optimizer="adagrad"), X, three) == []
 
@@ -143,9 +145,9 @@ def test_ordinary_training_warns_of_nothing(rule):
         flips = (noise.random(n) < 0.1) ^ (LABELS[:n] == 1)
         for labels in (flips, noise.integers(0, 2, n)):
             for keywords in ({}, {"max_iter": 25}, {"loss": "hinge", "max_iter": 12}):
-                clf = LinearClassifier(optimizer=rule, random_state=0, **keywords)
+                clf = LinearClassifier(optimizer=rule, tol=None, random_state=0, **keywords)
                 assert unexpected(clf, rows, labels) == []
         for target in (TARGET[:n], noise.normal(size=n)):
             for keywords in ({}, {"max_iter": 25}, {"batch_size": 16, "max_iter": 12}):
-                reg = LinearRegressor(optimizer=rule, random_state=0, **keywords)
+                reg = LinearRegressor(optimizer=rule, tol=None, random_state=0, **keywords)
                 assert unexpected(reg, rows, target) == []

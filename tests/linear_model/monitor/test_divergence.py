@@ -230,7 +230,7 @@ def test_recovery_keeps_nothing_unless_asked(monkeypatch):
     copies = []
     copy = ModelState.copy
     monkeypatch.setattr(ModelState, "copy", lambda self: copies.append(1) or copy(self))
-    plain = LinearClassifier(solver="stochastic", max_iter=5, random_state=0)
+    plain = LinearClassifier(solver="stochastic", max_iter=5, tol=None, random_state=0)
     careful = clone(plain).set_params(on_divergence="recover")
     plain.fit(X, LABELS)
     assert not copies
@@ -257,7 +257,9 @@ def test_recovery_has_the_same_bits_for_builds_and_threads(monkeypatch, batch_si
 
 
 def test_a_warm_start_recovers_to_where_it_began():
-    reg = LinearRegressor(optimizer=SGD(lr=0.05), warm_start=True, random_state=0, max_iter=10)
+    reg = LinearRegressor(
+        optimizer=SGD(lr=0.05), warm_start=True, random_state=0, max_iter=10, tol=None
+    )
     good = reg.fit(X, TARGET).score(X, TARGET)
     reg.set_params(optimizer=SGD(lr=1e3), on_divergence="recover", max_iter=2)
     with pytest.warns(RateWarning, match="goes back to step 0"):

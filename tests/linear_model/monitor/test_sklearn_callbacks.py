@@ -39,7 +39,10 @@ class Recorder:
 MODELS = {
     "classifier": (LinearClassifier(optimizer="adagrad", max_iter=3, random_state=0), LABELS),
     "tol": (LinearClassifier(optimizer="adagrad", max_iter=3, tol=0.0, random_state=0), LABELS),
-    "reordered": (LinearClassifier(optimizer="adagrad", max_iter=25, random_state=0), LABELS),
+    "reordered": (
+        LinearClassifier(optimizer="adagrad", max_iter=25, tol=None, random_state=0),
+        LABELS,
+    ),
     "newton": (LinearClassifier(alpha=1e-3), LABELS),
     "dual": (LinearClassifier(solver="dual", alpha=1e-2, random_state=0), LABELS),
     "regressor": (LinearRegressor(optimizer="adagrad", max_iter=3, random_state=0), TARGET),

@@ -65,7 +65,7 @@ def test_patience(curve, expected):
 
 def test_measuring_changes_nothing():
     keywords = {"max_iter": 6, "random_state": 0, "penalty": "elasticnet", "alpha": 1e-3}
-    plain = LinearClassifier(solver="stochastic", **keywords).fit(X, LABELS)
+    plain = LinearClassifier(solver="stochastic", tol=None, **keywords).fit(X, LABELS)
     watched = LinearClassifier(solver="stochastic", tol=0.0, n_iter_no_change=99, **keywords).fit(
         X, LABELS
     )

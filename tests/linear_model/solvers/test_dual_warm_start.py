@@ -96,8 +96,9 @@ def test_any_start_ends_at_the_minimum(kind):
     for how in ("stochastic", "other rows", "far"):
         if how == "stochastic":
             other = LinearClassifier(
-                clf.loss, solver="stochastic", random_state=0, multi_class=clf.multi_class
-            )
+                clf.loss, solver="stochastic", tol=None, random_state=0,
+                multi_class=clf.multi_class,
+            )  # fmt: skip
             clf._trained = other.fit(X, y)._trained
         else:
             rows = rng.permutation(300)[:150]

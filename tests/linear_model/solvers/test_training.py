@@ -31,8 +31,9 @@ def test_a_warm_start_goes_on():
 def test_a_warm_start_keeps_features_that_do_not_come_up(max_iter, monkeypatch):
     monkeypatch.setattr(compiled, "CACHE_BYTES", 64)
     clf = LinearClassifier(
-        solver="stochastic", penalty=None, max_iter=max_iter, warm_start=True, random_state=0
-    )
+        solver="stochastic", penalty=None, max_iter=max_iter, tol=None, warm_start=True,
+        random_state=0,
+    )  # fmt: skip
     before = clf.fit(X, LABELS).coef_
     some = X.multiply(~np.isin(np.arange(60), range(10, 20))).tocsr()
     some.eliminate_zeros()
@@ -60,7 +61,8 @@ def test_a_warm_start_keeps_the_rules_state():
     ],
 )
 def test_a_warm_start_that_cannot_be_is_refused(change, message):
-    clf = LinearClassifier(solver="stochastic", warm_start=True, random_state=0).fit(X, LABELS)
+    clf = LinearClassifier(solver="stochastic", tol=None, warm_start=True, random_state=0)
+    clf.fit(X, LABELS)
     coef = clf.coef_
     clf.set_params(**change)
     with pytest.raises(ValueError, match=message):
