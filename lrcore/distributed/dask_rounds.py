@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from lrcore.distributed.rounds import Handle, merged
 #: Bytes from which on what is shared is sent to the workers directly, each of which passes it on,
 #: and not to the scheduler with every task.
 LARGE = 1 << 16
+
+#: Results that are merged by one task, and by the client.
+FAN_IN = 8
 
 #: How often a round is begun again after workers were lost in it.
 ATTEMPTS = 5
@@ -72,12 +76,18 @@ class DaskRounds:
     ) -> Any:  # fmt: skip
         def begin(sent: Sequence[Any]) -> list[Future]:
             of_parts = list(zip(*parts))
-            return [
+            found = [
                 self.client.submit(
                     run_group, function, merge, [of_parts[k] for k in group], sent, pure=False
                 )
                 for group in self._grouped(parts[-1])
             ]
+            while len(found) > FAN_IN:
+                found = [
+                    self.client.submit(merged_copy, merge, found[k : k + FAN_IN], pure=False)
+                    for k in range(0, len(found), FAN_IN)
+                ]
+            return found
 
         return merged(self._until_done(begin, shared), merge)
 
@@ -131,6 +141,12 @@ def run_group(
 ) -> Any:  # fmt: skip
     """A function of several partitions, one after another, and the results merged."""
     return merged((function(*of_part, *shared) for of_part in of_parts), merge)
+
+
+def merged_copy(merge: Callable[[Any, Any], Any], results: Sequence[Any]) -> Any:
+    """Results merged, none of which is changed: they may be asked for again."""
+    some = [each for each in results if each is not None]
+    return merged([copy.deepcopy(some[0]), *some[1:]], merge) if some else None
 
 
 def lost(client: Client, error: Exception) -> RuntimeError:

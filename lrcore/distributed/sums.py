@@ -30,6 +30,8 @@ class FeatureSums(NamedTuple):
     def plus(self, other: FeatureSums) -> FeatureSums:
         """The sums over the rows of both, in place of these if they are of all features."""
         a, b = self.features, other.features
+        if a is None and not self.values.flags.writeable:
+            return FeatureSums(self.values.copy(), self.n_features).plus(other)
         if a is None:
             if b is None:
                 np.add(self.values, other.values, out=self.values)

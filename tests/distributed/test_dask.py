@@ -21,6 +21,7 @@ import dask.bag as db  # noqa: E402
 import dask.dataframe as dd  # noqa: E402
 from distributed import Client, LocalCluster  # noqa: E402
 
+from lrcore.distributed import dask_rounds  # noqa: E402
 from lrcore.distributed.dask import LinearClassifier, LinearRegressor  # noqa: E402
 
 N_ROWS = 600
@@ -64,6 +65,22 @@ def test_arrays_of_any_chunks(client):
     # y in memory is cut as X is.
     again = LinearClassifier().fit(da.from_array(X, chunks=(100, 5)), labels)
     np.testing.assert_array_equal(again.coef_, clf.coef_)
+
+
+def test_many_results_are_merged_on_the_workers(client, monkeypatch):
+    X, y = make_rows()
+    dX, labels = da.from_array(X, chunks=(60, 5)), (y > 0).astype(int)
+    expected = LinearClassifier(client=client, alpha=1e-3).fit(dX, labels)
+    monkeypatch.setattr(dask_rounds, "FAN_IN", 2)
+    got = LinearClassifier(client=client, alpha=1e-3).fit(dX, labels)
+    np.testing.assert_array_equal(got.coef_, expected.coef_)
+
+    def cannot(merge, results):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(dask_rounds, "merged_copy", cannot)
+    with pytest.raises(ZeroDivisionError):
+        LinearClassifier(client=client, alpha=1e-3).fit(dX, labels)
 
 
 def test_predictions_are_lazy_and_those_of_the_local_estimator(client):
@@ -288,8 +305,6 @@ def test_a_lost_worker_changes_no_bit():
             pid = next(iter(client.run(os.getpid).values()))
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
-
-        from lrcore.distributed import dask_rounds
 
         total = dask_rounds.DaskRounds.total
 

@@ -98,6 +98,14 @@ def test_sums_add_up_in_any_order(shares):
         np.testing.assert_array_equal(total.dense(), expected)
 
 
+def test_sums_that_cannot_be_written_to_are_copied():
+    values = np.ones((1, 3), np.int64)
+    values.flags.writeable = False
+    one = FeatureSums(values, 3)
+    assert one.plus(FeatureSums(values, 3)).values.tolist() == [[2, 2, 2]]
+    assert values.tolist() == [[1, 1, 1]]
+
+
 @pytest.mark.parametrize("n_features", [5, 100])
 def test_few_features_are_sent_by_their_numbers(n_features):
     X = DesignMatrix((2, 3), np.array([[1.0, 2.0, 0.0], [4.0, 0.0, 8.0]]))
