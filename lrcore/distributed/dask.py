@@ -176,7 +176,9 @@ class OnDask(LinearModel):
             n_epochs = self.max_iter or 1
             self._learn(self._plain(), rounds, rows, learnt, n_epochs)
             return self
-        result = DistributedFit(self, rounds, rows, totals, targets).run()
+        result = DistributedFit(
+            self, rounds, rows, totals, targets, samples=self.workers is None
+        ).run()
         n_rounds = int(result.history["epoch"][-1])
         stale = {"feature_names_in_", "features_"} & self.__dict__.keys()
         self._finish(result, None, n_features_in_=totals.n_features, **learnt)

@@ -53,11 +53,10 @@ class DaskRounds:
     ) -> list[Handle]:
         sent = self._sent(shared)
         self._held.append(sent)
-        places: Any = [None] * len(parts[0]) if self._pinned is None else self._pinned
         self._groups = None
         return [
             self.client.submit(function, *of_part, *sent, pure=False, workers=worker)
-            for worker, *of_part in zip(places, *parts)
+            for worker, *of_part in zip(self._places(len(parts[0])), *parts)
         ]
 
     def each(
@@ -78,7 +77,13 @@ class DaskRounds:
             of_parts = list(zip(*parts))
             found = [
                 self.client.submit(
-                    run_group, function, merge, [of_parts[k] for k in group], sent, pure=False
+                    run_group,
+                    function,
+                    merge,
+                    [of_parts[k] for k in group],
+                    sent,
+                    pure=False,
+                    workers=None if self._pinned is None else self._pinned[group[0]],
                 )
                 for group in self._grouped(parts[-1])
             ]
@@ -118,20 +123,23 @@ class DaskRounds:
         except (TimeoutError, *LOST) as error:
             raise lost(self.client, error) from error
 
+    def _places(self, n: int) -> Sequence[str | None]:
+        """The worker of each of n partitions; None where Dask decides."""
+        return [None] * n if self._pinned is None else self._pinned
+
     def _grouped(self, handles: Sequence[Future]) -> list[list[int]]:
         """The partitions of each thread of each worker: how they are grouped changes no sum."""
         if self._groups is None:
             has = self.client.who_has(handles)
             threads = self.client.nthreads()
             of_worker: dict[str, list[int]] = {}
-            for k, handle in enumerate(handles):
-                where = has.get(handle.key) or ("",)
-                of_worker.setdefault(where[0], []).append(k)
-            found = []
+            for k, (handle, place) in enumerate(zip(handles, self._places(len(handles)))):
+                where = place or next(iter(has.get(handle.key) or ()), "")
+                of_worker.setdefault(where, []).append(k)
+            self._groups = []
             for worker, numbers in of_worker.items():
                 n = min(len(numbers), threads.get(worker, 1)) if worker else len(numbers)
-                found += [numbers[first::n] for first in range(n)]
-            self._groups = found
+                self._groups += [numbers[first::n] for first in range(n)]
         return self._groups
 
 

@@ -21,17 +21,26 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
+from lrcore._utils.validation import shown
 from lrcore.distributed.certificate import ClassSums, answer_of
 from lrcore.distributed.columns import Columns, columns_of
 from lrcore.distributed.descent import Descent, WithoutModel
 from lrcore.distributed.dual_rounds import Ascent
 from lrcore.distributed.exact import as_float
-from lrcore.distributed.moments import ColumnMoments, Moments, MomentUnits, moments
+from lrcore.distributed.moments import (
+    ColumnMoments,
+    Moments,
+    MomentUnits,
+    TargetMoments,
+    moments,
+    target_moments,
+)
 from lrcore.distributed.partition import Query, Setting, Sums, evaluate, prepare
 from lrcore.distributed.rounds import Handle, Rounds
-from lrcore.distributed.rows import Rows, joined, pick
+from lrcore.distributed.rows import joined, pick
 from lrcore.distributed.starts import (
     Beginning,
     by_dual_rounds,
@@ -46,7 +55,7 @@ from lrcore.distributed.totals import Totals
 from lrcore.linear_model import auto_alpha
 from lrcore.linear_model.auto_alpha import AlphaPath
 from lrcore.linear_model.duality import null_objective
-from lrcore.linear_model.engine import scaling
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import ModelState, aligned_zeros, n_lanes
 from lrcore.linear_model.monitor.diagnostics import warn
 from lrcore.linear_model.monitor.history import History
@@ -97,15 +106,25 @@ class DistributedFit:
         Handles of the partitions' `Rows`.
     totals : Totals
     targets : Targets
+    samples : bool
+        Whether some rows may be sent to the client.
     """
 
     def __init__(
-        self, model: Any, rounds: Rounds, rows: Sequence[Handle], totals: Totals, targets: Targets
-    ) -> None:
+        self, model: Any, rounds: Rounds, rows: Sequence[Handle], totals: Totals, targets: Targets,
+        *, samples: bool = True,
+    ) -> None:  # fmt: skip
         self._model, self._rounds, self._rows, self._targets = model, rounds, rows, targets
         self._totals = totals = totals.with_class_weights(targets.class_factors)
         if not totals.n_counted:
             raise ValueError("sample_weight is zero for every row; at least one must count")
+        given = isinstance(auto_alpha.as_alpha(model.alpha), float)
+        self._samples, self._searches = samples, model.penalty is not None and not given
+        if self._searches and not samples:
+            raise ValueError(
+                f"alpha={shown(model.alpha)} is found by a sample of the rows, and with workers= "
+                "they stay where they are: give a number, such as 1 / n_rows"
+            )
         self._began, self._history = time.perf_counter(), History()
         self._n_rounds = self._n_bytes = 0
         self._dtype = np.dtype(totals.dtype)
@@ -131,17 +150,12 @@ class DistributedFit:
     def run(self) -> FitResult:
         """All of it."""
         model, setting = self._model, self._setting
-        searches = not isinstance(auto_alpha.as_alpha(model.alpha), float)
-        rows = self._sample(SAMPLED_FOR_ALPHA if searches else SAMPLED)
-        sample = prepare(rows, setting).with_all_features()
+        sample = self._sample() if self._samples else self._stand_in()
         self._parts = self._rounds.keep(prepare, self._rows, shared=(setting,))
         constants = [constant[:, None] for constant in sample.constants()]
-        found, columns = self._moments(sample, [constant[:, 0] for constant in constants])
-        assert rows.X is not None
-        scales = model.scale == "std" or (
-            model.scale == "auto" and scaling.in_different_units(rows.X, rows.weight)
-        )
-        if scales:
+        found, columns = self._moments([constant[:, 0] for constant in constants])
+        differ = partial(columns.in_different_units, self._exponents, setting.total)
+        if model.scale == "std" or (model.scale == "auto" and differ()):
             self._objective = replace(self._objective, column_scale=columns.spread)
         alpha, path = self._alpha(replace(sample, objective=self._objective))
         self._objective = replace(self._objective, penalty=model._penalty_at(alpha))
@@ -167,35 +181,47 @@ class DistributedFit:
 
     # ---- before the descent ----------------------------------------------------------------------
 
-    def _sample(self, most: int) -> Rows:
-        """Some of all rows, in their order."""
+    def _sample(self) -> Problem:
+        """Some of all rows, in their order, with all features that are used anywhere."""
+        most = SAMPLED_FOR_ALPHA if self._searches else SAMPLED
         n_rows = self._totals.n_rows
         numbers: Sequence[int] = range(n_rows)
         if n_rows > most:
             numbers = sorted(random.Random(SEED).sample(numbers, most))
         chosen = np.array(numbers, np.int64)
         parts = self._rounds.each(pick, self._rows, self._totals.firsts, shared=(chosen,))
-        return joined(parts)
+        return prepare(joined(parts), self._setting).with_all_features()
 
-    def _moments(
-        self, sample: Problem, constants: Sequence[np.ndarray]
-    ) -> tuple[Moments, ColumnMoments]:
-        """Moments of all rows; dense columns are centred at the means of the sample first."""
-        setting, center, farthest = self._setting, None, self._setting.largest_value
-        if not sample.X.sparse:
-            center = np.add.reduce(sample.X.values.astype(np.float64), axis=0) / sample.n_rows
-            farthest += float(np.max(np.abs(center)))
-        self._units = units = MomentUnits.of(setting, farthest)
-        shared = center, units, list(constants)
+    def _stand_in(self) -> Problem:
+        """Rows without a feature, whose targets have the shares, or the mean and the spread, of
+        those of all rows."""
+        totals, targets = self._totals, self._targets
+        if is_classifier(self._model):
+            y, weight = totals.labels, totals.weights / np.max(totals.weights)
+        else:
+            sums: TargetMoments = self._total(
+                target_moments, self._rows, shared=(), merge=TargetMoments.plus
+            )
+            y = sums.stand_in(positive=self._objective.loss.log_link)
+            weight = np.ones(len(y))
+        none = np.zeros(0, np.int32)
+        shape, indptr = (len(y), self._n_features), np.zeros(len(y) + 1, np.int64)
+        X = DesignMatrix(shape, np.zeros(0, self._dtype), indptr, none)
+        return Problem(X, targets.make(y), weight, self._objective).without_weightless_rows()
+
+    def _moments(self, constants: Sequence[np.ndarray]) -> tuple[Moments, ColumnMoments]:
+        """Moments of all rows, and what constants lose."""
+        self._units = units = MomentUnits.of(self._setting)
+        shared = units, list(constants)
         found = self._total(moments, self._parts, shared=shared, merge=Moments.plus)
-        return found, ColumnMoments.of(found, units, center, setting.total)
+        return found, ColumnMoments.of(found, units, self._setting.total)
 
     def _alpha(self, sample: Problem) -> tuple[float, AlphaPath | None]:
         """The alpha given, or the best one by the sample, and what was tried."""
         model = self._model
-        given = auto_alpha.as_alpha(model.alpha)
-        if model.penalty is None or isinstance(given, float):
+        if not self._searches:
             return model._alpha_of_steps, None
+        given = auto_alpha.as_alpha(model.alpha)
         problem = sample.with_mean_weight_one()
         solver = choose_solver(model, problem).solver
         config = SolverConfig(solver.max_iter, solver.tol, random_state=SEED, n_threads=1)
@@ -211,7 +237,7 @@ class DistributedFit:
     ) -> list[Beginning]:
         """Where each target begins."""
         objective = self._objective
-        if suits_newton(sample):
+        if self._samples and suits_newton(sample):
             return by_sample(sample)
         curvature = diagonal(objective, columns)
         if not suits_dual(objective, self._n_features):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,19 +10,19 @@ from typing import NamedTuple
 import numpy as np
 
 from lrcore._backend.rounding import rounded_to_nearest
-from lrcore.distributed.exact import exact_sum
+from lrcore.distributed.exact import as_float, exact_sum
 from lrcore.distributed.partition import Partition, Setting
+from lrcore.distributed.rows import Rows
 from lrcore.distributed.sums import FeatureSums, unit_exponent
 from lrcore.linear_model.engine import scaling
-from lrcore.linear_model.engine.design_matrix import DesignMatrix
 
-#: Rows whose columns are centred at a time.
-CENTRED_ROWS = 4096
+#: The variance of a column over its mean square up to which it is constant.
+CONSTANT = 1e-12
 
 
 class Moments(NamedTuple):
-    """Sums over rows of each column's values less a center, of their squares, and of the weights of
-    rows that touch it; of each target the losses of constant predictions, and of a joint one the
+    """Sums over rows of each column's values, of their squares, and of the weights of rows that
+    touch it; of each target the losses of constant predictions, and of a joint one the
     sums of the rows of each class."""
 
     columns: FeatureSums
@@ -57,40 +58,26 @@ class MomentUnits(NamedTuple):
     classes: int
 
     @classmethod
-    def of(cls, setting: Setting, largest_difference: float) -> MomentUnits:
-        """Those that suit all rows, whose values are no farther from the centers than this."""
-        n, weight = setting.total, setting.most
-        return cls(
-            unit_exponent(n, weight * largest_difference),
-            unit_exponent(n, weight * largest_difference * largest_difference),
-            unit_exponent(n, weight),
-            unit_exponent(n, weight * setting.largest_value),
-        )
+    def of(cls, setting: Setting) -> MomentUnits:
+        """Those that suit all rows."""
+        n, weight, largest = setting.total, setting.most, setting.largest_value
+        values = unit_exponent(n, weight * largest)
+        squares = unit_exponent(n, weight * largest * largest)
+        return cls(values, squares, unit_exponent(n, weight), values)
 
 
 @rounded_to_nearest
 def moments(
-    partition: Partition, center: np.ndarray | None, units: MomentUnits,
-    constants: Sequence[np.ndarray],
-) -> Moments | None:  # fmt: skip
+    partition: Partition, units: MomentUnits, constants: Sequence[np.ndarray]
+) -> Moments | None:
     """What the client has to know of the columns, and of constant predictions for each target."""
     problem = partition.problem
     if problem is None:
         return None
     X, loss = problem.X, problem.objective.loss
     weight = np.ones(problem.n_rows) if problem.sample_weight is None else problem.sample_weight
-    columns = squares = None
-    for start in range(0, problem.n_rows, problem.n_rows if center is None else CENTRED_ROWS):
-        part = X if center is None else X.span(start, min(start + CENTRED_ROWS, problem.n_rows))
-        factors = weight[None, start : start + part.shape[0]]
-        if center is not None:
-            part = DesignMatrix(part.shape, part.values.astype(np.float64) - center)
-        of_part = partition.sums(part, factors, units.columns)
-        squares_of_part = partition.sums(part, factors, units.squares, squares=True)
-        columns = of_part if columns is None else columns.plus(of_part)
-        squares = squares_of_part if squares is None else squares.plus(squares_of_part)
-    assert columns is not None
-    assert squares is not None
+    columns = partition.sums(X, weight[None], units.columns)
+    squares = partition.sums(X, weight[None], units.squares, squares=True)
     present = replace(X, values=(X.values != 0).astype(X.dtype))
     touched = partition.sums(present, weight[None], units.touched)
     losses, classes = [], None
@@ -107,25 +94,73 @@ def moments(
 
 
 class ColumnMoments(NamedTuple):
-    """Of each column the mean, the variance, the mean square and the spread, (n_features,)."""
+    """Of each column the mean, the variance, the mean square, the share of the rows that touch it,
+    and the spread, (n_features,)."""
 
     mean: np.ndarray
     variance: np.ndarray
     mean_square: np.ndarray
+    touched: np.ndarray
     spread: np.ndarray
 
     @classmethod
-    def of(
-        cls, moments: Moments, units: MomentUnits, center: np.ndarray | None, total: int
-    ) -> ColumnMoments:
+    def of(cls, moments: Moments, units: MomentUnits, total: int) -> ColumnMoments:
         """Those of sums over so many rows."""
-        sums, squares, touched = (
-            np.ldexp(part.dense()[0].astype(np.float64), exponent)
+        mean, square, touched = (
+            np.ldexp(part.dense()[0].astype(np.float64), exponent) / total
             for part, exponent in zip(moments[:3], units)
         )
-        center = np.zeros(len(sums)) if center is None else center
-        mean = sums / total
-        about_zero = squares / total + center * (2.0 * mean + center)
-        spread = scaling.spreads_of(sums, squares, touched, center, float(total))
-        variance = np.maximum(squares / total - mean * mean, 0.0)
-        return cls(mean + center, variance, np.maximum(about_zero, 0.0), spread)
+        variance = square - mean * mean
+        # What is left of a constant column is rounding.
+        variance = np.where(variance > CONSTANT * square, variance, 0.0)
+        spread = scaling.spreads_of(np.zeros(len(mean)), variance, touched, mean, 1.0)
+        return cls(mean, variance, square, touched, spread)
+
+    def in_different_units(self, exponents: np.ndarray | None, total: int) -> bool:
+        """Whether columns must be in different units: see `scaling.in_different_units`; they were
+        divided by these powers of two."""
+        squares = self.mean_square
+        if exponents is not None:
+            squares = np.ldexp(squares, 2 * exponents)
+        rows = min(total, scaling.SAMPLED_ROWS)
+        return scaling.units_differ(squares, self.touched, scaling.FEWEST_ROWS / rows)
+
+
+class TargetMoments(NamedTuple):
+    """Of each target sums of weights, of numbers, and of their squares, as multiples of
+    2**-1074."""
+
+    weights: list[int]
+    sums: list[int]
+    squares: list[int]
+
+    @property
+    def nbytes(self) -> int:
+        return 8 * len(self.weights)
+
+    def plus(self, other: TargetMoments) -> TargetMoments:
+        """Those of the rows of both."""
+        return TargetMoments._make([a + b for a, b in zip(*pair)] for pair in zip(self, other))
+
+    def stand_in(self, *, positive: bool) -> np.ndarray:
+        """Two targets of each with the same mean and variance, or both the mean if all have to be
+        `positive`: (2,) or (2, n_targets)."""
+        found = []
+        for weight, total, squares in zip(self.weights, self.sums, self.squares):
+            scale = as_float(weight)
+            mean = as_float(total) / scale
+            variance = max(as_float(squares) / scale - mean * mean, 0.0)
+            spread = 0.0 if positive else math.sqrt(variance)
+            found.append([mean - spread, mean + spread])
+        columns = np.array(found).T
+        return np.ascontiguousarray(columns[:, 0]) if len(found) == 1 else columns
+
+
+def target_moments(rows: Rows) -> TargetMoments | None:
+    """Those of the rows of a partition."""
+    if rows.X is None:
+        return None
+    weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight
+    columns = rows.y.reshape(rows.n_rows, -1).T
+    parts = [np.broadcast_to(weight, columns.shape), weight * columns, weight * columns * columns]
+    return TargetMoments._make([exact_sum(column) for column in part] for part in parts)

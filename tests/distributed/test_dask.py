@@ -192,6 +192,33 @@ def test_futures_and_files_are_partitions(client, tmp_path):
     np.testing.assert_allclose(clf.coef_, expected.model.weights[0], rtol=1e-5)
 
 
+def test_rows_stay_on_the_workers_that_were_named(client):
+    X, y = make_rows()
+    labels = (y > 0).astype(int)
+    parts = cut([150, 300], X, labels)
+    first, second = list(client.nthreads())
+    named = [first, second, second]
+    clf = LinearClassifier(client=client, alpha=1e-3, workers=named)
+    seen = []
+
+    class Watching(dask_rounds.DaskRounds):
+        def total(self, function, *handles, **options):
+            found = super().total(function, *handles, **options)
+            has = self.client.who_has(handles[-1])
+            seen.append([has[handle.key] for handle in handles[-1]])
+            return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lrcore.distributed.dask.DaskRounds", Watching)
+        clf.fit(client.map(lambda k: parts[k], range(3)))
+    assert len(seen) > 2
+    assert all(places == [[worker] for worker in named] for places in seen)
+    local = lrcore.LinearClassifier(alpha=1e-3, tol=1e-6).fit(X, labels)
+    np.testing.assert_allclose(clf.coef_, local.coef_, rtol=0.02, atol=0.02)
+    with pytest.raises(ValueError, match="they stay where they are: give a number"):
+        clf.set_params(alpha="auto").fit(client.map(lambda k: parts[k], range(3)))
+
+
 def test_streams_have_the_bits_of_one_machine(client):
     X, y = make_rows()
     labels = (y > 0).astype(int)

@@ -213,6 +213,27 @@ def test_alpha_is_that_of_one_machine():
     np.testing.assert_allclose(result.alpha_path.losses, local.alpha_losses_, rtol=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge", "squared_error", "poisson"])
+def test_rows_stay_where_they_are(loss):
+    X, y = problem(loss)
+    parts = cut([20, 45], X * [1.0, 100.0, 1.0, 1.0], y)
+
+    class Watched(LocalRounds):
+        def each(self, function, *parts, shared=()):
+            found = super().each(function, *parts, shared=shared)
+            assert not any(hasattr(part, "X") for part in found)
+            return found
+
+    model = model_of(loss, scale="auto")
+    result, _ = fit_parts(model, parts, Watched(), samples=False)
+    expected, _ = fit_parts(model, parts)
+    assert result.dual_gap <= 1e-4
+    for one, other in zip(result.model.weights, expected.model.weights):
+        np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02)
+    with pytest.raises(ValueError, match="alpha='auto' is found by a sample of the rows"):
+        fit_parts(model_of(loss, alpha="auto"), parts, samples=False)
+
+
 def test_an_offset_counts_as_on_one_machine():
     rng = np.random.default_rng(0)
     X, offset = rng.normal(size=(300, 3)), rng.normal(size=300)

@@ -18,7 +18,7 @@ from lrcore.distributed.targets import (
 from lrcore.distributed.totals import Totals
 
 
-def fit_parts(model, parts, rounds=None):
+def fit_parts(model, parts, rounds=None, **options):
     """The result of a fit over partitions, tuples (X, y) with a weight and an offset if there are
     any; and the classes, None of a regressor."""
     rounds = LocalRounds() if rounds is None else rounds
@@ -35,7 +35,7 @@ def fit_parts(model, parts, rounds=None):
         targets, classes = classifier_targets(model, totals)
     else:
         targets, classes = regressor_targets(totals), None
-    return DistributedFit(model, rounds, rows, totals, targets).run(), classes
+    return DistributedFit(model, rounds, rows, totals, targets, **options).run(), classes
 
 
 def cut(cuts, *arrays):

@@ -48,7 +48,13 @@ def in_different_units(X: DesignMatrix, weight: np.ndarray | None) -> bool:
     part, _ = (X if every == 1 else X.take(rows)).with_used_features()
     zero = np.zeros(part.shape[1])
     _, squares, touched = _backend.active.column_moments(part, weight[rows], zero, 1)
-    counts = touched >= FEWEST_ROWS * np.mean(weight[rows])
+    return units_differ(squares, touched, FEWEST_ROWS * float(np.mean(weight[rows])))
+
+
+def units_differ(squares: np.ndarray, touched: np.ndarray, least: float) -> bool:
+    """The same from the sums of weighted squares of each column, and of the weights of values that
+    are not 0; columns with less of these do not count."""
+    counts = touched >= least
     found = np.sort(squares[counts] / touched[counts])
     found = found[np.isfinite(found) & (found > 0)]
     if not found.size:
