@@ -8,6 +8,7 @@ import numpy as np
 
 from lrcore._utils.arrays import sorted_union
 from lrcore.distributed.rows import Rows
+from lrcore.linear_model.engine import scaling
 
 #: Powers of two that the largest magnitudes of columns may differ by and share a unit: of the 62
 #: bits of a sum so many are lost for the columns with the smallest.
@@ -57,7 +58,5 @@ def columns_of(rows: Rows) -> Columns | None:
         largest = np.maximum(X.values.max(axis=0), -X.values.min(axis=0))
         return Columns(None, largest.astype(np.float64))
     used, features = X.with_used_features()
-    largest = np.zeros(used.shape[1])
-    assert used.indices is not None
-    np.maximum.at(largest, used.indices, np.abs(X.values).astype(np.float64))
+    largest = scaling.largest_magnitudes(used)
     return Columns(None if features is None else features.astype(np.int64), largest)

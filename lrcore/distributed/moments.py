@@ -15,6 +15,7 @@ from lrcore.distributed.partition import Partition, Setting
 from lrcore.distributed.rows import Rows
 from lrcore.distributed.sums import FeatureSums, unit_exponent
 from lrcore.linear_model.engine import scaling
+from lrcore.linear_model.engine.design_matrix import DesignMatrix, ones
 
 #: The variance of a column over its mean square up to which it is constant.
 CONSTANT = 1e-12
@@ -78,8 +79,7 @@ def moments(
     weight = np.ones(problem.n_rows) if problem.sample_weight is None else problem.sample_weight
     columns = partition.sums(X, weight[None], units.columns)
     squares = partition.sums(X, weight[None], units.squares, squares=True)
-    present = replace(X, values=(X.values != 0).astype(X.dtype))
-    touched = partition.sums(present, weight[None], units.touched)
+    touched = touched_by(partition, X, weight, units.touched)
     losses, classes = [], None
     for k, constant in enumerate(constants):
         one = problem.of_target(k)
@@ -124,6 +124,19 @@ class ColumnMoments(NamedTuple):
             squares = np.ldexp(squares, 2 * exponents)
         rows = min(total, scaling.SAMPLED_ROWS)
         return scaling.units_differ(squares, self.touched, scaling.FEWEST_ROWS / rows)
+
+
+def touched_by(
+    partition: Partition, X: DesignMatrix, weight: np.ndarray, exponent: int
+) -> FeatureSums:
+    """The weights of the rows in which a feature is not 0, summed up; without a look at the values
+    of dense rows that have no zeros, as is usual."""
+    no_zeros = bool(np.count_nonzero(X.values) == X.values.size)
+    if no_zeros and not X.sparse:
+        total = np.sum(np.rint(np.ldexp(weight, -exponent)).astype(np.int64))
+        return FeatureSums(np.full((1, X.shape[1]), total), partition.n_features)
+    values = ones(X.values.size, X.dtype) if no_zeros else (X.values != 0).astype(X.dtype)
+    return partition.sums(replace(X, values=values), weight[None], exponent)
 
 
 class TargetMoments(NamedTuple):

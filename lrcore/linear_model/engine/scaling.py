@@ -80,9 +80,15 @@ def far_from_one(X: DesignMatrix) -> bool:
 
 def magnitudes(X: DesignMatrix, weight: np.ndarray | None, n_threads: int | None) -> np.ndarray:
     """The largest magnitude in each column, (n_features,) float64; 1 for columns of zeros."""
+    found = largest_magnitudes(X)
+    return np.where(found > 0, found, 1.0)
+
+
+def largest_magnitudes(X: DesignMatrix) -> np.ndarray:
+    """The same, but 0 for columns of zeros, or of next to nothing."""
     found = initial_scale(X.shape[1], X.dtype)
     _backend.active.scaled_values(X, found, 0, X.shape[0])
-    return np.where(found > initial_scale(1, X.dtype), found, 1.0).astype(np.float64)
+    return np.where(found > initial_scale(1, X.dtype), found, 0.0).astype(np.float64)
 
 
 def spreads(X: DesignMatrix, weight: np.ndarray | None, n_threads: int | None) -> np.ndarray:
