@@ -4,15 +4,28 @@
 cdef inline void add_rounded(
     const double factor, const index* j, const real* x, Py_ssize_t n, bint squares, int64_t* out
 ) noexcept nogil:
-    """out += the factor times each value, or its square, rounded to a whole number; j NULL: of a dense
-    row."""
+    """out += the factor times each value, or its square, rounded to a whole number."""
     cdef Py_ssize_t k
     if squares:
         for k in range(n):
-            out[k if j is NULL else j[k]] += llrint(factor * x[k] * x[k])
+            out[j[k]] += llrint(factor * x[k] * x[k])
     else:
         for k in range(n):
-            out[k if j is NULL else j[k]] += llrint(factor * x[k])
+            out[j[k]] += llrint(factor * x[k])
+
+
+cdef inline void add_rounded_dense(
+    const double factor, const real* x, Py_ssize_t n, bint squares, int64_t* out
+) noexcept nogil:
+    """The same of a dense row."""
+    cdef Py_ssize_t k
+    if squares:
+        for k in range(n):
+            out[k] += llrint(factor * x[k] * x[k])
+    elif real is float:
+        add_rounded_f(factor, x, n, out)
+    else:
+        add_rounded_d(factor, x, n, out)
 
 
 cdef void sum_exactly(
@@ -36,4 +49,4 @@ cdef void sum_exactly(
             elif X.indptr is not NULL:
                 add_rounded(factor, X.long_indices + start, x, stop - start, job.squares, out)
             else:
-                add_rounded(factor, <const int32_t*>NULL, x, stop - start, job.squares, out)
+                add_rounded_dense(factor, x, stop - start, job.squares, out)

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
+from lrcore._core.exact cimport add_rounded_d, add_rounded_f
 from lrcore._core.gram cimport (
     PIVOT, gram_tile, wide_dot_d, wide_dot_f, wide_sum_d, wide_sum_f,
 )
