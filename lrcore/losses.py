@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from lrcore import _backend
 from lrcore._utils import numerics
 from lrcore._utils.numerics import Floats
 
@@ -720,7 +721,7 @@ def class_probabilities(loss: Loss, z: Floats) -> Floats:
 
     Of classes fitted against the rest they are each one's own, scaled to sum to 1.
     """
-    p = loss.probability(z)
+    p = _backend.active.probabilities(loss, z)
     if loss.joint:
         return p
     if z.shape[1] == 1:

@@ -5,7 +5,7 @@ import oracles
 import pytest
 from strategies import BUILDS, LOSSES, equal_bits, targets_for
 
-from lrcore import _core
+from lrcore import _backend, _core, losses
 from lrcore.linear_model.solvers.newton import NEWTON_LOSSES
 from lrcore.losses import (
     ALL,
@@ -261,3 +261,16 @@ def test_probabilities_that_are_0():
     np.testing.assert_allclose(p, [[0.0, 1 / 3, 2 / 3], [1 / 3, 1 / 3, 1 / 3]])
     np.testing.assert_allclose(np.exp(logs), p)
     np.testing.assert_allclose(two, [[-np.inf, 0.0], [np.log(0.75), np.log(0.25)]], atol=1e-16)
+
+
+@pytest.mark.parametrize("loss", [losses.LogLoss(), losses.Softmax(3), losses.Softmax(20)])
+def test_probabilities_have_the_same_bits_in_every_build(loss, backend):
+    rng = np.random.default_rng(0)
+    shape = (203, int(loss.n_outputs) if loss.joint else 4)
+    z = rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4, shape)
+    z[:3] = [[0.0], [-800.0], [800.0]]
+    expected = loss.probability(z)
+    assert np.ptp(expected) > 0.99
+    for n_threads in (1, 2, 7):
+        assert np.array_equal(_backend.active.probabilities(loss, z, n_threads), expected)
+    assert np.array_equal(_backend.active.probabilities(loss, z[:0]), expected[:0])

@@ -44,6 +44,9 @@ PANEL, PANEL_VALUES, CHOLESKY_PANEL = 128, 1 << 15, 64
 #: not depend on these, so that the bits do not.
 SHARDS = 16
 
+#: Values of X that take as long as a probability.
+VALUES_OF_A_PROBABILITY = 4
+
 #: Values behind the end of a list that a kernel may read.
 LIST_MARGIN = 64
 
@@ -288,6 +291,18 @@ def reordered_rows(
 def loss_values(loss: Any, z: np.ndarray, y: np.ndarray, n_threads: int | None = 1) -> np.ndarray:
     """The loss of each row, (n_rows,) float64: a fifth of the time of NumPy."""
     return loss_and_gradient(loss, z, y, n_threads)[0]
+
+
+def probabilities(loss: Any, z: np.ndarray, n_threads: int | None = None) -> np.ndarray:
+    """``loss.probability(z)``, of z of shape (n_rows, n_outputs), at a tenth of the time for losses
+    whose link is the logistic function or the softmax."""
+    if not (loss.joint or type(loss).__name__ == "LogLoss"):
+        return np.asarray(loss.probability(z))
+    z = np.ascontiguousarray(z, np.float64)
+    out = np.empty_like(z)
+    used = threads.count(n_threads, VALUES_OF_A_PROBABILITY * z.size)
+    _kernels().probabilities(z, out, loss.joint, used)
+    return out
 
 
 def loss_and_gradient(

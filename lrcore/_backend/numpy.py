@@ -242,6 +242,11 @@ def loss_values(loss: Any, z: np.ndarray, y: np.ndarray, n_threads: int | None =
     return loss_and_gradient(loss, z, y, n_threads)[0]
 
 
+def probabilities(loss: Any, z: np.ndarray, n_threads: int | None = None) -> np.ndarray:
+    """``loss.probability(z)``, of z of shape (n_rows, n_outputs)."""
+    return np.asarray(loss.probability(z))
+
+
 def loss_and_gradient(
     loss: Any, z: np.ndarray, y: np.ndarray, n_threads: int | None
 ) -> tuple[np.ndarray, np.ndarray]:

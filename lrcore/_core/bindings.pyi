@@ -210,6 +210,7 @@ class Build:
     add_mantissas: Callable[..., None]
     ascend: Callable[..., tuple[float, float, float, float]]
     evaluate_loss: Callable[..., None]
+    probabilities: Callable[..., None]
     number_features: Callable[..., int]
     arrange: Callable[..., None]
     inspect_csr: Callable[..., tuple[str, int]]

@@ -327,6 +327,16 @@ cdef class Build:
             with nogil:
                 run(<Worker>&evaluate_part, NULL, NULL, NULL, &job, n_threads)
 
+    def probabilities(
+        self, const double[:, ::1] z, double[:, ::1] out, bint joint, int n_threads
+    ):
+        """Probabilities of raw predictions, of each by itself, or of all outputs of a row."""
+        cdef Probabilities job
+        if z.size:
+            job = Probabilities(&z[0, 0], &out[0, 0], z.shape[0], z.shape[1], joint)
+            with nogil:
+                run(self.registry.probabilities, NULL, NULL, NULL, &job, n_threads)
+
     def _step(
         self, int rule, const double[::1] row, w, g, state, int n_threads
     ):

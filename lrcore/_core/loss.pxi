@@ -35,3 +35,38 @@ cdef void evaluate_joint_rows(
         for k in range(lanes):
             value[i + k] = weight[i] * value[i + k] if k == 0 else 0.0
             gradient[i + k] = weight[i] * gradient[i + k]
+
+
+cdef inline void softmax_row(const double* z, double* p, Py_ssize_t n) noexcept nogil:
+    """The shares that exponentials have of their sum, which is made in their order."""
+    cdef Py_ssize_t k
+    cdef double top = z[0], total = 0.0
+    for k in range(1, n):
+        top = z[k] if z[k] > top else top
+    for k in range(n):
+        p[k] = exponential(z[k] - top)
+    for k in range(n):
+        total += p[k]
+    for k in range(n):
+        p[k] /= total
+
+
+cdef inline double logistic(double z) noexcept nogil:
+    """The probability of the second of two classes."""
+    cdef double negative = -z if z > 0 else z
+    cdef double e = 0.0 if negative < -708.0 else exponential(negative)
+    return (1.0 if z > 0 else e) / (1.0 + e)
+
+
+cdef void probabilities_of_rows(
+    void* unused1, void* unused2, void* unused3, const Probabilities* job, int part, int parts
+) noexcept nogil:
+    """Of each row those of its outputs, or that of its one."""
+    cdef Py_ssize_t first = cut(job.n_rows, part, parts), last = cut(job.n_rows, part + 1, parts), i
+    keep_subnormals()
+    if job.joint:
+        for i in range(first, last):
+            softmax_row(job.z + i * job.n_outputs, job.p + i * job.n_outputs, job.n_outputs)
+    else:
+        for i in range(first * job.n_outputs, last * job.n_outputs):
+            job.p[i] = logistic(job.z[i])

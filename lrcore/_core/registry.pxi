@@ -51,6 +51,7 @@ cdef void fill_dtype(real* dtype) noexcept:
 fill_dtype(<float*>NULL)
 fill_dtype(<double*>NULL)
 REGISTRY.factorise = <Worker>&factorise
+REGISTRY.probabilities = <Worker>&probabilities_of_rows
 REGISTRY.descend_gram = <Worker>&descend_gram
 REGISTRY.hash_text = <Worker>&hash_text
 REGISTRY.hash_table = <Worker>&hash_table

@@ -327,6 +327,15 @@ cdef struct OutputProducts:
     Py_ssize_t n_features
 
 
+# Probabilities of raw predictions: see probabilities_of_rows.
+cdef struct Probabilities:
+    const double* z             # (n_rows, n_outputs)
+    double* p                   # the same
+    Py_ssize_t n_rows
+    Py_ssize_t n_outputs
+    bint joint                  # of all outputs of a row together
+
+
 # Sums of rows times factors of outputs in whole numbers: see sum_exactly.
 cdef struct ExactSums:
     const double* factors       # (n_outputs, n_rows)
@@ -435,6 +444,7 @@ cdef struct Registry:
     DtypeKernels single_precision
     DtypeKernels double_precision
     Worker factorise
+    Worker probabilities
     Worker descend_gram
     Worker hash_text
     Worker hash_table

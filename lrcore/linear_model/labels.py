@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from lrcore import _backend
 from lrcore._utils import missing, numerics
 from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import (
@@ -157,7 +158,7 @@ class LabelColumns:
 
     def probabilities(self, loss: Loss, z: np.ndarray) -> np.ndarray:
         """(n_rows, n_labels): that of each label by itself."""
-        return loss.probability(z)
+        return _backend.active.probabilities(loss, z)
 
     def log_probabilities(self, loss: Loss, z: np.ndarray) -> np.ndarray:
         """Their logarithms."""
