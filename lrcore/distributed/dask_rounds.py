@@ -24,6 +24,10 @@ ATTEMPTS = 5
 LOST = (FutureCancelledError, KilledWorker, CommClosedError)
 
 
+class ClusterError(RuntimeError):
+    """A cluster that has lost what a fit takes; the message says what."""
+
+
 class DaskRounds:
     """Runs the functions of a fit as tasks: those that keep something one for each partition, sums
     one for each thread of a worker, which merges what its partitions come to.
@@ -133,14 +137,14 @@ def run_group(
     return merged((function(*of_part, *shared) for of_part in of_parts), merge)
 
 
-def lost(client: Client, error: Exception) -> RuntimeError:
+def lost(client: Client, error: Exception) -> ClusterError:
     """What to raise where no attempt was of any use."""
     if client.status != "running":
-        return RuntimeError(
+        return ClusterError(
             f"the client's connection to the scheduler is {client.status}; make a new Client and "
             "fit again"
         )
-    return RuntimeError(
+    return ClusterError(
         f"workers were lost while the fit ran, and with them what cannot be computed again "
         f"({type(error).__name__}: {error}); data that was scattered is such, give dask "
         "collections or futures of functions that load it"
