@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,8 +22,7 @@ from lrcore.cli import raw
 from lrcore.cli.data import STDIN
 from lrcore.cli.options import OptionError, check_width, count, strict_json
 from lrcore.io.dataset import Dataset
-from lrcore.io.files import is_read_once
-from lrcore.io.paths import expanded, name_of
+from lrcore.io.paths import expanded
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 from lrcore.linear_model.persistence import save
 
@@ -85,9 +85,7 @@ def files_of(args: argparse.Namespace) -> list[str]:
     """The files, by names that do not depend on the folder that a worker runs in."""
     found = expanded(paths_of(args))
     for path in found:
-        if is_read_once(path):
-            raise OptionError(f"{name_of(path)} can be read only once; --dask takes files")
-        if "://" not in path and not os.path.exists(path):
+        if "://" not in path and not os.path.isfile(path):
             raise FileNotFoundError(f"{path}: no such file")
     return [path if "://" in path else os.path.abspath(path) for path in found]
 
@@ -143,30 +141,30 @@ def connected(where: str) -> Iterator[Client]:
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits until the end, and processes that are begun within never get it: it is for the
-    one that ends them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    """Ctrl-C has no effect meanwhile, nor ever on processes that are begun within: they are ended
+    by the one that began them."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def quiet_logs() -> Iterator[None]:
-    """Without what Dask logs: an error that matters is raised as well."""
-    handlers = logging.getLogger("distributed").handlers
-    levels = [handler.level for handler in handlers]
-    for handler in handlers:
-        handler.setLevel(logging.CRITICAL)
+    """Without what Dask and its tasks log: an error that matters is raised as well."""
+    loud: list[Any] = [*logging.getLogger("distributed").handlers, logging.getLogger("asyncio")]
+    levels = [each.level for each in loud]
+    for each in loud:
+        each.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for handler, level in zip(handlers, levels):
-            handler.setLevel(level)
+        for each, level in zip(loud, levels):
+            each.setLevel(level)
 
 
 def fit(model: Any, dataset: Dataset, client: Client) -> dict[str, Any]:
