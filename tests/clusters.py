@@ -26,11 +26,11 @@ import numpy as np
 from scipy import sparse
 
 # In the place of this folder, which has one of the name of Dask's package.
-sys.path[0] = str(Path(__file__).parents[1])
-sys.path.insert(1, str(Path(__file__).parent / "support"))
+sys.path.pop(0)
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from distributed import Client, LocalCluster
-
 from partitions import bits_of, cut, fit_parts
 
 import lrcore

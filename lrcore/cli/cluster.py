@@ -45,7 +45,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         "--dask",
         metavar="CLUSTER",
         type=cluster,
-        help="fit on a Dask cluster, where each file of DATA (a directory, a quoted pattern such as "
+        help="fit on a Dask cluster, where each file of DATA (a folder, a quoted pattern such as "
         "'data/*.parquet', or several names) is a partition: local:4 for so many processes of this "
         "machine, or the address of a scheduler, as tcp://host:8786, all of whose workers have to "
         "see the files under the same names; takes pip install 'lrcore[dask]'",
