@@ -8,10 +8,10 @@ The objective is L2 logistic regression, alpha 1 / n_rows (C = 1), and the optim
 on one machine to a gap of 1e-6. Rounds, bytes and objectives are the same for any cluster. A worker
 has one thread, and so has the fit on one machine.
 
-Peers are dask-ml's LogisticRegression and Incremental(SGDClassifier), if it is installed: the fewest
-of their iterations that come to 1 % above the optimum, on rows that the workers have already, fitted
-once before. The rows are dense, which is what they take. XGBoost's gblinear does not learn from
-several workers.
+Peers are dask-ml's LogisticRegression and Incremental(SGDClassifier), if it is installed: the
+fewest of their iterations that come to 1 % above the optimum, on rows that the workers have
+already, fitted once before. The rows are dense, which is what they take. XGBoost's gblinear does
+not learn from several workers.
 """
 
 from __future__ import annotations

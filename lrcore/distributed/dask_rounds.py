@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from dask import config
 from dask.sizeof import sizeof
-from distributed import Client, Future
+from distributed import Client, Future, wait
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from lrcore.distributed.rounds import Handle, merged
 
-#: Bytes from which on what is shared is sent to the workers directly, each of which passes it on,
-#: and not to the scheduler with every task.
+#: Bytes from which on what is shared is sent once, and passed on from worker to worker, instead of
+#: with every task.
 LARGE = 1 << 16
 
 #: How often a round is begun again after workers were lost in it.
 ATTEMPTS = 5
+
+#: Seconds that a round waits for a worker where there is none that can do what is left, and between
+#: two looks at whether there is.
+PATIENCE, LOOK = 60.0, 5.0
 
 #: What may happen to a round when a worker is lost.
 LOST = (FutureCancelledError, KilledWorker, CommClosedError)
@@ -92,7 +100,9 @@ class DaskRounds:
         worker."""
         for attempt in range(ATTEMPTS):
             try:
-                found: list[Any] = self.client.gather(begin(self._sent(shared)))
+                futures = begin(self._sent(shared))
+                self._wait(futures)
+                found: list[Any] = self.client.gather(futures)
                 return found
             except LOST as error:
                 self._groups = None
@@ -101,16 +111,33 @@ class DaskRounds:
         raise AssertionError("unreachable")
 
     def _sent(self, shared: Sequence[Any]) -> list[Any]:
-        """What tasks are given: small things as they are, large ones as what workers have."""
-        try:
-            return [
-                self.client.scatter(each, broadcast=True, hash=False)
-                if sizeof(each) >= LARGE
-                else each
-                for each in shared
-            ]
-        except (TimeoutError, *LOST) as error:
-            raise lost(self.client, error) from error
+        """What tasks are given."""
+        return [given(self.client, each) for each in shared]
+
+    def _wait(self, futures: Sequence[Future]) -> None:
+        """Wait for tasks; for ever only while there are workers for them.
+
+        Raises
+        ------
+        ClusterError
+        """
+        since: float | None = None
+        while True:
+            try:
+                with self.client.as_current():
+                    wait(futures, timeout=LOOK)
+                return
+            except asyncio.TimeoutError:  # the one of Python 3.10 is no other
+                there = self.client.nthreads().keys()
+                if there and set(self._pinned or there) <= there:
+                    since = None
+                    continue
+                since = since or time.monotonic()
+                if time.monotonic() - since > PATIENCE:
+                    raise ClusterError(
+                        f"for {PATIENCE:.0f} seconds there was no worker for what is left of a "
+                        "round: they were lost, or are not those that partitions were given to"
+                    ) from None
 
     def _grouped(self, handles: Sequence[Future]) -> list[list[int]]:
         """The partitions of each thread of each worker: how they are grouped changes no sum."""
@@ -127,6 +154,24 @@ class DaskRounds:
                 found += [numbers[first::n] for first in range(n)]
             self._groups = found
         return self._groups
+
+
+def given(client: Client, value: Any) -> Any:
+    """What stands for a value in the arguments of tasks: small ones as they are, large ones as the
+    result of a task, which is worked out again where it is lost.
+
+    Data that is scattered to all workers is lost with its last one, and the scheduler tries without
+    end to copy it to one that it has lost (distributed 2026.8).
+    """
+    if sizeof(value) < LARGE:
+        return value
+    with config.set({"distributed.admin.large-graph-warning-threshold": 1 << 62}):
+        return client.submit(partial(itself, value), pure=False)
+
+
+def itself(value: Any) -> Any:
+    """The value."""
+    return value
 
 
 def run_group(
