@@ -1,6 +1,7 @@
 """``lrcore fit --dask``: the model is that of the estimator on a cluster, and what cannot be is
 refused before anything is read."""
 
+import argparse
 import json
 import logging
 import os
@@ -114,9 +115,12 @@ def test_folders_lists_and_the_report(folder, address, tmp_path, capsys, monkeyp
     assert " rounds in " in text
     assert " MB sent, lbfgs\n" in text
     assert "of the objective above its minimum\nmodel   " in text
-    # Workers run in another folder than the command.
     monkeypatch.chdir(folder / "parquet")
     names = ["0.parquet", "1.parquet", "2.parquet"]
+    # Workers may run in another folder than the command.
+    args = argparse.Namespace(data=names[0], more=["https://there/1.parquet", names[2]])
+    whole = [str(folder / "parquet" / name) for name in names]
+    assert cluster.files_of(args) == [whole[0], "https://there/1.parquet", whole[2]]
     assert fit(names, address, tmp_path / "b", *options_of("parquet")) == 0
     models = [lrcore.load(tmp_path / name).coef_ for name in "ab"]
     np.testing.assert_array_equal(*models)
