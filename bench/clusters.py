@@ -1,8 +1,8 @@
 """Fits on Dask clusters of processes of this machine: rounds, what is sent, and the time of it; and
 the time of other libraries on the same cluster.
 
-    python bench/clusters.py [--data FOLDER] [--only rounds,peers] [--parts 8,64] [--workers 1,2]
-        [--rows 500000] [--limit 60]
+    python bench/clusters.py [--data FOLDER] [--only rounds,peers] [--sets 20news,flights]
+        [--parts 8,64] [--workers 1,2] [--rows 500000] [--limit 60]
 
 The objective is L2 logistic regression, alpha 1 / n_rows (C = 1), and the optimum is that of a fit
 on one machine to a gap of 1e-6. Rounds, bytes and objectives are the same for any cluster. A worker
@@ -302,6 +302,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="the folder of 20news.tsv.gz")
     parser.add_argument("--only", default="rounds,peers")
+    parser.add_argument("--sets", default="20news,flights")
     parser.add_argument("--parts", type=numbers, default=[8, 64])
     parser.add_argument("--workers", type=numbers, default=[1, 2])
     parser.add_argument("--rows", type=int, default=500_000, help="of the dense problem")
@@ -310,7 +311,7 @@ def main():
     warnings.simplefilter("ignore")
     section = Section("Clusters", f"Load of the machine before: {os.getloadavg()[0]:.1f}.")
     if "rounds" in args.only:
-        makes = matrices.available(section, args.data, ("20news", "flights"))
+        makes = matrices.available(section, args.data, tuple(args.sets.split(",")))
         for name in makes:
             make = partial(matrices.news, args.data) if name == "20news" else matrices.flights
             report_rounds(section, make(bits=20), args.parts, args.workers)
