@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from lrcore.cli.main import main
 
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
+from lrcore.cli import dask_fit  # noqa: E402
 
 #: Dask leaves sockets of its servers open.
 pytestmark = [
@@ -166,13 +168,13 @@ def test_what_does_not_go_together_is_refused_before_anything_is_read(
 ):
     data = tmp_path / "no.svm"
     data.write_text("this is never read\n")
-    monkeypatch.setattr(cluster, "connected", None)
+    monkeypatch.setattr(dask_fit, "connected", None)
     words = ["fit", str(data), "--dask", "local:2", "-o", str(tmp_path / "m"), *options]
     assert match in error_of(*words)
 
 
 def test_data_that_cannot_be_on_a_cluster(error_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "connected", None)
+    monkeypatch.setattr(dask_fit, "connected", None)
     words = ["--dask", "local:2", "-o", str(tmp_path / "m")]
     assert "no stdin" in error_of("fit", "-", *words)
     assert "no file matches" in error_of("fit", str(tmp_path / "*.csv"), "--label", "y", *words)
@@ -212,10 +214,8 @@ def test_a_cluster_that_is_lost_or_empty(folder, tmp_path, capsys):
 
 
 def test_without_the_extra(folder, tmp_path, error_of, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("lrcore.distributed.dask")]:
-        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "lrcore.cli.dask_fit")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delattr(lrcore.distributed, "dask", raising=False)
     words = ["fit", str(folder / "npz"), "--format", "npz", "--dask", "local:1"]
     assert "pip install 'lrcore[dask]'" in error_of(*words, "-o", str(tmp_path / "m"))
 
@@ -245,27 +245,16 @@ def test_a_local_cluster_is_closed_after_an_interrupt(folder, tmp_path, capsys, 
         assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(distributed, "LocalCluster", Local)
-    monkeypatch.setattr(distributed, "Client", client)
-    monkeypatch.setattr(cluster, "fit", interrupted)
+    monkeypatch.setattr(dask_fit, "LocalCluster", Local)
+    monkeypatch.setattr(dask_fit, "Client", client)
+    monkeypatch.setattr(dask_fit, "fit", interrupted)
     handlers = logging.getLogger("distributed").handlers
     levels = [handler.level for handler in handlers]
-    real = cluster.on_dask
-    monkeypatch.setattr(cluster, "on_dask", lambda local: Anything(real(local)))
+    monkeypatch.setattr(dask_fit, "on_dask", lambda local: mock.MagicMock())
     assert fit(folder / "csv", "local:3", tmp_path / "m", *options_of("csv")) == 130
     assert capsys.readouterr().err == "lrcore: stopped; nothing was written\n"
     assert closed == [KeyboardInterrupt]
     assert [handler.level for handler in handlers] == levels
-
-
-class Anything:
-    """An estimator that takes any client."""
-
-    def __init__(self, model):
-        self._model = model
-
-    def set_params(self, **params):
-        return self
 
 
 def test_a_process_with_processes_as_workers(folder, tmp_path):
