@@ -171,6 +171,7 @@ def new_model(args: argparse.Namespace) -> Any:
 #: What may be given with ``--resume``.
 RESUMABLE = {
     "data",
+    "more",
     "output",
     "json",
     "zero_based",
