@@ -150,6 +150,13 @@ def test_regressors(folder, address, tmp_path):
     assert type(lrcore.load(path)) is lrcore.LinearRegressor
 
 
+def test_rounds_of_the_start_count(folder, address, tmp_path, capsys):
+    path = tmp_path / "m"
+    assert fit(folder / "svm", address, path, "--loss", "hinge", "--alpha", "0.01", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert lrcore.load(path).n_iter_ == result["rounds"] > len(result["loss_curve"])
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
