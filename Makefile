@@ -143,6 +143,7 @@ report: $(VENV)/installed-bench $(VENV)/built
 soak: $(VENV)/installed-test $(VENV)/built stream
 	$(BIN)/python tests/soak.py
 	$(BIN)/python tests/killed_fits.py
+	$(BIN)/python tests/clusters.py
 
 stream: $(VENV)/installed-test $(VENV)/built
 	$(BIN)/python bench/stream.py

@@ -9,9 +9,10 @@ from typing import Any
 
 from lrcore._backend import threads
 from lrcore._utils.replacing import check_writable
-from lrcore.cli import raw
+from lrcore.cli import cluster, raw
 from lrcore.cli.data import load_model
 from lrcore.cli.options import (
+    OptionError,
     add_data_options,
     add_model_options,
     add_multilabel_option,
@@ -36,6 +37,7 @@ from lrcore.linear_model.solvers.select import SOLVERS
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
     add_data_options(parser)
+    parser.add_argument("more", nargs="*", metavar="DATA", help="further files, with --dask")
     add_multilabel_option(parser)
     raw.add_format_option(parser)
     raw.add_column_options(parser)
@@ -59,7 +61,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="auto: by the loss, the penalty and the size of the data; --optimizer, --lr and "
         "--epochs 1 ask for stochastic",
     )
-    parser.add_argument("--epochs", type=count, help="default: the solver's own, 5 of stochastic")
+    parser.add_argument(
+        "--epochs",
+        type=count,
+        help="default: the solver's own, 5 of stochastic; with --dask rounds at most, or "
+        "passes of stochastic",
+    )
     parser.add_argument(
         "--tol",
         type=number_or_auto,
@@ -72,6 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="go on from the weights of a model file, by its own parameters; --epochs, --tol and "
         "--threads may differ",
     )
+    cluster.add_option(parser)
     parser.set_defaults(own_parser=parser)
 
 
@@ -79,6 +87,12 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Fit the model, save it, and print what was done."""
     # What cannot be is said before anything is read.
     check_writable(args.output)
+    if args.dask:
+        cluster.check_options(args)
+        cluster.run(new_model(args), args)
+        return
+    if args.more:
+        raise OptionError("DATA is one file, or with --dask several; a quoted pattern names many")
     raw.check_options(args)
     model = new_model(args) if args.resume is None else resumed(args)
     if raw.is_raw(args):
@@ -157,6 +171,7 @@ def new_model(args: argparse.Namespace) -> Any:
 #: What may be given with ``--resume``.
 RESUMABLE = {
     "data",
+    "more",
     "output",
     "json",
     "zero_based",

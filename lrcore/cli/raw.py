@@ -11,10 +11,18 @@ import numpy as np
 from lrcore.cli.options import OptionError, count, strict_json
 from lrcore.cli.progress import FitLog
 from lrcore.feature_extraction.table import TableHasher
-from lrcore.io import scan_arrow, scan_csv, scan_json, scan_parquet, scan_svmlight, scan_vw
+from lrcore.io import (
+    scan_arrow,
+    scan_csv,
+    scan_json,
+    scan_npz,
+    scan_parquet,
+    scan_svmlight,
+    scan_vw,
+)
 from lrcore.io.dataset import Dataset
 from lrcore.io.output import packer_of
-from lrcore.io.paths import unpacked
+from lrcore.io.paths import expanded, names_of, unpacked
 from lrcore.linear_model.dataset_fit import partial_fit_dataset
 from lrcore.linear_model.monitor.diagnostics import UselessFitWarning
 
@@ -162,7 +170,8 @@ def dataset_to_learn_from(args: argparse.Namespace, features: Any = None) -> Dat
     kind, dtype = format_of(args), np.float64 if args.float64 else np.float32
     if kind in TABLES:
         if args.label is None:
-            raise OptionError(f"{args.data}: which column has the labels? --label COLUMN")
+            name = names_of(expanded(args.data))
+            raise OptionError(f"{name}: which column has the labels? --label COLUMN")
         dataset = table_dataset(args, kind, features or table_hasher(args, dtype))
     else:
         dataset = _text_dataset(args, kind, dtype)
@@ -189,6 +198,8 @@ def table_dataset(args: argparse.Namespace, kind: str, features: Any) -> Dataset
 def _text_dataset(args: argparse.Namespace, kind: str, dtype: Any) -> Dataset:
     if kind == "vw":
         return scan_vw(args.data, bits=getattr(args, "bits", None) or 18, dtype=dtype)
+    if kind == "npz":
+        return scan_npz(args.data, dtype=dtype)
     zero_based: Any = "auto" if args.zero_based is None else args.zero_based
     return scan_svmlight(args.data, zero_based=zero_based, dtype=dtype)
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrcore._utils.arrays import sorted_union
 from lrcore.distributed.rows import Rows
 from lrcore.linear_model.engine import scaling
 
@@ -31,12 +30,19 @@ class Columns(NamedTuple):
             own = slice(None) if part.features is None else part.features
             largest[own] = np.maximum(largest[own], part.largest)
             return Columns(None, largest)
-        features = sorted_union(self.features, other.features)
-        largest = np.zeros(len(features))
-        for own, magnitudes in ((self.features, self.largest), (other.features, other.largest)):
-            places = np.searchsorted(features, own)
-            largest[places] = np.maximum(largest[places], magnitudes)
-        return Columns(features, largest)
+        more, less = (self, other) if len(self.largest) >= len(other.largest) else (other, self)
+        assert more.features is not None
+        assert less.features is not None
+        places = np.searchsorted(more.features, less.features)
+        known = places < len(more.features)
+        known[known] = more.features[places[known]] == less.features[known]
+        largest, own = more.largest.copy(), places[known]
+        largest[own] = np.maximum(largest[own], less.largest[known])
+        new = ~known
+        return Columns(
+            np.insert(more.features, places[new], less.features[new]),
+            np.insert(largest, places[new], less.largest[new]),
+        )
 
     def exponents(self) -> np.ndarray | None:
         """For each feature the power of two that its column is divided by, so that no magnitude is

@@ -42,7 +42,7 @@ except ImportError:
     ) from None
 
 from lrcore.distributed.dask_collections import featurizer_for, in_memory, load_all, sources_of
-from lrcore.distributed.dask_rounds import DaskRounds
+from lrcore.distributed.dask_rounds import ClusterError, DaskRounds
 from lrcore.distributed.lazy import predictions
 from lrcore.distributed.streams import learn_partitions
 
@@ -111,11 +111,11 @@ class OnDask(LinearModel):
         if not isinstance(client, Client):
             raise TypeError(f"client must be a dask.distributed.Client, got {shown(client)}")
         if client.status != "running":
-            raise RuntimeError(
+            raise ClusterError(
                 f"the client's connection to the scheduler is {client.status}; make a new Client"
             )
         if not client.scheduler_info()["workers"]:
-            raise RuntimeError(
+            raise ClusterError(
                 "the cluster has no workers: start some, or client.wait_for_workers(1) until they "
                 "are there"
             )
@@ -164,14 +164,18 @@ class OnDask(LinearModel):
         summaries = rounds.each(partial(summarise, classifies=is_classifier(self)), rows)
         return rounds, rows, Totals.of(summaries), features
 
-    def _fit_partitions(self, X: Any, y: Any, sample_weight: Any, offset: Any = None) -> Self:
-        """Fit from scratch; the estimator is as it was if it is refused."""
+    def _check_fit(self) -> None:
+        """Raise unless a fit on a cluster can do what the parameters ask for."""
         self._check_params()
         if not self._takes_steps():
             self._check_for_sums()
+
+    def _fit_partitions(self, X: Any, y: Any, sample_weight: Any, offset: Any = None) -> Self:
+        """Fit from scratch; the estimator is as it was if it is refused."""
+        self._check_fit()
         rounds, rows, totals, features = self._loaded(X, y, sample_weight, offset)
         targets, learnt = self._targets_of(totals)
-        learnt |= named(X, features)
+        learnt |= {**named(X, features), "_n_rows": totals.n_rows}
         if self._takes_steps():
             n_epochs = self.max_iter or 1
             self._learn(self._plain(), rounds, rows, learnt, n_epochs)

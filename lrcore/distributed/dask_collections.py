@@ -13,6 +13,7 @@ from distributed import Client, Future
 
 from lrcore._backend import threads
 from lrcore._utils.validation import shown
+from lrcore.distributed.dask_rounds import given
 from lrcore.distributed.rows import BadPartitionError, Rows, load
 from lrcore.feature_extraction.featurizer import featurizer
 from lrcore.io.dataset import Dataset
@@ -132,7 +133,7 @@ def load_all(
     sources = computed(client, sources, workers)
     places = repeat(None) if workers is None else workers
     if features is not None:
-        features = client.scatter(features, broadcast=True, hash=False)
+        features = given(client, features)
     return [
         client.submit(
             load_part, number, source, features, check_y, pure=False, workers=worker, priority=1

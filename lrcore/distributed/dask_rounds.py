@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from dask import config
 from dask.sizeof import sizeof
-from distributed import Client, Future
+from distributed import Client, Future, wait
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from lrcore.distributed.rounds import Handle, merged
 
-#: Bytes from which on what is shared is sent to the workers directly, each of which passes it on,
-#: and not to the scheduler with every task.
+#: Bytes from which on what is shared is sent once, and passed on from worker to worker, instead of
+#: with every task.
 LARGE = 1 << 16
 
 #: Results that are merged by one task, and by the client.
@@ -24,8 +28,16 @@ FAN_IN = 8
 #: How often a round is begun again after workers were lost in it.
 ATTEMPTS = 5
 
+#: Seconds that a round waits for a worker where there is none that can do what is left, and between
+#: two looks at whether there is.
+PATIENCE, LOOK = 60.0, 5.0
+
 #: What may happen to a round when a worker is lost.
 LOST = (FutureCancelledError, KilledWorker, CommClosedError)
+
+
+class ClusterError(RuntimeError):
+    """A cluster that has lost what a fit takes; the message says what."""
 
 
 class DaskRounds:
@@ -64,7 +76,8 @@ class DaskRounds:
     ) -> list[Any]:
         def begin(sent: Sequence[Any]) -> list[Future]:
             return [
-                self.client.submit(function, *of_part, *sent, pure=False) for of_part in zip(*parts)
+                self.client.submit(function, *of_part, *sent, pure=False, workers=worker)
+                for worker, *of_part in zip(self._places(len(parts[0])), *parts)
             ]
 
         return self._until_done(begin, shared)
@@ -103,7 +116,9 @@ class DaskRounds:
         worker."""
         for attempt in range(ATTEMPTS):
             try:
-                found: list[Any] = self.client.gather(begin(self._sent(shared)))
+                futures = begin(self._sent(shared))
+                self._wait(futures)
+                found: list[Any] = self.client.gather(futures)
                 return found
             except LOST as error:
                 self._groups = None
@@ -112,16 +127,33 @@ class DaskRounds:
         raise AssertionError("unreachable")
 
     def _sent(self, shared: Sequence[Any]) -> list[Any]:
-        """What tasks are given: small things as they are, large ones as what workers have."""
-        try:
-            return [
-                self.client.scatter(each, broadcast=True, hash=False)
-                if sizeof(each) >= LARGE
-                else each
-                for each in shared
-            ]
-        except (TimeoutError, *LOST) as error:
-            raise lost(self.client, error) from error
+        """What tasks are given."""
+        return [given(self.client, each) for each in shared]
+
+    def _wait(self, futures: Sequence[Future]) -> None:
+        """Wait for tasks; for ever only while there are workers for them.
+
+        Raises
+        ------
+        ClusterError
+        """
+        since: float | None = None
+        while True:
+            try:
+                with self.client.as_current():
+                    wait(futures, timeout=LOOK)
+                return
+            except asyncio.TimeoutError:  # the one of Python 3.10 is no other
+                there = self.client.nthreads().keys()
+                if there and set(self._pinned or there) <= there:
+                    since = None
+                    continue
+                since = since or time.monotonic()
+                if time.monotonic() - since > PATIENCE:
+                    raise ClusterError(
+                        f"for {PATIENCE:.0f} seconds there was no worker for what is left of a "
+                        "round: they were lost, or are not those that partitions were given to"
+                    ) from None
 
     def _places(self, n: int) -> Sequence[str | None]:
         """The worker of each of n partitions; None where Dask decides."""
@@ -143,6 +175,24 @@ class DaskRounds:
         return self._groups
 
 
+def given(client: Client, value: Any) -> Any:
+    """What stands for a value in the arguments of tasks: small ones as they are, large ones as the
+    result of a task, which is worked out again where it is lost.
+
+    Data that is scattered to all workers is lost with its last one, and the scheduler tries without
+    end to copy it to one that it has lost (distributed 2026.8).
+    """
+    if sizeof(value) < LARGE:
+        return value
+    with config.set({"distributed.admin.large-graph-warning-threshold": 1 << 62}):
+        return client.submit(partial(itself, value), pure=False)
+
+
+def itself(value: Any) -> Any:
+    """The value."""
+    return value
+
+
 def run_group(
     function: Callable[..., Any], merge: Callable[[Any, Any], Any],
     of_parts: Sequence[Sequence[Any]], shared: Sequence[Any],
@@ -157,14 +207,14 @@ def merged_copy(merge: Callable[[Any, Any], Any], results: Sequence[Any]) -> Any
     return merged([copy.deepcopy(some[0]), *some[1:]], merge) if some else None
 
 
-def lost(client: Client, error: Exception) -> RuntimeError:
+def lost(client: Client, error: Exception) -> ClusterError:
     """What to raise where no attempt was of any use."""
     if client.status != "running":
-        return RuntimeError(
+        return ClusterError(
             f"the client's connection to the scheduler is {client.status}; make a new Client and "
             "fit again"
         )
-    return RuntimeError(
+    return ClusterError(
         f"workers were lost while the fit ran, and with them what cannot be computed again "
         f"({type(error).__name__}: {error}); data that was scattered is such, give dask "
         "collections or futures of functions that load it"

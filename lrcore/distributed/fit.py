@@ -62,7 +62,7 @@ from lrcore.linear_model.monitor.history import History
 from lrcore.linear_model.problem import Problem
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.solvers.base import SolverConfig
-from lrcore.linear_model.solvers.select import choose_solver
+from lrcore.linear_model.solvers.select import OF_PARTITIONS, choose_solver
 
 #: Rows of the sample where alpha is given, and where it is to be found; and its seed.
 SAMPLED, SAMPLED_FOR_ALPHA, SEED = 16_384, 62_500, 0
@@ -367,7 +367,7 @@ class DistributedFit:
             dual_gap=max(gaps) if math.isfinite(max(gaps)) else None, history=history,
             n_rows=self._totals.n_rows, alpha=alpha, alpha_path=path,
         )  # fmt: skip
-        result.solver = "lbfgs"
+        result.solver = OF_PARTITIONS
         return result
 
     def _whole_objective(self) -> Any:

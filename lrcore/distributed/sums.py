@@ -15,6 +15,10 @@ from lrcore import _backend
 from lrcore._utils.arrays import sorted_union
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 
+#: How many times the features of two parts make all of them where merging lists of them takes as
+#: long as to add one to a sum of all.
+DENSER = 16
+
 #: Bits of a sum: 63 without the sign, one of which is room for rounding.
 BITS = 62
 
@@ -40,9 +44,9 @@ class FeatureSums(NamedTuple):
             return self
         if b is None:
             return other.plus(self)
-        both = sorted_union(a, b)
-        if 2 * len(both) >= self.n_features:
+        if DENSER * (len(a) + len(b)) >= self.n_features:
             return FeatureSums(self.dense(), self.n_features).plus(other)
+        both = sorted_union(a, b)
         found = np.zeros((len(self.values), len(both)), np.int64)
         found[:, np.searchsorted(both, a)] = self.values
         found[:, np.searchsorted(both, b)] += other.values

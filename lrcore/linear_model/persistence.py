@@ -37,7 +37,7 @@ from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.saved_parameters import from_plain, labels_of, plain_labels, to_plain
 from lrcore.linear_model.saved_states import places, saved_states, state_arrays
-from lrcore.linear_model.solvers.select import SOLVERS
+from lrcore.linear_model.solvers.select import OF_PARTITIONS, SOLVERS
 from lrcore.penalties import ElasticNet
 from lrcore.schedules import Plateau
 
@@ -167,6 +167,8 @@ def _build(header: dict[str, Any], arrays: archive.Arrays) -> Model:
     check_model(trained, header["n_features"])
     check_numbers(trained)
     model._finish(_fit_result(header, arrays, trained))
+    if model.solver_ == OF_PARTITIONS and len(model.history_["epoch"]):
+        model.n_iter_ = int(model.history_["epoch"][-1])
     for name in ("alphas", "alpha_losses"):
         setattr(model, f"{name}_", None if name not in arrays else _curve(name, arrays[name]))
     model.alpha_ = header.get("alpha", model.alpha_)
@@ -241,8 +243,9 @@ def _fit_result(header: dict[str, Any], arrays: archive.Arrays, trained: Trained
     elif lr is not None:
         check_number("lr", lr, 0)
     solver = header.get("solver") or ("stochastic" if trained.updates else "dual")
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {solver!r}")
+    known = (*SOLVERS, OF_PARTITIONS)
+    if solver not in known:
+        raise ValueError(f"solver must be one of {', '.join(known)}, got {solver!r}")
     return FitResult(
         trained, losses_of_epochs, stopping, dual_gap=gap, lr=lr, lr_losses=lr_losses,
         history=History(history), solver=solver,

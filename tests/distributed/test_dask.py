@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 
 import numpy as np
 import pandas as pd
@@ -351,3 +352,29 @@ def test_a_lost_worker_changes_no_bit():
     assert len(rounds) > 12
     np.testing.assert_array_equal(clf.coef_, expected.model.weights[0])
     np.testing.assert_array_equal(clf.history_["gap"], expected.history["gap"])
+
+
+def test_what_all_are_sent_is_worked_out_again_where_it_is_lost(client, monkeypatch):
+    """It is the result of a task: what is scattered is lost with the workers that have it, and
+    Dask copies it without end to one that is lost meanwhile."""
+    monkeypatch.setattr(Client, "scatter", None)
+    few, many = np.arange(10.0), np.arange(100_000.0)
+    assert dask_rounds.given(client, few) is few
+    large = np.arange(2_000_000.0)  # of which Dask would warn
+    np.testing.assert_array_equal(dask_rounds.given(client, large).result(), large)
+    rounds = dask_rounds.DaskRounds(client)
+    kept = rounds.keep(np.multiply, [2.0, 3.0], shared=(many,))
+    total = rounds.total(np.add, kept, shared=(many,), merge=np.add)
+    np.testing.assert_array_equal(total, 7 * many)
+
+
+def test_a_round_without_workers_ends(client, monkeypatch):
+    monkeypatch.setattr(dask_rounds, "LOOK", 0.05)
+    rounds = dask_rounds.DaskRounds(client)
+    # Patience is for workers that are lost, not for work that takes long.
+    monkeypatch.setattr(dask_rounds, "PATIENCE", 0.01)
+    assert rounds.each(time.sleep, [0.3]) == [None]
+    rounds = dask_rounds.DaskRounds(client, ["tcp://127.0.0.1:1"])
+    kept = rounds.keep(abs, [1])
+    with pytest.raises(dask_rounds.ClusterError, match="seconds there was no worker"):
+        rounds.each(abs, kept)

@@ -36,6 +36,9 @@ SOLVERS: dict[str, Callable[[Any], Solver]] = {
     "newton": newton_from_parameters,
 }
 
+#: What fits of rows on several machines are made by, which have it for themselves.
+OF_PARTITIONS = "lbfgs"
+
 #: The share of the rows that need a second derivative.
 CURVED = 0.1
 
