@@ -320,7 +320,7 @@ class DistributedFit:
         if self._model.verbose:
             print(
                 f"round {self._n_rounds}: objective {record['objective']:.6g}, duality gap about "
-                f"{gap:.2g} of it, {record['bytes'] / 1e6:.3g} MB sent"
+                f"{gap:.2g} of it, {record['bytes'] / 1e6:,.1f} MB sent"
             )
 
     # ---- after it --------------------------------------------------------------------------------
