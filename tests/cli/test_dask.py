@@ -227,7 +227,9 @@ def test_without_the_extra(folder, tmp_path, error_of, monkeypatch):
     assert "pip install 'lrcore[dask]'" in error_of(*words, "-o", str(tmp_path / "m"))
 
 
-def test_a_local_cluster_is_closed_after_an_interrupt(folder, tmp_path, capsys, monkeypatch):
+def test_a_local_cluster_is_closed_after_an_interrupt(
+    folder, tmp_path, capsys, monkeypatch, ctrl_c
+):
     closed = []
 
     class Local:
