@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lrcore import _backend
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore.distributed.exact import as_float, exact_sum
 from lrcore.distributed.partition import Partition, Setting
@@ -85,7 +86,8 @@ def moments(
         one = problem.of_target(k)
         y = one.targets[0].astype(np.float64)
         z = np.tile(constant, (one.n_rows, 1)) + one.offset(0)
-        value = loss.evaluate(z if loss.joint else z[:, 0], y)[0] - loss.least(y)
+        raw = z if loss.joint else np.ascontiguousarray(z[:, 0])
+        value = _backend.active.loss_values(loss, raw, y) - loss.least(y)
         losses.append(exact_sum(partition.weights(k) * value))
         if loss.joint:
             label = (y == np.arange(problem.outputs_per_target)[:, None]).astype(np.float64)

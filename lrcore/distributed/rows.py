@@ -12,7 +12,7 @@ import numpy as np
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.version import __version__
 from lrcore.distributed.exact import exact_sum
-from lrcore.linear_model.arguments import as_floats, check_lengths, check_weight
+from lrcore.linear_model.arguments import as_floats, check_lengths, check_weight, encode
 from lrcore.linear_model.engine.design_matrix import DesignMatrix, as_design_matrix, stacked
 
 
@@ -99,7 +99,7 @@ def summarise(rows: Rows, *, classifies: bool) -> Summary:
     X, y, weight = rows.X, rows.y, rows.weight
     labels, codes = np.zeros(1), np.zeros(len(y), np.int64)
     if classifies and y.ndim == 1:
-        labels, codes = np.unique(y, return_inverse=True)
+        labels, codes = encode(y)
     weight = np.ones(len(y)) if weight is None else weight
     weights, largest, counts = [], np.zeros(len(labels)), np.zeros(len(labels), np.int64)
     for k in range(len(labels)):
