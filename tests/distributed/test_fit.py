@@ -18,7 +18,7 @@ from independent_optimum import (
     problem,
     smooth_minimum,
 )
-from partitions import bits_of, cut, fit_parts, same_bits
+from partitions import bits_of, cut, fit_parts, same_bits, words
 from scipy import sparse
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
@@ -39,16 +39,6 @@ def model_of(loss, **keywords):
     number = {"epsilon": 0.5, "quantile": 0.5, "power": 1.5}
     own = {k: v for k, v in vars(LOSSES[loss]).items() if k in number}
     return lrcore.LinearRegressor(loss, **keywords, **{**number, **own})
-
-
-def words(n_rows=400, n_features=900, seed=0, dtype=np.float32):
-    """Sparse rows, more features than a Hessian is made of, and two classes."""
-    rng = np.random.default_rng(seed)
-    X = sparse.random_array(
-        (n_rows, n_features), density=0.02, rng=rng, format="csr", dtype=np.float64
-    ).astype(dtype)
-    w = rng.normal(size=n_features) * (rng.random(n_features) < 0.2)
-    return X, (X @ w + 0.3 * rng.normal(size=n_rows) > 0).astype(int)
 
 
 @pytest.mark.parametrize("penalty", [name for name in SHARES if name])
@@ -251,6 +241,19 @@ def test_units_do_not_matter(unit):
     y = X @ [1 / unit, 2.0, 3.0] * unit
     result, _ = fit_parts(lrcore.LinearRegressor(), cut([100, 200], X, y))
     assert result.model.weights[0][0] * [unit, 1, 1] / unit == pytest.approx([1, 2, 3], rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [None, "std"])
+def test_a_constant_column_does_no_harm(scale):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    X[:, 1] = 1e6 + 0.1
+    y = (X[:, 0] + 0.3 * rng.normal(size=300) > 0).astype(int)
+    result, _ = fit_parts(lrcore.LinearClassifier(alpha=1e-2, scale=scale), cut([100], X, y))
+    local = lrcore.LinearClassifier(alpha=1e-2, scale=scale).fit(X, y)
+    assert result.dual_gap <= 1e-3
+    np.testing.assert_allclose(result.model.weights[0], local.coef_, rtol=0.05, atol=0.01)
+    assert len(result.history["gap"]) < 30
 
 
 def test_the_end_says_how_far_it_is():

@@ -4,6 +4,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier
 
 from lrcore.distributed.fit import DistributedFit
@@ -57,3 +58,13 @@ def bits_of(result):
 def same_bits(first, second):
     """Whether two results have the same bits."""
     return all(np.array_equal(a, b) for a, b in zip(bits_of(first), bits_of(second)))
+
+
+def words(n_rows=400, n_features=900, seed=0, dtype=np.float32):
+    """Sparse rows, more features than a Hessian is made of, and two classes."""
+    rng = np.random.default_rng(seed)
+    X = sparse.random_array(
+        (n_rows, n_features), density=0.02, rng=rng, format="csr", dtype=np.float64
+    ).astype(dtype)
+    w = rng.normal(size=n_features) * (rng.random(n_features) < 0.2)
+    return X, (X @ w + 0.3 * rng.normal(size=n_rows) > 0).astype(int)
