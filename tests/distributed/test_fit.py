@@ -1,5 +1,6 @@
 """Fits over partitions, in this process: the minimum, its certificate, and the same bits."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from strategies import LOSSES
 
 import lrcore
-from lrcore.distributed import starts
+from lrcore.distributed import fit, starts
 from lrcore.distributed.rounds import LocalRounds
 from lrcore.distributed.rows import BadPartitionError
 
@@ -222,6 +223,15 @@ def test_rows_stay_where_they_are(loss):
         np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02)
     with pytest.raises(ValueError, match="alpha='auto' is found by a sample of the rows"):
         fit_parts(model_of(loss, alpha="auto"), parts, samples=False)
+
+
+def test_alpha_of_a_sample_is_taken_over_at_the_same_c(monkeypatch):
+    X, y = words(600)
+    monkeypatch.setattr(fit, "SAMPLED_FOR_ALPHA", 200)
+    result, _ = fit_parts(lrcore.LinearClassifier(scale=None), cut([250], X, y))
+    sampled = np.sort(random.Random(fit.SEED).sample(range(600), 200))
+    local = lrcore.LinearClassifier(scale=None).fit(X[sampled], y[sampled])
+    assert result.alpha == pytest.approx(local.alpha_ / 3, rel=0.05)
 
 
 def test_an_offset_counts_as_on_one_machine():
