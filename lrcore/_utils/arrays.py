@@ -8,6 +8,9 @@ from lrcore._utils.missing import check_nothing_masked
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
+#: The last character of Unicode.
+MOST_CHARACTER = 0x10FFFF
+
 #: Bytes of a cache line.
 CACHE_LINE = 64
 
@@ -82,6 +85,15 @@ def aligned_array(array: np.ndarray) -> np.ndarray:
     """The array, copied if its numbers do not begin where the processor wants them to, as after a
     transfer between processes."""
     return array if array.flags.aligned else array.copy()
+
+
+def has_strange_characters(array: np.ndarray) -> bool:
+    """Whether a contiguous array of strings holds what is no character of Unicode: Python raises a
+    SystemError where one is taken out."""
+    if array.dtype.kind != "U" or not array.size:
+        return False
+    codes = array.reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    return bool((codes > MOST_CHARACTER).any())
 
 
 def extent(array: np.ndarray) -> tuple[int, int]:

@@ -18,6 +18,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from lrcore._utils.arrays import has_strange_characters
+
 #: A file may unpack to this many bytes, and to so many times its own size. What compresses better
 #: than a hundredfold is no data: of a matrix of ones the indices still take a quarter of theirs.
 MOST_BYTES, MOST_TIMES = 1 << 26, 100
@@ -135,7 +137,12 @@ class Stored:
                 done += more
         self._left -= n
         self._check_end()
-        return room != 0 if self.dtype.kind == "b" else room.view(self.dtype)
+        if self.dtype.kind == "b":
+            return room != 0
+        array = room.view(self.dtype)
+        if has_strange_characters(array):
+            raise NpzError(f"{self._name!r} has strings of what are no characters")
+        return array
 
     def drain(self) -> None:
         """Read what is left, to compare the checksum."""

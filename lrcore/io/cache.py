@@ -26,6 +26,7 @@ import numpy as np
 from scipy import sparse
 
 from lrcore._utils import npz, sparse_formats
+from lrcore._utils.arrays import has_strange_characters
 from lrcore._utils.replacing import replacing
 from lrcore.io.batch import Batch, csr
 from lrcore.io.errors import DataError
@@ -264,6 +265,8 @@ def _array(buffer: np.ndarray, record: dict[str, Any]) -> np.ndarray:
     if zlib.crc32(raw.data) != record["crc"]:
         raise ValueError("an array has another checksum")
     array: np.ndarray = raw.view(dtype).reshape(shape)
+    if has_strange_characters(array):
+        raise ValueError("strings of what are no characters")
     return array
 
 

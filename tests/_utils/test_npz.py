@@ -174,3 +174,14 @@ def test_a_folder_and_a_missing_file_are_os_errors(tmp_path):
         npz.read(tmp_path / "no.npz")
     with pytest.raises(OSError):
         npz.read(tmp_path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_strings_of_what_are_no_characters(path, order):
+    codes = np.array([0x10FFFF, 0xD800, 65], f"{order}u4")
+    np.savez(path, a=codes.view(f"{order}U1"))
+    assert npz.read(path)["a"].tolist() == ["\U0010ffff", "\ud800", "A"]
+    codes[1] = 0x110000
+    np.savez(path, a=codes.view(f"{order}U1"))
+    with pytest.raises(npz.NpzError, match="'a' has strings of what are no characters"):
+        npz.read(path)
