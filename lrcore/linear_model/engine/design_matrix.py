@@ -124,7 +124,9 @@ class DesignMatrix:
         return DesignMatrix(shape, values, part.indptr.astype(np.int64, copy=False), part.indices)
 
     def span(self, start: int, stop: int) -> DesignMatrix:
-        """DesignMatrix start to stop, not copied."""
+        """Rows start to stop, not copied."""
+        if not 0 <= start <= stop <= self.shape[0]:
+            raise IndexError(f"rows {start} to {stop} of {self.shape[0]}")
         shape = (stop - start, self.shape[1])
         if self.indptr is None or self.indices is None:
             return DesignMatrix(shape, self.values[start:stop])

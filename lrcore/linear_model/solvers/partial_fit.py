@@ -113,11 +113,16 @@ class Stream:
         whole = 0 if n_rows < first else first + (n_rows - first) // size * size
         ends = {0, whole, n_rows} | ({min(first, n_rows)} if n_again else set())
         for start, stop in pairwise(sorted(ends)):
-            part = problem.span(max(0, start - n_again), stop - n_again)
-            if again is not None and start == 0:
-                part = again.rows.followed_by(part)
-            self._advance(part, stop > whole, n_again if start == 0 else 1)
-            if self._interrupted():
+            # Blocks may be shorter than those that the rows were kept for, and end among them.
+            kept = min(stop, n_again) - start
+            if again is None or kept <= 0:
+                part = problem.span(start - n_again, stop - n_again)
+            else:
+                part = again.rows.span(start, start + kept)
+                if stop > n_again:
+                    part = part.followed_by(problem.span(0, stop - n_again))
+            self._advance(part, stop > whole, max(kept, 0 if start == 0 else 1))
+            if self._interrupted() and stop >= n_again:
                 break
         return self.loss.n_rows - n_again
 

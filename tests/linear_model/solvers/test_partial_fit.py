@@ -470,3 +470,18 @@ def test_a_stream_that_begins_again_has_the_parameters_of_now():
     changed.partial_fit(rows[300:], y[300:])
     fresh = LinearRegressor("absolute_error").partial_fit(rows, y)
     assert equal_bits(changed.coef_, fresh.coef_)
+
+
+@pytest.mark.parametrize("optimizer", ["dog", lrcore.AdaGrad(lr=0.3)])
+@pytest.mark.parametrize("sizes", [(256, 64), (256, 1), (64, 256)])
+def test_blocks_may_be_shorter_from_one_call_to_the_next(sizes, optimizer):
+    # Rows that are gone over again are more than a block then, and end in the midst of one.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 4))
+    y = X @ [1.0, 2.0, 3.0, 4.0]
+    reg = lrcore.LinearRegressor(optimizer=optimizer, block_size=sizes[0])
+    reg.partial_fit(X[:200], y[:200]).set_params(block_size=sizes[1])
+    reg.partial_fit(X[200:210], y[200:210]).partial_fit(X[210:], y[210:])
+    assert reg.t_ == 400
+    assert np.isfinite(reg.coef_).all()
+    assert reg.coef_.any()
