@@ -23,7 +23,8 @@ CACHE_BYTES = 1 << 19
 #: a rate take no time that matters.
 SEVERAL_RATES = SEARCHES_LR = True
 
-#: Values of X whose weights are fetched beforehand by predictions where they do not fit the cache.
+#: Values of X whose weights are fetched beforehand where they do not fit the cache: by dual ascent,
+#: and by predictions of several outputs.
 AHEAD, AHEAD_OF_OUTPUTS = 96, 24
 
 #: Values of X that a row must have before the processor finds its features early enough alone.
@@ -95,8 +96,7 @@ def raw_predictions(
     """``X @ weights + intercept``, weights of X's dtype; NaN everywhere if the CSR is damaged."""
     out = np.empty(X.shape[0], X.dtype)
     used = threads.count(n_threads, X.values.size)
-    ahead = AHEAD if weights.nbytes > CACHE_BYTES else 0
-    if not _kernels().predict(_matrix(X), weights, intercept, out, ahead, used):
+    if not _kernels().predict(_matrix(X), weights, intercept, out, used):
         out[:] = np.nan
     return out
 
@@ -127,7 +127,7 @@ def weighted_row_sum(
     used = threads.count(n_threads, len(each) * X.values.size)
     if X.sparse:
         used = min(used, len(each))
-    _kernels().combine(each, _matrix(X), np.atleast_2d(out), used)
+    _kernels().combine(each, _matrix(X), False, np.atleast_2d(out), used)
     return out
 
 
@@ -210,6 +210,16 @@ def column_moments(
     out = np.zeros((3, X.shape[1]))
     _kernels().sum_moments(_matrix(X), weight, center, out, threads.count(n_threads, X.values.size))
     return out
+
+
+def column_squares(X: Any, weight: np.ndarray, n_threads: int | None) -> np.ndarray:
+    """The sum of weighted squares of each column, (n_features,) float64."""
+    if not X.sparse:
+        moments: np.ndarray = column_moments(X, weight, np.zeros(X.shape[1]), n_threads)[1]
+        return moments
+    out = np.zeros((1, X.shape[1]))
+    _kernels().combine(weight[None], _matrix(X), True, out, 1)
+    return out[0]
 
 
 def weighted_grams(

@@ -165,6 +165,12 @@ def column_moments(
     return out
 
 
+def column_squares(X: Any, weight: np.ndarray, n_threads: int | None) -> np.ndarray:
+    """The sum of weighted squares of each column, (n_features,) float64."""
+    moments: np.ndarray = column_moments(X, weight, np.zeros(X.shape[1]), n_threads)[1]
+    return moments
+
+
 def weighted_grams(
     X: Any, factors: np.ndarray, rows: np.ndarray | None, n_threads: int | None
 ) -> np.ndarray:

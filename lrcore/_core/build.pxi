@@ -126,7 +126,7 @@ cdef class Build:
         with nogil:
             run_keeping(worker, &X.c, scales, to, &job)
 
-    def predict(self, Matrix X, weights, double intercept, out, Py_ssize_t ahead, int n_threads):
+    def predict(self, Matrix X, weights, double intercept, out, int n_threads):
         """X @ weights + intercept into out; whether the rows are what CSR asks for.
 
         They need not be sorted, and nothing outside of the arrays is read whatever they hold.
@@ -138,7 +138,6 @@ cdef class Build:
         job.weights = address(weights, type_of(X.kept[0]))
         job.intercepts = NULL
         job.intercept = intercept
-        job.ahead = ahead
         return predict_rows(self.kernels_of(&X.c).predict, X, &job, out, n_threads)
 
     def predict_outputs(
@@ -166,12 +165,18 @@ cdef class Build:
         job.c.evaluate = self.evaluate(job.loss)
         return visit(job, self.kernels_of(&X.c).ascend, X, order, records, weights, intercepts)
 
-    def combine(self, const double[:, ::1] factors, Matrix X, double[:, ::1] out, int n_threads):
-        """out[k] += the rows times their factors[k], in row order."""
+    def combine(
+        self, const double[:, ::1] factors, Matrix X, bint squares, double[:, ::1] out,
+        int n_threads,
+    ):
+        """out[k] += the rows times their factors[k], in row order; with `squares`, which is for
+        sparse rows, their values are squared first."""
         cdef OutputProducts job
         cdef Worker worker = self.kernels_of(&X.c).combine
         if factors.size:
-            job = OutputProducts(&factors[0, 0], &out[0, 0], out.shape[0], out.shape[1])
+            job = OutputProducts(
+                &factors[0, 0], &out[0, 0], out.shape[0], out.shape[1], squares
+            )
             with nogil:
                 run(worker, &X.c, NULL, NULL, &job, n_threads)
 
@@ -201,7 +206,9 @@ cdef class Build:
         cdef OutputProducts job
         cdef Worker worker = self.kernels_of(&X.c).wide_predict
         if out.size:
-            job = OutputProducts(&weights[0, 0], &out[0, 0], out.shape[0], weights.shape[1])
+            job = OutputProducts(
+                &weights[0, 0], &out[0, 0], out.shape[0], weights.shape[1], False
+            )
             with nogil:
                 run(worker, &X.c, NULL, NULL, &job, n_threads)
 
@@ -213,7 +220,9 @@ cdef class Build:
         cdef OutputProducts job
         cdef Worker worker = self.kernels_of(&X.c).wide_predict_outputs
         if out.size:
-            job = OutputProducts(&weights[0, 0, 0], &out[0, 0], out.shape[1], weights.shape[1])
+            job = OutputProducts(
+                &weights[0, 0, 0], &out[0, 0], out.shape[1], weights.shape[1], False
+            )
             with nogil:
                 run(worker, &X.c, NULL, NULL, &job, n_threads)
 

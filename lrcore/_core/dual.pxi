@@ -117,6 +117,16 @@ cdef inline double shrunk_squares(
     return total
 
 
+cdef inline real dot_stored(
+    const real* w, const index* j, const real* x, Py_ssize_t n
+) noexcept nogil:
+    """`dot_entries` of weights that have just been stored, which gathers have to wait for."""
+    if real is float and index is int32_t:
+        return dot_stored_f32(w, 1, j, x, n)
+    else:
+        return dot_entries(w, 1, j, x, n)
+
+
 cdef inline void add_multiple(
     const index* j, const real* x, Py_ssize_t n, real d, real* weights
 ) noexcept nogil:
@@ -147,7 +157,7 @@ cdef inline void prefetch_visits(
     if job.far and i + job.ahead < job.n_rows:
         row = job.order[i + job.ahead]
         for k in range(X.indptr[row], X.indptr[row + 1]):
-            prefetch_write(weights + indices[k])
+            prefetch_far(weights + indices[k])
 
 
 cdef inline void prefetch_dense_visit(
@@ -185,7 +195,7 @@ cdef inline double visit_row(
         z = dot_dense(<const real*>weights, x, stop - start)
     else:
         j = indices + start
-        z = dot_entries(<const real*>weights, 1, j, x, stop - start)
+        z = dot_stored(<const real*>weights, j, x, stop - start)
     z = z + job.intercepts[0]
     share = record[SHARE]
     if record[SQUARES] < 0:

@@ -44,6 +44,7 @@ cdef void sum_exactly(
             if factor == 0.0:
                 continue
             out = job.out + (part * job.n_outputs + k) * job.n_features
+            prefetch_features(X, start, stop, out, sizeof(int64_t), job.n_features)
             if X.indices is not NULL:
                 add_rounded(factor, X.indices + start, x, stop - start, job.squares, out)
             elif X.indptr is not NULL:

@@ -21,7 +21,7 @@ from lrcore._core.random cimport mix
 from lrcore._core.rows cimport dot_dense_d, dot_dense_f, sum_rows_d, sum_rows_f
 from lrcore._core.rules cimport *
 from lrcore._core.slots cimport (
-    LANES, dot_d32, dot_d64, dot_f32, dot_f64, load_d, load_f, store_d, store_f,
+    LANES, dot_d32, dot_d64, dot_f32, dot_f64, dot_stored_f32, load_d, load_f, store_d, store_f,
 )
 from lrcore._core.steps cimport *
 from lrcore._core.table cimport Fault, hash_column_rows, hash_table_rows
@@ -34,6 +34,7 @@ include "loss.pxi"
 include "update.pxi"
 include "average.pxi"
 include "penalty.pxi"
+include "prefetch.pxi"
 include "raw_prediction.pxi"
 include "dog.pxi"
 include "epoch.pxi"

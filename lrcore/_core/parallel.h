@@ -4,20 +4,26 @@
 #include "flush.h"
 
 #if defined(__GNUC__) || defined(__clang__)
-#define lr_prefetch(p) __builtin_prefetch((p), 0, 3)
-#define lr_prefetch_write(p) __builtin_prefetch((p), 1, 3)
-#define lr_prefetch_far(p) __builtin_prefetch((p), 1, 2)
 #define lr_leading_zeros(x) __builtin_clz(x)
+/* gcc takes a function that does nothing but prefetch for one without effects, and drops the calls
+   of it; the empty statement is an effect. */
+#define LR_PREFETCH(name, write, locality)                                                         \
+    static inline __attribute__((always_inline)) void name(const void *p) {                        \
+        __builtin_prefetch(p, write, locality);                                                    \
+        __asm__ volatile("");                                                                      \
+    }
 #else
 static inline int lr_leading_zeros(unsigned int x) {
     int n = 32;
     for (; x; x >>= 1) n--;
     return n;
 }
-#define lr_prefetch(p) ((void)(p))
-#define lr_prefetch_write(p) ((void)(p))
-#define lr_prefetch_far(p) ((void)(p))
+#define LR_PREFETCH(name, write, locality)                                                         \
+    static inline void name(const void *p) { (void)p; }
 #endif
+LR_PREFETCH(lr_prefetch, 0, 3)
+LR_PREFETCH(lr_prefetch_write, 1, 3)
+LR_PREFETCH(lr_prefetch_far, 1, 2)
 
 #if defined(__GNUC__) || defined(__clang__)
 #define lr_raise_flag(p) __atomic_store_n((p), 1, __ATOMIC_RELAXED)

@@ -133,19 +133,30 @@ typedef double lr_word __attribute__((aligned(4), may_alias));
                 model[(ptrdiff_t)j[i] * width + c] = columns[LR_LANES * c + i];                    \
     }
 
-/* Eight sums, value k in sum k % 8, then a tree: the same additions however they are done. */
+/* Eight sums, value k in sum k % 8, then a tree: the same additions however they are done. Weights
+   that have just been stored are read as single numbers, which processors take from the store
+   before it reaches the cache. */
+#define LR_TERM(i) s##i += x[k + i] * model[(ptrdiff_t)j[k + i] * width]
 #define LR_DOT(T, I, X)                                                                            \
     LR_INLINE T lr_sum8_##X(const T *s) {                                                      \
         return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));                  \
     }                                                                                              \
     LR_INLINE T lr_dot_plain_##X(const T *model, ptrdiff_t width, const I *j, const T *x,      \
                                      ptrdiff_t n) {                                                \
-        T s[8] = {0, 0, 0, 0, 0, 0, 0, 0};                                                         \
+        T s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;                          \
         ptrdiff_t k = 0;                                                                           \
-        for (; k + 8 <= n; k += 8)                                                                 \
-            for (int i = 0; i < 8; i++) s[i] += x[k + i] * model[(ptrdiff_t)j[k + i] * width];     \
-        for (; k < n; k++) s[k % 8] += x[k] * model[(ptrdiff_t)j[k] * width];                      \
-        return lr_sum8_##X(s);                                                                     \
+        for (; k + 8 <= n; k += 8) {                                                               \
+            LR_TERM(0), LR_TERM(1), LR_TERM(2), LR_TERM(3);                                        \
+            LR_TERM(4), LR_TERM(5), LR_TERM(6), LR_TERM(7);                                        \
+        }                                                                                          \
+        if (k < n) LR_TERM(0);                                                                     \
+        if (k + 1 < n) LR_TERM(1);                                                                 \
+        if (k + 2 < n) LR_TERM(2);                                                                 \
+        if (k + 3 < n) LR_TERM(3);                                                                 \
+        if (k + 4 < n) LR_TERM(4);                                                                 \
+        if (k + 5 < n) LR_TERM(5);                                                                 \
+        if (k + 6 < n) LR_TERM(6);                                                                 \
+        return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7));                                  \
     }
 
 LR_WITH(float, f)

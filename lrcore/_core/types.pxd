@@ -325,6 +325,7 @@ cdef struct OutputProducts:
     double* out                 # (n_outputs, n_rows), or (n_outputs, n_features)
     Py_ssize_t n_outputs
     Py_ssize_t n_features
+    bint squares                # of sparse rows: whether their values are squared
 
 
 # Probabilities of raw predictions: see probabilities_of_rows.

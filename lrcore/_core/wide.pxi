@@ -43,6 +43,7 @@ cdef void wide_predict(
         n -= start
         for k in range(job.n_outputs):
             w, out = job.factors + k * job.n_features, job.out + k * X.n_rows + i
+            prefetch_features(X, start, start + n, w, sizeof(double), job.n_features)
             if X.indices is not NULL:
                 out[0] = wide_dot_entries(w, X.indices + start, values_at(X, start, dtype), n)
             elif X.long_indices is not NULL:
@@ -52,11 +53,15 @@ cdef void wide_predict(
 
 
 cdef inline void add_to_sums(
-    const double factor, const index* j, const real* x, Py_ssize_t n, double* out
+    const double factor, const index* j, const real* x, Py_ssize_t n, bint squares, double* out
 ) noexcept nogil:
     cdef Py_ssize_t k
-    for k in range(n):
-        out[j[k]] += factor * x[k]
+    if squares:
+        for k in range(n):
+            out[j[k]] += factor * <double>x[k] * <double>x[k]
+    else:
+        for k in range(n):
+            out[j[k]] += factor * x[k]
 
 
 cdef inline void combine_dense(
@@ -98,13 +103,16 @@ cdef void combine(
         row_span(X, row, &start, &stop)
         for k in range(job.n_outputs * part // parts, job.n_outputs * (part + 1) // parts):
             factor, out = job.factors[k * X.n_rows + row], job.out + k * job.n_features
+            prefetch_features(X, start, stop, out, sizeof(double), job.n_features)
             if X.indices is not NULL:
                 add_to_sums(
-                    factor, X.indices + start, values_at(X, start, dtype), stop - start, out
+                    factor, X.indices + start, values_at(X, start, dtype), stop - start,
+                    job.squares, out,
                 )
             else:
                 add_to_sums(
-                    factor, X.long_indices + start, values_at(X, start, dtype), stop - start, out
+                    factor, X.long_indices + start, values_at(X, start, dtype), stop - start,
+                    job.squares, out,
                 )
 
 

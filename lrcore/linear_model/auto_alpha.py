@@ -171,8 +171,12 @@ class Fold:
         self, solver: Solver, problem: Problem, held_out: Problem | None, config: SolverConfig,
         make_penalty: MakePenalty, *, searches: bool,
     ) -> None:  # fmt: skip
-        self.problem, self._searches = problem, searches
-        self.last: TrainedModel | None = None
+        self._whole, self._searches = problem, searches
+        self._features: np.ndarray | None = None
+        if held_out is not None and solver.tol is not None:
+            problem, held_out, self._features = problem.with_used_features(held_out)
+        self.problem = problem
+        self._last: TrainedModel | None = None
         self._held_out, self._make_penalty = held_out, make_penalty
         # For a solver that does not end by its gap a tolerance is something else.
         tol = config.tol if solver.tol is None else max(config.tol or 0.0, GAP)
@@ -182,13 +186,21 @@ class Fold:
         )  # fmt: skip
         self._fit = solver.trials(problem, self._config)
 
+    @property
+    def last(self) -> TrainedModel | None:
+        """The model of the last fit, of all features."""
+        if self._features is None or self._last is None:
+            return self._last
+        objective = replace(self._whole.objective, penalty=self._last.objective.penalty)
+        return self._last.among(self._features, self._whole.X.shape[1], objective)
+
     def loss_at(self, alpha: float) -> float:
         """The mean loss of the rows held out; infinite where a search ought not to go."""
         objective = replace(self.problem.objective, penalty=self._make_penalty(alpha))
         result, config = self._fit(objective), self._config
         if result.interrupted:
             raise KeyboardInterrupt("stopped while it looked for alpha; nothing has been learnt")
-        self.last = result.model
+        self._last = result.model
         gap, tol = result.dual_gap, config.tol
         if self._searches and gap is not None and tol is not None and gap > tol:
             return math.inf

@@ -62,8 +62,10 @@ class Objective:
     def strengths(self, n_features: int) -> tuple[np.ndarray, np.ndarray]:
         """What each weight's magnitude, and half of its square, are penalised by, (n_features,)."""
         l1, l2 = self.penalty.strengths
-        factors = self._factors * np.ones(n_features)
-        return l1 * factors * self._scale, l2 * factors * np.square(self._scale)
+        both = l1 * self._factors * self._scale, l2 * self._factors * np.square(self._scale)
+        # Views of one number where all features have the same: a model may have millions.
+        of_l1, of_l2 = (np.broadcast_to(strength, n_features) for strength in both)
+        return of_l1, of_l2
 
     def l1_below(self, n_features: int) -> np.ndarray:
         """What the magnitudes of negative weights are penalised by, (n_features,): as those of
@@ -306,6 +308,16 @@ class Problem:
             self, X=stacked(self.X, other.X), targets=targets, sample_weight=weight,
             target_factors=factors, offsets=offsets,
         )  # fmt: skip
+
+    def with_used_features(self, other: Problem) -> tuple[Problem, Problem, np.ndarray | None]:
+        """Both without the features that neither has, and the old numbers of those that are left:
+        None, and the problems as they are, where values are many beside the features."""
+        if not self.X.sparse or self.X.values.size + other.X.values.size > self.X.shape[1]:
+            return self, other, None
+        both = self.followed_by(other)
+        X, features = both.X.with_used_features()
+        both = replace(both, X=X, objective=self.objective.with_features(features))
+        return both.span(0, self.n_rows), both.span(self.n_rows, both.n_rows), features
 
     def _all_offsets(self) -> list[np.ndarray]:
         """The offsets, of 0 where there are none."""

@@ -163,6 +163,12 @@ class TrainedModel:
         scale = None if self.scale is None else self.scale[features]
         return TrainedModel(states, self.objective.of_features(features), self.updates, scale)
 
+    def among(self, features: np.ndarray, n_features: int, objective: Objective) -> TrainedModel:
+        """The model of these features, without an update rule, as one of n_features that have this
+        objective."""
+        states = [state.among(features, n_features) for state in self.states]
+        return TrainedModel(states, objective, dual=self.dual)
+
     def row_losses(self, problem: Problem, n_threads: int | None) -> np.ndarray:
         """(n_rows,): the mean over targets of each row's loss."""
         raw = self.raw_predictions(problem.X, n_threads).astype(np.float64)

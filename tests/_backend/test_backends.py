@@ -18,7 +18,7 @@ from strategies import BUILDS, DTYPES, LOSSES, equal_bits, targets_for
 import lrcore
 from lrcore import _backend
 from lrcore._backend import compiled, numpy
-from lrcore.linear_model.engine.design_matrix import ones
+from lrcore.linear_model.engine.design_matrix import DesignMatrix, ones
 from lrcore.penalties import ElasticNet
 
 
@@ -288,3 +288,36 @@ def test_moments_of_columns(dtype, kind, backend):
     np.testing.assert_allclose(found[0], expected, rtol=1e-12, atol=1e-11)
     assert equal_bits(found[0], found[1])
     assert equal_bits(found[0], found[2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_squares_of_columns(dtype, kind, backend):
+    X, dense = matrix(kind, dtype)
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 200)
+    found = [_backend.active.column_squares(X, weight, n) for n in (1, 2, 3)]
+    np.testing.assert_allclose(found[0], weight @ dense.astype(np.float64) ** 2, rtol=1e-12)
+    assert all(equal_bits(found[0], each) for each in found)
+    moments = _backend.active.column_moments(X, weight, np.zeros(30), 1)
+    assert equal_bits(found[0], moments[1])
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_features_past_the_cache(dtype, index):
+    """So many that those of rows to come are prefetched, up to the last value of X."""
+    rng, n_rows, n_features = np.random.default_rng(0), 90, 1 << 18
+    X = sparse.random(n_rows, n_features, 2e-4, "csr", dtype, rng, lambda n: rng.normal(size=n))
+    assert np.diff(X.indptr).min() > 8 and X.indices.max() > n_features - 100
+    indptr, indices = X.indptr.astype(np.int64), X.indices.astype(index)
+    design = DesignMatrix(X.shape, X.data, indptr, indices)
+    w, factors = rng.normal(size=n_features), rng.normal(size=n_rows)
+    wide, backend = X.astype(np.float64), _backend.active
+    for n in (1, 2):
+        np.testing.assert_allclose(backend.wide_predictions(design, w, n), wide @ w, rtol=1e-10)
+        narrow = backend.raw_predictions(design, w.astype(dtype), 0.5, n)
+        np.testing.assert_allclose(narrow, wide @ w + 0.5, rtol=2e-4, atol=2e-4)
+        sums = backend.weighted_row_sum(design, factors, n)
+        np.testing.assert_allclose(sums, wide.T @ factors, rtol=1e-10)
+        squares = backend.column_squares(design, factors, n)
+        np.testing.assert_allclose(squares, wide.power(2).T @ factors, rtol=1e-10)

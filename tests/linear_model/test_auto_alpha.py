@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import log_loss
 from strategies import equal_bits, sparse_problem
@@ -204,3 +205,28 @@ def test_of_many_rows_some_are_learnt_from(solver, monkeypatch):
     assert (n_learnt, n_held_out) == (4800 if solver == "stochastic" else 1000, 1200)
     for part in (learnt, held_out):
         assert abs(np.mean(part > 0) - y.mean()) < 2e-3
+
+
+def test_trials_have_the_features_of_their_rows_alone(monkeypatch):
+    """Those without a value in a row change no alpha, and models of trials have them again."""
+    few, _, y, _ = sparse_problem()
+    places = np.arange(60) * 1000
+    wide = sparse.csr_matrix((few.data, places[few.indices], few.indptr), (300, 60_000))
+    seen = []
+
+    class Spy(auto_alpha.Fold):
+        def __init__(self, *args, **keywords):
+            super().__init__(*args, **keywords)
+            seen.append(self)
+
+    monkeypatch.setattr(auto_alpha, "Fold", Spy)
+    of_few, of_wide = (
+        LinearClassifier(solver="dual", random_state=0).fit(X, y) for X in (few, wide)
+    )
+    assert seen[-1].problem.X.shape[1] < 60 == seen[0].problem.X.shape[1]
+    np.testing.assert_allclose(of_wide.alphas_, of_few.alphas_, rtol=1e-12)
+    np.testing.assert_allclose(of_wide.alpha_losses_, of_few.alpha_losses_, rtol=1e-9)
+    (w_few,), (w_wide,) = (fold.last.weights[0] for fold in (seen[0], seen[len(seen) // 2]))
+    assert np.count_nonzero(w_few) > 40
+    np.testing.assert_allclose(w_wide[places], w_few, rtol=1e-9)
+    assert np.count_nonzero(w_wide) == np.count_nonzero(w_few)

@@ -227,9 +227,7 @@ class DesignMatrix:
 
     def column_squares(self, weight: np.ndarray, n_threads: int | None) -> np.ndarray:
         """The sum of weighted squares of each column, (n_features,) float64."""
-        zero = np.zeros(self.shape[1])
-        moments: np.ndarray = _backend.active.column_moments(self, weight, zero, n_threads)
-        return moments[1]
+        return _backend.active.column_squares(self, weight, n_threads)
 
     def wide_predictions(self, weights: np.ndarray, n_threads: int | None) -> np.ndarray:
         """``weights @ X.T`` in float64 whatever X is; weights (n_features,) or (n_outputs,

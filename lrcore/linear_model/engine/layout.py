@@ -350,6 +350,17 @@ class ModelState:
         changes = None if self.average is None else self.average.changes[features]
         return self._with(array, changes)
 
+    def among(self, features: np.ndarray, n_features: int) -> ModelState:
+        """A copy with these features out of n_features; the others are 0."""
+        places, n = np.append(features, n_features), n_features + 1
+        shape = (n, *self.array.shape[1:]) if self.by_feature else (len(self.array), n)
+        array = aligned_zeros(shape, self.array.dtype)
+        if self.by_feature:
+            array[places] = self.array
+        else:
+            array[:, places] = self.array
+        return self._with(array, None)
+
     def put_back(self, features: np.ndarray, before: ModelState) -> None:
         """Undo all steps since `before` was copied of these features, the only changed ones."""
         if self.by_feature and before.by_feature:

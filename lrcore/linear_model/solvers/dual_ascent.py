@@ -174,9 +174,11 @@ class DualAscent:
         for v, sums in zip(self.v.T, self._combined(dual)):
             v[:] = sums
         best, highest = 0.0, -math.inf
+        norm = self._sum_of_squares() if self._shrinkage is None else None
         for c in MULTIPLES:
             conjugates = float(np.sum(share * self.loss.conjugate(c * dual, y)))
-            objective = -conjugates - self._sum_of_squares(c) / 2
+            squares = self._sum_of_squares(c) if norm is None else c * c * norm
+            objective = -conjugates - squares / 2
             if objective <= highest:
                 break
             best, highest = c, objective
