@@ -12,4 +12,6 @@ cdef extern from "slots.h" nogil:
     float dot_f64 "lr_dot_f64"(const float*, Py_ssize_t, const int64_t*, const float*, Py_ssize_t) noexcept
     double dot_d32 "lr_dot_d32"(const double*, Py_ssize_t, const int32_t*, const double*, Py_ssize_t) noexcept
     double dot_d64 "lr_dot_d64"(const double*, Py_ssize_t, const int64_t*, const double*, Py_ssize_t) noexcept
-    float dot_stored_f32 "lr_dot_plain_f32"(const float*, Py_ssize_t, const int32_t*, const float*, Py_ssize_t) noexcept
+    float dot_stored_f32 "lr_dot_plain_f32"(
+        const float*, Py_ssize_t, const int32_t*, const float*, Py_ssize_t
+    ) noexcept

@@ -308,7 +308,8 @@ def test_features_past_the_cache(dtype, index):
     """So many that those of rows to come are prefetched, up to the last value of X."""
     rng, n_rows, n_features = np.random.default_rng(0), 90, 1 << 18
     X = sparse.random(n_rows, n_features, 2e-4, "csr", dtype, rng, lambda n: rng.normal(size=n))
-    assert np.diff(X.indptr).min() > 8 and X.indices.max() > n_features - 100
+    assert np.diff(X.indptr).min() > 8
+    assert X.indices.max() > n_features - 100
     indptr, indices = X.indptr.astype(np.int64), X.indices.astype(index)
     design = DesignMatrix(X.shape, X.data, indptr, indices)
     w, factors = rng.normal(size=n_features), rng.normal(size=n_rows)
