@@ -71,9 +71,12 @@ class DesignMatrix:
 
     def matrix(self) -> Any:
         """The rows as an array or a CSR matrix of SciPy's, not copied."""
-        if self.indptr is None:
+        if self.indptr is None or self.indices is None:
             return self.values
-        return sparse.csr_array((self.values, self.indices, self.indptr), self.shape)
+        # SciPy wants both of one dtype, and copies the indices for it, which are many.
+        narrow = self.indices.dtype == np.int32 and self.values.size <= np.iinfo(np.int32).max
+        indptr = self.indptr.astype(np.int32) if narrow else self.indptr
+        return sparse.csr_array((self.values, self.indices, indptr), self.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -119,7 +122,7 @@ class DesignMatrix:
         shape = (len(chosen), self.shape[1])
         if self.indptr is None:
             return DesignMatrix(shape, self.values[chosen])
-        part = sparse.csr_array((self.values, self.indices, self.indptr), self.shape)[chosen]
+        part = self.matrix()[chosen]
         values = ones(part.nnz, self.dtype) if all_ones(self.values) else part.data
         return DesignMatrix(shape, values, part.indptr.astype(np.int64, copy=False), part.indices)
 
