@@ -2,6 +2,7 @@
 and other libraries; fits of sparse and dense rows, and predictions, compared with other libraries.
 
     python bench/report.py [--quick] [--data FOLDER] [--only SECTION,SECTION] [--out FOLDER]
+                           [--before FOLDER]
 
 Figures are printed as they are measured and kept in FOLDER/report.json (bench/results), from which
 pictures, report.md and report.html are made. A section that is measured again replaces its former
@@ -27,6 +28,7 @@ from typing import NamedTuple
 import auto
 import default_quality
 import dense
+import floors
 import linear
 import linear_peers
 import matrices
@@ -61,6 +63,7 @@ class Plan:
 
     quick: bool
     data: str | None
+    before: Path | None
     counts: list[int]
 
     @property
@@ -212,6 +215,12 @@ SECTIONS = {
             s, p.rows, (p.bits[0], p.bits[1] - 2), p.counts, 3 * p.fit_rounds
         ),
     ),
+    "floors": Entry(
+        "Kernels of linear models beside their floors",
+        "Sparse rows of 20 values of 2^22 features by a power law, dense rows of 100; epochs "
+        "without set-up.",
+        lambda s, p: floors.report_floors(s, p.quick, p.counts, 1 if p.quick else 3, p.before),
+    ),
     "auto": Entry(
         'What lr="auto" finds',
         "Compared with the best of a grid of rates.",
@@ -277,6 +286,9 @@ def main():
     parser.add_argument("--only", help="sections, with commas between")
     parser.add_argument("--data", help="the folder of 20news.tsv.gz and a9a.svm.gz")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the results")
+    parser.add_argument(
+        "--before", type=Path, help="a former checkout, built, that kernels are compared with"
+    )
     parser.add_argument("--pages", action="store_true", help="measure nothing, draw and write")
     args = parser.parse_args()
     wanted = args.only.split(",") if args.only else list(SECTIONS)
@@ -286,7 +298,7 @@ def main():
     if _core.kernels is None:
         raise SystemExit("the report measures the compiled core; unset LRCORE_ISA=numpy")
     warnings.simplefilter("ignore")
-    plan = Plan(args.quick, args.data, sorted({1, min(threads.limits().values())}))
+    plan = Plan(args.quick, args.data, args.before, sorted({1, min(threads.limits().values())}))
     args.out.mkdir(parents=True, exist_ok=True)
     found = read(args.out)
     for name in [] if args.pages else wanted:
