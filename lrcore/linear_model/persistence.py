@@ -37,7 +37,7 @@ from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.saved_parameters import from_plain, labels_of, plain_labels, to_plain
 from lrcore.linear_model.saved_states import places, saved_states, state_arrays
-from lrcore.linear_model.solvers.select import OF_PARTITIONS, SOLVERS
+from lrcore.linear_model.solvers.select import IMPORTED, OF_PARTITIONS, SOLVERS
 from lrcore.penalties import ElasticNet
 from lrcore.schedules import Plateau
 
@@ -243,7 +243,7 @@ def _fit_result(header: dict[str, Any], arrays: archive.Arrays, trained: Trained
     elif lr is not None:
         check_number("lr", lr, 0)
     solver = header.get("solver") or ("stochastic" if trained.updates else "dual")
-    known = (*SOLVERS, OF_PARTITIONS)
+    known = (*SOLVERS, OF_PARTITIONS, IMPORTED)
     if solver not in known:
         raise ValueError(f"solver must be one of {', '.join(known)}, got {solver!r}")
     return FitResult(

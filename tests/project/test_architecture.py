@@ -23,8 +23,10 @@ MAY_IMPORT = {
     "minimize": {"optim", "rules", "schedules", "_backend"},
     "io": {"_backend", "feature_extraction"},
     "feature_extraction": {"_core", "_backend"},
+    "export": {"losses"},
     "linear_model": {
         "_core",
+        "export",
         "feature_extraction",
         "io",
         "conjugates",

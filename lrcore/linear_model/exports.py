@@ -1,0 +1,189 @@
+"""The estimators' methods that give a fitted model to other libraries, and take one from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from lrcore._utils.validation import check_positive
+from lrcore.export.coefficients import Coefficients
+from lrcore.export.from_sklearn import Imported, read_classifier, read_regressor
+from lrcore.export.to_sklearn import Fitted, to_sklearn
+from lrcore.linear_model.checks import check_model
+from lrcore.linear_model.engine.design_matrix import DesignMatrix
+from lrcore.linear_model.engine.layout import ModelState, aligned_zeros, n_lanes, slot_width
+from lrcore.linear_model.problem import Objective
+from lrcore.linear_model.result import FitResult, TrainedModel
+from lrcore.linear_model.solvers.select import IMPORTED
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+def coefficients_of(model: Any) -> Coefficients:
+    """The weights of a fitted estimator, and what its predictions follow from."""
+    check_is_fitted(model, "n_iter_")
+    weights, intercepts = model._weights()
+    return Coefficients(
+        weights, intercepts, model._trained.objective.loss, getattr(model, "classes_", None),
+        getattr(model, "_multilabel", False), getattr(model, "_single", True),
+        getattr(model, "feature_names_in_", None),
+    )  # fmt: skip
+
+
+def trained_from(weights: np.ndarray, intercepts: np.ndarray, objective: Objective) -> TrainedModel:
+    """Weights, (n_outputs, n_features), as a model that a solver without an update rule has left.
+
+    `partial_fit` goes on from them with the state of a rule that has made no step.
+    """
+    n_outputs, n_features = weights.shape
+    if not objective.loss.joint:
+        both = np.column_stack([weights, intercepts])
+        states = [ModelState(row[None].copy(), 1, by_feature=False) for row in both]
+        return TrainedModel(states, objective)
+    width = n_lanes(n_outputs)
+    array = aligned_zeros((n_features + 1, slot_width(width)), weights.dtype)
+    state = ModelState(array, width, by_feature=True, n_outputs=n_outputs)
+    state.weights[:, :-1], state.weights[:, -1] = weights, intercepts
+    return TrainedModel([state], objective)
+
+
+class ExportMixin:
+    """Conversion to and from estimators of scikit-learn."""
+
+    def to_sklearn(self, n_rows: float | None = None) -> Any:
+        """A fitted estimator of scikit-learn with the same predictions.
+
+        The coefficients are copied, for the columns of X as they are. The loss and the penalty say
+        which estimator it is:
+
+        ===================================  =======================================================
+        loss                                 estimator
+        ===================================  =======================================================
+        log_loss                             LogisticRegression; SGDClassifier of several classes
+                                             with ``multi_class="ovr"``
+        hinge, squared_hinge                 LinearSVC; SGDClassifier with l1 or without a penalty
+        modified_huber, perceptron           SGDClassifier, Perceptron
+        squared_error                        Ridge, Lasso, ElasticNet, LinearRegression
+        huber                                HuberRegressor; SGDRegressor with l1
+        absolute_error, quantile             QuantileRegressor
+        epsilon_insensitive and its square   LinearSVR; SGDRegressor with l1 or without a penalty
+        poisson, gamma, tweedie              PoissonRegressor, GammaRegressor, TweedieRegressor
+        ===================================  =======================================================
+
+        Several labels a row are a OneVsRestClassifier, several targets of estimators that take one
+        a MultiOutputRegressor. What a model has beside coefficients is left out: the offset of
+        rows, factors of penalties, what turns raw tables into columns.
+
+        Parameters
+        ----------
+        n_rows : float, optional
+            The number of rows, or the sum of their weights, that was fitted: with it the estimator
+            gets ``C = 1 / (alpha_ * n_rows)``, or of Ridge ``alpha = alpha_ * n_rows``, so that a
+            clone minimises the same objective. Without it they keep scikit-learn's defaults.
+
+        Returns
+        -------
+        estimator
+            With ``coef_``, ``intercept_``, ``classes_``, ``n_features_in_``,
+            ``feature_names_in_`` and ``n_iter_``, as its own ``fit`` leaves them.
+
+        Raises
+        ------
+        NotFittedError
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = lrcore.LinearClassifier(alpha=0.01).fit(X, y)
+        >>> other = clf.to_sklearn(n_rows=len(X))
+        >>> other
+        LogisticRegression(C=0.1757...)
+        >>> bool((other.predict(X) == clf.predict(X)).all())
+        True
+        """
+        if n_rows is not None:
+            check_positive("n_rows", n_rows)
+        model: Any = self
+        coefficients = coefficients_of(model)
+        objective = model._trained.objective
+        l1, l2 = objective.penalty.strengths
+        fitted = Fitted(
+            l1, l2, objective.fit_intercept, positive=model.positive is True,
+            n_iter=model.n_iter_, t=model.t_, n_rows=n_rows,
+        )  # fmt: skip
+        return to_sklearn(coefficients, fitted)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, n_rows: float | None = None) -> Self:
+        """A model with the coefficients of a fitted estimator of scikit-learn.
+
+        It predicts the same, and ``partial_fit`` goes on from these coefficients, by a rule that
+        has made no step yet.
+
+        Parameters
+        ----------
+        estimator
+            Fitted. For classes LogisticRegression, LogisticRegressionCV, LinearSVC, SGDClassifier,
+            Perceptron, or a OneVsRestClassifier of such; for numbers LinearRegression, Ridge,
+            Lasso, ElasticNet and their versions with cross-validation, HuberRegressor,
+            QuantileRegressor, LinearSVR, SGDRegressor, PoissonRegressor, GammaRegressor,
+            TweedieRegressor, or a MultiOutputRegressor of such.
+        n_rows : float, optional
+            The rows that it was fitted to: C of LogisticRegression and LinearSVC becomes ``alpha =
+            1 / (C * n_rows)``, Ridge's alpha ``alpha / n_rows``. Without it alpha is ``"auto"``
+            there; other estimators have an alpha that means what ours does.
+
+        Returns
+        -------
+        model
+            Its parameters are the loss, the penalty, alpha and the intercept of the estimator, and
+            our defaults. ``solver_`` is ``"imported"``, and ``n_iter_`` 0.
+
+        Raises
+        ------
+        TypeError
+            If it is another estimator.
+        NotFittedError
+        ValueError
+            If its loss has no counterpart, or its coefficients are not finite.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.linear_model import SGDClassifier
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> sgd = SGDClassifier(loss="log_loss", random_state=0).fit(X, y)
+        >>> clf = lrcore.LinearClassifier.from_sklearn(sgd)
+        >>> bool((clf.predict(X) == sgd.predict(X)).all()), clf.alpha
+        (True, 0.0001)
+        """
+        if n_rows is not None:
+            check_positive("n_rows", n_rows)
+        read = read_classifier if hasattr(cls, "decision_function") else read_regressor
+        imported = read(estimator, n_rows)
+        model: Any = cls(**imported.params)
+        model._check_params()
+        _take(model, imported)
+        names = getattr(estimator, "feature_names_in_", None)
+        if names is not None:
+            model.feature_names_in_ = np.array(names, dtype=object)
+        return model
+
+
+def _take(model: Any, imported: Imported) -> None:
+    """Give an estimator that is not fitted what another one has learnt."""
+    for name, value in imported.learnt.items():
+        setattr(model, name, value)
+    weights = imported.weights
+    together = model._n_outputs(model._labels) if hasattr(model, "classes_") else 1
+    model.n_features_in_ = n_features = weights.shape[1]
+    no_rows = DesignMatrix((0, n_features), np.empty((0, n_features), weights.dtype))
+    trained = trained_from(weights, imported.intercepts, model._objective(no_rows, together))
+    check_model(trained, n_features)
+    model._finish(FitResult(trained, [], solver=IMPORTED, alpha=model._alpha_of_stream))
