@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from lrcore._utils.replacing import replacing
 from lrcore._utils.validation import check_positive
 from lrcore.export.coefficients import Coefficients
 from lrcore.export.from_sklearn import Imported, read_classifier, read_regressor
+from lrcore.export.numpy_scorer import numpy_scorer
 from lrcore.export.to_sklearn import Fitted, to_sklearn
 from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
@@ -174,6 +177,47 @@ class ExportMixin:
         if names is not None:
             model.feature_names_in_ = np.array(names, dtype=object)
         return model
+
+    def to_numpy_scorer(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The source of a Python file of a page that predicts by NumPy alone, without lrcore.
+
+        It has ``predict(X)``, of classifiers ``decision_function(X)`` and, where the loss has
+        probabilities, ``predict_proba(X)``, of regressors ``linear_predictor(X)`` and
+        ``predict(X, offset)``. X is an array or a matrix of scipy.sparse. The weights of features
+        that have any are in the file, compressed, with all their bits; predictions are equal but
+        for the order in which NumPy adds numbers up.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            A file to write, which is replaced in one piece or not at all.
+
+        Returns
+        -------
+        source : str
+
+        Raises
+        ------
+        NotFittedError
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = lrcore.LinearClassifier(alpha=0.01).fit(X, y)
+        >>> scorer = {}
+        >>> exec(clf.to_numpy_scorer(), scorer)  # or write it to scorer.py, and import it
+        >>> bool((scorer["predict"](X) == clf.predict(X)).all())
+        True
+        """
+        source = numpy_scorer(coefficients_of(self))
+        if path is not None:
+            with replacing(path) as file:
+                file.write(source.encode())
+        return source
 
 
 def _take(model: Any, imported: Imported) -> None:
