@@ -36,19 +36,22 @@ def coefficients_of(model: Any) -> Coefficients:
     )  # fmt: skip
 
 
-def trained_from(weights: np.ndarray, intercepts: np.ndarray, objective: Objective) -> TrainedModel:
-    """Weights, (n_outputs, n_features), as a model that a solver without an update rule has left.
+def trained_from(
+    weights: np.ndarray, intercepts: np.ndarray, objective: Objective, t: int = 0
+) -> TrainedModel:
+    """Weights, (n_outputs, n_features), as a model that a solver without an update rule has left
+    after t steps.
 
     `partial_fit` goes on from them with the state of a rule that has made no step.
     """
     n_outputs, n_features = weights.shape
     if not objective.loss.joint:
         both = np.column_stack([weights, intercepts])
-        states = [ModelState(row[None].copy(), 1, by_feature=False) for row in both]
+        states = [ModelState(row[None].copy(), 1, by_feature=False, base=t) for row in both]
         return TrainedModel(states, objective)
     width = n_lanes(n_outputs)
     array = aligned_zeros((n_features + 1, slot_width(width)), weights.dtype)
-    state = ModelState(array, width, by_feature=True, n_outputs=n_outputs)
+    state = ModelState(array, width, by_feature=True, n_outputs=n_outputs, base=t)
     state.weights[:, :-1], state.weights[:, -1] = weights, intercepts
     return TrainedModel([state], objective)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from lrcore._utils.validation import (
     check_integer,
     check_is_number,
     check_number,
+    shown,
 )
 from lrcore.feature_extraction.featurizer import features_from_dict
 from lrcore.linear_model.arguments import check_weight
@@ -30,13 +32,15 @@ from lrcore.linear_model.classifier import LinearClassifier
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
+from lrcore.linear_model.exports import trained_from
 from lrcore.linear_model.labels import Classes, LabelColumns, Labels
 from lrcore.linear_model.monitor.history import COLUMNS, History
-from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.problem import OF_FEATURES, Objective, Problem
 from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.saved_parameters import from_plain, labels_of, plain_labels, to_plain
 from lrcore.linear_model.saved_states import places, saved_states, state_arrays
+from lrcore.linear_model.saved_weights import saved_weights, weight_arrays
 from lrcore.linear_model.solvers.select import IMPORTED, OF_PARTITIONS, SOLVERS
 from lrcore.penalties import ElasticNet
 from lrcore.schedules import Plateau
@@ -51,7 +55,10 @@ class ModelFileError(ArchiveError):
     """A file that is not a model, or not as `save` wrote it."""
 
 
-def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
+def save(
+    model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | None = None, *,
+    compact: bool = False, threshold: float = 0.0, weight_dtype: str | None = None,
+) -> None:  # fmt: skip
     """Write a fitted model; the file is replaced in one piece or not at all.
 
     Parameters
@@ -61,6 +68,27 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     path : str or path
     extra : dict, optional
         Plain JSON values to keep beside the model; `load` gives them as ``model.extra_``.
+    compact : bool
+        Write the weights alone, without those of 0, and nothing of what the rule keeps: the model
+        of the file predicts, to the bit unless `threshold` or `weight_dtype` say otherwise, and
+        ``partial_fit`` goes on from its weights as from those of another solver.
+    threshold : float >= 0
+        With `compact`, weights of a smaller magnitude are left out.
+    weight_dtype : {"bfloat16", "float32"}, optional
+        With `compact`, what weights are rounded to in the file; by default they are as they are.
+        bfloat16 has the range of float32 and takes half of it, and eight bits of precision: a
+        weight moves by 0.4 % at most. Intercepts are not rounded, and the model that `load` gives
+        has its own dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is no such model, or has parameters or labels that no file can hold.
+    ValueError
+        If it is not fitted, or an argument is not what it may be; or a weight is too large for
+        `weight_dtype`.
+    OSError
+        If the file cannot be written.
 
     Examples
     --------
@@ -70,19 +98,46 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     >>> lrcore.save(clf, path)
     >>> bool((lrcore.load(path).coef_ == clf.coef_).all())
     True
+    >>> lrcore.save(clf, path, compact=True, weight_dtype="bfloat16")
+    >>> bool((abs(lrcore.load(path).coef_ / clf.coef_ - 1) < 0.004).all())
+    True
     """
+    check_flag("compact", compact)
+    check_number("threshold", threshold, 0)
+    if weight_dtype not in (None, "bfloat16", "float32"):
+        raise ValueError(
+            f"weight_dtype must be 'bfloat16', 'float32' or None, got {shown(weight_dtype)}"
+        )
+    if not compact and (threshold or weight_dtype):
+        raise ValueError("threshold and weight_dtype need compact=True")
     if type(model) not in ESTIMATORS.values():
         raise TypeError(f"model must be one of {', '.join(ESTIMATORS)}, got {type(model).__name__}")
     if not hasattr(model, "_trained"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
-    archive.write(path, _header(model, extra), _arrays(model))
+    if compact:
+        model = with_weights_alone(model)
+        weights, intercepts = model._weights()
+        stored = weight_arrays(weights, intercepts, threshold, weight_dtype or weights.dtype.name)
+    else:
+        stored = state_arrays("state", "average", model._trained.states)
+    header = {**_header(model, extra), "compact": bool(compact)}
+    archive.write(path, header, {**_arrays_beside(model), **stored})
 
 
-def _arrays(model: Model) -> archive.Arrays:
-    """The arrays of a file, by name."""
+def with_weights_alone(model: Model) -> Model:
+    """A copy of an estimator that has nothing but its weights to go on from."""
+    trained, alone = model._trained, copy.copy(model)
+    of_features = dict.fromkeys(OF_FEATURES)
+    objective = replace(trained.objective, **of_features)
+    weights, intercepts = trained.weights
+    alone._trained = trained_from(weights, intercepts, objective, trained.t)
+    return alone
+
+
+def _arrays_beside(model: Model) -> archive.Arrays:
+    """The arrays of a file beside the weights, by name."""
     trained = model._trained
     arrays = {"loss_curve": model.loss_curve_, "stopping_curve": model.stopping_curve_}
-    arrays |= state_arrays("state", "average", trained.states)
     arrays.update({f"history_{name}": column for name, column in model.history_.items()})
     # The parameter may have been set anew since the fit.
     for name, factors in (
@@ -293,6 +348,12 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     scale = arrays.get("scale")
     if scaled != (scale is not None):
         raise ValueError("scale must be there if and only if the method is scaled")
+    if header.get("compact", False):
+        if updates is not None:
+            raise ValueError("weights alone have no state of a rule to go on with")
+        weights, intercepts = saved_weights(arrays, n_features)
+        step, base, *_ = header["states"][0]
+        return trained_from(weights, intercepts, objective, step + base)
     n_outputs = objective.loss.n_raw_predictions if len(header["states"]) == 1 else 1
     at, names = (header["states"], header["averages"]), ("state", "average")
     states = saved_states(*at, names, arrays, updates, n_features + 1, n_outputs)
