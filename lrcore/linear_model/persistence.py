@@ -39,6 +39,11 @@ from lrcore.linear_model.problem import OF_FEATURES, Objective, Problem
 from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.saved_parameters import from_plain, labels_of, plain_labels, to_plain
+from lrcore.linear_model.saved_pipeline import (
+    is_pipeline,
+    pipeline_from_plain,
+    pipeline_to_plain,
+)
 from lrcore.linear_model.saved_states import places, saved_states, state_arrays
 from lrcore.linear_model.saved_weights import saved_weights, weight_arrays
 from lrcore.linear_model.solvers.select import IMPORTED, OF_PARTITIONS, SOLVERS
@@ -46,6 +51,8 @@ from lrcore.penalties import ElasticNet
 from lrcore.schedules import Plateau
 
 FORMAT = 1
+#: The format of a pipeline, of which a reader of models must not take the model alone.
+PIPELINE_FORMAT = 2
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
 
 Model = LinearClassifier | LinearRegressor
@@ -56,15 +63,18 @@ class ModelFileError(ArchiveError):
 
 
 def save(
-    model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | None = None, *,
+    model: Any, path: str | os.PathLike[str], extra: dict[str, Any] | None = None, *,
     compact: bool = False, threshold: float = 0.0, weight_dtype: str | None = None,
 ) -> None:  # fmt: skip
     """Write a fitted model; the file is replaced in one piece or not at all.
 
     Parameters
     ----------
-    model : LinearClassifier or LinearRegressor
-        Fitted. Everything that `partial_fit` continues from is kept.
+    model : LinearClassifier, LinearRegressor or sklearn.pipeline.Pipeline
+        Fitted. Everything that `partial_fit` continues from is kept. A pipeline ends in such a
+        model, and the steps before are `HashingVectorizer`, `FeatureHasher`, `TableHasher`,
+        scikit-learn's StandardScaler, MaxAbsScaler, MinMaxScaler, TfidfTransformer, or
+        "passthrough". Its `memory` is left out, and so are the threads of hashers.
     path : str or path
     extra : dict, optional
         Plain JSON values to keep beside the model; `load` gives them as ``model.extra_``.
@@ -83,7 +93,7 @@ def save(
     Raises
     ------
     TypeError
-        If it is no such model, or has parameters or labels that no file can hold.
+        If it is no such model or pipeline, or has parameters or labels that no file can hold.
     ValueError
         If it is not fitted, or an argument is not what it may be; or a weight is too large for
         `weight_dtype`.
@@ -110,8 +120,15 @@ def save(
         )
     if not compact and (threshold or weight_dtype):
         raise ValueError("threshold and weight_dtype need compact=True")
+    pipeline = model if is_pipeline(model) else None
+    if pipeline is not None:
+        model = pipeline.steps[-1][1]
     if type(model) not in ESTIMATORS.values():
-        raise TypeError(f"model must be one of {', '.join(ESTIMATORS)}, got {type(model).__name__}")
+        ends = "" if pipeline is None else " at the end of the pipeline"
+        raise TypeError(
+            f"model must be one of {', '.join(ESTIMATORS)}, or a Pipeline that ends in one, got "
+            f"{type(model).__name__}{ends}; skops.io.dump writes others without pickles"
+        )
     if not hasattr(model, "_trained"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
     if compact:
@@ -121,6 +138,10 @@ def save(
     else:
         stored = state_arrays("state", "average", model._trained.states)
     header = {**_header(model, extra), "compact": bool(compact)}
+    if pipeline is not None:
+        header["format"] = PIPELINE_FORMAT
+        header["pipeline"], of_steps = pipeline_to_plain(pipeline)
+        stored |= of_steps
     archive.write(path, header, {**_arrays_beside(model), **stored})
 
 
@@ -193,8 +214,8 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def load(path: str | os.PathLike[str]) -> Model:
-    """Read a model that `save` wrote.
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a model, or a pipeline, that `save` wrote.
 
     Whoever wrote the file: it runs no code, and everything in it is checked before it is used. An
     `n_threads` larger than this machine grants becomes what it grants.
@@ -207,7 +228,13 @@ def load(path: str | os.PathLike[str]) -> Model:
         If there is no such file.
     """
     try:
-        return _build(*archive.read(path, "a model", FORMAT))
+        header, arrays = archive.read(path, "a model", FORMAT, PIPELINE_FORMAT)
+        model = _build(header, arrays)
+        if header["format"] == FORMAT:
+            return model
+        pipeline = pipeline_from_plain(header["pipeline"], arrays, model)
+        pipeline.extra_ = model.extra_
+        return pipeline
     except ArchiveError as error:
         raise ModelFileError(str(error)) from None
     except OSError:
