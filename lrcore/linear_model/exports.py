@@ -16,6 +16,7 @@ from lrcore.export.from_sklearn import Imported, read_classifier, read_regressor
 from lrcore.export.numpy_scorer import numpy_scorer
 from lrcore.export.onnx_graph import FIRST_OPSET, OPSET, onnx_model
 from lrcore.export.to_sklearn import Fitted, to_sklearn
+from lrcore.export.vw_model import read_vw_model, vw_model
 from lrcore.linear_model.checks import check_model
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import ModelState, aligned_zeros, n_lanes, slot_width
@@ -277,6 +278,103 @@ class ExportMixin:
         if importlib.util.find_spec("onnx") is None:
             raise ImportError('to_onnx needs onnx: pip install "lrcore[onnx]"')
         return onnx_model(coefficients, np.dtype(number), target_opset)
+
+    @classmethod
+    def from_vw(cls, path: Any, loss: str | None = None) -> Self:
+        """A model with the weights of Vowpal Wabbit's readable model.
+
+        Its columns are those of `lrcore.io.read_vw` and `~lrcore.io.scan_vw` with the same bits.
+        The file has six digits of each weight. Predictions are not clipped to the labels that
+        Vowpal Wabbit has seen.
+
+        Parameters
+        ----------
+        path : path or binary file
+            What ``vw --readable_model`` or ``--invert_hash`` wrote. Of options there may be
+            ``--noconstant``, ``--link``, and of a classifier ``--oaa``; others, such as
+            ``--quadratic``, make features that lrcore's readers do not.
+        loss : str, optional
+            The loss that it was fitted with, which the file does not have; by default that of the
+            estimator.
+
+        Returns
+        -------
+        model
+            The classes are -1 and 1, or those of ``--oaa`` from 1 on. ``solver_`` is
+            ``"imported"``.
+
+        Raises
+        ------
+        lrcore.io.DataError
+            If it is no readable model, or has other options. (A ValueError.)
+        OSError
+            If it cannot be read.
+
+        Examples
+        --------
+        >>> import io, lrcore
+        >>> text = b"Version 9.11.9\\nId \\nbits:4\\noptions:\\n:0\\n3:0.5\\n12:-0.25\\n"
+        >>> clf = lrcore.LinearClassifier.from_vw(io.BytesIO(text))
+        >>> clf.coef_.shape, float(clf.coef_[0, 3]), clf.intercept_
+        ((1, 16), 0.5, array([-0.25], dtype=float32))
+        """
+        found = read_vw_model(path)
+        n_outputs, params = len(found.weights), {"fit_intercept": found.has_constant}
+        learnt: dict[str, Any] = {"_single": True}
+        classifies = hasattr(cls, "decision_function")
+        if classifies:
+            classes = np.array([-1.0, 1.0]) if n_outputs == 1 else 1.0 + np.arange(n_outputs)
+            learnt = {"classes_": classes, "_multilabel": False}
+        elif n_outputs > 1:
+            raise ValueError(f"a model of {n_outputs} classes is for LinearClassifier.from_vw")
+        several = {"multi_class": "ovr"} if n_outputs > 1 else {}
+        make: Any = cls
+        model = make(loss, **params, **several)
+        model._check_params()
+        _take(model, Imported({}, found.weights, found.intercepts, learnt))
+        return model
+
+    def to_vw(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The weights as a readable model of Vowpal Wabbit, which `from_vw` reads again.
+
+        It has a line with each column and its weight, of all digits. Vowpal Wabbit writes such
+        files, but does not read them.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            A file to write, which is replaced in one piece or not at all.
+
+        Returns
+        -------
+        text : str
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If the model has several outputs, or columns that are not ``2**bits``.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import io, lrcore
+        >>> data = lrcore.io.read_vw(io.BytesIO(b"1 |n a b\\n-1 |n c\\n"), bits=10)
+        >>> clf = lrcore.LinearClassifier(alpha=0.1).fit(data.X, data.y)
+        >>> clf.to_vw().splitlines()[4]
+        'bits:10'
+        >>> again = lrcore.LinearClassifier.from_vw(io.BytesIO(clf.to_vw().encode()))
+        >>> bool((again.decision_function(data.X) == clf.decision_function(data.X)).all())
+        True
+        """
+        model: Any = self
+        coefficients = coefficients_of(model)
+        text = vw_model(coefficients, has_constant=model._trained.objective.fit_intercept)
+        if path is not None:
+            with replacing(path) as file:
+                file.write(text.encode())
+        return text
 
 
 def _take(model: Any, imported: Imported) -> None:

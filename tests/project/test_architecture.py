@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "minimize": {"optim", "rules", "schedules", "_backend"},
     "io": {"_backend", "feature_extraction"},
     "feature_extraction": {"_core", "_backend"},
-    "export": {"losses"},
+    "export": {"losses", "io"},
     "linear_model": {
         "_core",
         "export",
