@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from lrcore._utils.replacing import replacing
@@ -174,7 +175,7 @@ class ExportMixin:
         """
         if n_rows is not None:
             check_positive("n_rows", n_rows)
-        read = read_classifier if hasattr(cls, "decision_function") else read_regressor
+        read = read_classifier if issubclass(cls, ClassifierMixin) else read_regressor
         imported = read(estimator, n_rows)
         model: Any = cls(**imported.params)
         model._check_params()
@@ -321,8 +322,7 @@ class ExportMixin:
         found = read_vw_model(path)
         n_outputs, params = len(found.weights), {"fit_intercept": found.has_constant}
         learnt: dict[str, Any] = {"_single": True}
-        classifies = hasattr(cls, "decision_function")
-        if classifies:
+        if issubclass(cls, ClassifierMixin):
             classes = np.array([-1.0, 1.0]) if n_outputs == 1 else 1.0 + np.arange(n_outputs)
             learnt = {"classes_": classes, "_multilabel": False}
         elif n_outputs > 1:

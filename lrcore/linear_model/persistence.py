@@ -137,7 +137,7 @@ def save(
         stored = weight_arrays(weights, intercepts, threshold, weight_dtype or weights.dtype.name)
     else:
         stored = state_arrays("state", "average", model._trained.states)
-    header = {**_header(model, extra), "compact": bool(compact)}
+    header = _header(model, extra) | ({"compact": True} if compact else {})
     if pipeline is not None:
         header["format"] = PIPELINE_FORMAT
         header["pipeline"], of_steps = pipeline_to_plain(pipeline)
