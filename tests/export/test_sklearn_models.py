@@ -96,7 +96,34 @@ EXPECTED = {
 def test_the_estimator_is_the_one_of_the_loss_and_the_penalty(loss, penalty):
     ours, y = (LinearClassifier, TWO) if loss in CLASSES else (LinearRegressor, POSITIVE)
     model = ours(loss, penalty=penalty, alpha=0.01, random_state=0).fit(X[:, :6], y)
-    assert type(model.to_sklearn()).__name__ == EXPECTED[loss, penalty]
+    other = model.to_sklearn()
+    assert type(other).__name__ == EXPECTED[loss, penalty]
+    if hasattr(other, "t_"):
+        assert other.t_ == 1 + model.t_
+    if "alpha" in other.get_params() and EXPECTED[loss, penalty] not in ("Ridge", "HuberRegressor"):
+        of_median = loss == "absolute_error"  # twice the loss of a quantile
+        assert other.alpha == pytest.approx(0.0 if penalty is None else 0.01 / (1 + of_median))
+
+
+@pytest.mark.parametrize("power", [-1, 0, 1, 2, 3])
+def test_the_link_of_tweedie_is_the_logarithm_for_all_powers(power):
+    reg = LinearRegressor("tweedie", power=power, alpha=0.1, random_state=0, lr=0.01, tol=None)
+    reg.fit(X[:, :6], POSITIVE)
+    np.testing.assert_allclose(reg.to_sklearn().predict(X[:, :6]), reg.predict(X[:, :6]))
+    back = LinearRegressor.from_sklearn(reg.to_sklearn())
+    np.testing.assert_allclose(back.predict(X[:, :6]), reg.predict(X[:, :6]))
+
+
+def test_logistic_regressions_of_earlier_versions():
+    three = linear_model.LogisticRegression().fit(X[:, :6], THREE)
+    three.multi_class = "ovr"  # as scikit-learn < 1.8 has it
+    assert LinearClassifier.from_sklearn(three).multi_class == "ovr"
+    two = linear_model.LogisticRegression().fit(X[:, :6], TWO)
+    two.multi_class = "multinomial"
+    with pytest.raises(ValueError, match="probabilities of twice its decision function"):
+        LinearClassifier.from_sklearn(two)
+    two.multi_class, two.penalty = "auto", "l1"
+    assert LinearClassifier.from_sklearn(two).penalty == "l1"
 
 
 @pytest.mark.filterwarnings("ignore")

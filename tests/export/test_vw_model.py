@@ -142,6 +142,15 @@ def test_classes_of_oaa_lie_side_by_side():
     assert clf.intercept_.tolist() == [(4 * CONSTANT + c) % 16 + 1 for c in range(3)]
 
 
+def test_without_a_constant_its_column_is_a_feature():
+    weights = f"{CONSTANT & 1023}:2"
+    clf = LinearClassifier.from_vw(io.BytesIO(text(weights=weights).encode()))
+    assert (clf.intercept_, clf.coef_.sum(), clf.fit_intercept) == (2, 2, True)
+    options = {"options": " --noconstant", "weights": weights}
+    clf = LinearClassifier.from_vw(io.BytesIO(text(**options).encode()))
+    assert (clf.intercept_, clf.coef_.sum(), clf.fit_intercept) == (0, 2, False)
+
+
 def text(bits="10", options="", weights="3:0.5", ngram="0 ngram:", version="Version 9.11.9"):
     return f"{version}\nId \nbits:{bits}\n{ngram}\n0 skip:\noptions:{options}\n:0\n{weights}\n"
 

@@ -724,6 +724,9 @@ def test_a_compact_file_has_neither_zeros_nor_states(path, tmp_path):
     w, back = model.coef_, lrcore.load(path)
     assert equal_bits(back.coef_, np.where(np.abs(w) >= np.float32(0.01), w, np.float32(0)))
     assert 0 < np.count_nonzero(back.coef_) < np.count_nonzero(w)
+    largest = np.abs(w).max()
+    lrcore.save(model, path, compact=True, threshold=float(largest))
+    assert np.array_equal(lrcore.load(path).coef_ != 0, np.abs(w) == largest)
     lrcore.save(model, path, compact=True, threshold=1e9)
     assert not lrcore.load(path).coef_.any()
     assert equal_bits(lrcore.load(path).intercept_, model.intercept_)
@@ -800,6 +803,7 @@ HOSTILE_COMPACT = [
     ("ovr", array("weights_kept", lambda a: a[1:])),
     ("ovr", array("weights_kept", lambda a: np.append(a, a))),
     ("ovr", array("weights_kept", lambda a: a ^ 1)),
+    ("binary", array("weights_kept", lambda a: np.append(a[:-1], a[-1] | np.uint8(1)))),
     ("ovr", array("weights_kept", lambda a: a.astype(bool))),
     ("ovr", array("weights_values", lambda a: a[1:])),
     ("ovr", array("weights_values", lambda a: a[:, None])),
