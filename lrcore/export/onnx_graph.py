@@ -123,7 +123,7 @@ def _probabilities(graph: Graph, model: Coefficients, raw: str, dtype: Any) -> s
         return graph.add("Concat", graph.add("Sub", number(1.0), p), p, axis=1)
     total = graph.add("ReduceSum", p, graph.constant(np.array([1])), keepdims=1)
     some = graph.add("Greater", total, number(0.0))
-    shares = graph.add("Div", p, graph.add("Where", some, total, number(1.0)))
+    shares = graph.add("Div", p, total)
     if model.link == "logistic":  # of probabilities too small for a float, by their logarithms
         lost = graph.add("Softmax", raw, axis=1)
     else:

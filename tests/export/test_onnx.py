@@ -162,6 +162,13 @@ def test_skl2onnx_converts_pipelines_of_regressors(name):
     np.testing.assert_allclose(found, pipeline.predict(NEW).reshape(len(NEW), -1), rtol=1e-4)
 
 
+def test_integers_are_cast():
+    rows = (NEW * 2).astype(np.int64)
+    clf = LinearClassifier(alpha=0.01).fit(X, THREE)
+    found = outputs(converted(clf, rows, zipmap=False), rows)
+    check_classifier(clf, found, rows.astype(np.float32), 1e-4, scores=False)
+
+
 def test_skl2onnx_takes_sparse_tensors_and_recent_operators():
     skl2onnx = pytest.importorskip("skl2onnx")
     clf, rows, _ = wide(3)
