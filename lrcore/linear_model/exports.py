@@ -233,7 +233,7 @@ class ExportMixin:
         outputs ``label``, int64 or strings, and ``probabilities``, or ``scores`` where the loss has
         none: raw predictions, of two classes -z and z. Regressors have ``variable``, (n_rows,
         n_targets). Where most weights are 0 they are a sparse tensor, which takes less room in the
-        file.
+        file. Pipelines are converted by skl2onnx, see `register_skl2onnx`.
 
         Parameters
         ----------
@@ -255,10 +255,6 @@ class ExportMixin:
             If the classes are neither numbers nor strings.
         ValueError
             If an argument is not what it may be, or the weights take more than 2 GB.
-
-        See Also
-        --------
-        register_skl2onnx : Lets skl2onnx convert pipelines that end in these estimators.
 
         Examples
         --------
