@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from clear_rows import clear_rows
 from scipy import sparse
 from sklearn import linear_model, svm
 from sklearn.base import clone
@@ -40,7 +41,8 @@ def check_classifier(clf, other, rows):
     np.testing.assert_allclose(
         other.decision_function(rows), clf.decision_function(rows), rtol=1e-9, atol=1e-9
     )
-    assert np.array_equal(other.predict(rows), clf.predict(rows))
+    clear = clear_rows(clf, rows)
+    assert np.array_equal(other.predict(rows)[clear], clf.predict(rows)[clear])
     assert hasattr(other, "predict_proba") == hasattr(clf, "predict_proba")
     if hasattr(clf, "predict_proba"):
         np.testing.assert_allclose(
