@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         RateWarning,
         UselessFitWarning,
     )
+    from lrcore.linear_model.onnx_converters import register_skl2onnx
     from lrcore.linear_model.persistence import load, save
     from lrcore.linear_model.progressive import progressive_val_score
     from lrcore.linear_model.regressor import LinearRegressor
@@ -61,6 +62,7 @@ __all__ = [
     "max_stable_lr",
     "num_threads",
     "progressive_val_score",
+    "register_skl2onnx",
     "save",
     "schedules",
     "set_num_threads",
@@ -86,6 +88,7 @@ _LATER = {
     "lr_search": "lrcore.tuning.search",
     "max_stable_lr": "lrcore.tuning.stability",
     "progressive_val_score": "lrcore.linear_model.progressive",
+    "register_skl2onnx": "lrcore.linear_model.onnx_converters",
     "save": "lrcore.linear_model.persistence",
 }
 

@@ -30,6 +30,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 import lrcore
 from lrcore import LinearClassifier, LinearRegressor, Optimizer, schedules
@@ -196,6 +199,17 @@ def models():
     yield LinearRegressor("poisson", optimizer="adam", batch_size=8, max_iter=2).fit(X, CODES)
 
 
+def pipelines():
+    """Pipelines of steps that a file may hold."""
+    scalers = [StandardScaler(), MinMaxScaler(), MaxAbsScaler()]
+    yield make_pipeline(*scalers, LinearClassifier(alpha=0.1)).fit(DENSE, CODES)
+    names = [{str(code): 1.0} for code in CODES]
+    hasher = lrcore.FeatureHasher(n_features=N_FEATURES)
+    yield make_pipeline(hasher, TfidfTransformer(), LinearClassifier(alpha=0.1)).fit(names, CODES)
+    texts = lrcore.HashingVectorizer(n_features=N_FEATURES, analyzer="char")
+    yield make_pipeline(texts, LinearRegressor(alpha=0.1)).fit([str(c) for c in CODES], TARGET)
+
+
 def use_model(model):
     """Predict by a model, go on from it, save it; anything but a crash is right."""
     n = model.n_features_in_
@@ -229,9 +243,13 @@ class Models:
     def __init__(self, folder):
         self._path = folder / "model.npz"
         self._good = []
-        for model in models():
-            lrcore.save(model, self._path)
-            self._good.append(archive.read(self._path, "a model", 1))
+        compact = {"compact": True, "weight_dtype": "bfloat16"}
+        for model, options in [
+            *((model, options) for model in models() for options in ({}, compact)),
+            *((pipeline, {}) for pipeline in pipelines()),
+        ]:
+            lrcore.save(model, self._path, **options)
+            self._good.append(archive.read(self._path, "a model", 1, 2))
 
     def case(self, rng):
         header, arrays = rng.choice(self._good)
@@ -246,6 +264,11 @@ class Models:
             model = lrcore.load(self._path)
         except ModelFileError:
             return False
+        if isinstance(model, Pipeline):
+            for rows in (DENSE, [{"a": 1.0}], ["a text"]):
+                with contextlib.suppress(*REFUSALS, AttributeError):
+                    model.predict(rows)
+            model = model[-1]
         use_model(model)
         return True
 

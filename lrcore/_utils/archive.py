@@ -51,7 +51,7 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Array
         np.savez(file, **members)
 
 
-def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, Any], Arrays]:
+def read(path: str | os.PathLike[str], what: str, *forms: int) -> tuple[dict[str, Any], Arrays]:
     """Read the header and the arrays of a file that `write` wrote.
 
     Parameters
@@ -59,8 +59,8 @@ def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, 
     path : str or path
     what : str
         The kind of file, for messages: "a model", "an optimizer".
-    form : int
-        The number that the header must have as its "format".
+    *forms : int
+        The numbers of which the header must have one as its "format".
 
     Returns
     -------
@@ -85,8 +85,9 @@ def read(path: str | os.PathLike[str], what: str, form: int) -> tuple[dict[str, 
         raise ArchiveError(f"{path}: not {what} file, or cut short ({error})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(f"{path}: not {what} file ({error!r})") from None
-    if found != form:
-        raise ArchiveError(f"{path}: format {found!r}, but this lrcore reads format {form}")
+    if found not in forms:
+        known = " and ".join(map(str, forms))
+        raise ArchiveError(f"{path}: format {found!r}, but this lrcore reads format {known}")
     if claimed != digest:
         raise ArchiveError(f"{path}: damaged or edited: its contents do not match its digest")
     return header, arrays

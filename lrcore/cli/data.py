@@ -34,7 +34,7 @@ def load_model(path: str, args: argparse.Namespace) -> Any:
         If it is none; the message says so if it and the data seem to have changed places.
     """
     try:
-        return load(path)
+        model = load(path)
     except ModelFileError:
         if args.data and zipfile.is_zipfile(args.data) and not zipfile.is_zipfile(path):
             raise ModelFileError(
@@ -42,6 +42,11 @@ def load_model(path: str, args: argparse.Namespace) -> Any:
                 "places?"
             ) from None
         raise
+    if hasattr(model, "steps"):
+        raise ModelFileError(
+            f"{path}: a pipeline, whose steps take rows in Python: lrcore.load(path).predict(X)"
+        )
+    return model
 
 
 #: What a data file has: rows, labels if there are any, and whether its indices start at 0.

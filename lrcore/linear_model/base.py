@@ -39,6 +39,7 @@ from lrcore.linear_model.engine.design_matrix import (
     converted,
     validated,
 )
+from lrcore.linear_model.exports import ExportMixin
 from lrcore.linear_model.growth import without_constants
 from lrcore.linear_model.labels import ConstantLabels
 from lrcore.linear_model.monitor.baseline import warn_if_useless
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class LinearModel(CallbackSupportMixin, BaseEstimator):
+class LinearModel(CallbackSupportMixin, ExportMixin, BaseEstimator):
     """What both estimators share: parameters, fits, coefficients."""
 
     _default_loss: ClassVar[str]

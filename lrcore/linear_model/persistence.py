@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from lrcore._utils.validation import (
     check_integer,
     check_is_number,
     check_number,
+    shown,
 )
 from lrcore.feature_extraction.featurizer import features_from_dict
 from lrcore.linear_model.arguments import check_weight
@@ -30,18 +32,27 @@ from lrcore.linear_model.classifier import LinearClassifier
 from lrcore.linear_model.engine.design_matrix import DesignMatrix
 from lrcore.linear_model.engine.layout import UpdateConfig
 from lrcore.linear_model.engine.replay_buffer import ReplayBuffer, saved_features
+from lrcore.linear_model.exports import trained_from
 from lrcore.linear_model.labels import Classes, LabelColumns, Labels
 from lrcore.linear_model.monitor.history import COLUMNS, History
-from lrcore.linear_model.problem import Objective, Problem
+from lrcore.linear_model.problem import OF_FEATURES, Objective, Problem
 from lrcore.linear_model.regressor import LinearRegressor
 from lrcore.linear_model.result import FitResult, TrainedModel
 from lrcore.linear_model.saved_parameters import from_plain, labels_of, plain_labels, to_plain
+from lrcore.linear_model.saved_pipeline import (
+    is_pipeline,
+    pipeline_from_plain,
+    pipeline_to_plain,
+)
 from lrcore.linear_model.saved_states import places, saved_states, state_arrays
-from lrcore.linear_model.solvers.select import OF_PARTITIONS, SOLVERS
+from lrcore.linear_model.saved_weights import saved_weights, weight_arrays
+from lrcore.linear_model.solvers.select import IMPORTED, OF_PARTITIONS, SOLVERS
 from lrcore.penalties import ElasticNet
 from lrcore.schedules import Plateau
 
 FORMAT = 1
+#: The format of a pipeline, of which a reader of models must not take the model alone.
+PIPELINE_FORMAT = 2
 ESTIMATORS = {cls.__name__: cls for cls in (LinearClassifier, LinearRegressor)}
 
 Model = LinearClassifier | LinearRegressor
@@ -51,16 +62,43 @@ class ModelFileError(ArchiveError):
     """A file that is not a model, or not as `save` wrote it."""
 
 
-def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
+def save(
+    model: Any, path: str | os.PathLike[str], extra: dict[str, Any] | None = None, *,
+    compact: bool = False, threshold: float = 0.0, weight_dtype: str | None = None,
+) -> None:  # fmt: skip
     """Write a fitted model; the file is replaced in one piece or not at all.
 
     Parameters
     ----------
-    model : LinearClassifier or LinearRegressor
-        Fitted. Everything that `partial_fit` continues from is kept.
+    model : LinearClassifier, LinearRegressor or sklearn.pipeline.Pipeline
+        Fitted. Everything that `partial_fit` continues from is kept. A pipeline ends in such a
+        model, and the steps before are `HashingVectorizer`, `FeatureHasher`, `TableHasher`,
+        scikit-learn's StandardScaler, MaxAbsScaler, MinMaxScaler, TfidfTransformer, or
+        "passthrough". Its `memory` is left out, and so are the threads of hashers.
     path : str or path
     extra : dict, optional
         Plain JSON values to keep beside the model; `load` gives them as ``model.extra_``.
+    compact : bool
+        Write the weights alone, without those of 0, and nothing of what the rule keeps: the model
+        of the file predicts, to the bit unless `threshold` or `weight_dtype` say otherwise, and
+        ``partial_fit`` goes on from its weights as from those of another solver.
+    threshold : float >= 0
+        With `compact`, weights of a smaller magnitude are left out.
+    weight_dtype : {"bfloat16", "float32"}, optional
+        With `compact`, what weights are rounded to in the file; by default they are as they are.
+        bfloat16 has the range of float32 and takes half of it, and eight bits of precision: a
+        weight moves by 0.4 % at most. Intercepts are not rounded, and the model that `load` gives
+        has its own dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is no such model or pipeline, or has parameters or labels that no file can hold.
+    ValueError
+        If it is not fitted, or an argument is not what it may be; or a weight is too large for
+        `weight_dtype`.
+    OSError
+        If the file cannot be written.
 
     Examples
     --------
@@ -70,19 +108,57 @@ def save(model: Model, path: str | os.PathLike[str], extra: dict[str, Any] | Non
     >>> lrcore.save(clf, path)
     >>> bool((lrcore.load(path).coef_ == clf.coef_).all())
     True
+    >>> lrcore.save(clf, path, compact=True, weight_dtype="bfloat16")
+    >>> bool((abs(lrcore.load(path).coef_ / clf.coef_ - 1) < 0.004).all())
+    True
     """
+    check_flag("compact", compact)
+    check_number("threshold", threshold, 0)
+    if weight_dtype not in (None, "bfloat16", "float32"):
+        raise ValueError(
+            f"weight_dtype must be 'bfloat16', 'float32' or None, got {shown(weight_dtype)}"
+        )
+    if not compact and (threshold or weight_dtype):
+        raise ValueError("threshold and weight_dtype need compact=True")
+    pipeline = model if is_pipeline(model) else None
+    if pipeline is not None:
+        model = pipeline.steps[-1][1]
     if type(model) not in ESTIMATORS.values():
-        raise TypeError(f"model must be one of {', '.join(ESTIMATORS)}, got {type(model).__name__}")
+        ends = "" if pipeline is None else " at the end of the pipeline"
+        raise TypeError(
+            f"model must be one of {', '.join(ESTIMATORS)}, or a Pipeline that ends in one, got "
+            f"{type(model).__name__}{ends}; skops.io.dump writes others without pickles"
+        )
     if not hasattr(model, "_trained"):
         raise ValueError(f"this {type(model).__name__} is not fitted; call fit first")
-    archive.write(path, _header(model, extra), _arrays(model))
+    if compact:
+        model = with_weights_alone(model)
+        weights, intercepts = model._weights()
+        stored = weight_arrays(weights, intercepts, threshold, weight_dtype or weights.dtype.name)
+    else:
+        stored = state_arrays("state", "average", model._trained.states)
+    header = _header(model, extra) | ({"compact": True} if compact else {})
+    if pipeline is not None:
+        header["format"] = PIPELINE_FORMAT
+        header["pipeline"], of_steps = pipeline_to_plain(pipeline)
+        stored |= of_steps
+    archive.write(path, header, {**_arrays_beside(model), **stored})
 
 
-def _arrays(model: Model) -> archive.Arrays:
-    """The arrays of a file, by name."""
+def with_weights_alone(model: Model) -> Model:
+    """A copy of an estimator that has nothing but its weights to go on from."""
+    trained, alone = model._trained, copy.copy(model)
+    of_features = dict.fromkeys(OF_FEATURES)
+    objective = replace(trained.objective, **of_features)
+    weights, intercepts = trained.weights
+    alone._trained = trained_from(weights, intercepts, objective, trained.t)
+    return alone
+
+
+def _arrays_beside(model: Model) -> archive.Arrays:
+    """The arrays of a file beside the weights, by name."""
     trained = model._trained
     arrays = {"loss_curve": model.loss_curve_, "stopping_curve": model.stopping_curve_}
-    arrays |= state_arrays("state", "average", trained.states)
     arrays.update({f"history_{name}": column for name, column in model.history_.items()})
     # The parameter may have been set anew since the fit.
     for name, factors in (
@@ -138,8 +214,8 @@ def _header(model: Model, extra: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def load(path: str | os.PathLike[str]) -> Model:
-    """Read a model that `save` wrote.
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a model, or a pipeline, that `save` wrote.
 
     Whoever wrote the file: it runs no code, and everything in it is checked before it is used. An
     `n_threads` larger than this machine grants becomes what it grants.
@@ -152,7 +228,13 @@ def load(path: str | os.PathLike[str]) -> Model:
         If there is no such file.
     """
     try:
-        return _build(*archive.read(path, "a model", FORMAT))
+        header, arrays = archive.read(path, "a model", FORMAT, PIPELINE_FORMAT)
+        model = _build(header, arrays)
+        if header["format"] == FORMAT:
+            return model
+        pipeline = pipeline_from_plain(header["pipeline"], arrays, model)
+        pipeline.extra_ = model.extra_
+        return pipeline
     except ArchiveError as error:
         raise ModelFileError(str(error)) from None
     except OSError:
@@ -243,7 +325,7 @@ def _fit_result(header: dict[str, Any], arrays: archive.Arrays, trained: Trained
     elif lr is not None:
         check_number("lr", lr, 0)
     solver = header.get("solver") or ("stochastic" if trained.updates else "dual")
-    known = (*SOLVERS, OF_PARTITIONS)
+    known = (*SOLVERS, OF_PARTITIONS, IMPORTED)
     if solver not in known:
         raise ValueError(f"solver must be one of {', '.join(known)}, got {solver!r}")
     return FitResult(
@@ -293,6 +375,12 @@ def _trained_model(header: dict[str, Any], arrays: archive.Arrays) -> TrainedMod
     scale = arrays.get("scale")
     if scaled != (scale is not None):
         raise ValueError("scale must be there if and only if the method is scaled")
+    if header.get("compact", False):
+        if updates is not None:
+            raise ValueError("weights alone have no state of a rule to go on with")
+        weights, intercepts = saved_weights(arrays, n_features)
+        step, base, *_ = header["states"][0]
+        return trained_from(weights, intercepts, objective, step + base)
     n_outputs = objective.loss.n_raw_predictions if len(header["states"]) == 1 else 1
     at, names = (header["states"], header["averages"]), ("state", "average")
     states = saved_states(*at, names, arrays, updates, n_features + 1, n_outputs)

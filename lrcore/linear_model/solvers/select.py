@@ -39,6 +39,9 @@ SOLVERS: dict[str, Callable[[Any], Solver]] = {
 #: What fits of rows on several machines are made by, which have it for themselves.
 OF_PARTITIONS = "lbfgs"
 
+#: Coefficients of an estimator that another library has fitted.
+IMPORTED = "imported"
+
 #: The share of the rows that need a second derivative.
 CURVED = 0.1
 
