@@ -91,8 +91,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "io":
-        return import_module("lrcore.io")
+    if name in ("io", "torch"):
+        return import_module(f"lrcore.{name}")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'lrcore' has no attribute {name!r}")
