@@ -226,7 +226,7 @@ def test_a_rate_that_is_a_tensor_is_read_at_every_step():
 def test_a_closure_is_evaluated_with_gradients_and_its_loss_returned():
     _, (module, optimizer) = pair("Adam", {})
     with torch.no_grad():
-        loss = optimizer.step(torch.enable_grad()(lambda: gradients(module, 0)))
+        loss = optimizer.step(lambda: gradients(module, 0))
     assert loss.item() == gradients(network(), 0).item()
     assert optimizer.step() is None
 
@@ -366,6 +366,22 @@ def test_other_memory_formats_are_stepped_in_place(name):
         assert torch.allclose(a, b, rtol=0, atol=1e-12)
         assert a.stride() == b.stride()
     check_same_state(found[0][0], found[1][0], 1e-12)
+
+
+def test_gradients_may_be_negated_views_of_another_dtype_or_have_gradients():
+    w = torch.nn.Parameter(torch.zeros(2))
+    optimizer = SGD([w], lr=0.5)
+    w.grad = torch._neg_view(torch.tensor([1.0, 2.0]))
+    optimizer.step()
+    assert w.tolist() == [0.5, 1.0]
+    w.grad = torch.ones(2, requires_grad=True)
+    optimizer.step()
+    assert w.tolist() == [0.0, 0.5]
+    w.grad = None
+    w.grad_dtype = torch.bfloat16
+    w.grad = torch.ones(2, dtype=torch.bfloat16)
+    optimizer.step()
+    assert w.tolist() == [-0.5, 0.0]
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
