@@ -96,8 +96,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     Parameters
     ----------
-    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}, optional
-        ``"log_loss"`` by default. ``"log_loss"`` and ``"modified_huber"`` have probabilities.
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}
+        ``"log_loss"`` and ``"modified_huber"`` have probabilities.
     solver : {"auto", "newton", "dual", "stochastic"}
         ``"auto"`` chooses by the loss, the penalty and counts of rows, features and values, never
         by the clock, so that the choice is the same everywhere: ``"newton"`` where features are few
@@ -302,7 +302,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     def __init__(
         self,
-        loss: str | None = None,
+        loss: str | None = "log_loss",
         *,
         solver: str = "auto",
         optimizer: str | Rule = "auto",

@@ -43,8 +43,8 @@ class LinearRegressor(RegressorMixin, LinearModel):
     Parameters
     ----------
     loss : {"squared_error", "huber", "absolute_error", "quantile", "epsilon_insensitive", \
-"squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
-        ``"squared_error"`` by default. The last three have a log link: predictions are
+"squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}
+        The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
     solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, positive, scale, fit_intercept, \
 max_iter, shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
@@ -87,7 +87,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
 
     def __init__(
         self,
-        loss: str | None = None,
+        loss: str | None = "squared_error",
         *,
         solver: str = "auto",
         optimizer: str | Rule = "auto",

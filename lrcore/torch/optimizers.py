@@ -162,7 +162,7 @@ class TorchOptimizer(torch.optim.Optimizer):
         """
         loss = None
         if closure is not None:
-            if True:
+            with torch.enable_grad():
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
         grads = [p.grad for p in params]
