@@ -89,6 +89,18 @@ def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -
     return factors
 
 
+def check_eval_set(eval_set: Any, X_val: Any, y_val: Any) -> Any:
+    """The rows to stop by, which are given as a tuple or as X_val and y_val; None if none are."""
+    if X_val is None and y_val is None:
+        return eval_set
+    if eval_set is not None:
+        raise ValueError("eval_set must be None beside X_val and y_val, which are the same")
+    if X_val is None or y_val is None:
+        missing_one = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"{missing_one} must be given, since the other one of X_val and y_val is")
+    return X_val, y_val
+
+
 def check_lengths(X: DesignMatrix, y: np.ndarray) -> None:
     """Raise unless y has an entry for each row."""
     if len(y) != X.shape[0]:

@@ -55,7 +55,12 @@ from sklearn.utils.validation import check_is_fitted
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import shown
 from lrcore.io.dataset import Dataset
-from lrcore.linear_model.arguments import check_columns, check_lengths, check_weight
+from lrcore.linear_model.arguments import (
+    check_columns,
+    check_eval_set,
+    check_lengths,
+    check_weight,
+)
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.dataset_fit import fit_dataset, partial_fit_dataset, score_dataset
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
@@ -376,6 +381,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, ...] | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
         callback: Callable[..., Any] | None = None,
     ) -> LinearClassifier:
         """Fit from scratch.
@@ -405,6 +412,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
             ``n_iter_no_change`` epochs. They are not learnt from. Their weights are those given,
             without `class_weight`.
+        X_val, y_val : optional
+            The same as ``eval_set=(X_val, y_val)``, by names that scikit-learn routes: a
+            ``Pipeline(..., transform_input=["X_val"])`` transforms these rows like those of X.
         callback : callable, optional
             Called with an `Event` after every chunk of rows, which says where the fit is, has
             statistics for those who ask, and a method ``stop``.
@@ -427,6 +437,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             longer; the estimator has what it learnt until then.
         """
         self._check_params()
+        eval_set = check_eval_set(eval_set, X_val, y_val)
         if isinstance(X, Dataset):
             return fit_dataset(
                 self, X, callback, y=y, sample_weight=sample_weight, eval_set=eval_set

@@ -1,10 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
 
-from lrcore._utils.frames import BLOCK_ROWS, as_matrix, is_frame
+import lrcore
+from lrcore._utils.frames import BLOCK_ROWS, as_matrix, check_in_memory, is_frame
 
 COLUMNS = {"a": [1.0, 2.0, 3.0], "b": [True, False, True], "c": [7, 8, 9]}
 VALUES = np.column_stack([np.asarray(each, float) for each in COLUMNS.values()])
@@ -64,3 +67,32 @@ def test_a_sparse_column_gives_csr():
 def test_columns_of_text_are_named(frame):
     with pytest.raises(ValueError, match="X must hold numbers, got column 'b' of"):
         as_matrix(frame({"a": [1.0], "b": ["x"]}), None)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"device": SimpleNamespace(type="cuda")}, "its method cpu gives"),
+        ({"layout": "torch.sparse_coo"}, "a tensor torch.sparse_coo; its method to_dense gives"),
+        ({"dtype": "torch.bfloat16"}, "a tensor torch.bfloat16; its method float gives"),
+        ({"requires_grad": True}, "a tensor with requires_grad; its method detach gives"),
+    ],
+)
+def test_tensors_that_numpy_cannot_see_say_what_would_do(changes, message):
+    plain = {"device": SimpleNamespace(type="cpu"), "layout": "torch.strided",
+             "dtype": "torch.float32", "requires_grad": False}  # fmt: skip
+    check_in_memory("X", SimpleNamespace(**plain))
+    with pytest.raises(TypeError, match=f"X must be what NumPy can see, got .*{message}"):
+        check_in_memory("X", SimpleNamespace(**{**plain, **changes}))
+
+
+def test_tensors_of_torch():
+    torch = pytest.importorskip("torch")
+    X = torch.arange(12.0).reshape(6, 2)
+    y = X[:, 0]
+    reg = lrcore.LinearRegressor(alpha=0.1).fit(X, y)
+    assert np.array_equal(reg.coef_, lrcore.LinearRegressor(alpha=0.1).fit(X.numpy(), y).coef_)
+    with pytest.raises(TypeError, match=r"X must be .* detach"):
+        reg.predict(X.requires_grad_())
+    with pytest.raises(TypeError, match=r"y must be .* float gives"):
+        reg.fit(X.detach(), y.detach().bfloat16())
