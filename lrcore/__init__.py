@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         RateWarning,
         UselessFitWarning,
     )
+    from lrcore.linear_model.monitor.progress_line import ProgressLine
     from lrcore.linear_model.persistence import load, save
     from lrcore.linear_model.progressive import progressive_val_score
     from lrcore.linear_model.regressor import LinearRegressor
@@ -48,6 +49,7 @@ __all__ = [
     "LinearRegressor",
     "LinearRegressorCV",
     "Optimizer",
+    "ProgressLine",
     "RateWarning",
     "TableHasher",
     "UselessFitWarning",
@@ -76,6 +78,7 @@ _LATER = {
     "LinearClassifierCV": "lrcore.linear_model.cross_validation",
     "LinearRegressor": "lrcore.linear_model.regressor",
     "LinearRegressorCV": "lrcore.linear_model.cross_validation",
+    "ProgressLine": "lrcore.linear_model.monitor.progress_line",
     "RateWarning": "lrcore.linear_model.monitor.diagnostics",
     "TableHasher": "lrcore.feature_extraction",
     "UselessFitWarning": "lrcore.linear_model.monitor.diagnostics",
