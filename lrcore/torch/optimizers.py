@@ -70,9 +70,8 @@ class TorchOptimizer(torch.optim.Optimizer):
         theirs = next(each for each in cls.__mro__ if each.__module__.startswith("torch.optim"))
         own = inspect.signature(TorchOptimizer.__init__).parameters.values()
         more = [each for each in own if each.kind is each.KEYWORD_ONLY]
-        cls.__signature__ = inspect.Signature(
-            [*inspect.signature(theirs).parameters.values(), *more]
-        )
+        every = [*inspect.signature(theirs).parameters.values(), *more]
+        cls.__signature__ = inspect.Signature(sorted(every, key=lambda each: each.kind))
 
     def _rule(self, group: Mapping[str, Any]) -> Rule:
         """The rule that the options of a parameter group stand for."""
@@ -217,7 +216,7 @@ def adam(rule: Callable[..., Rule], group: Mapping[str, Any], **more: Any) -> Ru
 class Adam(TorchOptimizer, torch.optim.Adam):
     """`torch.optim.Adam`, ``amsgrad`` included, stepped by `lrcore.Adam` or `lrcore.AMSGrad`.
 
-    See `lrcore.torch` for what all have in common.
+    See `TorchOptimizer` for what all have in common.
 
     Examples
     --------

@@ -368,6 +368,26 @@ def test_other_memory_formats_are_stepped_in_place(name):
     check_same_state(found[0][0], found[1][0], 1e-12)
 
 
+def test_numbers_empty_parameters_and_changes_of_dtype():
+    found = []
+    for module in (torch.optim, lrcore.torch):
+        number = torch.nn.Parameter(torch.tensor(2.0))
+        empty = torch.nn.Parameter(torch.zeros(0, 3))
+        column = torch.nn.Parameter(torch.ones(3, 1).as_strided((3, 1), (1, 7)))
+        params = torch.nn.ParameterList([number, empty, column])
+        optimizer = module.Adam(params, lr=0.1)
+        for t in range(4):
+            if t == 2 and module is lrcore.torch:
+                params.double()  # torch refuses states of another dtype
+            for p in params:
+                p.grad = torch.ones_like(p)
+            optimizer.step()
+        found.append([number, column, optimizer.state[number]["exp_avg"]])
+    for a, b in zip(*found):
+        assert b.dtype == torch.float64
+        assert torch.allclose(a.double(), b, rtol=0, atol=1e-6)
+
+
 def test_gradients_may_be_negated_views_of_another_dtype_or_have_gradients():
     w = torch.nn.Parameter(torch.zeros(2))
     optimizer = SGD([w], lr=0.5)
