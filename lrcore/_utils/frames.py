@@ -19,8 +19,8 @@ BLOCK_ROWS = 4_096
 
 #: The advice about a column that does not hold numbers.
 ENCODE = (
-    "leave it out, or turn it into numbers, with sklearn.preprocessing.OneHotEncoder or "
-    "sklearn.feature_extraction.FeatureHasher"
+    "leave it out, or turn it into numbers, with lrcore.TableHasher(categorical=[...]) or "
+    "sklearn.preprocessing.OneHotEncoder"
 )
 
 

@@ -96,3 +96,21 @@ def test_tensors_of_torch():
         reg.predict(X.requires_grad_())
     with pytest.raises(TypeError, match=r"y must be .* float gives"):
         reg.fit(X.detach(), y.detach().bfloat16())
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_categories_are_refused_with_what_makes_numbers_of_them_and_hashed(library):
+    frame = library.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "kind": ["x", "y", "x", "y"]})
+    if library is pd:
+        frame["kind"] = frame["kind"].astype("category")
+    else:
+        frame = frame.with_columns(pl.col("kind").cast(pl.Categorical))
+    y = [0, 1, 0, 1]
+    with pytest.raises(
+        ValueError, match=r"column 'kind' of .*TableHasher\(categorical=\[\.\.\.\]\)"
+    ):
+        lrcore.LinearClassifier().fit(frame, y)
+    hasher = lrcore.TableHasher(categorical=["kind"], numeric=["a"], n_features=64)
+    hashed = hasher.fit_transform(frame)
+    clf = lrcore.LinearClassifier(alpha=1e-3, scale=None).fit(hashed, y)
+    assert clf.predict(hashed).tolist() == y
