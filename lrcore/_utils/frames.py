@@ -48,6 +48,20 @@ def check_in_memory(name: str, value: Any) -> None:
         _check_tensor(name, value)
 
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    """The value as NumPy reads it.
+
+    Raises
+    ------
+    TypeError
+        If another library does not let NumPy read its array, as of another device.
+    """
+    try:
+        return np.asarray(value)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} cannot be read as a NumPy array: {error}") from None
+
+
 def _check_tensor(name: str, tensor: Any) -> None:
     """Raise TypeError if a tensor of torch is not plain numbers on the CPU."""
     for wrong, what, advice in (

@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn import config_context
 
 import lrcore
 from lrcore._utils.frames import BLOCK_ROWS, as_matrix, check_in_memory, is_frame
@@ -84,6 +85,40 @@ def test_tensors_that_numpy_cannot_see_say_what_would_do(changes, message):
     check_in_memory("X", SimpleNamespace(**plain))
     with pytest.raises(TypeError, match=f"X must be what NumPy can see, got .*{message}"):
         check_in_memory("X", SimpleNamespace(**{**plain, **changes}))
+
+
+class OfAnotherDevice:
+    """An array that NumPy may not read, as those of cupy."""
+
+    shape, ndim, dtype = (3, 2), 2, np.dtype(float)
+
+    def __array__(self, *args, **keywords):
+        raise TypeError("Implicit conversion is not allowed. Please use `.get()`")
+
+    def __len__(self):
+        return 3
+
+
+def test_arrays_of_other_devices_are_refused_by_name():
+    X, y, strange = np.eye(3), np.array([0, 1, 0]), OfAnotherDevice()
+    for model in (lrcore.LinearClassifier(), lrcore.LinearRegressor()):
+        for name, arguments in (("X", (strange, y)), ("sample_weight", (X, y, strange))):
+            with pytest.raises(TypeError, match=f"{name} cannot be read as a NumPy .*`.get"):
+                model.fit(*arguments)
+    with pytest.raises(TypeError, match=r"y cannot be read as a NumPy array"):
+        lrcore.LinearRegressor().fit(X, strange)
+
+
+def test_tensors_of_torch_where_scikit_learn_keeps_them(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    monkeypatch.setattr("scipy._lib._array_api.SCIPY_ARRAY_API", True, raising=False)
+    X, y = torch.eye(4), torch.tensor([0, 1, 0, 1])
+    with config_context(array_api_dispatch=True):
+        clf = lrcore.LinearClassifier(alpha=0.1).fit(X, y, torch.ones(4), eval_set=(X, y))
+        assert clf.score(X, y) == 1.0
+        clf = lrcore.LinearClassifier().partial_fit(X, y, classes=torch.tensor([0, 1]))
+    assert clf.classes_.tolist() == [0, 1]
 
 
 def test_tensors_of_torch():
