@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UselessFitWarning,
     )
     from lrcore.linear_model.onnx_converters import register_skl2onnx
+    from lrcore.linear_model.monitor.progress_line import ProgressLine
     from lrcore.linear_model.persistence import load, save
     from lrcore.linear_model.progressive import progressive_val_score
     from lrcore.linear_model.regressor import LinearRegressor
@@ -49,6 +50,7 @@ __all__ = [
     "LinearRegressor",
     "LinearRegressorCV",
     "Optimizer",
+    "ProgressLine",
     "RateWarning",
     "TableHasher",
     "UselessFitWarning",
@@ -78,6 +80,7 @@ _LATER = {
     "LinearClassifierCV": "lrcore.linear_model.cross_validation",
     "LinearRegressor": "lrcore.linear_model.regressor",
     "LinearRegressorCV": "lrcore.linear_model.cross_validation",
+    "ProgressLine": "lrcore.linear_model.monitor.progress_line",
     "RateWarning": "lrcore.linear_model.monitor.diagnostics",
     "TableHasher": "lrcore.feature_extraction",
     "UselessFitWarning": "lrcore.linear_model.monitor.diagnostics",
@@ -94,8 +97,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "io":
-        return import_module("lrcore.io")
+    if name in ("io", "torch"):
+        return import_module(f"lrcore.{name}")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'lrcore' has no attribute {name!r}")

@@ -44,7 +44,7 @@ NAMES = [
     (tested, ["random_state", "n_seeds", "rows_per_step", "smoothing", "lr_min"]),
     (minimized, ["jac", "bounds", "line_search", "polish", "finite_differences", "n_threads"]),
     (optimizer, ["rule", "overrides", "nonfinite", "state_dtype", "ema", "seed", "n_threads"]),
-    (fitted, ["sample_weight", "eval_set", "callback"]),
+    (fitted, ["sample_weight", "eval_set", "X_val", "y_val", "callback"]),
     (lambda **p: Plateau(**{"schedule": Constant(0.1), **p}), ["schedule", "mode", "patience"]),
     (lambda **p: Cyclic(0.1, 0.2, **{"up": 3, **p}), ["up", "down", "mode", "gamma"]),
     (lambda **p: OneCycle(0.1, 20, **p), ["up", "start", "end", "shape"]),

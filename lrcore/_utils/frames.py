@@ -19,8 +19,8 @@ BLOCK_ROWS = 4_096
 
 #: The advice about a column that does not hold numbers.
 ENCODE = (
-    "leave it out, or turn it into numbers, with sklearn.preprocessing.OneHotEncoder or "
-    "sklearn.feature_extraction.FeatureHasher"
+    "leave it out, or turn it into numbers, with lrcore.TableHasher(categorical=[...]) or "
+    "sklearn.preprocessing.OneHotEncoder"
 )
 
 
@@ -30,8 +30,8 @@ def is_frame(X: Any) -> bool:
 
 
 def check_in_memory(name: str, value: Any) -> None:
-    """Raise TypeError if the value is a lazy frame, which holds a query in place of rows, or a
-    collection of Dask's."""
+    """Raise TypeError if the value is a lazy frame, which holds a query in place of rows, a
+    collection of Dask's, or a tensor of torch that NumPy cannot see."""
     if hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None:
         raise TypeError(
             f"{name} must be in memory, got a {type(value).__name__} of Dask's: "
@@ -41,8 +41,40 @@ def check_in_memory(name: str, value: Any) -> None:
     if hasattr(value, "collect_schema") and hasattr(value, "collect"):
         raise TypeError(
             f"{name} must be in memory, got a {type(value).__name__}, which is yet to be computed; "
-            "its method collect does that"
+            "its method collect does that, and lrcore.io.scan_arrow(frame, label=...) reads it in "
+            "batches"
         )
+    if hasattr(value, "requires_grad") and hasattr(value, "layout"):
+        _check_tensor(name, value)
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """The value as NumPy reads it.
+
+    Raises
+    ------
+    TypeError
+        If another library does not let NumPy read its array, as of another device.
+    """
+    try:
+        return np.asarray(value)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} cannot be read as a NumPy array: {error}") from None
+
+
+def _check_tensor(name: str, tensor: Any) -> None:
+    """Raise TypeError if a tensor of torch is not plain numbers on the CPU."""
+    for wrong, what, advice in (
+        (tensor.device.type != "cpu", f"on {tensor.device}", "cpu"),
+        (str(tensor.layout) != "torch.strided", f"{tensor.layout}", "to_dense"),
+        (str(tensor.dtype) == "torch.bfloat16", f"{tensor.dtype}", "float"),
+        (tensor.requires_grad, "with requires_grad", "detach"),
+    ):
+        if wrong:
+            raise TypeError(
+                f"{name} must be what NumPy can see, got a tensor {what}; its method {advice} "
+                "gives one that can be used"
+            )
 
 
 def as_matrix(X: Any, dtype: np.dtype[Any] | None) -> Any:

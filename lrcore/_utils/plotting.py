@@ -129,20 +129,80 @@ class AlphaPathDisplay:
         plt = pyplot()
         if ax is None:
             _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
-        values = np.where(np.isfinite(self.values), self.values, np.nan)
-        if len(values) > 1:
-            for fold in values:
-                ax.plot(self.alphas, fold, color="C0", alpha=0.25, linewidth=1)
-            ax.plot([], [], color="C0", alpha=0.25, linewidth=1, label="each fold")
-        ax.plot(
-            self.alphas, np.mean(values, axis=0), "o-", color="C0", markersize=4,
-            label="mean of the folds" if len(values) > 1 else None,
-        )  # fmt: skip
+        draw_folds(ax, self.alphas, self.values)
         ax.axvline(self.best, color="C3", linestyle="--", label=f"alpha_ = {self.best:.3g}")
-        ax.set_xscale("log")
         ax.set_xlabel("alpha")
         ax.set_ylabel(self.label)
-        ax.grid(alpha=0.3)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def draw_folds(ax: Any, x: np.ndarray, values: np.ndarray) -> None:
+    """Draw the mean of the folds and each of them, (n_folds, n_points), on a logarithmic scale."""
+    values = np.where(np.isfinite(values), values, np.nan)
+    if len(values) > 1:
+        for fold in values:
+            ax.plot(x, fold, color="C0", alpha=0.25, linewidth=1)
+        ax.plot([], [], color="C0", alpha=0.25, linewidth=1, label="each fold")
+    ax.plot(
+        x, np.mean(values, axis=0), "o-", color="C0", markersize=4,
+        label="mean of the folds" if len(values) > 1 else None,
+    )  # fmt: skip
+    ax.set_xscale("log")
+    ax.grid(alpha=0.3)
+
+
+class RateSearchDisplay:
+    """Scores against the learning rates of a search.
+
+    Parameters
+    ----------
+    lrs : ndarray of shape (n_rates,)
+        In rising order.
+    scores : ndarray of shape (n_folds, n_rates)
+        NaN where a fit diverged.
+    best : float
+        The rate that was chosen.
+    label : str
+        What the scores are.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib axes and figure
+
+    Examples
+    --------
+    >>> display = lrcore.lr_search(model, X, y).plot()  # doctest: +SKIP
+    >>> display.figure_.savefig("rates.png")  # doctest: +SKIP
+    """
+
+    def __init__(self, lrs: np.ndarray, scores: np.ndarray, best: float, label: str) -> None:
+        self.lrs, self.scores, self.best, self.label = lrs, scores, best, label
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the mean of the folds and each of them, on new axes by default. Rates at which a fit
+        diverged are marked at the bottom, and scores far below the others are out of the picture.
+        """
+        plt = pyplot()
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+        draw_folds(ax, self.lrs, self.scores)
+        means = np.mean(self.scores, axis=0)
+        finite = np.sort(means[np.isfinite(means)])
+        if len(finite) > 1:
+            best, middle = finite[-1], finite[(len(finite) - 1) // 2]
+            low = max(finite[0], best - 4.0 * max(best - middle, 1e-12))
+            ax.set_ylim(low - 0.1 * (best - low), best + 0.1 * (best - low))
+        diverged = self.lrs[~np.isfinite(means)]
+        if len(diverged):
+            ax.plot(
+                diverged, np.zeros(len(diverged)), "x", color="C1", clip_on=False,
+                transform=ax.get_xaxis_transform(), label="diverged",
+            )  # fmt: skip
+        ax.axvline(self.best, color="C3", linestyle="--", label=f"best_lr_ = {self.best:.3g}")
+        ax.set_xlabel("learning rate")
+        ax.set_ylabel(self.label)
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -150,9 +210,9 @@ class AlphaPathDisplay:
 
 #: Columns of a history that are losses, with their names in the legend.
 LOSSES = {
-    "loss": "mean loss before each update",
-    "objective": "objective",
-    "held_out_loss": "held-out loss",
+    "loss": "training loss, measured before each update",
+    "objective": "objective after the epoch, with the penalty",
+    "held_out_loss": "held-out loss after the epoch",
 }
 
 #: Columns that are drawn below the losses, with the label of the axis and the colour.
@@ -177,6 +237,8 @@ class HistoryDisplay:
         Those of the rates and of the norms; None if they are not drawn. The axis of the rates is
         logarithmic if the largest rate is more than 30 times the median.
     lines_ : dict of str to matplotlib line
+    best_epoch_ : int or None
+        The epoch after which rows held out lost least, which is marked; None without such rows.
 
     Examples
     --------
@@ -214,6 +276,7 @@ class HistoryDisplay:
         for name, label in LOSSES.items():
             if name in self.history:
                 self._line(self.ax_, name, label=label)
+        self.best_epoch_ = self._mark_best()
         self.ax_.set_ylabel("loss")
         self.ax_.legend()
         for name in below:
@@ -228,6 +291,19 @@ class HistoryDisplay:
         last.set_xlabel("epoch")
         last.xaxis.get_major_locator().set_params(integer=True)
         return self
+
+    def _mark_best(self) -> int | None:
+        """Mark the epoch after which rows held out lost least."""
+        if not self._known("held_out_loss"):
+            return None
+        held_out = self.history["held_out_loss"]
+        at = int(np.nanargmin(held_out))
+        epoch = int(self.history["epoch"][at])
+        self.ax_.plot(
+            epoch, held_out[at], "*", color="C3", markersize=12, zorder=3,
+            label=f"best epoch: {epoch}",
+        )  # fmt: skip
+        return epoch
 
     def _known(self, name: str) -> bool:
         """Whether the history has this column with a finite value."""
@@ -253,6 +329,8 @@ class RangeTestDisplay:
         The loss before anything was learnt; the axis ends shortly above it.
     suggestions : dict of str to float or None
         Rates by name, which are marked on the line.
+    default : str
+        The name of the one to begin with.
 
     Attributes
     ----------
@@ -262,7 +340,7 @@ class RangeTestDisplay:
 
     def __init__(
         self, lrs: np.ndarray, smoothed: np.ndarray, low: np.ndarray, high: np.ndarray,
-        initial: float, suggestions: dict[str, float | None],
+        initial: float, suggestions: dict[str, float | None], default: str = "valley",
     ) -> None:  # fmt: skip
         self.lrs = lrs
         self.smoothed = smoothed
@@ -270,6 +348,7 @@ class RangeTestDisplay:
         self.high = high
         self.initial = initial
         self.suggestions = suggestions
+        self.default = default
 
     def plot(self, ax: Any = None, **line: Any) -> Self:
         """Draw the curve, on new axes by default; other arguments are those of ``ax.plot``.
@@ -289,16 +368,25 @@ class RangeTestDisplay:
         (self.line_,) = ax.plot(self.lrs, self.smoothed, **line)
         if not np.array_equal(self.low, self.high):
             ax.fill_between(
-                self.lrs, self.low, self.high, color=self.line_.get_color(), alpha=0.2, linewidth=0
-            )
+                self.lrs, self.low, self.high, color=self.line_.get_color(), alpha=0.2, linewidth=0,
+                label="lowest to highest of the seeds",
+            )  # fmt: skip
         ax.axhline(self.initial, color="0.5", linewidth=0.8, linestyle=":", label="initial loss")
         for (name, rate), color in zip(self.suggestions.items(), ("C1", "C2", "C3")):
             if rate is not None:
                 at = np.interp(np.log(rate), np.log(self.lrs), self.smoothed)
-                ax.plot(rate, at, "o", color=color, label=f"{name}: {rate:.2g}", zorder=3)
-        lowest = float(self.low.min())
-        room = 0.2 * (self.initial - lowest) or 0.1 * abs(self.initial) or 0.1
-        ax.set_ylim(lowest - room / 2, self.initial + room)
+                default = name == self.default
+                label = f"{name}{', the suggestion' if default else ''}: {rate:.2g}"
+                ax.plot(
+                    rate, at, "*" if default else "o", markersize=13 if default else 6, color=color,
+                    label=label, zorder=3,
+                )  # fmt: skip
+                if default:
+                    ax.axvline(rate, color=color, linewidth=0.8, linestyle="--")
+        lowest = min(float(self.low.min()), self.initial)
+        highest = max(float(self.smoothed.min()), self.initial)
+        room = 0.2 * (highest - lowest) or 0.1 * abs(self.initial) or 0.1
+        ax.set_ylim(lowest - room / 2, highest + room)
         ax.set_xscale("log")
         ax.set_xlabel("learning rate")
         ax.set_ylabel("loss before the update")

@@ -294,7 +294,7 @@ class LinearClassifier(OnDask, classifier.LinearClassifier):
     _local_class = classifier.LinearClassifier
 
     def __init__(
-        self, loss: str | None = None, *, client: Client | None = None, features: Any = None,
+        self, loss: str | None = "log_loss", *, client: Client | None = None, features: Any = None,
         workers: Sequence[str] | None = None, **parameters: Any,
     ) -> None:  # fmt: skip
         super().__init__(loss, **parameters)
@@ -414,8 +414,8 @@ class LinearRegressor(OnDask, regressor.LinearRegressor):
     _local_class = regressor.LinearRegressor
 
     def __init__(
-        self, loss: str | None = None, *, client: Client | None = None, features: Any = None,
-        workers: Sequence[str] | None = None, **parameters: Any,
+        self, loss: str | None = "squared_error", *, client: Client | None = None,
+        features: Any = None, workers: Sequence[str] | None = None, **parameters: Any,
     ) -> None:  # fmt: skip
         super().__init__(loss, **parameters)
         self.client, self.features, self.workers = client, features, workers

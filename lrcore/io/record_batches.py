@@ -112,9 +112,12 @@ def _validated(batch: Any) -> Any:
 
 
 def open_table(source: Any, count: ReadBytes) -> Generator[Any]:
-    """The record batches of a table in memory."""
+    """The record batches of a table in memory, or of a query of polars as it is computed."""
     pa = pyarrow()
-    if hasattr(source, "__arrow_c_stream__"):
+    if hasattr(source, "collect_batches"):
+        for frame in source.collect_batches(maintain_order=True):
+            yield from open_table(frame, count)
+    elif hasattr(source, "__arrow_c_stream__"):
         for table in pa.RecordBatchReader.from_stream(source):
             yield from _parts(table)
     else:

@@ -105,6 +105,10 @@ def scan_parquet(
     return _scan(expanded(paths), open_parquet, label, weight, make)
 
 
+#: What tables in memory have, and queries of polars.
+TABLES = ("__arrow_c_stream__", "__arrow_c_array__", "collect_batches")
+
+
 def scan_arrow(
     source: Any, *, label: str | None = None, weight: str | None = None, features: Any = None,
     columns: Sequence[str] | None = None,
@@ -114,7 +118,8 @@ def scan_arrow(
     Parameters
     ----------
     source : paths as in `scan_csv`, or a table
-        Of pyarrow, pandas, polars, or whatever has ``__arrow_c_stream__``.
+        Of pyarrow, pandas, polars, or whatever has ``__arrow_c_stream__``; also a LazyFrame of
+        polars, whose query each pass runs batch by batch.
     label, weight, features, columns
         As in `scan_csv`.
 
@@ -124,7 +129,7 @@ def scan_arrow(
     """
     pyarrow()
     make = featurizer(features, columns, (label, weight))
-    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
+    if any(hasattr(source, name) for name in TABLES):
         return _scan([source], open_table, label, weight, make)
     return _scan(expanded(source), open_arrow, label, weight, make)
 

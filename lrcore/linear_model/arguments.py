@@ -58,7 +58,7 @@ def as_floats(name: str, value: Any, error: type[Exception] = ValueError) -> np.
     of this type."""
     frames.check_in_memory(name, value)
     missing.check_nothing_masked(name, value)
-    array = np.asarray(value)
+    array = frames.as_array(name, value)
     if array.dtype.kind in "Mmc":
         raise error(f"{name} must hold numbers, got {array.dtype}")
     try:
@@ -89,6 +89,18 @@ def check_factors(penalty_factors: Any, n_features: int, dtype: np.dtype[Any]) -
     return factors
 
 
+def check_eval_set(eval_set: Any, X_val: Any, y_val: Any) -> Any:
+    """The rows to stop by, which are given as a tuple or as X_val and y_val; None if none are."""
+    if X_val is None and y_val is None:
+        return eval_set
+    if eval_set is not None:
+        raise ValueError("eval_set must be None beside X_val and y_val, which are the same")
+    if X_val is None or y_val is None:
+        missing_one = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"{missing_one} must be given, since the other one of X_val and y_val is")
+    return X_val, y_val
+
+
 def check_lengths(X: DesignMatrix, y: np.ndarray) -> None:
     """Raise unless y has an entry for each row."""
     if len(y) != X.shape[0]:
@@ -103,9 +115,10 @@ def check_labels(y: Any) -> np.ndarray:
         raise ValueError("requires y to be passed, but the target y is None")
     frames.check_in_memory("y", y)
     missing.check_none_missing("Input y", y)
-    if np.asarray(y).dtype.kind == "c":
+    if frames.as_array("y", y).dtype.kind == "c":
         raise ValueError(f"y must be real, got {np.asarray(y).dtype}: Complex data not supported")
-    labels = column_or_1d(y, warn=True)
+    # scikit-learn may keep arrays of other libraries, where it is configured to.
+    labels = np.asarray(column_or_1d(y, warn=True))
     if labels.dtype.kind == "O":
         labels = _plain_labels(labels)
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
@@ -157,7 +170,7 @@ def check_targets(y: Any) -> np.ndarray:
         raise ValueError("requires y to be passed, but the target y is None")
     frames.check_in_memory("y", y)
     missing.check_nothing_masked("y", y)
-    target = np.asarray(y)
+    target = frames.as_array("y", y)
     if target.ndim not in (1, 2) or (target.ndim == 2 and target.shape[1] == 0):
         raise ValueError(f"y must have shape (n_rows,) or (n_rows, n_targets), got {target.shape}")
     if target.dtype.kind == "c":

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class LinearModel(CallbackSupportMixin, ExportMixin, BaseEstimator):
+class LinearModel(parameters.NamedParameters, CallbackSupportMixin, ExportMixin, BaseEstimator):
     """What both estimators share: parameters, fits, coefficients."""
 
     _default_loss: ClassVar[str]
@@ -105,48 +105,10 @@ class LinearModel(CallbackSupportMixin, ExportMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``optimizer__beta1`` is that of the rule, which is replaced by another.
-
-        Parameters
-        ----------
-        **params
-            By name.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            If there is no such parameter, or a rule does not take it; the estimator is as it was.
-
-        Examples
-        --------
-        >>> import lrcore
-        >>> clf = lrcore.LinearClassifier(optimizer=lrcore.Adam(0.01))
-        >>> clf.set_params(optimizer__beta1=0.5).optimizer
-        Adam(lr=0.01, beta1=0.5, beta2=0.999, eps=1e-08)
-        """
-        prefix = "optimizer__"
-        own = {name: value for name, value in params.items() if not name.startswith(prefix)}
-        of_rule = {name[len(prefix) :]: params[name] for name in params if name not in own}
-        if of_rule:
-            rule = own.get("optimizer", self.optimizer)
-            if not isinstance(rule, Rule):
-                raise ValueError(
-                    f"{prefix}{next(iter(of_rule))} needs a rule as optimizer, got {rule!r}: give "
-                    "optimizer=lrcore.Adam() or another"
-                )
-            own["optimizer"] = rule.set_params(**of_rule)
-        # Names that do not exist first: they raise an error before anything is set.
-        known = self._get_param_names()
-        super().set_params(**dict(sorted(own.items(), key=lambda item: item[0] in known)))
-        return self
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = {"positive": False, **state}  # pickles of before have no such parameter
+        if state.get("loss", "") is None:  # the default of before, by the name that it stands for
+            state["loss"] = self._default_loss
         if "_fitted" in state:  # a pickle of 0.1.0
             state["_trained"] = legacy.trained_model(state.pop("_fitted"), state["solver"])
         if "_trained" in state and "solver_" not in state:  # the same, or a development version

@@ -55,7 +55,12 @@ from sklearn.utils.validation import check_is_fitted
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._utils.validation import shown
 from lrcore.io.dataset import Dataset
-from lrcore.linear_model.arguments import check_columns, check_lengths, check_weight
+from lrcore.linear_model.arguments import (
+    check_columns,
+    check_eval_set,
+    check_lengths,
+    check_weight,
+)
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.dataset_fit import fit_dataset, partial_fit_dataset, score_dataset
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
@@ -96,8 +101,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     Parameters
     ----------
-    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}, optional
-        ``"log_loss"`` by default. ``"log_loss"`` and ``"modified_huber"`` have probabilities.
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"}
+        ``"log_loss"`` and ``"modified_huber"`` have probabilities.
     solver : {"auto", "newton", "dual", "stochastic"}
         ``"auto"`` chooses by the loss, the penalty and counts of rows, features and values, never
         by the clock, so that the choice is the same everywhere: ``"newton"`` where features are few
@@ -302,7 +307,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
 
     def __init__(
         self,
-        loss: str | None = None,
+        loss: str | None = "log_loss",
         *,
         solver: str = "auto",
         optimizer: str | Rule = "auto",
@@ -376,6 +381,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, ...] | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
         callback: Callable[..., Any] | None = None,
     ) -> LinearClassifier:
         """Fit from scratch.
@@ -405,6 +412,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             Rows to stop by: once their mean loss has not fallen by more than ``tol`` for
             ``n_iter_no_change`` epochs. They are not learnt from. Their weights are those given,
             without `class_weight`.
+        X_val, y_val : optional
+            The same as ``eval_set=(X_val, y_val)``, by names that scikit-learn routes: a
+            ``Pipeline(..., transform_input=["X_val"])`` transforms these rows like those of X.
         callback : callable, optional
             Called with an `Event` after every chunk of rows, which says where the fit is, has
             statistics for those who ask, and a method ``stop``.
@@ -427,6 +437,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             longer; the estimator has what it learnt until then.
         """
         self._check_params()
+        eval_set = check_eval_set(eval_set, X_val, y_val)
         if isinstance(X, Dataset):
             return fit_dataset(
                 self, X, callback, y=y, sample_weight=sample_weight, eval_set=eval_set

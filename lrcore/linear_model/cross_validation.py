@@ -22,12 +22,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from lrcore._backend.rounding import rounded_to_nearest
+from lrcore._utils.hints import OF_SEARCHES
 from lrcore._utils.plotting import AlphaPathDisplay
 from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_number
 from lrcore.linear_model.auto_alpha import as_alpha, downhill, strength_at
 from lrcore.linear_model.classifier import LinearClassifier, has_probabilities
-from lrcore.linear_model.parameters import set_parameters
+from lrcore.linear_model.parameters import NamedParameters, set_parameters
 from lrcore.linear_model.regressor import LinearRegressor
 
 #: The tolerance of fits to folds where it is "auto": scores do not change any more.
@@ -136,9 +137,10 @@ def path(folds: Folds, given: np.ndarray | None, start: float) -> tuple[np.ndarr
     return np.array([start * strength_at(k) for k in order]), np.array([found[k] for k in order]).T
 
 
-class CrossValidatedModel(BaseEstimator):
+class CrossValidatedModel(NamedParameters, BaseEstimator):
     """What both estimators have in common: the search, and an estimator that has the rest."""
 
+    _other_names = OF_SEARCHES
     _kind: ClassVar[type]
     _own: ClassVar[tuple[str, ...]] = ("alphas", "l1_ratios", "cv", "scoring")
 
@@ -315,7 +317,7 @@ class_weight, multi_class, random_state, n_threads, verbose
 
     def __init__(
         self,
-        loss: str | None = None,
+        loss: str | None = "log_loss",
         *,
         alphas: Any = "auto",
         l1_ratios: Any = None,
@@ -413,7 +415,7 @@ random_state, n_threads, verbose, epsilon, quantile, power
 
     def __init__(
         self,
-        loss: str | None = None,
+        loss: str | None = "squared_error",
         *,
         alphas: Any = "auto",
         l1_ratios: Any = None,

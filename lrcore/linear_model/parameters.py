@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from lrcore._backend import threads
+from lrcore._utils.frozen import with_inner
+from lrcore._utils.hints import OF_MODELS, check_names, hint
 from lrcore._utils.validation import shown
 from lrcore.linear_model.arguments import check_count, check_number
 from lrcore.linear_model.auto_alpha import as_alpha
@@ -19,6 +22,9 @@ from lrcore.linear_model.solvers.select import SOLVERS
 from lrcore.losses import LOSSES
 from lrcore.penalties import PENALTIES
 from lrcore.rules import Rule, rule_class
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Constraint(Protocol):
@@ -169,6 +175,64 @@ SHARED: Mapping[str, Constraint] = {
     "verbose": FlagOr(Number(0)),
     **dict.fromkeys(("fit_intercept", "shuffle", "early_stopping", "warm_start"), Flag()),
 }
+
+
+class NamedParameters:
+    """Parameters by name, also those of a rule or a schedule that is one; a name that other
+    libraries have is refused with what it is called here."""
+
+    #: What names of other libraries are called here.
+    _other_names: ClassVar[Mapping[str, str]] = OF_MODELS
+
+    if TYPE_CHECKING:
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+    def __new__(cls, *args: Any, **named: Any) -> Any:
+        check_names(cls, named, cls._other_names, parameter_names(cls))  # type: ignore[arg-type]
+        return super().__new__(cls)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``optimizer__beta1`` is that of the rule, which is replaced by another,
+        ``lr__end`` and ``optimizer__lr__end`` those of a schedule.
+
+        Parameters
+        ----------
+        **params
+            By name.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such parameter, or a rule does not take it; the estimator is as it was.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> clf = lrcore.LinearClassifier(optimizer=lrcore.Adam(0.01))
+        >>> clf.set_params(optimizer__beta1=0.5).optimizer
+        Adam(lr=0.01, beta1=0.5, beta2=0.999, eps=1e-08)
+        """
+        known = parameter_names(type(self))  # type: ignore[arg-type]
+        for name in params:
+            if name.partition("__")[0] not in known:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self}"
+                    f"{hint(name, self._other_names, known)}. Valid parameters are: {list(known)}"
+                )
+        for name, value in with_inner(self.get_params(deep=False), params).items():
+            setattr(self, name, value)
+        return self
+
+
+@cache
+def parameter_names(cls: Any) -> tuple[str, ...]:
+    """The names of an estimator's parameters."""
+    return tuple(cls._get_param_names())
 
 
 def check(constraints: Mapping[str, Constraint], values: Any) -> None:

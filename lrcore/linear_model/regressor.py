@@ -15,6 +15,7 @@ from lrcore.io.dataset import Dataset
 from lrcore.linear_model.arguments import (
     check_columns,
     check_domain,
+    check_eval_set,
     check_lengths,
     check_loss_parameters,
     check_targets,
@@ -43,8 +44,8 @@ class LinearRegressor(RegressorMixin, LinearModel):
     Parameters
     ----------
     loss : {"squared_error", "huber", "absolute_error", "quantile", "epsilon_insensitive", \
-"squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}, optional
-        ``"squared_error"`` by default. The last three have a log link: predictions are
+"squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}
+        The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
     solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, positive, scale, fit_intercept, \
 max_iter, shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
@@ -87,7 +88,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
 
     def __init__(
         self,
-        loss: str | None = None,
+        loss: str | None = "squared_error",
         *,
         solver: str = "auto",
         optimizer: str | Rule = "auto",
@@ -140,6 +141,8 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         offset: Any = None,
         *,
         eval_set: tuple[Any, ...] | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
         callback: Callable[..., Any] | None = None,
     ) -> LinearRegressor:
         """Fit from scratch; the arguments and errors are those of `LinearClassifier.fit`.
@@ -157,6 +160,8 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
             are given theirs.
         eval_set : tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, offset), optional
             As in `LinearClassifier.fit`.
+        X_val, y_val : optional
+            As in `LinearClassifier.fit`.
 
         Examples
         --------
@@ -172,6 +177,7 @@ dual_gap_, lr_, lr_losses_, n_iter_, n_features_in_, t_
         True
         """
         self._check_params()
+        eval_set = check_eval_set(eval_set, X_val, y_val)
         if isinstance(X, Dataset):
             return fit_dataset(
                 self,

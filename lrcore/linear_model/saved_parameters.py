@@ -59,6 +59,8 @@ def from_plain(plain: Mapping[str, Any], penalty_factors: np.ndarray | None) -> 
     Threads are a matter of the machine at hand: never more of them than it grants.
     """
     params = dict(plain)
+    if params.get("loss", "") is None:
+        del params["loss"]  # the default, which files of before have no name of
     if isinstance(params["optimizer"], dict):
         params["optimizer"] = rules.from_dict(params["optimizer"])
     if isinstance(params.get("lr"), dict):

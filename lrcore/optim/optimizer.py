@@ -16,6 +16,7 @@ from lrcore._backend import threads
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
 from lrcore._utils import numerics
+from lrcore._utils.hints import RATE, hint
 from lrcore._utils.validation import check_seed, shown
 from lrcore.optim import state
 from lrcore.optim.options import (
@@ -169,13 +170,21 @@ class Optimizer:
         if name.startswith("_") or hasattr(type(self), name):
             super().__setattr__(name, value)
             return
-        advice = ""
+        advice = hint(name, RATE, ())
         if name in {each.name for each in fields(self.rule)}:
             advice = (
                 "; it belongs to the rule: set opt.rule = dataclasses.replace(opt.rule, "
                 f"{name}={value!r})"
             )
         raise AttributeError(f"an Optimizer has no attribute {name!r} to set{advice}")
+
+    def __getattr__(self, name: str) -> Any:
+        """Name `lr` where a rate is asked for by another name; attributes that exist are found
+        before."""
+        if hasattr(type(self), name):
+            return object.__getattribute__(self, name)  # the error of a property, which led here
+        advice = hint(name, RATE, ())
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{advice}")
 
     def __repr__(self) -> str:
         size = sum(array.size for array in self._params.arrays)
@@ -254,6 +263,14 @@ class Optimizer:
     @property
     def lr(self) -> float | Schedule | Plateau:
         """The learning rate of the rule; another number or schedule can be assigned.
+
+        It is that of all parameters but those whose `overrides` have an ``lr``, which keep it: to
+        change theirs, assign `overrides`. The rate of the last step is `rate`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If what is assigned is no rate; nothing has changed then.
 
         Examples
         --------

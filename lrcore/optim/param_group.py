@@ -86,6 +86,12 @@ class ParamGroup:
         self.rows = [self.rules.index(rule) for rule in chosen]
         self._plan: Any = None
 
+    def outdate(self) -> None:
+        """Have the coefficients computed anew at the next step, as rates are no longer what they
+        were."""
+        none = np.empty((0, len(self.rules), 0))
+        self.plan.prepare(0, none, none, True)
+
     def using(self, chosen: list[Rule]) -> ParamGroup:
         """A group of the same parameters and states that goes on with these rules."""
         group = copy.copy(self)
@@ -302,7 +308,13 @@ def grouped(
         If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept as
         bfloat16, or a schedule is not in steps.
     """
-    chosen = overridden(params, rule, overrides)
+    return groups_of(params, overridden(params, rule, overrides), low, averaged)
+
+
+def groups_of(
+    params: Parameters, chosen: list[Rule], low: bool = False, averaged: bool = False
+) -> list[ParamGroup]:
+    """Groups of the parameters by dtype and formula, of the rule of each; see `grouped`."""
     places: dict[Any, list[int]] = {}
     for i, (array, each) in enumerate(zip(params.arrays, chosen)):
         places.setdefault((array.dtype, each.formula), []).append(i)

@@ -319,7 +319,7 @@ class Nadam(Adam):
 
     def columns(self, t: np.ndarray, rates: Floats) -> dict[str, Floats | float]:
         root2 = self.corrections(t)[1]
-        product = self._product(t)
+        product = self.momentum_products(t)
         mu, next_mu = self._mu(t), self._mu(t + 1)
         return {
             "gradient_lr": rates * root2 * (1.0 - mu) / (1.0 - product),
@@ -339,7 +339,7 @@ class Nadam(Adam):
             return 0
         return min(t, math.ceil(-60.0 * math.log(2.0) / math.log(self.beta1)))
 
-    def _product(self, t: np.ndarray) -> Floats:
+    def momentum_products(self, t: np.ndarray) -> Floats:
         """The product of the momenta up to each step t.
 
         It is below beta1**t, so past some step it no longer changes 1 - product, and is 0 here.

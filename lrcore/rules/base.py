@@ -8,17 +8,22 @@ step. Only that table and arrays reach the compiled core.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lrcore._utils.frozen import FrozenParameters
+from lrcore._utils.hints import OF_RULES, check_names
 from lrcore._utils.numerics import Floats
 from lrcore._utils.validation import check_flag, check_fraction, check_positive
 from lrcore.rules.formula import Formula
 from lrcore.schedules import Plateau, Schedule, as_schedule, check_rate
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ CHECKS: dict[str, Callable[..., None]] = {
 
 
 @dataclass(frozen=True, repr=False)
-class Rule:
+class Rule(FrozenParameters):
     """What all rules share: a rate, decay, direction, checks, conversion to plain values.
 
     Parameters
@@ -82,6 +87,8 @@ class Rule:
     maximize : bool
         Step up the gradient instead of down; decay still shrinks.
     """
+
+    _other_names: ClassVar[Mapping[str, str]] = OF_RULES
 
     # Defined in `lrcore.minimize`, above the rules, and put here when the package is put together.
     minimize: ClassVar[Callable[..., Any]]
@@ -106,6 +113,10 @@ class Rule:
     averages: ClassVar[bool] = False
     #: Hyperparameters that are the same for all parameters of an Optimizer.
     common: ClassVar[tuple[str, ...]] = ()
+
+    def __new__(cls, *args: Any, **hyperparameters: Any) -> Self:
+        check_names(cls, hyperparameters, OF_RULES, cls.__dataclass_fields__)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -236,58 +247,6 @@ class Rule:
         """Change of each weight per unit of its gradient and of the rate, float64, where `speed` is
         a guess that supposes gradients of about 1; None for other rules."""
         return None
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters by name, as scikit-learn asks for them.
-
-        Parameters
-        ----------
-        deep : bool
-            Without effect: a rule holds no estimators.
-
-        Returns
-        -------
-        dict
-
-        Examples
-        --------
-        >>> import lrcore
-        >>> lrcore.SGD(0.1, momentum=0.9).get_params()["momentum"]
-        0.9
-        """
-        return {each.name: getattr(self, each.name) for each in fields(self)}
-
-    def set_params(self, **params: Any) -> Rule:
-        """The rule with other hyperparameters: rules never change, so it is another one. Those of
-        an estimator are set by ``set_params(optimizer__momentum=0.9)``.
-
-        Parameters
-        ----------
-        **params
-            Hyperparameters by name.
-
-        Returns
-        -------
-        Rule
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the rule has no hyperparameter of a name, or a value is not allowed.
-
-        Examples
-        --------
-        >>> import lrcore
-        >>> lrcore.SGD(0.1).set_params(momentum=0.9)
-        SGD(lr=0.1, momentum=0.9, nesterov=False, dampening=0.0)
-        """
-        known = self.get_params()
-        for name in params:
-            if name not in known:
-                raise ValueError(
-                    f"{type(self).__name__} has no {name!r}; it has {', '.join(known)}"
-                )
-        return replace(self, **params)
 
     def with_lr(self, lr: float | Schedule | Plateau) -> Rule:
         """The same rule with another rate.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lrcore._utils import plotting
+from lrcore._utils.frozen import FrozenParameters
 from lrcore._utils.numerics import Floats
 from lrcore._utils.validation import shown
 from lrcore.schedules import adapters
@@ -55,7 +56,7 @@ FIELDS: dict[str, Callable[[str, Any], Any]] = {
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(FrozenParameters):
     """Base class of all schedules: checks, calls, composition, conversion to plain values.
 
     A schedule of your own is a frozen dataclass with a method `formula`, or a function of the step,
@@ -70,6 +71,9 @@ class Schedule:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+    def __sklearn_clone__(self) -> Self:
+        return self  # it never changes
 
     # ---- rates --------------------------------------------------------------------------------
 

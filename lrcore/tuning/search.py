@@ -15,6 +15,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
 from lrcore._backend.rounding import rounded_to_nearest
+from lrcore._utils.plotting import RateSearchDisplay
 from lrcore._utils.validation import check_choice, check_flag, check_integer
 from lrcore.linear_model.base import LinearModel
 from lrcore.linear_model.cross_validation import scorer_of, splits_of
@@ -70,6 +71,47 @@ class RateSearch:
     def __repr__(self) -> str:
         n = len(self.cv_results_["params"])
         return f"<RateSearch: lr={self.best_lr_:.4g}, score={self.best_score_:.4g}, best of {n}>"
+
+    def plot(self, ax: Any = None) -> RateSearchDisplay:
+        """Draw the scores of the folds against the rates; needs matplotlib, the extra `plot`.
+
+        Of a rate that was tried on several numbers of rows (``"halving"``) the last scores are
+        drawn.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            New ones by default.
+
+        Returns
+        -------
+        RateSearchDisplay
+            With attributes `ax_` and `figure_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import lrcore
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> clf = lrcore.LinearClassifier(solver="stochastic", tol=None, random_state=0)
+        >>> search = lrcore.lr_search(clf, *load_breast_cancer(return_X_y=True), n_points=5)
+        >>> display = search.plot()  # doctest: +SKIP
+        """
+        lrs = np.asarray(self.cv_results_["param_lr"], np.float64)
+        last = {lr: i for i, lr in enumerate(lrs.tolist())}
+        rows = [last[lr] for lr in sorted(last)]
+        folds = [
+            self.cv_results_[f"split{k}_test_score"] for k in range(len(self.cv_results_))
+            if f"split{k}_test_score" in self.cv_results_
+        ]  # fmt: skip
+        scores = np.asarray(folds)[:, rows]
+        return RateSearchDisplay(lrs[rows], scores, self.best_lr_, "score, higher is better").plot(
+            ax
+        )
 
 
 @rounded_to_nearest

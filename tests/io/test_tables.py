@@ -108,11 +108,13 @@ def test_every_format_gives_the_same_rows(files, name, block, monkeypatch):
         assert len(list(dataset)) > 1
 
 
-@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize("kind", ["pandas", "polars", "lazy", "pyarrow"])
 def test_tables_in_memory(kind):
     table = TABLE
     if kind == "polars":
         table = pytest.importorskip("polars").from_pandas(TABLE)
+    if kind == "lazy":
+        table = pytest.importorskip("polars").from_pandas(TABLE).lazy()
     if kind == "pyarrow":
         table = pytest.importorskip("pyarrow").Table.from_pandas(TABLE)
     assert_expected(scan_arrow(table, label="click", weight="weight", features=HASHER).read())

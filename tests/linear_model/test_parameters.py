@@ -1,14 +1,17 @@
 """The values that parameters may have, declared once, and the messages about others."""
 
 import inspect
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from lrcore import LinearClassifier, LinearRegressor
 from lrcore.linear_model import parameters
 from lrcore.linear_model.parameters import Checked, Count, FlagOr, LossName, Number, OneOf, Optional
+from lrcore.linear_model.saved_parameters import from_plain, to_plain
 
 ROWS = np.random.default_rng(0).normal(size=(20, 2))
 CLASSES = np.arange(20) % 2
@@ -82,3 +85,17 @@ def test_one_class_is_shown_as_it_is(label):
         ValueError, match=f"y has 1 class, '?{label}'?; a classifier needs at least"
     ):
         LinearClassifier().fit(ROWS, np.array([label] * len(ROWS)))
+
+
+@pytest.mark.parametrize(
+    "cls, loss", [(LinearClassifier, "log_loss"), (LinearRegressor, "squared_error")]
+)
+def test_the_loss_that_is_used_is_shown(cls, loss):
+    assert cls().get_params()["loss"] == loss
+    assert repr(cls()) == f"{cls.__name__}()"
+    named, before = cls(max_iter=2).fit(ROWS, CLASSES), cls(loss=None, max_iter=2)
+    assert np.array_equal(before.fit(ROWS, CLASSES).coef_, named.coef_)
+    again = pickle.loads(pickle.dumps(before))  # as estimators of before are pickled
+    assert again.loss == loss
+    assert clone(again).loss == loss
+    assert "loss" not in from_plain({**to_plain(cls().get_params()), "loss": None}, None)

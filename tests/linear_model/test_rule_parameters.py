@@ -8,7 +8,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from strategies import RULES
 
-from lrcore import SGD, Adam, LinearClassifier, LinearRegressor, schedules
+from lrcore import (
+    SGD,
+    Adam,
+    LinearClassifier,
+    LinearRegressor,
+    schedules,
+)  # fmt: skip
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4))
@@ -50,6 +56,36 @@ def test_a_rule_with_a_schedule_is_cloned():
     assert clone(plateau).lr is not plateau.lr
 
 
+def test_fields_of_schedules_are_parameters():
+    rate = schedules.Cosine(0.5, steps=100).warmup(10)
+    clf = LinearClassifier(lr=rate, optimizer=SGD(schedules.Constant(0.1)))
+    params = clf.get_params()
+    assert params["lr__steps"] == 10
+    assert params["lr__after__steps"] == 100
+    assert params["optimizer__lr__lr"] == 0.1
+    clf.set_params(lr__after__lr=0.25, optimizer__lr__lr=0.75, optimizer__momentum=0.5)
+    assert clf.lr == schedules.Cosine(0.25, steps=100).warmup(10)
+    assert clf.optimizer == SGD(schedules.Constant(0.75), momentum=0.5)
+    assert clone(clf).lr == clf.lr
+    assert rate.after.lr == 0.5
+    grid = GridSearchCV(
+        LinearClassifier(lr=schedules.Constant(0.1), max_iter=2, tol=None), {"lr__lr": [0.1, 0.2]}
+    )
+    assert grid.fit(X, Y).best_estimator_.lr.lr == grid.best_params_["lr__lr"]
+
+
+def test_schedules_can_be_cloned_and_set():
+    for schedule in (schedules.Cosine(1, steps=9), schedules.Custom(lambda t: 0.5)):
+        assert clone(schedule) == schedule
+        assert schedule.set_params(**schedule.get_params()) == schedule
+    with pytest.raises(ValueError, match="Cosine has no 'step': did you mean steps"):
+        schedules.Cosine(1, steps=9).set_params(step=3)
+    with pytest.raises(ValueError, match="lr must be"):
+        schedules.Cosine(1, steps=9).set_params(lr=-1.0)
+    with pytest.raises(ValueError, match=r"lr__end needs a schedule as lr, got 0\.1"):
+        SGD(0.1).set_params(lr__end=0.0)
+
+
 @pytest.mark.parametrize(
     "optimizer, parameters, match",
     [
@@ -59,6 +95,13 @@ def test_a_rule_with_a_schedule_is_cloned():
         (SGD(0.1), {"optimizer__momentum": 1.5}, r"momentum must be in \[0, 1\), got 1.5"),
         (SGD(0.1), {"optimizer__momentum": 0.5, "none": 1}, "none"),
         (SGD(0.1), {"max_iter": 9, "none": 1}, "none"),
+        (SGD(0.1), {"max_iter": 9, "C": 1}, r"'C' for .*: here it is alpha = 1 / \(C \* n_rows\)"),
+        (
+            SGD(0.1),
+            {"lr__end": 9},
+            "needs a schedule as lr, got 'auto': give lr=lrcore.sche",
+        ),
+        (SGD(0.1), {"optimizer__betas": 9}, "SGD has no 'betas': here it is beta1 and beta2"),
     ],
 )
 def test_what_cannot_be_set_changes_nothing(optimizer, parameters, match):

@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "_backend",
     },
     "tuning": {"linear_model", "losses", "rules", "schedules", "_backend"},
+    "torch": {"optim", "rules", "schedules", "_backend"},
     "__main__": {"cli"},
     "cli": {
         "distributed",

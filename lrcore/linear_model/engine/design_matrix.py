@@ -309,7 +309,7 @@ def converted(X: Any, dtype: np.dtype[Any] | None = None) -> tuple[DesignMatrix,
     if sparse.issparse(X):
         return _sparse_rows(X, dtype), names
     missing.check_nothing_masked("X", X)
-    array = np.asarray(X)
+    array = frames.as_array("X", X)
     if array.dtype.kind == "O":
         array = _as_numbers(array)
     _check_kind(array.dtype)

@@ -1,6 +1,7 @@
 """The record of each epoch: columns, tables, files, pictures."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from strategies import equal_bits, sparse_problem
 import lrcore
 from lrcore import AdaGrad, LinearClassifier, LinearRegressor, schedules
 from lrcore._utils.plotting import HistoryDisplay
-from lrcore.linear_model.monitor.history import COLUMNS
+from lrcore.linear_model.monitor.history import COLUMNS, History
 
 X, DENSE, LABELS, TARGET = sparse_problem()
 
@@ -71,6 +72,11 @@ def test_history_is_drawn(plt):
     ]  # fmt: skip
     assert display.figure_.axes[-1].get_xlabel() == "epoch"
     assert display.rate_ax_.get_yscale() == "linear"
+    best = int(np.argmin(clf.history_["held_out_loss"])) + 1
+    assert display.best_epoch_ == best
+    words = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert words[0] == "training loss, measured before each update"
+    assert words[-1] == f"best epoch: {best}"
 
 
 def test_history_is_drawn_on_axes_given_and_without_rates(plt):
@@ -81,8 +87,44 @@ def test_history_is_drawn_on_axes_given_and_without_rates(plt):
     assert display.ax_ is ax
     assert display.rate_ax_ is None
     assert list(display.lines_) == ["loss", "objective"]
+    assert display.best_epoch_ is None
     assert history.plot().rate_ax_.get_yscale() == "log"
     dual = LinearClassifier(solver="dual", alpha=1e-3, tol=1.0).fit(X, LABELS).history_.plot()
     assert list(dual.lines_) == ["loss"]
     with pytest.raises(ValueError, match="partial_fit keeps none, call fit"):
         LinearRegressor().partial_fit(X, TARGET).history_.plot()
+
+
+def test_history_prints_as_a_table():
+    history = History()
+    assert repr(history) == "History of no epochs"
+    for k in range(25):
+        history.add(step=100 * (k + 1), epoch=k + 1, loss=1 / (k + 1))
+    assert len(repr(history.close()).splitlines()) == 22
+    history = History({"step": np.array([5, 10]), "loss": np.array([0.5, np.nan])})
+    history["epoch"] = np.array([1, 2])
+    assert repr(history) == "step  loss  epoch\n   5   0.5      1\n  10   nan      2"
+    assert str(history) == repr(history)
+
+
+def test_the_rows_that_a_table_leaves_out_are_counted():
+    history = History({"epoch": np.arange(1, 31)})
+    lines = [line.strip() for line in repr(history).splitlines()]
+    assert lines == [
+        "epoch",
+        *map(str, range(1, 11)),
+        "... 10 more epochs",
+        *map(str, range(21, 31)),
+    ]
+
+
+def test_a_history_is_a_frame_too(monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    history = LinearRegressor(solver="stochastic", max_iter=3, tol=0.0).fit(X, TARGET).history_
+    frame = history.to_frame()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame) == list(history)
+    assert all(equal_bits(frame[name].to_numpy(), history[name]) for name in history)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_frame needs pandas: pip install pandas"):
+        history.to_frame()
