@@ -701,11 +701,15 @@ class StepPlan:
                 found.extend(flat.reshape(g[1].shape) if isinstance(g, tuple) else [flat])
             return numerics.square_sum(found)
 
-    def change_sum(self, n_threads: int) -> float:
-        """Sum of squares of how far the parameters are from their first state."""
+    def square_and_change_sums(
+        self, n_threads: int, adjustments: np.ndarray, power: float, scale: float, limit: float
+    ) -> tuple[float, float]:
+        """The same sum, and that of squares of how far the parameters are from their first state."""
+        squares = self.square_sum(n_threads, adjustments, power, scale, limit)
         with cpu.Flushing():
             pairs = zip(self._group.params, self._group.states)
-            return numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
+            changes = numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
+        return squares, changes
 
     def advance(
         self, grads: list[Any], progress: Any, t: int, kept: float, key: int, check: bool,
@@ -716,19 +720,20 @@ class StepPlan:
 
     def step(
         self, t: int, power: float, scale: float, limit: float, kept: float, key: int,
-        n_threads: int,
+        n_threads: int, lr_factor: float = 1.0,
     ) -> None:  # fmt: skip
         """Step t, of gradients times `power` and `scale`, clipped at `limit`; averages become
-        ``kept * average + (1 - kept) * w``."""
+        ``kept * average + (1 - kept) * w``. lr_factor is one of the first column, the rate."""
         first_step, tables, of_steps, plain = self._prepared
         offset, adjustments = t - first_step, None
         if not (plain and power == scale == 1.0 and limit == np.inf):
             adjustments = of_steps[offset] * (scale, 1.0, 1.0)
-        group = self._group
+        group, table = self._group, tables[offset].copy()
+        table[:, 0] *= lr_factor
         with cpu.Flushing():
             for k, (w, row) in enumerate(zip(group.params, group.rows)):
                 if self._grads[k] is not None:
-                    c = group.formula.row(tables[offset][row], w.dtype)
+                    c = group.formula.row(table[row], w.dtype)
                     elements, flat, g = self._operands(k)
                     if adjustments is not None:
                         how, kind = adjustments[row].astype(w.dtype), w.dtype.type

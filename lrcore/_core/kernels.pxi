@@ -23,6 +23,7 @@ from lrcore._core.rules cimport *
 from lrcore._core.slots cimport (
     LANES, dot_d32, dot_d64, dot_f32, dot_f64, load_d, load_f, store_d, store_f,
 )
+from lrcore._core.squares cimport square_sum_d, square_sum_f
 from lrcore._core.steps cimport *
 from lrcore._core.table cimport Fault, hash_column_rows, hash_table_rows
 from lrcore._core.tokens cimport CountRows, hash_documents

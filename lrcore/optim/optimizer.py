@@ -437,7 +437,8 @@ class Optimizer:
         plain = grad_scale == 1.0 and clip_value is None and clip_norm is None
         if plain and len(progress.groups) == 1 and progress.dog_state is None:
             # The usual step takes one call, which also checks that the gradients are finite.
-            check, ema = self._nonfinite != "propagate", ema_at(self._ema, progress.t)
+            check = self._nonfinite != "propagate"
+            ema = 0.0 if self._ema is None else ema_at(self._ema, progress.t)
             if progress.groups[0].advance(leaves, progress, ema, progress.seed, check, n_threads):
                 return
         scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
@@ -482,17 +483,24 @@ class Optimizer:
         self, scale: float, limit: float, clip_norm: float | None, n_threads: int | None
     ) -> None:
         """Update by the gradients that the groups have, unless they are not finite."""
-        if self.nonfinite != "propagate" and not all(
-            group.all_finite(n_threads) for group in self._groups
-        ):
+        progress, factor, sums = self._progress, Scale.of(scale), None
+        if progress.dog_state is not None and clip_norm is None:
+            sums = self._dog_sums(factor, limit, n_threads)
+        # Unless gradients are clipped, a finite sum of squares says that all of them are finite.
+        checked = self.nonfinite == "propagate" or (
+            sums is not None and limit == math.inf and math.isfinite(sums[0])
+        )
+        if not checked and not all(group.all_finite(n_threads) for group in self._groups):
             self._refuse_nonfinite()
             return
-        progress, factor = self._progress, Scale.of(scale)
         if clip_norm is not None:
             norm, largest = self._norm(factor, n_threads), Scale.of(clip_norm)
             if norm.exceeds(largest):
                 factor = factor.times(largest.over(norm))
-        dog_state, ema = self._next_dog_state(factor, limit, n_threads), ema_at(self.ema, self.t)
+        dog_state, ema = progress.dog_state, ema_at(self.ema, progress.t)
+        if dog_state is not None:
+            sums = sums or self._dog_sums(factor, limit, n_threads)
+            dog_state = self._next_dog_state(dog_state, *sums)
         arguments = [
             group.step_arguments(
                 progress.t, factor, limit, ema, progress.seed, n_threads, dog_state
@@ -522,19 +530,23 @@ class Optimizer:
         """The sum of squares of all gradients times 2**exponent."""
         return sum(group.square_sum(n_threads, exponent) for group in self._groups)
 
-    def _next_dog_state(self, scale: Scale, limit: float, n_threads: int | None) -> DoGState | None:
+    def _dog_sums(
+        self, scale: Scale, limit: float, n_threads: int | None
+    ) -> tuple[float, float]:
+        """The sums of squares of the gradients of this step, and of how far parameters have come."""
+        sums = [g.square_and_change_sums(scale, limit, n_threads) for g in self._groups]
+        return sum(each[0] for each in sums), sum(each[1] for each in sums)
+
+    def _next_dog_state(self, before: DoGState, squares: float, changes: float) -> DoGState:
         """The `DoGState` that the gradients of this step lead to."""
-        if self._dog_state is None:
-            return None
-        squares = sum(g.adjusted_square_sum(scale, limit, n_threads) for g in self._groups)
-        distance = math.sqrt(sum(g.change_sum(n_threads) for g in self._groups))
+        distance = math.sqrt(changes)
         if not math.isfinite(squares + distance):
             raise FloatingPointError(
                 f"at step {self.t} the gradients have a squared norm of {squares} and the "
                 f"parameters are {distance} from their start, so that {type(self.rule).__name__} "
                 "has no rate; nothing was changed"
             )
-        return self._dog_state.after(distance, squares)
+        return before.after(distance, squares)
 
     def _refuse_nonfinite(self) -> None:
         """Count a skipped step, or raise an error that names the first NaN or infinity."""

@@ -16,7 +16,7 @@ from lrcore._backend import threads
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
 from lrcore._utils import bfloat16
-from lrcore._utils.arrays import aligned
+from lrcore._utils.arrays import aligned, apart
 from lrcore._utils.validation import shown
 from lrcore.optim.options import Scale
 from lrcore.optim.parameters import Parameters
@@ -26,6 +26,9 @@ from lrcore.schedules import Plateau
 #: Bounds of the number of steps whose coefficients are computed at once, so that most steps do not
 #: evaluate the schedule. In between it is the number of steps done.
 TABLE_STEPS = (16, 1024)
+
+#: Bytes of a parameter from which on it matters where in a page its states begin: a few pages.
+LARGE = 1 << 14
 
 
 class ParamGroup:
@@ -84,6 +87,10 @@ class ParamGroup:
         """Use these rules from the next step on, one for each parameter, all of one formula."""
         self.rules = list(dict.fromkeys(chosen))
         self.rows = [self.rules.index(rule) for rule in chosen]
+        zero = np.zeros(1, np.int64)
+        # Adjustments without decoupled decay, which is no part of the gradient.
+        self._l2_alone = np.concatenate([r.adjustments(zero, np.zeros(1)) for r in self.rules])
+        self._l2_alone[:, 2] = 1.0
         self._plan: Any = None
 
     def using(self, chosen: list[Rule]) -> ParamGroup:
@@ -93,16 +100,20 @@ class ParamGroup:
         return group
 
     def _new_states(self, chosen: list[Rule]) -> list[np.ndarray]:
-        """States of shape (n_states, size) for each parameter, all in one piece of memory."""
-        names = self.formula.state
-        room = aligned(len(names) * sum(w.size for w in self.params), self.params[0].dtype)
+        """States of shape (n_states, size) for each parameter; those of small ones are in one piece
+        of memory."""
+        names, dtype = self.formula.state, self.params[0].dtype
+        sizes = [w.size if w.nbytes < LARGE else 0 for w in self.params]
+        room = aligned(len(names) * sum(sizes), dtype)
         states, start = [], 0
-        for w, rule in zip(self.params, chosen):
-            state = room[start : start + len(names) * w.size].reshape(len(names), w.size)
+        for w, size, rule in zip(self.params, sizes, chosen):
+            state = room[start : start + len(names) * size].reshape(len(names), size)
+            if w.nbytes >= LARGE:
+                state = apart(len(names), w.size, dtype, w)
             for row, name in zip(state, names):
                 row[:] = rule.initial_state(name, w.reshape(-1))
             states.append(state)
-            start += state.size
+            start += len(names) * size
         return states
 
     def _new_words(self, chosen: list[Rule]) -> list[np.ndarray]:
@@ -139,7 +150,7 @@ class ParamGroup:
         Parameters
         ----------
         grads : list
-            A gradient for each parameter, not checked.
+            A gradient for each parameter, not checked; nobody else may change the list.
         progress : Progress
             Where the run is.
         kept : float
@@ -157,11 +168,13 @@ class ParamGroup:
             parameter, or not finite; the slow way then finds the reason.
         """
         plan, t = self._plan or self.plan, progress.t
-        if not plan.covers(t):
-            self._prepare(t)
         key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
-        count = threads.count(n_threads, self._size)
-        done: bool = plan.advance(list(grads), progress, t, kept, key, check, count)
+        few = n_threads is None and self._size < threads.LEAST_SHARED
+        count = 1 if few else threads.count(n_threads, self._size)
+        done: bool = plan.advance(grads, progress, t, kept, key, check, count)
+        if not done and not plan.covers(t):
+            self._prepare(t)
+            done = plan.advance(grads, progress, t, kept, key, check, count)
         return done
 
     def hold(self, grads: list[Any], checked: bool) -> bool:
@@ -206,19 +219,16 @@ class ParamGroup:
             return float(self.plan.square_sum(count, rows, math.ldexp(1.0, exponent)))
         return math.ldexp(self.plan.square_sum(count), 2 * exponent)
 
-    def adjusted_square_sum(self, scale: Scale, limit: float, n_threads: int | None) -> float:
-        """The sum of squares of the gradients after scaling, clipping and L2 decay."""
-        zero = np.zeros(1, np.int64)
-        rows = np.concatenate([rule.adjustments(zero, np.zeros(1)) for rule in self.rules])
-        rows[:, 2] = 1.0  # without decoupled decay, which is no part of the gradient
-        count = threads.count(n_threads, self._work)
-        total: float = self.plan.square_sum(count, rows, *scale.factors(self._dtype), limit)
-        return total
-
-    def change_sum(self, n_threads: int | None) -> float:
-        """The squared distance of the parameters from where they began, their first state."""
-        total: float = self.plan.change_sum(threads.count(n_threads, self._size))
-        return total
+    def square_and_change_sums(
+        self, scale: Scale, limit: float, n_threads: int | None
+    ) -> tuple[float, float]:
+        """The sum of squares of the gradients after scaling, clipping and L2 decay, and the squared
+        distance of the parameters from where they began, their first state."""
+        count = threads.count(n_threads, self._size)
+        sums: tuple[float, float] = self.plan.square_and_change_sums(
+            count, self._l2_alone, *scale.factors(self._dtype), limit
+        )
+        return sums
 
     @property
     def rule_averages(self) -> list[np.ndarray | None]:
@@ -249,25 +259,26 @@ class ParamGroup:
         dog_state : DoGState, optional
             What the rates depend on, for rules that compute rates by themselves.
         """
-        if dog_state is not None or not self.plan.covers(t):
-            self._prepare(t, dog_state)
+        factor = 1.0 if dog_state is None else self.rules[0].dog_lr_factor(dog_state)
+        if dog_state is not None and any(r.decoupled and r.weight_decay for r in self.rules):
+            # Decay is in proportion to the rate: the tables have to know of its factor.
+            self._prepare(t, factor)
+            factor = 1.0
+        elif not self.plan.covers(t):
+            self._prepare(t)
         key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
         count = threads.count(n_threads, self._work)
-        return t, *scale.factors(self._dtype), limit, kept, key, count
+        return t, *scale.factors(self._dtype), limit, kept, key, count, factor
 
-    def _prepare(self, t: int, dog_state: DoGState | None = None) -> None:
-        """Give the plan the coefficients of the steps from t on.
-
-        They are computed for many steps at once, or for one step if its rate depends on the
-        dog_state.
-        """
-        least, most = TABLE_STEPS if dog_state is None else (1, 1)
+    def _prepare(self, t: int, factor: float | None = None) -> None:
+        """Give the plan the coefficients of the steps from t on: of many at once, or of this step
+        alone, whose rate has a factor of its own."""
+        least, most = TABLE_STEPS if factor is None else (1, 1)
         with cpu.Nearest():
             steps = np.arange(t, t + min(max(t, least), most), dtype=np.int64)
             rates = [rule.rates(steps) for rule in self.rules]
-            if dog_state is not None:
-                factors = (rule.dog_lr_factor(dog_state) for rule in self.rules)
-                rates = [factor * each for factor, each in zip(factors, rates)]
+            if factor is not None:
+                rates = [factor * each for each in rates]
             both, dtype = list(zip(self.rules, rates)), self._dtype
             tables = np.stack([rule.coefficients(steps, r, dtype) for rule, r in both], axis=1)
             adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)
