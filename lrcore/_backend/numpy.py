@@ -18,7 +18,7 @@ from lrcore._backend import svmlight, vw
 from lrcore._backend.svmlight import SvmlightRows
 from lrcore._backend.vw import VwRows
 from lrcore._core import cpu
-from lrcore._utils import bfloat16, numerics
+from lrcore._utils import bfloat16, int8, numerics
 from lrcore._utils.interrupts import interrupts
 
 #: Several rates are fitted one by one, and no trial fits look for a rate: they would take seconds.
@@ -763,13 +763,21 @@ class StepPlan:
     ) -> None:
         """Step w, the elements of parameter k, all of them if None."""
         group = self._group
-        kept, low = group.states[k], group.bfloat16
-        places = slice(None) if elements is None else elements
+        kept, names = group.states[k], group.formula.state
+        if group.state_dtype == "int8":
+            state = [int8.widen(row, int8.is_signed(name)) for name, row in zip(names, kept)]
+            group.formula.update(c, w, g, *state)
+            draws = bfloat16.draws(key, group.indices[k], np.arange(w.size))
+            for i, (name, row, new) in enumerate(zip(names, kept, state)):
+                cuts = int8.cuts(draws, i)
+                row[:] = int8.narrow(new, row[w.size :], int8.is_signed(name), cuts)
+            return
+        places, low = slice(None) if elements is None else elements, group.state_dtype
         state = [bfloat16.widen(row[places]) if low else row[places] for row in kept]
         group.formula.update(c, w, g, *state)
         if elements is None:
             elements = np.arange(w.size)
-        for name, row, new in zip(group.formula.state, kept, state):
+        for name, row, new in zip(names, kept, state):
             if not low:
                 row[places] = new
             elif name == group.formula.slow:

@@ -15,6 +15,7 @@ class Plan:
         starts: NDArray[np.uintp],
         stops: NDArray[np.uintp],
         places: list[int] | None = None,
+        state_dtype: str | None = None,
     ) -> None: ...
     def prepare(
         self,

@@ -351,7 +351,7 @@ cdef class Build:
         piece.n, piece.stride, piece.row, piece.half = w.shape[0], w.shape[0], 0, False
         piece.start, piece.first, piece.parameter = 0, 0, 0
         job.pieces, job.n_pieces, job.n_grains = &piece, 1, (w.shape[0] + GRAIN - 1) // GRAIN
-        job.adjustments, job.bfloat16 = NULL, False
+        job.adjustments, job.bfloat16, job.int8 = NULL, False, False
         cdef Worker worker = self.kernels(type_num).rules[rule].steps
         with nogil:
             run(worker, <void*>&row[0], NULL, NULL, &job, n_threads)

@@ -3,7 +3,7 @@
 
 # Elements that are adjusted at once: they stay in the nearest cache until the rule has used them.
 cdef enum:
-    BLOCK = 1024
+    BLOCK = 2048
 
 
 cdef inline void widen_half(const void* halves, real* out, Py_ssize_t n) noexcept nogil:
@@ -63,6 +63,10 @@ cdef inline void sweep_states(
             draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
             draw += <uint32_t>(piece.first + start) * <uint32_t>GOLDEN
             sweep_bfloat16(r, w, g, piece.state, start, n, draw)
+    elif job.int8:
+        if real is float and AnyRule in EightBitRule:
+            draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
+            sweep_int8(r, w, g, piece, start, n, draw + <uint32_t>start * <uint32_t>GOLDEN)
     else:
         sweep(r, w, g, a, b, c, n)
 
@@ -109,10 +113,16 @@ cdef inline Py_ssize_t piece_at(Steps* job, Py_ssize_t grain) noexcept nogil:
     return low
 
 
+cdef inline Py_ssize_t whole(Py_ssize_t n, Steps* job) noexcept nogil:
+    """Elements to the end of the block of states, where there are blocks."""
+    return (n + CODES - 1) // CODES * CODES if job.int8 else n
+
+
 cdef void steps(
     AnyRule* table, real* unused, void* unused_too, Steps* job, int part, int parts
 ) noexcept nogil:
-    """One step of all pieces; a thread has a range of the grains of all of them together."""
+    """One step of all pieces; a thread has a range of the grains of all of them together, to the
+    end of the block where states are kept in blocks."""
     cdef Py_ssize_t grain = job.n_grains * part // parts
     cdef Py_ssize_t stop = job.n_grains * (part + 1) // parts
     cdef Py_ssize_t k, first, last
@@ -122,8 +132,8 @@ cdef void steps(
     k = piece_at(job, grain)
     while k < job.n_pieces and job.pieces[k].start < stop:
         piece = job.pieces + k
-        first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
-        last = min((stop - piece.start) * GRAIN, piece.n)
+        first = whole(max(grain - piece.start, <Py_ssize_t>0) * GRAIN, job)
+        last = min(whole((stop - piece.start) * GRAIN, job), piece.n)
         if first < last:
             step_range(table[piece.row], unused, piece, job, first, last)
         k += 1

@@ -4,7 +4,10 @@ from libc.math cimport INFINITY, NAN, llrint, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from lrcore._core.bits cimport bits_of_double, bits_of_float, from_bits, nearest, stochastic
+from lrcore._core.bits cimport (
+    bits_of_double, bits_of_float, block_exponent, from_bits, narrow_code, nearest, stochastic,
+    widen_code,
+)
 from lrcore._core.exact cimport add_rounded_d, add_rounded_f
 from lrcore._core.gram cimport (
     PIVOT, gram_tile, wide_dot_d, wide_dot_f, wide_sum_d, wide_sum_f,
@@ -30,6 +33,7 @@ from lrcore._core.tokens cimport CountRows, hash_documents
 from lrcore._core.types cimport *
 
 include "bfloat16.pxi"
+include "int8.pxi"
 include "dense.pxi"
 include "loss.pxi"
 include "update.pxi"

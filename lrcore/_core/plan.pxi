@@ -15,9 +15,8 @@ cdef class Plan:
 
     params, states and averages are lists of arrays that live as long as the plan; averages is empty
     where none are kept. rows are the rows of the tables that each parameter goes by. starts and
-    stops are the addresses of all parameters of the optimizer, in rising order. Where states are
-    kept as bfloat16, `places` are the numbers of the parameters, on which the random draws depend;
-    else it is None.
+    stops are the addresses of all parameters of the optimizer, in rising order. `places` are the
+    numbers of the parameters, on which random draws depend where states are kept in fewer bits.
     """
     cdef Piece* whole           # one piece for each parameter
     cdef Piece* spread          # the pieces of a step in which some gradients are of rows
@@ -43,7 +42,7 @@ cdef class Plan:
 
     def __init__(
         self, Build build, int rule, list params, list states, list averages, list rows,
-        const size_t[::1] starts, const size_t[::1] stops, list places=None
+        const size_t[::1] starts, const size_t[::1] stops, list places=None, str state_dtype=None
     ):
         cdef Py_ssize_t k, start = 0
         cdef Piece* piece
@@ -70,7 +69,7 @@ cdef class Plan:
         shapes = [length for w in params for length in (w.ndim, *w.shape)]
         self.shapes = np_array(shapes, np_intp)
         self.n_grains = start
-        self.job.bfloat16 = places is not None
+        self.job.bfloat16, self.job.int8 = state_dtype == "bfloat16", state_dtype == "int8"
         self.lay_out(self.whole, self.n_params, self.n_grains)
 
     cdef void lay_out(self, Piece* pieces, Py_ssize_t n, Py_ssize_t n_grains):

@@ -26,7 +26,7 @@ from lrcore.optim.options import (
     check_steps,
     ema_at,
 )
-from lrcore.optim.param_group import ParamGroup, check_overrides, grouped, overridden
+from lrcore.optim.param_group import LOW, ParamGroup, check_overrides, grouped, overridden
 from lrcore.optim.parameters import Parameters, writeable
 from lrcore.rules import DoGState, Rule
 from lrcore.schedules import Plateau, Schedule
@@ -94,11 +94,14 @@ class Optimizer:
         steps (Polyak and Juditsky 1992). ``"polynomial"``: a mean whose weights grow as the eighth
         power of the step (Shamir and Zhang 2013), ``ema = t / (t + 9)`` at step ``t = 0, 1, ...``.
         See `averages`.
-    state_dtype : {None, "bfloat16"}
+    state_dtype : {None, "bfloat16", "int8"}
         None keeps the rule's state in the dtype of the parameters. "bfloat16" takes half of the
         memory, which makes a step faster when the state does not fit in the cache; for float32
         parameters and AdaGrad, RMSProp (not centered), Adam and AdamW. Means of squares are
-        rounded stochastically, the rest to the nearest number.
+        rounded stochastically, the rest to the nearest number. "int8" takes a quarter: a byte for
+        each number, and one for each 2,048 of them that they are relative to (after Dettmers et
+        al. 2022); for these rules and Lion, without gradients of some rows. All states are rounded
+        stochastically.
     seed : int in [0, 2**63)
         Seed of the stochastic rounding. The draws depend on the seed, the step and the position of
         the element alone.
@@ -114,6 +117,8 @@ class Optimizer:
     ----------
     B. T. Polyak and A. B. Juditsky (1992), Acceleration of stochastic approximation by averaging,
     SIAM Journal on Control and Optimization 30 (4).
+    T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit optimizers via block-wise
+    quantization, ICLR.
     O. Shamir and T. Zhang (2013), Stochastic gradient descent for non-smooth optimization:
     convergence results and optimal averaging schemes, ICML.
 
@@ -150,10 +155,10 @@ class Optimizer:
                 f"out ema={ema!r}"
             )
         check_seed("seed", seed)
-        if state_dtype is not None and not (
-            isinstance(state_dtype, str) and state_dtype == "bfloat16"
-        ):
-            raise ValueError(f"state_dtype must be None or 'bfloat16', got {shown(state_dtype)}")
+        if state_dtype is not None and not (isinstance(state_dtype, str) and state_dtype in LOW):
+            raise ValueError(
+                f"state_dtype must be None, 'bfloat16' or 'int8', got {shown(state_dtype)}"
+            )
         check_overrides(overrides)
         self._params = Parameters(params)
         self._n_threads = n_threads
@@ -471,6 +476,12 @@ class Optimizer:
             raise ValueError(
                 "grads has None for every parameter: give a gradient for one of them at least"
             )
+        if self.state_dtype == "int8" and any(isinstance(g, tuple) for g in checked):
+            raise ValueError(
+                "state_dtype='int8' keeps rows together in blocks, so that a gradient (indices, "
+                "values) of some rows cannot be stepped by; give one of all rows, or "
+                "state_dtype='bfloat16'"
+            )
         if self.ema is not None and any(isinstance(g, tuple) for g in checked):
             raise ValueError(
                 "ema averages all rows at every step, which a gradient (indices, values) of some "
@@ -613,7 +624,7 @@ class Optimizer:
         self, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]
     ) -> list[ParamGroup]:
         averaged = self.ema is not None
-        return grouped(self._params, rule, overrides, self.state_dtype is not None, averaged)
+        return grouped(self._params, rule, overrides, self.state_dtype, averaged)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that is needed to continue exactly.

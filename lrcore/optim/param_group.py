@@ -15,7 +15,7 @@ from lrcore import _backend
 from lrcore._backend import threads
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
-from lrcore._utils import bfloat16
+from lrcore._utils import bfloat16, int8
 from lrcore._utils.arrays import aligned, apart
 from lrcore._utils.validation import shown
 from lrcore.optim.options import Scale
@@ -42,8 +42,8 @@ class ParamGroup:
         All parameters.
     chosen : list of Rule
         The rule of each of these parameters, all of the same formula.
-    low : bool
-        Whether their states are kept as bfloat16.
+    state_dtype : {None, "bfloat16", "int8"}
+        How their states are kept.
 
     Attributes
     ----------
@@ -52,10 +52,10 @@ class ParamGroup:
     extents : tuple of two ndarrays
         The memory of all parameters, see `Parameters`.
     formula : type of Formula
-    bfloat16 : bool
-        Whether states are kept as bfloat16.
+    state_dtype : {None, "bfloat16", "int8"}
+        How states are kept.
     memory : list of ndarray
-        The states of each parameter: rows, or words of bfloat16.
+        The states of each parameter: rows, of bytes for int8, or words of bfloat16.
     averages : list of ndarray
         The averages of `ema`, one for each parameter, or none.
     rules : list of Rule
@@ -68,14 +68,16 @@ class ParamGroup:
     """
 
     def __init__(
-        self, indices: list[int], params: Parameters, chosen: list[Rule], low: bool = False
-    ) -> None:
+        self, indices: list[int], params: Parameters, chosen: list[Rule],
+        state_dtype: str | None = None,
+    ) -> None:  # fmt: skip
         self.indices = indices
         self.params = [params.arrays[i] for i in indices]
         self.extents = params.extents
         self.formula = chosen[0].formula
-        self.bfloat16 = low
-        self.memory = self._new_words(chosen) if low else self._new_states(chosen)
+        self.state_dtype = state_dtype
+        makers = {None: self._new_states, "bfloat16": self._new_words, "int8": self._new_bytes}
+        self.memory = makers[state_dtype](chosen)
         self.averages: list[np.ndarray] = []
         self._dtype = self.params[0].dtype
         self._size = sum(array.size for array in self.params)
@@ -127,12 +129,24 @@ class ParamGroup:
                 )
         return words
 
+    def _new_bytes(self, chosen: list[Rule]) -> list[np.ndarray]:
+        """The states of each parameter in 8 bits."""
+        names, states = self.formula.state, []
+        for w, rule in zip(self.params, chosen):
+            state = apart(len(names), int8.length(w.size), np.uint8, w)
+            for row, name in zip(state, names):
+                start = np.full(w.size, rule.initial_state(name, w.reshape(-1)), np.float32)
+                row[:] = int8.nearest(start, int8.is_signed(name))
+            states.append(state)
+        return states
+
     @property
     def states(self) -> list[Any]:
-        """For each parameter the views of its states, of shape (size,); uint16 for bfloat16."""
-        return (
-            [bfloat16.states_of(words) for words in self.memory] if self.bfloat16 else self.memory
-        )
+        """For each parameter the views of its states, of shape (size,); uint16 for bfloat16, uint8
+        and a byte more for each block for int8."""
+        if self.state_dtype != "bfloat16":
+            return self.memory
+        return [bfloat16.states_of(words) for words in self.memory]
 
     @property
     def plan(self) -> Any:
@@ -168,7 +182,7 @@ class ParamGroup:
             parameter, or not finite; the slow way then finds the reason.
         """
         plan, t = self._plan or self.plan, progress.t
-        key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
+        key = bfloat16.step_key(seed, t) if self.state_dtype else 0
         few = n_threads is None and self._size < threads.LEAST_SHARED
         count = 1 if few else threads.count(n_threads, self._size)
         done: bool = plan.advance(grads, progress, t, kept, key, check, count)
@@ -266,7 +280,7 @@ class ParamGroup:
             factor = 1.0
         elif not self.plan.covers(t):
             self._prepare(t)
-        key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
+        key = bfloat16.step_key(seed, t) if self.state_dtype else 0
         count = threads.count(n_threads, self._work)
         return t, *scale.factors(self._dtype), limit, kept, key, count, factor
 
@@ -291,7 +305,7 @@ def grouped(
     params: Parameters,
     rule: Rule,
     overrides: Mapping[str, Mapping[str, Any]],
-    low: bool,
+    state_dtype: str | None,
     averaged: bool,
 ) -> list[ParamGroup]:
     """Groups of the parameters by dtype and formula, in the order of their first parameters.
@@ -302,16 +316,15 @@ def grouped(
     rule : Rule
     overrides : dict of str to dict
         Hyperparameters by pattern, see `lrcore.Optimizer`.
-    low : bool
-        Whether states are kept as bfloat16.
+    state_dtype : {None, "bfloat16", "int8"}
+        How states are kept.
     averaged : bool
         Whether averages of the parameters are kept.
 
     Raises
     ------
     ValueError, TypeError
-        If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept as
-        bfloat16, or a schedule is not in steps.
+        If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept so, or a schedule is not in steps.
     """
     chosen = overridden(params, rule, overrides)
     places: dict[Any, list[int]] = {}
@@ -319,9 +332,10 @@ def grouped(
         places.setdefault((array.dtype, each.formula), []).append(i)
     groups = []
     for indices in places.values():
-        if low:
-            check_low(params.names[indices[0]], params.arrays[indices[0]], chosen[indices[0]])
-        group = ParamGroup(indices, params, [chosen[i] for i in indices], low)
+        if state_dtype is not None:
+            first = indices[0]
+            check_low(state_dtype, params.names[first], params.arrays[first], chosen[first])
+        group = ParamGroup(indices, params, [chosen[i] for i in indices], state_dtype)
         if averaged:
             group.averages = [array.copy() for array in group.params]
         groups.append(group)
@@ -390,14 +404,22 @@ def overridden(
     return chosen
 
 
-def check_low(name: str, array: np.ndarray, rule: Rule) -> None:
-    """Raise unless the state of this parameter can be kept as bfloat16 under this rule."""
+#: For each way to keep states in fewer bits the rules that can.
+LOW = {
+    "bfloat16": "AdaGrad, RMSProp without centered=True, Adam and AdamW",
+    "int8": "AdaGrad, RMSProp without centered=True, Adam, AdamW and Lion",
+}
+
+
+def check_low(state_dtype: str, name: str, array: np.ndarray, rule: Rule) -> None:
+    """Raise unless the state of this parameter can be kept so under this rule."""
     if array.dtype != np.float32:
         raise TypeError(
-            f"state_dtype='bfloat16' is for float32 parameters, and {name} is {array.dtype}"
+            f"state_dtype={state_dtype!r} is for float32 parameters, and {name} is {array.dtype}"
         )
-    if rule.formula.slow is None:
+    formula = rule.formula
+    if not (formula.eight_bits if state_dtype == "int8" else formula.slow):
         raise ValueError(
-            "state_dtype='bfloat16' is for AdaGrad, RMSProp without centered=True, Adam and "
-            f"AdamW, and the rule of {name} is {rule!r}"
+            f"state_dtype={state_dtype!r} is for {LOW[state_dtype]}, and the rule of {name} is "
+            f"{rule!r}"
         )
