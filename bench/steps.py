@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from benchmarks.workloads import EVERY_RULE, bytes_moved, step_out, vectors
 from measure import Measured, in_child, memory, repeated, side_by_side
-from tables import LABEL, RATIO, SECONDS, VALUE
+from tables import DETAIL, LABEL, RATIO, SECONDS, VALUE
 from threadpoolctl import threadpool_limits
 
 import lrcore
@@ -80,7 +80,7 @@ def report_rules(section, sizes, counts, rounds):
         },
         "x NumPy: the time of the formula in NumPy over that of the step with the best number of "
         "threads; out=: NumPy with an array for each result, so that nothing is allocated. The "
-        "floor is a loop that reads and writes as many vectors on the same threads, and kernel/floor "
+        "floor is a loop that reads and writes as many vectors on the same threads; kernel/floor "
         "is the share of its bandwidth that the rule reaches. step is the whole "
         "Optimizer.step, whose check of the gradient reads it once more; its floor includes this.",
     )  # fmt: skip
@@ -107,7 +107,8 @@ def report_sizes(section, exponents, counts, rounds):
         "Every rule at powers of two",
         {
             "rule": LABEL, "size": LABEL, **{f"step/floor {n}T": RATIO for n in counts},
-            "bytes": DETAIL, **{f"{what} {n}T": SECONDS for n in counts for what in ("step", "floor")},
+            **{f"{what} {n}T": SECONDS for n in counts for what in ("step", "floor")},
+            "bytes": DETAIL,
         },
         "bytes: that a step has to move for each parameter, with the check of its gradient. The "
         "floor is a loop that reads and writes as many vectors, after a loop over the gradient.",
@@ -126,7 +127,7 @@ def report_sizes(section, exponents, counts, rounds):
             t = side_by_side(calls, rounds if size > 1 << 20 else 4 * rounds)
             shares = [t["floor", n] / t["step", n] for n in counts]
             times = [t[what, n] / repeat for n in counts for what in ("step", "floor")]
-            table.add(name, size, *shares, bytes_moved(rule) + 4, *times)
+            table.add(name, size, *shares, *times, bytes_moved(rule) + 4)
 
 
 def report_peers(section, sizes, counts, rounds, peers):

@@ -704,7 +704,7 @@ class StepPlan:
     def square_and_change_sums(
         self, n_threads: int, adjustments: np.ndarray, power: float, scale: float, limit: float
     ) -> tuple[float, float]:
-        """The same sum, and that of squares of how far the parameters are from their first state."""
+        """The same sum, and that of squares of how far parameters are from their first state."""
         squares = self.square_sum(n_threads, adjustments, power, scale, limit)
         with cpu.Flushing():
             pairs = zip(self._group.params, self._group.states)

@@ -541,10 +541,8 @@ class Optimizer:
         """The sum of squares of all gradients times 2**exponent."""
         return sum(group.square_sum(n_threads, exponent) for group in self._groups)
 
-    def _dog_sums(
-        self, scale: Scale, limit: float, n_threads: int | None
-    ) -> tuple[float, float]:
-        """The sums of squares of the gradients of this step, and of how far parameters have come."""
+    def _dog_sums(self, scale: Scale, limit: float, n_threads: int | None) -> tuple[float, float]:
+        """The sums of squares of the gradients, and of how far the parameters have come."""
         sums = [g.square_and_change_sums(scale, limit, n_threads) for g in self._groups]
         return sum(each[0] for each in sums), sum(each[1] for each in sums)
 

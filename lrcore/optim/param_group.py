@@ -324,7 +324,8 @@ def grouped(
     Raises
     ------
     ValueError, TypeError
-        If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept so, or a schedule is not in steps.
+        If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept
+        so, or a schedule is not in steps.
     """
     chosen = overridden(params, rule, overrides)
     places: dict[Any, list[int]] = {}

@@ -12,7 +12,7 @@ from strategies import BUILDS, THREADS, equal_bits, vectors
 
 import lrcore
 from lrcore import AdaGrad, Adam, AdamW, Lion, Optimizer, RMSProp
-from lrcore._utils import int8
+from lrcore._utils import bfloat16, int8
 
 EIGHT = {
     "AdaGrad": AdaGrad(lr=0.3, initial_accumulator=0.3),
@@ -151,6 +151,10 @@ def test_small_changes_of_a_mean_square_accumulate(backend):
     assert 0 < square.std() / square.mean() < 0.25
 
 
+#: Rates at which 600 steps come to the minimum, where it is not 0.1.
+RATES = {"AdaGrad": 0.5, "Lion": 0.03}
+
+
 @pytest.mark.parametrize("name", EIGHT)
 def test_a_fit_ends_where_float32_ends(name, backend):
     """Least squares with noise: the loss within a part in five hundred."""
@@ -160,7 +164,7 @@ def test_a_fit_ends_where_float32_ends(name, backend):
     losses = []
     for dtype in (None, "int8"):
         w = np.zeros(30, np.float32)
-        rate = lrcore.schedules.Polynomial(0.03 if name == "Lion" else 0.1, steps=600)
+        rate = lrcore.schedules.Polynomial(RATES.get(name, 0.1), steps=600)
         opt = Optimizer(w, EIGHT[name].with_lr(rate), state_dtype=dtype)
         for _ in range(600):
             opt.step(X.T @ (X @ w - y) / np.float32(400))
@@ -200,16 +204,20 @@ def test_states_are_cast_from_and_to_other_dtypes():
     wide.step(vectors(3000, np.float32, 1)[0])
     eight = Optimizer(w.copy(), EIGHT["Adam"], state_dtype="int8")
     half = Optimizer(w.copy(), EIGHT["Adam"], state_dtype="bfloat16")
-    with pytest.raises(ValueError, match="state is of state_dtype=None, and this Optimizer of 'int8'"):
+    with pytest.raises(
+        ValueError, match="state is of state_dtype=None, and this Optimizer of 'int8'"
+    ):
         eight.load_state_dict(wide.state_dict())
     eight.load_state_dict(wide.state_dict(), cast=True)
     half.load_state_dict(eight.state_dict(), cast=True)
     back = Optimizer(w.copy(), EIGHT["Adam"])
-    back.load_state_dict(half.state_dict(), cast=True)
+    back.load_state_dict(eight.state_dict(), cast=True)
     for name in ("mean_gradient", "mean_square"):
         exact = wide.state_dict()[f"params.{name}"]
         assert equal_bits(back.state_dict()[f"params.{name}"], as_float(eight.state_dict(), name))
         found = as_float(eight.state_dict(), name)
+        low = bfloat16.widen(half.state_dict()[f"params.{name}"])
+        np.testing.assert_allclose(low, found, rtol=2.0**-8)
         assert np.all(np.abs(found - exact) <= np.abs(exact) / 16 + np.abs(exact).max() * 2.0**-18)
 
 
@@ -217,7 +225,9 @@ def test_a_state_of_another_length_is_refused():
     opt = Optimizer(np.ones(3000, np.float32), Adam(), state_dtype="int8")
     saved = opt.state_dict()
     saved["params.mean_square"] = saved["params.mean_square"][:-1]
-    with pytest.raises(ValueError, match=r"mean_square'\] must have 3002 values of uint8, got 3001"):
+    with pytest.raises(
+        ValueError, match=r"mean_square'\] must have 3002 values of uint8, got 3001"
+    ):
         opt.load_state_dict(saved)
 
 
@@ -236,7 +246,12 @@ ONE = np.ones(3, np.float32)
     [
         (np.ones(3), Adam(), TypeError, "'int8' is for float32 parameters, and params is float64"),
         ({"a": ONE}, lrcore.Nadam(), ValueError, r"the rule of params\['a'\] is Nadam\("),
-        (ONE, lrcore.SGD(), ValueError, "is for AdaGrad, RMSProp without centered=True, Adam, AdamW"),
+        (
+            ONE,
+            lrcore.SGD(),
+            ValueError,
+            "is for AdaGrad, RMSProp without centered=True, Adam, AdamW",
+        ),
         (ONE, lrcore.FTRL(), ValueError, "AdamW and Lion, and the rule of params is FTRL"),
         (ONE, RMSProp(centered=True), ValueError, "without centered=True"),
     ],
@@ -275,6 +290,7 @@ def test_what_is_not_finite_propagates(value, backend):
     w, g = np.ones(10, np.float32), np.ones(10, np.float32)
     g[3] = value
     opt = Optimizer(w, Adam(), state_dtype="int8", nonfinite="propagate")
-    for _ in range(3):
-        opt.step(g)
+    with np.errstate(invalid="ignore"):
+        for _ in range(3):
+            opt.step(g)
     assert np.isnan(w[3])
