@@ -123,8 +123,8 @@ SECTIONS = {
         "Small steps", "The time of Python and checks.", lambda s, p: steps.report_call(s)
     ),
     "low": Entry(
-        "States as bfloat16",
-        "Half the bytes of the state.",
+        "States as bfloat16 and in 8 bits",
+        "Half or a quarter of the bytes of the state.",
         lambda s, p: steps.report_low(s, p.sizes[-1], p.counts, p.rounds),
     ),
     "small": Entry(

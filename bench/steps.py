@@ -200,32 +200,35 @@ def report_call(section):
 
 
 def report_low(section, size, counts, rounds):
-    """Compare states as bfloat16 with float32."""
+    """Compare states as bfloat16 and in 8 bits with float32."""
+    kinds = ("bfloat16", "int8")
     table = section.table(
         "Times as fast as with float32 states",
         {
-            "rule": LABEL, "size": LABEL, **{f"{n}T": RATIO for n in counts},
-            **{f"bfloat16 {n}T": SECONDS for n in counts},
+            "rule": LABEL, "size": LABEL,
+            **{f"{kind} {n}T": RATIO for kind in kinds for n in counts},
+            **{f"{kind} {n}T takes": SECONDS for kind in kinds for n in counts},
         },
     )  # fmt: skip
     _, g = vectors(size)
-    for name in ("Adam", "RMSProp", "AdaGrad"):
-        wide, low = (
-            lrcore.Optimizer(
-                np.zeros(size, np.float32), EVERY_RULE[name], state_dtype=d, nonfinite="propagate"
+    for name in ("Adam", "RMSProp", "AdaGrad", "Lion"):
+        rule = EVERY_RULE[name]
+        known = (None, *kinds) if rule.formula.slow else (None, "int8")
+        optimizers = {
+            kind: lrcore.Optimizer(
+                np.zeros(size, np.float32), rule, state_dtype=kind, nonfinite="propagate"
             )
-            for d in (None, "bfloat16")
-        )
-        t = side_by_side(
-            {
-                (which, n): partial(each.step, g, n_threads=n)
-                for n in counts
-                for which, each in (("wide", wide), ("low", low))
-            },
-            2 * rounds,
-        )
-        ratios = [t["wide", n] / t["low", n] for n in counts]
-        table.add(name, size, *ratios, *(t["low", n] for n in counts))
+            for kind in known
+        }
+        calls = {
+            (kind, n): partial(each.step, g, n_threads=n)
+            for n in counts
+            for kind, each in optimizers.items()
+        }
+        t = side_by_side(calls, 2 * rounds)
+        cells = [(t.get((kind, n)), t[None, n]) for kind in kinds for n in counts]
+        ratios = [low and wide / low for low, wide in cells]
+        table.add(name, size, *ratios, *(low for low, _ in cells))
 
 
 def report_small_numbers(section, size):

@@ -702,7 +702,12 @@ class StepPlan:
             return numerics.square_sum(found)
 
     def square_and_change_sums(
-        self, n_threads: int, adjustments: np.ndarray, power: float, scale: float, limit: float
+        self,
+        n_threads: int,
+        adjustments: np.ndarray | None,
+        power: float,
+        scale: float,
+        limit: float,
     ) -> tuple[float, float]:
         """The same sum, and that of squares of how far parameters are from their first state."""
         squares = self.square_sum(n_threads, adjustments, power, scale, limit)

@@ -15,9 +15,6 @@ from lrcore._utils.validation import shown
 #: Elements that a thread must have before a second one is worth waking (about 10 microseconds).
 WORTHWHILE = 65_536
 
-#: Elements from which on threads share them.
-LEAST_SHARED = 2 * WORTHWHILE
-
 #: Elements that a thread must have where a number of threads was asked for: a cache line.
 LEAST = 16
 
@@ -140,7 +137,7 @@ def count(n_threads: int | None, work: int) -> int:
     if _forked or n_threads == 1:
         return 1
     if n_threads is None:
-        return 1 if work < LEAST_SHARED else min(*limits().values(), work // WORTHWHILE)
+        return 1 if work < 2 * WORTHWHILE else min(*limits().values(), work // WORTHWHILE)
     return max(1, min(n_threads, work // LEAST, *processors().values()))
 
 

@@ -39,7 +39,7 @@ class Plan:
     def square_and_change_sums(
         self,
         n_threads: int,
-        adjustments: NDArray[np.float64],
+        adjustments: NDArray[np.float64] | None,
         gradient_power: float,
         gradient_scale: float,
         clip_value: float,

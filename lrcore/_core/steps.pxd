@@ -14,8 +14,7 @@ cdef struct Piece:
     # A parameter that a step moves, or one row of it.
     void* w
     const void* g       # NULL: the parameter stays as it is
-    void* state         # the first state; of bfloat16, two states of an element together; of int8,
-                        # codes and then the exponents of blocks
+    void* state         # the first state; of bfloat16, two of an element together; of int8, bytes
     void* average       # NULL: none is kept
     Py_ssize_t n
     Py_ssize_t stride   # elements from a state to the next

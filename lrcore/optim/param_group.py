@@ -183,8 +183,7 @@ class ParamGroup:
         """
         plan, t = self._plan or self.plan, progress.t
         key = bfloat16.step_key(seed, t) if self.state_dtype else 0
-        few = n_threads is None and self._size < threads.LEAST_SHARED
-        count = 1 if few else threads.count(n_threads, self._size)
+        count = threads.count(n_threads, self._size)
         done: bool = plan.advance(grads, progress, t, kept, key, check, count)
         if not done and not plan.covers(t):
             self._prepare(t)
@@ -238,9 +237,10 @@ class ParamGroup:
     ) -> tuple[float, float]:
         """The sum of squares of the gradients after scaling, clipping and L2 decay, and the squared
         distance of the parameters from where they began, their first state."""
-        count = threads.count(n_threads, self._size)
+        count, factors = threads.count(n_threads, self._size), scale.factors(self._dtype)
+        plain = factors == (1.0, 1.0) and limit == math.inf and not self._l2_alone[:, 1].any()
         sums: tuple[float, float] = self.plan.square_and_change_sums(
-            count, self._l2_alone, *scale.factors(self._dtype), limit
+            count, None if plain else self._l2_alone, *factors, limit
         )
         return sums
 
