@@ -24,19 +24,19 @@ cdef inline void step_block(
     cdef float a, b = 0, c = 0
     cdef int i
     while True:
-        a_kept, b_kept = a_next, b_next
+        a_kept, b_kept, own = a_next, b_next, draw
         a_largest = b_largest = 0
         for i in range(n):
             a = widen_code(a_codes[i], a_base, a_sign)
             if two:
                 b = widen_code(b_codes[i], b_base, b_sign)
             update(r, w + i, g[i], &a, &b, &c)
-            own = draw + <uint32_t>i * <uint32_t>GOLDEN
             a_new[i] = <uint8_t>narrow_code(a, a_kept << 23, a_sign, own >> 12)
             a_largest = max(a_largest, bits_of_float(a) & <uint32_t>0x7fffffff)
             if two:
                 b_new[i] = <uint8_t>narrow_code(b, b_kept << 23, b_sign, own & <uint32_t>0xfffff)
                 b_largest = max(b_largest, bits_of_float(b) & <uint32_t>0x7fffffff)
+            own += <uint32_t>GOLDEN  # a product for each element takes a fifth longer
         a_next = block_exponent(a_largest, a_kept, a_sign)
         b_next = block_exponent(b_largest, b_kept, b_sign) if two else b_kept
         if a_next == a_kept and b_next == b_kept:
