@@ -138,6 +138,7 @@ def test_a_small_mean_square_does_not_become_zero(backend):
     assert np.abs(w).max() <= 20 * 0.1 * 1.5
     square = as_float(opt.state_dict(), "mean_square")
     assert np.all(square > 0)
+    assert np.delete(square, 5).max() < 1e-8 * square[5]
 
 
 def test_small_changes_of_a_mean_square_accumulate(backend):

@@ -79,6 +79,14 @@ def test_decoupled_decay_of_dog_follows_its_rate(backend):
     np.testing.assert_allclose(w, expected, rtol=1e-12)
 
 
+def test_l2_decay_is_part_of_what_dog_goes_by(backend):
+    w, g = np.array([2.0, -1.0]), np.array([0.5, 0.25])
+    opt = Optimizer(w, DoG(weight_decay=0.3))
+    opt.step(g)
+    seen = g + 0.3 * np.array([2.0, -1.0])
+    assert opt.state_dict()["travel"][1] == pytest.approx(seen @ seen, rel=1e-15)
+
+
 @pytest.mark.parametrize("nonfinite", ["raise", "skip", "propagate"])
 @pytest.mark.parametrize("options", [{}, {"clip_value": 1.0}, {"clip_norm": 1.0}])
 def test_dog_finds_a_gradient_that_is_not_finite(nonfinite, options, backend):
