@@ -103,6 +103,13 @@ SECTIONS = {
         "Compared with the same formula in NumPy and with the bandwidth of the machine. float32.",
         lambda s, p: steps.report_rules(s, p.sizes[::-1], p.counts, p.rounds),
     ),
+    "sizes": Entry(
+        "Steps at powers of two",
+        "Compared with a loop that reads and writes as many vectors. float32.",
+        lambda s, p: steps.report_sizes(
+            s, (10, 14, 20) if p.quick else (10, 12, 14, 16, 18, 20, 22, 24, 26), p.counts, p.rounds
+        ),
+    ),
     "sweep": Entry(
         "Bandwidth against size",
         "Steps of vectors of all sizes, from the first-level cache to main memory.",
@@ -119,8 +126,8 @@ SECTIONS = {
         "Small steps", "The time of Python and checks.", lambda s, p: steps.report_call(s)
     ),
     "low": Entry(
-        "States as bfloat16",
-        "Half the bytes of the state.",
+        "States as bfloat16 and in 8 bits",
+        "Half or a quarter of the bytes of the state.",
         lambda s, p: steps.report_low(s, p.sizes[-1], p.counts, p.rounds),
     ),
     "small": Entry(

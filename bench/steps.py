@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from benchmarks.workloads import EVERY_RULE, bytes_moved, step_out, vectors
 from measure import Measured, in_child, memory, repeated, side_by_side
-from tables import LABEL, RATIO, SECONDS, VALUE
+from tables import DETAIL, LABEL, RATIO, SECONDS, VALUE
 from threadpoolctl import threadpool_limits
 
 import lrcore
@@ -17,14 +17,33 @@ from lrcore import _core
 ADAM = lrcore.Adam(lr=1e-3)
 
 
+def floor_calls(rule, size, g):
+    """Return loops over as many vectors as a step of the rule reads and writes: alone, and after
+    another look at the gradient, which the check for NaN takes."""
+    touch, look = _core.kernels.read_modify_write["float"], _core.kernels.first_nonfinite
+    states = np.ones((len(rule.formula.state), size), np.float32)
+    written = np.ones((1, size), np.float32)
+    if not rule.uses_distance:  # otherwise the state is only read, and parameters once more
+        written, states = np.ones((1 + len(states), size), np.float32), states[:0]
+
+    def floor(n):
+        for each in (*states, *written[:1][: len(states)]):
+            look["float"](each, n)
+        touch(written, n, g)
+
+    def checked(n):
+        look["float"](g, n)
+        floor(n)
+
+    return floor, checked
+
+
 def rule_calls(name, size, counts):
     """Return the calls for a row of the table of rules, and how often each is repeated."""
     rule = EVERY_RULE[name]
     w, g = vectors(size)
     calls, repeat = {}, max(1, 200_000 // size)
-    words = size * bytes_moved(rule) // 8  # each word is read and written
-    buffer = np.ones(words, np.float32)
-    buffer_checked = np.ones(words + size // 2, np.float32)
+    floor, checked = floor_calls(rule, size, g)
     formula = rule.formula
     state = np.ones((len(formula.state), size), np.float32)
     row = rule.coefficients(np.array([5]))[0]
@@ -36,15 +55,15 @@ def rule_calls(name, size, counts):
         tmp = np.empty((2, size), np.float32)
         calls["out"] = repeated(lambda: out(w, g, state, 5, tmp), repeat)
     index = _core.kernels.RULES[formula.__name__][0]
-    step, touch = _core.kernels.step["float"], _core.kernels.read_modify_write["float"]
+    step = _core.kernels.step["float"]
     own_w, own_state = w.copy(), state.copy()
     optimizer = lrcore.Optimizer(w.copy(), rule)
     for n in counts:
-        calls[f"floor {n}"] = repeated(lambda n=n: touch(buffer, n), repeat)
+        calls[f"floor {n}"] = repeated(partial(floor, n), repeat)
         calls[f"kernel {n}"] = repeated(
             lambda n=n: step(index, row, own_w, g, own_state, n), repeat
         )
-        calls[f"checked floor {n}"] = repeated(lambda n=n: touch(buffer_checked, n), repeat)
+        calls[f"checked floor {n}"] = repeated(partial(checked, n), repeat)
         calls[f"step {n}"] = repeated(lambda n=n: optimizer.step(g, n_threads=n), repeat)
     return calls, repeat
 
@@ -61,8 +80,8 @@ def report_rules(section, sizes, counts, rounds):
         },
         "x NumPy: the time of the formula in NumPy over that of the step with the best number of "
         "threads; out=: NumPy with an array for each result, so that nothing is allocated. The "
-        "floor is a loop that reads, modifies and writes as many bytes on the same threads, and "
-        "kernel/floor is the share of its bandwidth that the rule reaches. step is the whole "
+        "floor is a loop that reads and writes as many vectors on the same threads; kernel/floor "
+        "is the share of its bandwidth that the rule reaches. step is the whole "
         "Optimizer.step, whose check of the gradient reads it once more; its floor includes this.",
     )  # fmt: skip
     for size in sizes:
@@ -79,6 +98,36 @@ def report_rules(section, sizes, counts, rounds):
                 times += [t[f"step {n}"], t[f"checked floor {n}"]]
             fast = [seconds and seconds / best for seconds in by_numpy]
             table.add(name, size, *fast, *shares, *times, *by_numpy)
+
+
+def report_sizes(section, exponents, counts, rounds):
+    """Compare every rule with its floor at powers of two, where vectors may begin alike in their
+    pages, and a little past them."""
+    table = section.table(
+        "Every rule at powers of two",
+        {
+            "rule": LABEL, "size": LABEL, **{f"step/floor {n}T": RATIO for n in counts},
+            **{f"{what} {n}T": SECONDS for n in counts for what in ("step", "floor")},
+            "bytes": DETAIL,
+        },
+        "bytes: that a step has to move for each parameter, with the check of its gradient. The "
+        "floor is a loop that reads and writes as many vectors, after a loop over the gradient.",
+    )  # fmt: skip
+    for name, rule in EVERY_RULE.items():
+        for size in (2**e + more for e in exponents for more in (0, 1000)):
+            w, g = vectors(size)
+            repeat = max(1, 100_000 // size)
+            # DoG would go ever further along the same gradient.
+            still = rule.with_lr(0.0) if rule.uses_distance else rule
+            optimizer, (_, checked) = lrcore.Optimizer(w, still), floor_calls(rule, size, g)
+            calls = {}
+            for n in counts:
+                calls["step", n] = repeated(partial(optimizer.step, g, n_threads=n), repeat)
+                calls["floor", n] = repeated(partial(checked, n), repeat)
+            t = side_by_side(calls, rounds if size > 1 << 20 else 4 * rounds)
+            shares = [t["floor", n] / t["step", n] for n in counts]
+            times = [t[what, n] / repeat for n in counts for what in ("step", "floor")]
+            table.add(name, size, *shares, *times, bytes_moved(rule) + 4)
 
 
 def report_peers(section, sizes, counts, rounds, peers):
@@ -151,32 +200,35 @@ def report_call(section):
 
 
 def report_low(section, size, counts, rounds):
-    """Compare states as bfloat16 with float32."""
+    """Compare states as bfloat16 and in 8 bits with float32."""
+    kinds = ("bfloat16", "int8")
     table = section.table(
         "Times as fast as with float32 states",
         {
-            "rule": LABEL, "size": LABEL, **{f"{n}T": RATIO for n in counts},
-            **{f"bfloat16 {n}T": SECONDS for n in counts},
+            "rule": LABEL, "size": LABEL,
+            **{f"{kind} {n}T": RATIO for kind in kinds for n in counts},
+            **{f"{kind} {n}T takes": SECONDS for kind in kinds for n in counts},
         },
     )  # fmt: skip
     _, g = vectors(size)
-    for name in ("Adam", "RMSProp", "AdaGrad"):
-        wide, low = (
-            lrcore.Optimizer(
-                np.zeros(size, np.float32), EVERY_RULE[name], state_dtype=d, nonfinite="propagate"
+    for name in ("Adam", "RMSProp", "AdaGrad", "Lion"):
+        rule = EVERY_RULE[name]
+        known = (None, *kinds) if rule.formula.slow else (None, "int8")
+        optimizers = {
+            kind: lrcore.Optimizer(
+                np.zeros(size, np.float32), rule, state_dtype=kind, nonfinite="propagate"
             )
-            for d in (None, "bfloat16")
-        )
-        t = side_by_side(
-            {
-                (which, n): partial(each.step, g, n_threads=n)
-                for n in counts
-                for which, each in (("wide", wide), ("low", low))
-            },
-            2 * rounds,
-        )
-        ratios = [t["wide", n] / t["low", n] for n in counts]
-        table.add(name, size, *ratios, *(t["low", n] for n in counts))
+            for kind in known
+        }
+        calls = {
+            (kind, n): partial(each.step, g, n_threads=n)
+            for n in counts
+            for kind, each in optimizers.items()
+        }
+        t = side_by_side(calls, 2 * rounds)
+        cells = [(t.get((kind, n)), t[None, n]) for kind in kinds for n in counts]
+        ratios = [low and wide / low for low, wide in cells]
+        table.add(name, size, *ratios, *(low for low, _ in cells))
 
 
 def report_small_numbers(section, size):

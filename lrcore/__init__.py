@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         RateWarning,
         UselessFitWarning,
     )
-    from lrcore.linear_model.onnx_converters import register_skl2onnx
     from lrcore.linear_model.monitor.progress_line import ProgressLine
+    from lrcore.linear_model.onnx_converters import register_skl2onnx
     from lrcore.linear_model.persistence import load, save
     from lrcore.linear_model.progressive import progressive_val_score
     from lrcore.linear_model.regressor import LinearRegressor

@@ -61,15 +61,15 @@ def replaced(tree, path, value):
     return tree
 
 
-def correct_gradients(params, rng):
-    """Gradients that fit the parameters."""
+def correct_gradients(params, rng, some_rows=True):
+    """Gradients that fit the parameters, some of them of some rows."""
     if isinstance(params, dict):
-        return {key: correct_gradients(value, rng) for key, value in params.items()}
+        return {key: correct_gradients(value, rng, some_rows) for key, value in params.items()}
     if isinstance(params, list):
-        return [correct_gradients(value, rng) for value in params]
+        return [correct_gradients(value, rng, some_rows) for value in params]
     generator = np.random.default_rng(rng.getrandbits(32))
     g = generator.normal(size=params.shape)
-    if params.ndim and rng.random() < 0.2:
+    if some_rows and params.ndim and rng.random() < 0.2:
         indices = generator.integers(0, max(len(params), 1), rng.randint(0, 5) * bool(len(params)))
         return indices, generator.normal(size=(len(indices), *params.shape[1:])).astype(
             params.dtype
@@ -171,14 +171,14 @@ def main(calls=100_000, seed=0):
     while refused + done < calls:
         choose_backend(rng.choice([*BUILDS, "numpy"]))
         rule = rng.choice(rules)
-        low = rule.formula.slow is not None and rng.random() < 0.5
+        kinds = [None, *["bfloat16"] * bool(rule.formula.slow), *["int8"] * rule.formula.eight_bits]
+        low = rng.choice(kinds)
         params = random_params(rng, low)
-        optimizer = Optimizer(
-            params, rule, n_threads=rng.randint(1, 3), state_dtype="bfloat16" if low else None
-        )
+        optimizer = Optimizer(params, rule, n_threads=rng.randint(1, 3), state_dtype=low)
         for _ in range(200):
             if rng.random() < 0.3:
-                optimizer.step(correct_gradients(params, rng), clip_norm=rng.choice([None, 1.0]))
+                grads = correct_gradients(params, rng, low != "int8")
+                optimizer.step(grads, clip_norm=rng.choice([None, 1.0]))
             before, t = snapshot(params, optimizer), optimizer.t
             try:
                 faulty_call(params, optimizer, rng)

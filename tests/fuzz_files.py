@@ -282,6 +282,7 @@ def optimizers():
         (lrcore.AdamW(0.02, weight_decay=0.1), {"ema": 0.9, "overrides": {"*.b": {"lr": 0.1}}}),
         (lrcore.DoG(), {}),
         (lrcore.Adam(0.02), {"state_dtype": "bfloat16", "seed": 3}),
+        (lrcore.Adam(0.02), {"state_dtype": "int8", "seed": 3}),
         (lrcore.ScheduleFreeAdamW(), {}),
         (lrcore.Nadam(lr=schedules.Cosine(0.1, steps=9).warmup(3)), {}),
         (lrcore.SGD(0.1, momentum=0.9), {"nonfinite": "propagate"}),

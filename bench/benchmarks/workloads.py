@@ -29,7 +29,8 @@ def vectors(n, dtype=np.float32, count=2):
 
 
 def bytes_moved(rule, itemsize=4):
-    """Return the bytes that a step moves per parameter: weight and states twice, gradient once."""
+    """Return the bytes that a step moves per parameter: weight and states twice, gradient once; of
+    rules that go by a distance the state once, and the weight once more to see it."""
     return itemsize * (3 + 2 * len(rule.formula.state))
 
 

@@ -613,9 +613,8 @@ def descend_gram(
 def step_plan(group: Any) -> Any:
     """What steps the arrays of a `lrcore.optim.param_group.ParamGroup` in one region of threads."""
     index = _kernels().RULES[group.formula.__name__][0]
-    places = group.indices if group.bfloat16 else None
     lists = (group.params, group.memory, group.averages, group.rows)
-    return _kernels().plan(index, *lists, *group.extents, places)
+    return _kernels().plan(index, *lists, *group.extents, group.indices, group.state_dtype)
 
 
 def step_together(

@@ -18,7 +18,7 @@ from lrcore._backend import svmlight, vw
 from lrcore._backend.svmlight import SvmlightRows
 from lrcore._backend.vw import VwRows
 from lrcore._core import cpu
-from lrcore._utils import bfloat16, numerics
+from lrcore._utils import bfloat16, int8, numerics
 from lrcore._utils.interrupts import interrupts
 
 #: Several rates are fitted one by one, and no trial fits look for a rate: they would take seconds.
@@ -707,11 +707,20 @@ class StepPlan:
                 found.extend(flat.reshape(g[1].shape) if isinstance(g, tuple) else [flat])
             return numerics.square_sum(found)
 
-    def change_sum(self, n_threads: int) -> float:
-        """Sum of squares of how far the parameters are from their first state."""
+    def square_and_change_sums(
+        self,
+        n_threads: int,
+        adjustments: np.ndarray | None,
+        power: float,
+        scale: float,
+        limit: float,
+    ) -> tuple[float, float]:
+        """The same sum, and that of squares of how far parameters are from their first state."""
+        squares = self.square_sum(n_threads, adjustments, power, scale, limit)
         with cpu.Flushing():
             pairs = zip(self._group.params, self._group.states)
-            return numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
+            changes = numerics.square_sum([w.reshape(-1) - state[0] for w, state in pairs])
+        return squares, changes
 
     def advance(
         self, grads: list[Any], progress: Any, t: int, kept: float, key: int, check: bool,
@@ -722,19 +731,20 @@ class StepPlan:
 
     def step(
         self, t: int, power: float, scale: float, limit: float, kept: float, key: int,
-        n_threads: int,
+        n_threads: int, lr_factor: float = 1.0,
     ) -> None:  # fmt: skip
         """Step t, of gradients times `power` and `scale`, clipped at `limit`; averages become
-        ``kept * average + (1 - kept) * w``."""
+        ``kept * average + (1 - kept) * w``. lr_factor is one of the first column, the rate."""
         first_step, tables, of_steps, plain = self._prepared
         offset, adjustments = t - first_step, None
         if not (plain and power == scale == 1.0 and limit == np.inf):
             adjustments = of_steps[offset] * (scale, 1.0, 1.0)
-        group = self._group
+        group, table = self._group, tables[offset].copy()
+        table[:, 0] *= lr_factor
         with cpu.Flushing():
             for k, (w, row) in enumerate(zip(group.params, group.rows)):
                 if self._grads[k] is not None:
-                    c = group.formula.row(tables[offset][row], w.dtype)
+                    c = group.formula.row(table[row], w.dtype)
                     elements, flat, g = self._operands(k)
                     if adjustments is not None:
                         how, kind = adjustments[row].astype(w.dtype), w.dtype.type
@@ -764,13 +774,21 @@ class StepPlan:
     ) -> None:
         """Step w, the elements of parameter k, all of them if None."""
         group = self._group
-        kept, low = group.states[k], group.bfloat16
-        places = slice(None) if elements is None else elements
+        kept, names = group.states[k], group.formula.state
+        if group.state_dtype == "int8":
+            state = [int8.widen(row, int8.is_signed(name)) for name, row in zip(names, kept)]
+            group.formula.update(c, w, g, *state)
+            draws = bfloat16.draws(key, group.indices[k], np.arange(w.size))
+            for i, (name, row, new) in enumerate(zip(names, kept, state)):
+                cuts = int8.cuts(draws, i)
+                row[:] = int8.narrow(new, row[w.size :], int8.is_signed(name), cuts)
+            return
+        places, low = slice(None) if elements is None else elements, group.state_dtype
         state = [bfloat16.widen(row[places]) if low else row[places] for row in kept]
         group.formula.update(c, w, g, *state)
         if elements is None:
             elements = np.arange(w.size)
-        for name, row, new in zip(group.formula.state, kept, state):
+        for name, row, new in zip(names, kept, state):
             if not low:
                 row[places] = new
             elif name == group.formula.slow:

@@ -57,12 +57,13 @@ cdef inline void sweep_bfloat16(
             prefetch(g + i + AHEAD)
             prefetch_write(<void*>(half + i + AHEAD) if one else <void*>(pair + i + AHEAD))
         for i in range(<int>GRAIN):
-            step_bfloat16(r, w + i, g[i], half + i, pair + i, draw + <uint32_t>i * <uint32_t>GOLDEN)
+            step_bfloat16(r, w + i, g[i], half + i, pair + i, draw)
+            draw += <uint32_t>GOLDEN  # a product for each element takes longer
         w += GRAIN
         g += GRAIN
         half += GRAIN
         pair += GRAIN
-        draw += <uint32_t>GRAIN * <uint32_t>GOLDEN
         n -= GRAIN
     for i in range(<int>n):
-        step_bfloat16(r, w + i, g[i], half + i, pair + i, draw + <uint32_t>i * <uint32_t>GOLDEN)
+        step_bfloat16(r, w + i, g[i], half + i, pair + i, draw)
+        draw += <uint32_t>GOLDEN

@@ -15,6 +15,7 @@ class Plan:
         starts: NDArray[np.uintp],
         stops: NDArray[np.uintp],
         places: list[int] | None = None,
+        state_dtype: str | None = None,
     ) -> None: ...
     def prepare(
         self,
@@ -35,7 +36,14 @@ class Plan:
         gradient_scale: float = 1.0,
         clip_value: float = ...,
     ) -> float: ...
-    def change_sum(self, n_threads: int) -> float: ...
+    def square_and_change_sums(
+        self,
+        n_threads: int,
+        adjustments: NDArray[np.float64] | None,
+        gradient_power: float,
+        gradient_scale: float,
+        clip_value: float,
+    ) -> tuple[float, float]: ...
     def step(
         self,
         t: int,
@@ -45,6 +53,7 @@ class Plan:
         ema_decay: float,
         key: int,
         n_threads: int,
+        lr_factor: float = 1.0,
     ) -> None: ...
     def advance(
         self,

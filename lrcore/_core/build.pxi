@@ -360,7 +360,7 @@ cdef class Build:
         piece.n, piece.stride, piece.row, piece.half = w.shape[0], w.shape[0], 0, False
         piece.start, piece.first, piece.parameter = 0, 0, 0
         job.pieces, job.n_pieces, job.n_grains = &piece, 1, (w.shape[0] + GRAIN - 1) // GRAIN
-        job.adjustments, job.bfloat16 = NULL, False
+        job.adjustments, job.bfloat16, job.int8 = NULL, False, False
         cdef Worker worker = self.kernels(type_num).rules[rule].steps
         with nogil:
             run(worker, <void*>&row[0], NULL, NULL, &job, n_threads)
@@ -384,15 +384,18 @@ cdef class Build:
             first = min(first, job.first[part])
         return first if first < x.shape[0] else -1
 
-    def _read_modify_write(self, x, int n_threads):
-        """Add 1 to every element: the time that other loops are measured against."""
+    def _read_modify_write(self, x, int n_threads, g=None):
+        """Add g, or 1, to the rows of x, one or several: the time that other loops are measured
+        against."""
         cdef Scan job
-        cdef void* numbers = address(x, type_of(x))
-        cdef Worker worker = self.kernels(type_of(x)).floor_loop
-        job.n = x.shape[0]
+        cdef int type_num = type_of(x)
+        cdef void* numbers = address(x, type_num)
+        cdef void* added = NULL if g is None else address(g, type_num)
+        cdef Worker worker = self.kernels(type_num).floor_loop
+        job.n, job.rows = x.shape[x.ndim - 1], 1 if x.ndim == 1 else x.shape[0]
         if job.n:
             with nogil:
-                run(worker, NULL, numbers, NULL, &job, n_threads)
+                run(worker, NULL, numbers, added, &job, n_threads)
 
     @property
     def step(self):

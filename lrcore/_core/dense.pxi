@@ -3,7 +3,7 @@
 
 # Elements that are adjusted at once: they stay in the nearest cache until the rule has used them.
 cdef enum:
-    BLOCK = 1024
+    BLOCK = 2048
 
 
 cdef inline void widen_half(const void* halves, real* out, Py_ssize_t n) noexcept nogil:
@@ -63,6 +63,10 @@ cdef inline void sweep_states(
             draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
             draw += <uint32_t>(piece.first + start) * <uint32_t>GOLDEN
             sweep_bfloat16(r, w, g, piece.state, start, n, draw)
+    elif job.int8:
+        if real is float and AnyRule in EightBitRule:
+            draw = <uint32_t>(mix(job.key + piece.parameter) >> 32)
+            sweep_int8(r, w, g, piece, start, n, draw + <uint32_t>start * <uint32_t>GOLDEN)
     else:
         sweep(r, w, g, a, b, c, n)
 
@@ -109,10 +113,16 @@ cdef inline Py_ssize_t piece_at(Steps* job, Py_ssize_t grain) noexcept nogil:
     return low
 
 
+cdef inline Py_ssize_t whole(Py_ssize_t n, Steps* job) noexcept nogil:
+    """Elements to the end of the block of states, where there are blocks."""
+    return (n + CODES - 1) // CODES * CODES if job.int8 else n
+
+
 cdef void steps(
     AnyRule* table, real* unused, void* unused_too, Steps* job, int part, int parts
 ) noexcept nogil:
-    """One step of all pieces; a thread has a range of the grains of all of them together."""
+    """One step of all pieces; a thread has a range of the grains of all of them together, to the
+    end of the block where states are kept in blocks."""
     cdef Py_ssize_t grain = job.n_grains * part // parts
     cdef Py_ssize_t stop = job.n_grains * (part + 1) // parts
     cdef Py_ssize_t k, first, last
@@ -122,8 +132,8 @@ cdef void steps(
     k = piece_at(job, grain)
     while k < job.n_pieces and job.pieces[k].start < stop:
         piece = job.pieces + k
-        first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
-        last = min((stop - piece.start) * GRAIN, piece.n)
+        first = whole(max(grain - piece.start, <Py_ssize_t>0) * GRAIN, job)
+        last = min(whole((stop - piece.start) * GRAIN, job), piece.n)
         if first < last:
             step_range(table[piece.row], unused, piece, job, first, last)
         k += 1
@@ -180,55 +190,35 @@ cdef void check_finite(
         raise_flag(&job.nonfinite)
 
 
-cdef inline double square_sum(const real* g, Py_ssize_t n) noexcept nogil:
-    """Sum of squares in float64: sixteen sums, then a tree."""
-    cdef double[16] s
-    cdef double x
-    cdef Py_ssize_t i, m
-    for m in range(16):
-        s[m] = 0.0
-    for i in range(0, n - n % 16, 16):
-        for m in range(16):
-            x = g[i + m]
-            s[m] += x * x
-    for i in range(n - n % 16, n):
-        x = g[i]
-        s[i % 16] += x * x
-    for m in range(8):
-        s[m] += s[m + 8]
-    for m in range(4):
-        s[m] += s[m + 4]
-    return (s[0] + s[2]) + (s[1] + s[3])
+cdef inline double square_sum(const real* x, const real* start, Py_ssize_t n) noexcept nogil:
+    """Sum of squares in float64 of x, or of its difference from `start`, unless that is NULL."""
+    if real is float:
+        return square_sum_f(x, start, n)
+    else:
+        return square_sum_d(x, start, n)
 
 
 cdef inline const real* squared_block(
     Steps* job, Piece* piece, Py_ssize_t start, Py_ssize_t n, real* buffer
 ) noexcept nogil:
-    """What is squared: the gradient as the formula sees it, or the change of the parameters since
-    the first step, which is where rules that go by distances keep the start in the first state."""
-    cdef const real* w = <const real*>piece.w + start
-    cdef const real* first_state = <const real*>piece.state + start
-    cdef const real* g
+    """The gradient as the formula sees it."""
+    cdef const real* g = gradient_block(piece, start, n, buffer)
     cdef Adjustments how
-    cdef Py_ssize_t i
-    if job.changes:
-        for i in range(n):
-            buffer[i] = w[i] - first_state[i]
-        return buffer
-    g = gradient_block(piece, start, n, buffer)
     if job.adjustments is NULL:
         return g
     how = job.adjustments[piece.row]
     how.shrink = 1  # so that w is only read
-    adjust(&how, job, <real*>w, g, buffer, n)
+    adjust(&how, job, <real*>piece.w + start, g, buffer, n)
     return buffer
 
 
 cdef void square_sums(
     void* unused, real* unused_too, void* nothing, Steps* job, int part, int parts
 ) noexcept nogil:
-    """The sums of squares, SUM_GRAINS grains at a time, across the pieces."""
-    cdef Py_ssize_t n_sums = (job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS
+    """The sums of squares, SUM_GRAINS grains at a time, across the pieces: of gradients, of changes
+    of the parameters since the first step, or of both in one pass. Rules that go by distances keep
+    the start in the first state."""
+    cdef Py_ssize_t n_sums = sums_of(job.n_grains)
     cdef Py_ssize_t k, i, grain, stop, first, last
     cdef Piece* piece
     cdef real[SUM_GRAINS * GRAIN] buffer
@@ -236,15 +226,18 @@ cdef void square_sums(
     for i in range(n_sums * part // parts, n_sums * (part + 1) // parts):
         grain = i * SUM_GRAINS
         stop = min(grain + SUM_GRAINS, job.n_grains)
-        job.sums[i] = 0.0
+        job.sums[i] = job.sums[n_sums + i] = 0.0
         k = piece_at(job, grain)
         while k < job.n_pieces and job.pieces[k].start < stop:
             piece = job.pieces + k
             first = max(grain - piece.start, <Py_ssize_t>0) * GRAIN
             last = min((stop - piece.start) * GRAIN, piece.n)
-            if first < last and (job.changes or piece.g is not NULL):
+            if first < last and job.gradients and piece.g is not NULL:
                 x = squared_block(job, piece, first, last - first, <real*>buffer)
-                job.sums[i] += square_sum(x, last - first)
+                job.sums[i] += square_sum(x, <const real*>NULL, last - first)
+            if first < last and job.changes:
+                x = <const real*>piece.w + first
+                job.sums[n_sums + i] += square_sum(x, <const real*>piece.state + first, last - first)
             k += 1
 
 
@@ -270,9 +263,21 @@ cdef void scan(
 
 
 cdef void floor_loop(
-    void* unused, real* x, void* unused_too, Scan* job, int part, int parts
+    void* unused, real* x, const real* g, Scan* job, int part, int parts
 ) noexcept nogil:
-    """Read, modify, write: the least time that a loop over so many bytes can take."""
-    cdef Py_ssize_t i
-    for i in range(cut(job.n, part, parts), cut(job.n, part + 1, parts)):
-        x[i] = x[i] + <real>1
+    """Read, modify and write some vectors, a few cache lines of one after those of another, and read
+    one more, unless g is NULL: the least time that a step over so many bytes can take."""
+    cdef Py_ssize_t i, k, stop = cut(job.n, part + 1, parts)
+    cdef Py_ssize_t start = cut(job.n, part, parts), end
+    cdef real* row
+    while start < stop:
+        end = min(start + <Py_ssize_t>BLOCK, stop)
+        for k in range(job.rows):
+            row = x + k * job.n
+            if g is NULL:
+                for i in range(start, end):
+                    row[i] = row[i] + <real>1
+            else:
+                for i in range(start, end):
+                    row[i] = row[i] + g[i]
+        start = end

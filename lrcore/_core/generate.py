@@ -163,11 +163,11 @@ def check_columns(formula: Definition) -> None:
             f"{formula} names the column {name!r}; its columns are {columns}.",
         )
     require(slow is None or slow in state, f"{formula} has slow = {slow!r}; its state is {state}.")
-    most = 3 if slow is None else 2
+    few = slow is not None or formula.value("eight_bits")
     require(
-        len(state) <= most,
+        len(state) <= (2 if few else 3),
         f"{formula} has {len(state)} states and slow = {slow!r}; the core has room for three "
-        "states, and for two as bfloat16.",
+        "states, and for two as bfloat16 or in 8 bits.",
     )
 
 
@@ -243,11 +243,13 @@ def choice(kinds: Kinds, head: str, comment: str, branch: Branch) -> str:
 
 
 def rule_kinds(formulas: list[Definition]) -> Kinds:
-    """The formulas by which linear models can step, all, and those whose states can be bfloat16."""
+    """The formulas by which linear models can step, all, and those whose states can be bfloat16, or
+    have 8 bits."""
     return {
         "Rule": [each for each in formulas if each.value("linear")],
         "AnyRule": formulas,
         "Bfloat16Rule": [each for each in formulas if each.value("slow")],
+        "EightBitRule": [each for each in formulas if each.value("eight_bits")],
     }
 
 
@@ -280,6 +282,12 @@ def with_lr_factor(formula: Definition) -> str:
     """The multiplication of the columns that are proportional to the rate."""
     lines = (f"r.{name} = r.{name} * factor\n" for name in formula.value("rate_columns"))
     return "".join(lines) + "return r"
+
+
+def signs(formula: Definition) -> int:
+    """A bit for each state, 1 where it can be negative, by its name."""
+    named = [not re.search("square|variance|max", each) for each in formula.value("state")]
+    return sum(bit << i for i, bit in enumerate(named))
 
 
 def rule_dispatch(formulas: list[Definition]) -> str:
@@ -329,6 +337,11 @@ def rule_dispatch(formulas: list[Definition]) -> str:
             "int slow_state(Bfloat16Rule* r)",
             "Which state is rounded stochastically.",
             lambda each: f"return {each.value('state').index(each.value('slow'))}",
+        ),
+        (
+            "bint has_sign(EightBitRule* r, int state)",
+            "Whether this state can be negative.",
+            lambda each: f"return {signs(each)} >> state & 1",
         ),
     )
     return "".join(choice(rule_kinds(formulas), *line) for line in table)

@@ -4,14 +4,19 @@ from cpython.list cimport PyList_GET_ITEM
 from numpy import array as np_array, intp as np_intp
 
 
+cdef inline Py_ssize_t stride_of(cnp.ndarray state):
+    """Numbers from a state to the next, where there is one row for each."""
+    cdef bint rows = cnp.PyArray_NDIM(state) > 1 and cnp.PyArray_DIM(state, 0) > 1
+    return cnp.PyArray_STRIDE(state, 0) // cnp.PyArray_ITEMSIZE(state) if rows else 0
+
+
 cdef class Plan:
     """Arrays of one dtype that one formula steps, all in a single parallel region.
 
     params, states and averages are lists of arrays that live as long as the plan; averages is empty
     where none are kept. rows are the rows of the tables that each parameter goes by. starts and
-    stops are the addresses of all parameters of the optimizer, in rising order. Where states are
-    kept as bfloat16, `places` are the numbers of the parameters, on which the random draws depend;
-    else it is None.
+    stops are the addresses of all parameters of the optimizer, in rising order. `places` are the
+    numbers of the parameters, on which random draws depend where states are kept in fewer bits.
     """
     cdef Piece* whole           # one piece for each parameter
     cdef Piece* spread          # the pieces of a step in which some gradients are of rows
@@ -37,7 +42,7 @@ cdef class Plan:
 
     def __init__(
         self, Build build, int rule, list params, list states, list averages, list rows,
-        const size_t[::1] starts, const size_t[::1] stops, list places=None
+        const size_t[::1] starts, const size_t[::1] stops, list places=None, str state_dtype=None
     ):
         cdef Py_ssize_t k, start = 0
         cdef Piece* piece
@@ -55,7 +60,8 @@ cdef class Plan:
             piece.w = cnp.PyArray_DATA(<cnp.ndarray>params[k])
             piece.state = cnp.PyArray_DATA(<cnp.ndarray>states[k])
             piece.average = cnp.PyArray_DATA(<cnp.ndarray>averages[k]) if averages else NULL
-            piece.n = piece.stride = cnp.PyArray_SIZE(<cnp.ndarray>params[k])
+            piece.n = cnp.PyArray_SIZE(<cnp.ndarray>params[k])
+            piece.stride = stride_of(<cnp.ndarray>states[k])
             piece.start = start
             piece.row = rows[k]
             piece.parameter = places[k] if places is not None else 0
@@ -63,12 +69,12 @@ cdef class Plan:
         shapes = [length for w in params for length in (w.ndim, *w.shape)]
         self.shapes = np_array(shapes, np_intp)
         self.n_grains = start
-        self.job.bfloat16 = places is not None
+        self.job.bfloat16, self.job.int8 = state_dtype == "bfloat16", state_dtype == "int8"
         self.lay_out(self.whole, self.n_params, self.n_grains)
 
     cdef void lay_out(self, Piece* pieces, Py_ssize_t n, Py_ssize_t n_grains):
         """Set the pieces of the next steps, and a buffer for their sums."""
-        cdef Py_ssize_t n_sums = max((n_grains + SUM_GRAINS - 1) // SUM_GRAINS, <Py_ssize_t>1)
+        cdef Py_ssize_t n_sums = max(2 * sums_of(n_grains), <Py_ssize_t>1)
         self.job.pieces, self.job.n_pieces, self.job.n_grains = pieces, n, n_grains
         if self.sums is None or self.sums.shape[0] < n_sums:
             self.sums = np_empty(n_sums)
@@ -86,12 +92,15 @@ cdef class Plan:
         cdef cnp.ndarray g
         cdef size_t address
         cdef bint some_rows = False, any_at_all = False
+        cdef char* ahead
         cdef const Py_ssize_t* shape = &self.shapes[0]
         if len(grads) != self.n_params:
             return False
         for k in range(self.n_params):
-            if k + 8 < self.n_params:
-                prefetch(<void*>PyList_GET_ITEM(grads, k + 8))
+            if k + 16 < self.n_params:
+                ahead = <char*>PyList_GET_ITEM(grads, k + 16)
+                prefetch(ahead)
+                prefetch(ahead + 64)
             n_dims = shape[0]
             shape += 1 + n_dims
             if grads[k] is None:
@@ -195,35 +204,51 @@ cdef class Plan:
         it is that of the gradients as the formula sees them.
         """
         cdef Steps job = self.job
-        job.changes = False
+        self.adjust_squares(&job, adjustments, gradient_power, gradient_scale, clip_value)
+        job.gradients, job.changes = True, False
+        return self.sum_squares(&job, n_threads)[0]
+
+    def square_and_change_sums(
+        self, int n_threads, const double[:, ::1] adjustments, double gradient_power,
+        double gradient_scale, double clip_value,
+    ):
+        """The same sum and that of the squares of the parameters minus their first state, in one pass
+        unless gradients are of some rows."""
+        cdef Steps job = self.job
+        self.adjust_squares(&job, adjustments, gradient_power, gradient_scale, clip_value)
+        job.gradients, job.changes = True, job.pieces == self.whole
+        squares, changes = self.sum_squares(&job, n_threads)
+        if not job.changes:
+            job.gradients, job.changes = False, True
+            job.pieces, job.n_pieces, job.n_grains = self.whole, self.n_params, self.n_grains
+            _, changes = self.sum_squares(&job, n_threads)
+        return squares, changes
+
+    cdef void adjust_squares(
+        self, Steps* job, const double[:, ::1] adjustments, double gradient_power,
+        double gradient_scale, double clip_value,
+    ):
+        """What happens to gradients before they are squared."""
         job.adjustments = NULL
         if adjustments is not None:
             job.adjustments = <const Adjustments*>&adjustments[0, 0]
         job.gradient_power, job.gradient_scale = gradient_power, gradient_scale
         job.clip_value = clip_value
-        return self.sum_squares(&job, n_threads)
 
-    def change_sum(self, int n_threads):
-        """Sum of the squares of the parameters minus their first state, likewise."""
-        cdef Steps job = self.job
-        job.changes = True
-        job.pieces, job.n_pieces, job.n_grains = self.whole, self.n_params, self.n_grains
-        return self.sum_squares(&job, n_threads)
-
-    cdef double sum_squares(self, Steps* job, int n_threads):
-        cdef Py_ssize_t i
-        cdef double total = 0.0
+    cdef tuple sum_squares(self, Steps* job, int n_threads):
+        cdef Py_ssize_t i, n_sums = sums_of(job.n_grains)
+        cdef double squares = 0.0, changes = 0.0
         cdef Worker worker = self.kernels.square_sums
-        if job.n_grains == 0:
-            return 0.0
         cdef Mode before
-        with nogil:
-            run(worker, NULL, NULL, NULL, job, n_threads)
-            before = keep_subnormals()
-            for i in range((job.n_grains + SUM_GRAINS - 1) // SUM_GRAINS):
-                total += job.sums[i]
-            restore(before)
-        return total
+        if n_sums:
+            with nogil:
+                run(worker, NULL, NULL, NULL, job, n_threads)
+                before = keep_subnormals()
+                for i in range(n_sums):
+                    squares += job.sums[i]
+                    changes += job.sums[n_sums + i]
+                restore(before)
+        return squares, changes
 
     def all_finite(self, int n_threads):
         """Whether no gradient has a NaN or an infinity."""
@@ -250,15 +275,15 @@ cdef class Plan:
 
     def step(
         self, int64_t t, double gradient_power, double gradient_scale, double clip_value,
-        double ema_decay, uint64_t key, int n_threads
+        double ema_decay, uint64_t key, int n_threads, double lr_factor=1.0
     ):
-        """Step t, which the coefficients cover.
+        """Step t, which the coefficients cover; lr_factor is one of their first column, the rate.
 
         Gradients are multiplied by gradient_power, which rounds nothing, and by gradient_scale, then
         clipped to magnitudes of clip_value. Averages become ema_decay times themselves plus
         1 - ema_decay times the parameters. key is the seed of the draws for stochastic rounding.
         """
-        cdef Py_ssize_t offset = t - self.first_step
+        cdef Py_ssize_t k, offset = t - self.first_step
         cdef Worker worker = self.kernels.rules[self.rule].steps
         self.job.adjustments = NULL
         if not (self.plain and gradient_power == gradient_scale == 1.0 and clip_value == INFINITY):
@@ -268,9 +293,16 @@ cdef class Plan:
         self.job.ema_decay = ema_decay
         self.job.one_minus_ema_decay = 1.0 - ema_decay
         self.job.key = key
+        cdef const double* table = &self.tables[offset, 0, 0]
+        cdef double[:, ::1] scaled
+        if lr_factor != 1.0:
+            scaled = np_array(self.tables[offset])
+            for k in range(scaled.shape[0]):
+                scaled[k, 0] *= lr_factor
+            table = &scaled[0, 0]
         if self.job.n_grains:
             with nogil:
-                run(worker, <void*>&self.tables[offset, 0, 0], NULL, NULL, &self.job, n_threads)
+                run(worker, <void*>table, NULL, NULL, &self.job, n_threads)
 
     def advance(
         self, list grads, progress, int64_t t, double ema_decay, uint64_t key, bint check,
@@ -279,11 +311,11 @@ cdef class Plan:
         """Hold the gradients, check them, make step t, count it in progress.t, and release them, all
         in one call.
 
-        False, and nothing is stepped, if `hold` refuses one, or where `check` asks for finite
-        gradients and one is not.
+        False, and nothing is stepped, if the coefficients do not cover the step, if `hold` refuses a
+        gradient, or where `check` asks for finite ones and one is not.
         """
         cdef bint done = False
-        if self.hold(grads, False):
+        if self.covers(t) and self.hold(grads, False):
             if not check or self.all_finite(n_threads):
                 self.step(t, 1.0, 1.0, INFINITY, ema_decay, key, n_threads)
                 progress.t = t + 1

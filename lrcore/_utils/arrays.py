@@ -11,8 +11,8 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 #: The last character of Unicode.
 MOST_CHARACTER = 0x10FFFF
 
-#: Bytes of a cache line.
-CACHE_LINE = 64
+#: Bytes of a cache line, and of a page of memory.
+CACHE_LINE, PAGE = 64, 4096
 
 
 def view_of(name: str, value: object) -> np.ndarray:
@@ -111,6 +111,22 @@ def aligned(n: int, dtype: np.dtype | type, *, zeros: bool = False) -> np.ndarra
     room = (np.zeros if zeros else np.empty)(n * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -room.ctypes.data % CACHE_LINE
     return room[start : start + n * dtype.itemsize].view(dtype)
+
+
+def apart(n_rows: int, n: int, dtype: np.dtype | type, beside: np.ndarray) -> np.ndarray:
+    """An empty array (n_rows, n) whose rows begin at cache lines, each a part of a page further
+    from the beginning of a page than the one before, and the first so far from `beside`.
+
+    Where all begin alike, as arrays of a power of two do, a processor takes what it reads of one
+    for what it has just written of another, and waits; and the nearest cache has few places for
+    all of them.
+    """
+    dtype, share = np.dtype(dtype), PAGE // (n_rows + 1) // CACHE_LINE * CACHE_LINE
+    size = n * dtype.itemsize
+    stride = size + (share - size) % PAGE
+    room = np.empty(n_rows * stride + PAGE, np.uint8)
+    start = (extent(beside)[0] // CACHE_LINE * CACHE_LINE + share - extent(room)[0]) % PAGE
+    return np.ndarray((n_rows, n), dtype, room, start, (stride, dtype.itemsize))
 
 
 def sorted_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from lrcore.optim.options import (
     check_steps,
     ema_at,
 )
-from lrcore.optim.param_group import ParamGroup, check_overrides, grouped, overridden
+from lrcore.optim.param_group import LOW, ParamGroup, check_overrides, grouped, overridden
 from lrcore.optim.parameters import Parameters, writeable
 from lrcore.rules import DoGState, Rule
 from lrcore.schedules import Plateau, Schedule
@@ -95,11 +95,14 @@ class Optimizer:
         steps (Polyak and Juditsky 1992). ``"polynomial"``: a mean whose weights grow as the eighth
         power of the step (Shamir and Zhang 2013), ``ema = t / (t + 9)`` at step ``t = 0, 1, ...``.
         See `averages`.
-    state_dtype : {None, "bfloat16"}
+    state_dtype : {None, "bfloat16", "int8"}
         None keeps the rule's state in the dtype of the parameters. "bfloat16" takes half of the
         memory, which makes a step faster when the state does not fit in the cache; for float32
         parameters and AdaGrad, RMSProp (not centered), Adam and AdamW. Means of squares are
-        rounded stochastically, the rest to the nearest number.
+        rounded stochastically, the rest to the nearest number. "int8" takes a quarter: a byte for
+        each number, and one for each 2,048 of them that they are relative to (after Dettmers et
+        al. 2022); for these rules and Lion, without gradients of some rows. All states are rounded
+        stochastically.
     seed : int in [0, 2**63)
         Seed of the stochastic rounding. The draws depend on the seed, the step and the position of
         the element alone.
@@ -115,6 +118,8 @@ class Optimizer:
     ----------
     B. T. Polyak and A. B. Juditsky (1992), Acceleration of stochastic approximation by averaging,
     SIAM Journal on Control and Optimization 30 (4).
+    T. Dettmers, M. Lewis, S. Shleifer and L. Zettlemoyer (2022), 8-bit optimizers via block-wise
+    quantization, ICLR.
     O. Shamir and T. Zhang (2013), Stochastic gradient descent for non-smooth optimization:
     convergence results and optimal averaging schemes, ICML.
 
@@ -151,10 +156,10 @@ class Optimizer:
                 f"out ema={ema!r}"
             )
         check_seed("seed", seed)
-        if state_dtype is not None and not (
-            isinstance(state_dtype, str) and state_dtype == "bfloat16"
-        ):
-            raise ValueError(f"state_dtype must be None or 'bfloat16', got {shown(state_dtype)}")
+        if state_dtype is not None and not (isinstance(state_dtype, str) and state_dtype in LOW):
+            raise ValueError(
+                f"state_dtype must be None, 'bfloat16' or 'int8', got {shown(state_dtype)}"
+            )
         check_overrides(overrides)
         self._params = Parameters(params)
         self._n_threads = n_threads
@@ -454,7 +459,8 @@ class Optimizer:
         plain = grad_scale == 1.0 and clip_value is None and clip_norm is None
         if plain and len(progress.groups) == 1 and progress.dog_state is None:
             # The usual step takes one call, which also checks that the gradients are finite.
-            check, ema = self._nonfinite != "propagate", ema_at(self._ema, progress.t)
+            check = self._nonfinite != "propagate"
+            ema = 0.0 if self._ema is None else ema_at(self._ema, progress.t)
             if progress.groups[0].advance(leaves, progress, ema, progress.seed, check, n_threads):
                 return
         scale, limit = check_adjustments(grad_scale, clip_value, clip_norm)
@@ -487,6 +493,12 @@ class Optimizer:
             raise ValueError(
                 "grads has None for every parameter: give a gradient for one of them at least"
             )
+        if self.state_dtype == "int8" and any(isinstance(g, tuple) for g in checked):
+            raise ValueError(
+                "state_dtype='int8' keeps rows together in blocks, so that a gradient (indices, "
+                "values) of some rows cannot be stepped by; give one of all rows, or "
+                "state_dtype='bfloat16'"
+            )
         if self.ema is not None and any(isinstance(g, tuple) for g in checked):
             raise ValueError(
                 "ema averages all rows at every step, which a gradient (indices, values) of some "
@@ -499,17 +511,24 @@ class Optimizer:
         self, scale: float, limit: float, clip_norm: float | None, n_threads: int | None
     ) -> None:
         """Update by the gradients that the groups have, unless they are not finite."""
-        if self.nonfinite != "propagate" and not all(
-            group.all_finite(n_threads) for group in self._groups
-        ):
+        progress, factor, sums = self._progress, Scale.of(scale), None
+        if progress.dog_state is not None and clip_norm is None:
+            sums = self._dog_sums(factor, limit, n_threads)
+        # Unless gradients are clipped, a finite sum of squares says that all of them are finite.
+        checked = self.nonfinite == "propagate" or (
+            sums is not None and limit == math.inf and math.isfinite(sums[0])
+        )
+        if not checked and not all(group.all_finite(n_threads) for group in self._groups):
             self._refuse_nonfinite()
             return
-        progress, factor = self._progress, Scale.of(scale)
         if clip_norm is not None:
             norm, largest = self._norm(factor, n_threads), Scale.of(clip_norm)
             if norm.exceeds(largest):
                 factor = factor.times(largest.over(norm))
-        dog_state, ema = self._next_dog_state(factor, limit, n_threads), ema_at(self.ema, self.t)
+        dog_state, ema = progress.dog_state, ema_at(self.ema, progress.t)
+        if dog_state is not None:
+            sums = sums or self._dog_sums(factor, limit, n_threads)
+            dog_state = self._next_dog_state(dog_state, *sums)
         arguments = [
             group.step_arguments(
                 progress.t, factor, limit, ema, progress.seed, n_threads, dog_state
@@ -539,19 +558,21 @@ class Optimizer:
         """The sum of squares of all gradients times 2**exponent."""
         return sum(group.square_sum(n_threads, exponent) for group in self._groups)
 
-    def _next_dog_state(self, scale: Scale, limit: float, n_threads: int | None) -> DoGState | None:
+    def _dog_sums(self, scale: Scale, limit: float, n_threads: int | None) -> tuple[float, float]:
+        """The sums of squares of the gradients, and of how far the parameters have come."""
+        sums = [g.square_and_change_sums(scale, limit, n_threads) for g in self._groups]
+        return sum(each[0] for each in sums), sum(each[1] for each in sums)
+
+    def _next_dog_state(self, before: DoGState, squares: float, changes: float) -> DoGState:
         """The `DoGState` that the gradients of this step lead to."""
-        if self._dog_state is None:
-            return None
-        squares = sum(g.adjusted_square_sum(scale, limit, n_threads) for g in self._groups)
-        distance = math.sqrt(sum(g.change_sum(n_threads) for g in self._groups))
+        distance = math.sqrt(changes)
         if not math.isfinite(squares + distance):
             raise FloatingPointError(
                 f"at step {self.t} the gradients have a squared norm of {squares} and the "
                 f"parameters are {distance} from their start, so that {type(self.rule).__name__} "
                 "has no rate; nothing was changed"
             )
-        return self._dog_state.after(distance, squares)
+        return before.after(distance, squares)
 
     def _refuse_nonfinite(self) -> None:
         """Count a skipped step, or raise an error that names the first NaN or infinity."""
@@ -618,7 +639,7 @@ class Optimizer:
         self, rule: Rule, overrides: Mapping[str, Mapping[str, Any]]
     ) -> list[ParamGroup]:
         averaged = self.ema is not None
-        return grouped(self._params, rule, overrides, self.state_dtype is not None, averaged)
+        return grouped(self._params, rule, overrides, self.state_dtype, averaged)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that is needed to continue exactly.

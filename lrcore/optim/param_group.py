@@ -15,8 +15,8 @@ from lrcore import _backend
 from lrcore._backend import threads
 from lrcore._backend.rounding import rounded_to_nearest
 from lrcore._core import cpu
-from lrcore._utils import bfloat16
-from lrcore._utils.arrays import aligned
+from lrcore._utils import bfloat16, int8
+from lrcore._utils.arrays import aligned, apart
 from lrcore._utils.validation import shown
 from lrcore.optim.options import Scale
 from lrcore.optim.parameters import Parameters
@@ -26,6 +26,9 @@ from lrcore.schedules import Plateau
 #: Bounds of the number of steps whose coefficients are computed at once, so that most steps do not
 #: evaluate the schedule. In between it is the number of steps done.
 TABLE_STEPS = (16, 1024)
+
+#: Bytes of a parameter from which on it matters where in a page its states begin: a few pages.
+LARGE = 1 << 14
 
 
 class ParamGroup:
@@ -39,8 +42,8 @@ class ParamGroup:
         All parameters.
     chosen : list of Rule
         The rule of each of these parameters, all of the same formula.
-    low : bool
-        Whether their states are kept as bfloat16.
+    state_dtype : {None, "bfloat16", "int8"}
+        How their states are kept.
 
     Attributes
     ----------
@@ -49,10 +52,10 @@ class ParamGroup:
     extents : tuple of two ndarrays
         The memory of all parameters, see `Parameters`.
     formula : type of Formula
-    bfloat16 : bool
-        Whether states are kept as bfloat16.
+    state_dtype : {None, "bfloat16", "int8"}
+        How states are kept.
     memory : list of ndarray
-        The states of each parameter: rows, or words of bfloat16.
+        The states of each parameter: rows, of bytes for int8, or words of bfloat16.
     averages : list of ndarray
         The averages of `ema`, one for each parameter, or none.
     rules : list of Rule
@@ -65,14 +68,16 @@ class ParamGroup:
     """
 
     def __init__(
-        self, indices: list[int], params: Parameters, chosen: list[Rule], low: bool = False
-    ) -> None:
+        self, indices: list[int], params: Parameters, chosen: list[Rule],
+        state_dtype: str | None = None,
+    ) -> None:  # fmt: skip
         self.indices = indices
         self.params = [params.arrays[i] for i in indices]
         self.extents = params.extents
         self.formula = chosen[0].formula
-        self.bfloat16 = low
-        self.memory = self._new_words(chosen) if low else self._new_states(chosen)
+        self.state_dtype = state_dtype
+        makers = {None: self._new_states, "bfloat16": self._new_words, "int8": self._new_bytes}
+        self.memory = makers[state_dtype](chosen)
         self.averages: list[np.ndarray] = []
         self._dtype = self.params[0].dtype
         self._size = sum(array.size for array in self.params)
@@ -84,6 +89,10 @@ class ParamGroup:
         """Use these rules from the next step on, one for each parameter, all of one formula."""
         self.rules = list(dict.fromkeys(chosen))
         self.rows = [self.rules.index(rule) for rule in chosen]
+        zero = np.zeros(1, np.int64)
+        # Adjustments without decoupled decay, which is no part of the gradient.
+        self._l2_alone = np.concatenate([r.adjustments(zero, np.zeros(1)) for r in self.rules])
+        self._l2_alone[:, 2] = 1.0
         self._plan: Any = None
 
     def outdate(self) -> None:
@@ -99,16 +108,20 @@ class ParamGroup:
         return group
 
     def _new_states(self, chosen: list[Rule]) -> list[np.ndarray]:
-        """States of shape (n_states, size) for each parameter, all in one piece of memory."""
-        names = self.formula.state
-        room = aligned(len(names) * sum(w.size for w in self.params), self.params[0].dtype)
+        """States of shape (n_states, size) for each parameter; those of small ones are in one piece
+        of memory."""
+        names, dtype = self.formula.state, self.params[0].dtype
+        sizes = [w.size if w.nbytes < LARGE else 0 for w in self.params]
+        room = aligned(len(names) * sum(sizes), dtype)
         states, start = [], 0
-        for w, rule in zip(self.params, chosen):
-            state = room[start : start + len(names) * w.size].reshape(len(names), w.size)
+        for w, size, rule in zip(self.params, sizes, chosen):
+            state = room[start : start + len(names) * size].reshape(len(names), size)
+            if w.nbytes >= LARGE:
+                state = apart(len(names), w.size, dtype, w)
             for row, name in zip(state, names):
                 row[:] = rule.initial_state(name, w.reshape(-1))
             states.append(state)
-            start += state.size
+            start += len(names) * size
         return states
 
     def _new_words(self, chosen: list[Rule]) -> list[np.ndarray]:
@@ -122,12 +135,24 @@ class ParamGroup:
                 )
         return words
 
+    def _new_bytes(self, chosen: list[Rule]) -> list[np.ndarray]:
+        """The states of each parameter in 8 bits."""
+        names, states = self.formula.state, []
+        for w, rule in zip(self.params, chosen):
+            state = apart(len(names), int8.length(w.size), np.uint8, w)
+            for row, name in zip(state, names):
+                start = np.full(w.size, rule.initial_state(name, w.reshape(-1)), np.float32)
+                row[:] = int8.nearest(start, int8.is_signed(name))
+            states.append(state)
+        return states
+
     @property
     def states(self) -> list[Any]:
-        """For each parameter the views of its states, of shape (size,); uint16 for bfloat16."""
-        return (
-            [bfloat16.states_of(words) for words in self.memory] if self.bfloat16 else self.memory
-        )
+        """For each parameter the views of its states, of shape (size,); uint16 for bfloat16, uint8
+        and a byte more for each block for int8."""
+        if self.state_dtype != "bfloat16":
+            return self.memory
+        return [bfloat16.states_of(words) for words in self.memory]
 
     @property
     def plan(self) -> Any:
@@ -145,7 +170,7 @@ class ParamGroup:
         Parameters
         ----------
         grads : list
-            A gradient for each parameter, not checked.
+            A gradient for each parameter, not checked; nobody else may change the list.
         progress : Progress
             Where the run is.
         kept : float
@@ -163,11 +188,12 @@ class ParamGroup:
             parameter, or not finite; the slow way then finds the reason.
         """
         plan, t = self._plan or self.plan, progress.t
-        if not plan.covers(t):
-            self._prepare(t)
-        key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
+        key = bfloat16.step_key(seed, t) if self.state_dtype else 0
         count = threads.count(n_threads, self._size)
-        done: bool = plan.advance(list(grads), progress, t, kept, key, check, count)
+        done: bool = plan.advance(grads, progress, t, kept, key, check, count)
+        if not done and not plan.covers(t):
+            self._prepare(t)
+            done = plan.advance(grads, progress, t, kept, key, check, count)
         return done
 
     def hold(self, grads: list[Any], checked: bool) -> bool:
@@ -212,19 +238,17 @@ class ParamGroup:
             return float(self.plan.square_sum(count, rows, math.ldexp(1.0, exponent)))
         return math.ldexp(self.plan.square_sum(count), 2 * exponent)
 
-    def adjusted_square_sum(self, scale: Scale, limit: float, n_threads: int | None) -> float:
-        """The sum of squares of the gradients after scaling, clipping and L2 decay."""
-        zero = np.zeros(1, np.int64)
-        rows = np.concatenate([rule.adjustments(zero, np.zeros(1)) for rule in self.rules])
-        rows[:, 2] = 1.0  # without decoupled decay, which is no part of the gradient
-        count = threads.count(n_threads, self._work)
-        total: float = self.plan.square_sum(count, rows, *scale.factors(self._dtype), limit)
-        return total
-
-    def change_sum(self, n_threads: int | None) -> float:
-        """The squared distance of the parameters from where they began, their first state."""
-        total: float = self.plan.change_sum(threads.count(n_threads, self._size))
-        return total
+    def square_and_change_sums(
+        self, scale: Scale, limit: float, n_threads: int | None
+    ) -> tuple[float, float]:
+        """The sum of squares of the gradients after scaling, clipping and L2 decay, and the squared
+        distance of the parameters from where they began, their first state."""
+        count, factors = threads.count(n_threads, self._size), scale.factors(self._dtype)
+        plain = factors == (1.0, 1.0) and limit == math.inf and not self._l2_alone[:, 1].any()
+        sums: tuple[float, float] = self.plan.square_and_change_sums(
+            count, None if plain else self._l2_alone, *factors, limit
+        )
+        return sums
 
     @property
     def rule_averages(self) -> list[np.ndarray | None]:
@@ -255,25 +279,26 @@ class ParamGroup:
         dog_state : DoGState, optional
             What the rates depend on, for rules that compute rates by themselves.
         """
-        if dog_state is not None or not self.plan.covers(t):
-            self._prepare(t, dog_state)
-        key = bfloat16.step_key(seed, t) if self.bfloat16 else 0
+        factor = 1.0 if dog_state is None else self.rules[0].dog_lr_factor(dog_state)
+        if dog_state is not None and any(r.decoupled and r.weight_decay for r in self.rules):
+            # Decay is in proportion to the rate: the tables have to know of its factor.
+            self._prepare(t, factor)
+            factor = 1.0
+        elif not self.plan.covers(t):
+            self._prepare(t)
+        key = bfloat16.step_key(seed, t) if self.state_dtype else 0
         count = threads.count(n_threads, self._work)
-        return t, *scale.factors(self._dtype), limit, kept, key, count
+        return t, *scale.factors(self._dtype), limit, kept, key, count, factor
 
-    def _prepare(self, t: int, dog_state: DoGState | None = None) -> None:
-        """Give the plan the coefficients of the steps from t on.
-
-        They are computed for many steps at once, or for one step if its rate depends on the
-        dog_state.
-        """
-        least, most = TABLE_STEPS if dog_state is None else (1, 1)
+    def _prepare(self, t: int, factor: float | None = None) -> None:
+        """Give the plan the coefficients of the steps from t on: of many at once, or of this step
+        alone, whose rate has a factor of its own."""
+        least, most = TABLE_STEPS if factor is None else (1, 1)
         with cpu.Nearest():
             steps = np.arange(t, t + min(max(t, least), most), dtype=np.int64)
             rates = [rule.rates(steps) for rule in self.rules]
-            if dog_state is not None:
-                factors = (rule.dog_lr_factor(dog_state) for rule in self.rules)
-                rates = [factor * each for factor, each in zip(factors, rates)]
+            if factor is not None:
+                rates = [factor * each for each in rates]
             both, dtype = list(zip(self.rules, rates)), self._dtype
             tables = np.stack([rule.coefficients(steps, r, dtype) for rule, r in both], axis=1)
             adjustments = np.stack([rule.adjustments(steps, r) for rule, r in both], axis=1)
@@ -286,7 +311,7 @@ def grouped(
     params: Parameters,
     rule: Rule,
     overrides: Mapping[str, Mapping[str, Any]],
-    low: bool,
+    state_dtype: str | None,
     averaged: bool,
 ) -> list[ParamGroup]:
     """Groups of the parameters by dtype and formula, in the order of their first parameters.
@@ -297,16 +322,16 @@ def grouped(
     rule : Rule
     overrides : dict of str to dict
         Hyperparameters by pattern, see `lrcore.Optimizer`.
-    low : bool
-        Whether states are kept as bfloat16.
+    state_dtype : {None, "bfloat16", "int8"}
+        How states are kept.
     averaged : bool
         Whether averages of the parameters are kept.
 
     Raises
     ------
     ValueError, TypeError
-        If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept as
-        bfloat16, or a schedule is not in steps.
+        If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept
+        so, or a schedule is not in steps.
     """
     return groups_of(params, overridden(params, rule, overrides), low, averaged)
 
@@ -320,9 +345,10 @@ def groups_of(
         places.setdefault((array.dtype, each.formula), []).append(i)
     groups = []
     for indices in places.values():
-        if low:
-            check_low(params.names[indices[0]], params.arrays[indices[0]], chosen[indices[0]])
-        group = ParamGroup(indices, params, [chosen[i] for i in indices], low)
+        if state_dtype is not None:
+            first = indices[0]
+            check_low(state_dtype, params.names[first], params.arrays[first], chosen[first])
+        group = ParamGroup(indices, params, [chosen[i] for i in indices], state_dtype)
         if averaged:
             group.averages = [array.copy() for array in group.params]
         groups.append(group)
@@ -391,14 +417,22 @@ def overridden(
     return chosen
 
 
-def check_low(name: str, array: np.ndarray, rule: Rule) -> None:
-    """Raise unless the state of this parameter can be kept as bfloat16 under this rule."""
+#: For each way to keep states in fewer bits the rules that can.
+LOW = {
+    "bfloat16": "AdaGrad, RMSProp without centered=True, Adam and AdamW",
+    "int8": "AdaGrad, RMSProp without centered=True, Adam, AdamW and Lion",
+}
+
+
+def check_low(state_dtype: str, name: str, array: np.ndarray, rule: Rule) -> None:
+    """Raise unless the state of this parameter can be kept so under this rule."""
     if array.dtype != np.float32:
         raise TypeError(
-            f"state_dtype='bfloat16' is for float32 parameters, and {name} is {array.dtype}"
+            f"state_dtype={state_dtype!r} is for float32 parameters, and {name} is {array.dtype}"
         )
-    if rule.formula.slow is None:
+    formula = rule.formula
+    if not (formula.eight_bits if state_dtype == "int8" else formula.slow):
         raise ValueError(
-            "state_dtype='bfloat16' is for AdaGrad, RMSProp without centered=True, Adam and "
-            f"AdamW, and the rule of {name} is {rule!r}"
+            f"state_dtype={state_dtype!r} is for {LOW[state_dtype]}, and the rule of {name} is "
+            f"{rule!r}"
         )

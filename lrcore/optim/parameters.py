@@ -91,7 +91,7 @@ class Parameters:
         self._keys = dict.fromkeys(params).keys() if flat and type(params) is dict else None
 
     def leaves(self, grads: Any) -> list[Any]:
-        """The leaves of grads, not checked, in the order of the parameters.
+        """The leaves of grads, not checked, in the order of the parameters, in a new list.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Parameters:
         if self._keys is not None and type(grads) is dict and grads.keys() == self._keys:
             return [grads[key] for key in self._keys]
         if type(grads) is list and len(grads) == self._length:
-            return grads
+            return list(grads)
         found: list[Any] = []
         if not _collect(self.tree, grads, found):
             have = {name: leaf for name, _, leaf in walk("grads", grads)}

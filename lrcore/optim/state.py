@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lrcore import schedules
-from lrcore._utils import archive, bfloat16
+from lrcore._utils import archive, bfloat16, int8
 from lrcore._utils.archive import ArchiveError
 from lrcore._utils.arrays import DTYPES, view_of
 from lrcore._utils.validation import check_nonnegative, check_seed
@@ -124,29 +124,34 @@ def cast_to(
     ValueError, TypeError
         If an array holds no numbers, or one of them is more than its new dtype holds.
     """
-    arrays = {key: cast_array(f"state[{key!r}]", saved[key], wanted[key].dtype)
+    arrays = {key: cast_array(f"state[{key!r}]", saved[key], wanted[key].dtype, key)
               for key in wanted if key in saved}  # fmt: skip
     return {**saved, **arrays, "state_dtype": state_dtype}
 
 
-def cast_array(name: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """An array of float32, float64 or words of bfloat16, uint16, as one of another of these."""
-    values = view_of(name, value)
+def cast_array(name: str, value: Any, dtype: np.dtype[Any], key: str = "") -> np.ndarray:
+    """An array of float32, float64, words of bfloat16, uint16, or states of 8 bits, uint8, as one
+    of another of these. The key of a state ends with its name."""
+    values, signed = view_of(name, value), int8.is_signed(key.rpartition(".")[2])
     if values.dtype == dtype:
         return values
-    if values.dtype not in (*DTYPES, np.uint16):
+    if values.dtype not in (*DTYPES, np.uint16) and not (key and values.dtype == np.uint8):
         raise TypeError(f"{name} must be float32, float64 or bfloat16, got {values.dtype}")
     if values.dtype == np.uint16:
         values = bfloat16.widen(values)
+    elif values.dtype == np.uint8:
+        values = int8.widen(values.reshape(-1), signed)
     with np.errstate(over="ignore"):
-        cast = values.astype(np.float32 if dtype == np.uint16 else dtype)
-    words = bfloat16.nearest(cast) if dtype == np.uint16 else None
-    held = cast if words is None else bfloat16.widen(words)
+        held = values.astype(np.float64 if dtype == np.float64 else np.float32)
+    cast = held
+    if dtype == np.uint16:
+        cast = bfloat16.nearest(held)
+        held = bfloat16.widen(cast)
     bad = np.isfinite(values) & ~np.isfinite(held)
     if bad.any():
-        kind = cast.dtype if words is None else "bfloat16"
+        kind = "bfloat16" if dtype == np.uint16 else held.dtype
         raise ValueError(f"{name} has {values[bad][0]:g}, which {kind} does not hold")
-    return cast if words is None else words
+    return int8.nearest(held.reshape(-1), signed) if dtype == np.uint8 else cast
 
 
 def dog_state_of(saved: Any) -> DoGState:

@@ -22,6 +22,7 @@ class AdamFormula(Formula):
     state = ("mean_gradient", "mean_square")
     gain = "gain"
     slow = "mean_square"
+    eight_bits = True
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, mean: Array, square: Array) -> None:

@@ -20,6 +20,7 @@ class AdaGradFormula(Formula):
     columns = ("lr", "eps")
     state = ("sum_of_squares",)
     slow = "sum_of_squares"
+    eight_bits = True
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, sum_sq: Array) -> None:
@@ -101,6 +102,7 @@ class RMSPropFormula(Formula):
     state = ("mean_square",)
     decay = "rho"
     slow = "mean_square"
+    eight_bits = True
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, square: Array) -> None:
@@ -137,6 +139,7 @@ class RMSPropMomentumFormula(Formula):
     state = ("mean_square", "momentum_buffer")
     gain = "gain"
     slow = "mean_square"
+    eight_bits = True
 
     @staticmethod
     def update(c: Any, w: Array, g: Array, square: Array, buffer: Array) -> None:

@@ -55,6 +55,9 @@ class Formula:
     #: The state whose changes are small beside it: where states are kept as bfloat16 it is rounded
     #: stochastically, the others to the nearest. None if they cannot be kept so.
     slow: ClassVar[str | None] = None
+    #: Whether its states, one or two, can be kept in 8 bits, all of them rounded stochastically: it
+    #: divides by the root of one at most, and none depends on the parameters.
+    eight_bits: ClassVar[bool] = False
     #: Whether linear models can step by it: their loops are compiled for these formulas alone.
     linear: ClassVar[bool] = True
     #: Whether linear models can multiply its rate by a factor for each block of rows, as DoG does.

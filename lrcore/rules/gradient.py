@@ -116,6 +116,7 @@ class LionFormula(Formula):
 
     columns = ("lr", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2")
     state = ("mean_gradient",)
+    eight_bits = True
     metric = False
 
     @staticmethod

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lrcore._utils.arrays import CACHE_LINE, aligned, check_array, extent, view_of
+from lrcore._utils.arrays import CACHE_LINE, aligned, apart, check_array, extent, view_of
 
 
 class Interface:
@@ -85,3 +85,19 @@ def test_aligned_memory(n, dtype):
     assert n == 0 or array.ctypes.data % CACHE_LINE == 0
     assert not array.any()
     assert aligned(n, dtype).flags.writeable
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 1000, 1 << 14])
+def test_rows_apart_begin_at_other_places_of_a_page(n_rows, n):
+    beside = np.empty(n, np.float32)
+    array = apart(n_rows, n, np.float32, beside)
+    assert (array.shape, array.dtype) == ((n_rows, n), np.float32)
+    assert array.flags.writeable
+    array[:] = np.arange(n_rows * n).reshape(n_rows, n)
+    assert np.array_equal(array.reshape(-1), np.arange(n_rows * n))
+    places = [extent(row)[0] % 4096 for row in array]
+    assert all(place % CACHE_LINE == 0 for place in places)
+    every = sorted([*places, extent(beside)[0] % 4096])
+    gaps = np.diff([*every, every[0] + 4096])
+    assert min(gaps) >= 4096 // (n_rows + 1) - 2 * CACHE_LINE

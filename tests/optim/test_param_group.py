@@ -183,3 +183,22 @@ def test_many_small_arrays_have_the_bits_of_single_ones(build):
             for single, g in zip(singles, [g for g in grads if g.size]):
                 single.step(g)
         assert all(equal_bits(x, y) for x, y in zip(params, alone))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_states_of_large_arrays_begin_apart_and_have_the_same_bits(name, monkeypatch):
+    """A power of two, where rows one after another would begin alike in their pages."""
+    found = []
+    for build in ("numpy", *BUILDS):
+        use_backend(monkeypatch, build)
+        w = vectors(8192, np.float32, 0)[0]
+        opt = Optimizer(w, RULES[name])
+        for seed in range(2):
+            opt.step(vectors(8192, np.float32, 1 + seed)[0])
+        rows = opt._groups[0].states[0]
+        places = [row.ctypes.data % 4096 for row in (w, *rows)]
+        apart = [abs(a - b) for i, a in enumerate(places) for b in places[:i]]
+        assert all(512 <= gap <= 4096 - 512 for gap in apart)
+        found.append([w, *(v for v in opt.state_dict().values() if isinstance(v, np.ndarray))])
+    for got in found[1:]:
+        assert all(equal_bits(x, y) for x, y in zip(got, found[0]))

@@ -5,6 +5,7 @@ import pytest
 from strategies import DTYPES, THREADS, equal_bits, vectors
 
 from lrcore import SGD, Adam, Optimizer
+from lrcore.optim.parameters import Parameters
 
 from .arrays import gradients_of, two_arrays
 
@@ -194,3 +195,13 @@ def test_torch_tensors_are_stepped_in_place():
     assert w.tolist() == [0.5] * 4
     with pytest.raises(TypeError, match=r"params cannot be seen as an array.*\.detach\(\)"):
         Optimizer(torch.ones(4, requires_grad=True), SGD())
+
+
+@pytest.mark.parametrize("given", [list, dict])
+def test_leaves_are_in_a_list_of_their_own(given):
+    """Another thread may change the caller's list while a step is made."""
+    arrays = [np.ones(2), np.ones(3)]
+    params = arrays if given is list else {"a": arrays[0], "b": arrays[1]}
+    found = Parameters(params).leaves(params)
+    assert found is not params
+    assert all(each is array for each, array in zip(found, arrays))

@@ -51,6 +51,63 @@ def test_dog_sees_gradients_as_they_are_stepped_by(backend):
     assert decoupled.state_dict()["travel"] == plain.state_dict()["travel"]
 
 
+def test_dog_measures_from_where_the_parameters_are(backend):
+    """Also where the caller has moved them since the last step."""
+    params, gradient = quadratic(np.float64)
+    opt = Optimizer(params, DoG(initial_distance=0.01))
+    start = [w.copy() for w in params]
+    furthest = 0.01 * (1 + np.linalg.norm(np.concatenate(params)))
+    for _ in range(8):
+        away = np.concatenate([w - w0 for w, w0 in zip(params, start)])
+        furthest = max(furthest, np.linalg.norm(away))
+        opt.step(gradient())
+        assert opt.state_dict()["travel"][0] == pytest.approx(furthest, rel=1e-12)
+        for w, w0 in zip(params, start):
+            w[:] = w0 + 0.25 * (w - w0)
+
+
+def test_decoupled_decay_of_dog_follows_its_rate(backend):
+    w, g = np.array([2.0, -1.0]), np.array([0.5, 0.25])
+    opt = Optimizer(w, DoG(initial_distance=0.1, weight_decay=0.3, decoupled=True))
+    expected, squares, furthest = w.copy(), 0.0, 0.1 * (1 + np.linalg.norm(w))
+    for _ in range(5):
+        squares += g @ g
+        furthest = max(furthest, np.linalg.norm(expected - [2.0, -1.0]))
+        rate = furthest / np.sqrt(squares + 1e-8)
+        expected = expected * (1 - 0.3 * rate) - rate * g
+        opt.step(g)
+    np.testing.assert_allclose(w, expected, rtol=1e-12)
+
+
+def test_l2_decay_is_part_of_what_dog_goes_by(backend):
+    w, g = np.array([2.0, -1.0]), np.array([0.5, 0.25])
+    opt = Optimizer(w, DoG(weight_decay=0.3))
+    opt.step(g)
+    seen = g + 0.3 * np.array([2.0, -1.0])
+    assert opt.state_dict()["travel"][1] == pytest.approx(seen @ seen, rel=1e-15)
+
+
+@pytest.mark.parametrize("nonfinite", ["raise", "skip", "propagate"])
+@pytest.mark.parametrize("options", [{}, {"clip_value": 1.0}, {"clip_norm": 1.0}])
+def test_dog_finds_a_gradient_that_is_not_finite(nonfinite, options, backend):
+    w = np.ones(3)
+    opt = Optimizer(w, DoG(), nonfinite=nonfinite)
+    opt.step(np.array([1.0, 2.0, 3.0]), **options)
+    before, travel = w.copy(), opt.state_dict()["travel"]
+    bad = np.array([1.0, -np.inf, 3.0])
+    if nonfinite == "skip":
+        opt.step(bad, **options)
+        assert (opt.skipped, opt.t) == (1, 1)
+    elif nonfinite == "raise":
+        with pytest.raises(FloatingPointError, match=r"grads\[1\] is -inf at step 1"):
+            opt.step(bad, **options)
+    elif "clip_value" not in options:
+        with pytest.raises(FloatingPointError, match="norm"):
+            opt.step(bad, **options)
+    assert np.array_equal(w, before)
+    assert opt.state_dict()["travel"] == travel
+
+
 @pytest.mark.parametrize("initial_distance", [1e-8, 1e-6, 1e-4, 1e-2])
 def test_dog_needs_no_rate(initial_distance):
     params, gradient = quadratic(np.float64)

@@ -297,6 +297,8 @@ def runs():
         add(f"step {name}, clipped", rule, np.float32, step={"clip_norm": 5.0, "grad_scale": 0.5})
     for name in ("adagrad", "rmsprop", "rmsprop_momentum", "adam"):
         add(f"step {name}, bfloat16", ALL_RULES[name], np.float32, state_dtype="bfloat16", seed=5)
+    for name in ("adagrad", "rmsprop", "rmsprop_momentum", "adam", "lion"):
+        add(f"step {name}, int8", ALL_RULES[name], np.float32, state_dtype="int8", seed=5)
     add("step adamw", lrcore.AdamW(0.02, weight_decay=0.1), np.float64)
     add("step average", lrcore.Adam(0.02), np.float64, ema="polyak")
     return found
