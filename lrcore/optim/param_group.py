@@ -333,11 +333,11 @@ def grouped(
         If a pattern matches no parameter, a name is not a hyperparameter, a state cannot be kept
         so, or a schedule is not in steps.
     """
-    return groups_of(params, overridden(params, rule, overrides), low, averaged)
+    return groups_of(params, overridden(params, rule, overrides), state_dtype, averaged)
 
 
 def groups_of(
-    params: Parameters, chosen: list[Rule], low: bool = False, averaged: bool = False
+    params: Parameters, chosen: list[Rule], state_dtype: str | None = None, averaged: bool = False
 ) -> list[ParamGroup]:
     """Groups of the parameters by dtype and formula, of the rule of each; see `grouped`."""
     places: dict[Any, list[int]] = {}
