@@ -63,8 +63,8 @@ class Plan:
 
     quick: bool
     data: str | None
-    before: Path | None
     counts: list[int]
+    before: Path | None = None
 
     @property
     def sizes(self):
@@ -305,7 +305,8 @@ def main():
     if _core.kernels is None:
         raise SystemExit("the report measures the compiled core; unset LRCORE_ISA=numpy")
     warnings.simplefilter("ignore")
-    plan = Plan(args.quick, args.data, args.before, sorted({1, min(threads.limits().values())}))
+    counts = sorted({1, min(threads.limits().values())})
+    plan = Plan(args.quick, args.data, counts, args.before)
     args.out.mkdir(parents=True, exist_ok=True)
     found = read(args.out)
     for name in [] if args.pages else wanted:
