@@ -49,7 +49,7 @@ PAIRS = [
 @pytest.mark.parametrize("loss, keywords", PAIRS)
 def test_each_label_is_the_binary_fit_of_its_column_to_the_bit(loss, keywords, form):
     X = FORMS[form]
-    weight = rng.uniform(0.5, 2.0, len(Y))
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(Y))
     model = LinearClassifier(loss, alpha=0.01, random_state=0, **keywords)
     whole = clone(model).fit(X, Y, weight)
     assert whole.multilabel_
@@ -65,6 +65,16 @@ def test_each_label_is_the_binary_fit_of_its_column_to_the_bit(loss, keywords, f
         if loss in ("log_loss", "modified_huber"):
             assert equal_bits(whole.predict_proba(X)[:, k], alone.predict_proba(X)[:, 1])
             assert equal_bits(whole.predict_log_proba(X)[:, k], alone.predict_log_proba(X)[:, 1])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_labels_that_are_done_do_not_change_the_others(seed):
+    """Steps of which some are none: what is known of a label's point stays known."""
+    weight = np.random.default_rng(seed).uniform(0.5, 2.0, len(Y))
+    model = LinearClassifier("modified_huber", alpha=0.01, solver="newton", tol=None, max_iter=8)
+    whole = clone(model).fit(DENSE, Y, weight)
+    for k in range(4):
+        assert equal_bits(whole.coef_[k], clone(model).fit(DENSE, Y[:, k], weight).coef_[0])
 
 
 def test_it_is_what_scikit_learn_fits():

@@ -47,9 +47,11 @@ class Point(NamedTuple):
             return self
         if not chosen.any():
             return other
-        W = np.where(chosen[:, None], self.W, other.W)
+        W, slopes = np.where(chosen[:, None], self.W, other.W), None
+        if self.slopes is not None and other.slopes is not None:
+            slopes = np.where(chosen[:, None], self.slopes, other.slopes)
         pairs = zip(self[1:6], other[1:6])
-        return Point(W, *(np.where(chosen, mine, theirs) for mine, theirs in pairs))
+        return Point(W, *(np.where(chosen, mine, theirs) for mine, theirs in pairs), slopes)
 
 
 class SmoothObjective:
