@@ -99,12 +99,13 @@ def in_process(folder, n_threads, quick):
 
 
 def gain_of_arithmetic(n_threads):
-    """Return how many times as fast so many threads work out what fits the first-level cache."""
-    x = np.linspace(0.1, 1.0, 2048)
+    """Return how many times as fast so many threads compute. A call takes so long that threads do
+    not wait for each other between two."""
+    x = np.linspace(0.1, 1.0, 1 << 16)
     out = [np.empty_like(x) for _ in range(n_threads)]
 
     def work(k):
-        for _ in range(2000):
+        for _ in range(60):
             np.arctan2(x, x, out=out[k])
 
     with ThreadPoolExecutor(n_threads) as pool:
