@@ -105,7 +105,7 @@ def gain_of_arithmetic(n_threads):
     out = [np.empty_like(x) for _ in range(n_threads)]
 
     def work(k):
-        for _ in range(60):
+        for _ in range(400):
             np.arctan2(x, x, out=out[k])
 
     with ThreadPoolExecutor(n_threads) as pool:
