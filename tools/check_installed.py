@@ -93,15 +93,15 @@ def check_command():
         printed = printed_by(*command, "--version")
         if printed != f"lrcore {lrcore.__version__}\n":
             raise AssertionError(f"{command} --version prints {printed!r}")
-    _, seconds = median_seconds(script, "--version")
+    _, seconds = seconds_of(script, "--version")
     print(f"lrcore --version prints {printed.strip()!r} and takes {seconds}")
 
 
 def check_import():
     """The import, in fresh interpreters: nothing heavy is loaded before it is needed."""
-    bare, _ = median_seconds(sys.executable, "-I", "-c", "pass")
-    numpy, said = median_seconds(sys.executable, "-I", "-c", "import numpy")
-    ours, says = median_seconds(sys.executable, "-I", "-c", "import lrcore")
+    bare, _ = seconds_of(sys.executable, "-I", "-c", "pass")
+    numpy, said = seconds_of(sys.executable, "-I", "-c", "import numpy")
+    ours, says = seconds_of(sys.executable, "-I", "-c", "import lrcore")
     print(f"a program that imports lrcore takes {says}, NumPy alone {said}")
     if ours - bare > IMPORTS * (numpy - bare):
         raise AssertionError(f"the import of lrcore takes more than {IMPORTS} times that of NumPy")
@@ -127,15 +127,15 @@ def printed_by(*command):
     return done.stdout
 
 
-def median_seconds(*command):
-    """The median of the seconds that a program takes, after a first time, and a text of them."""
+def seconds_of(*command):
+    """The least of the seconds that a program takes, after a first time, and a text of them."""
     taken = []
     for _ in range(8):
         began = time.perf_counter()
         printed_by(*command)
         taken.append(time.perf_counter() - began)
-    median = statistics.median(taken[1:])
-    return median, f"{median:.2f} s ({min(taken[1:]):.2f} to {max(taken[1:]):.2f})"
+    least, *_, most = sorted(taken[1:])
+    return least, f"{statistics.median(taken[1:]):.2f} s ({least:.2f} to {most:.2f})"
 
 
 if __name__ == "__main__":
