@@ -12,8 +12,8 @@ CORE_SOURCES := setup.py $(wildcard lrcore/rules/*.py) lrcore/losses.py lrcore/p
   $(shell find lrcore/_core -name generated -prune -o -name '*.p[xy]*' ! -name '*.pyc' ! -name '*.pyi' \
   -print -o -name '*.h' -print)
 
-.PHONY: help demo examples docs test lint sdist sdist-check bench bench-compare report soak stream \
-  fuzz sanitize sanitized clean
+.PHONY: help demo examples docs test lint sdist sdist-check wheel wheel-check release-check bench \
+  bench-compare report soak stream fuzz sanitize sanitized clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
@@ -23,6 +23,10 @@ help:
 	@echo "make lint      ruff, mypy, cython-lint"
 	@echo "make sdist     the source archive of a release, written to dist"
 	@echo "make sdist-check   build such an archive, install it in an empty environment, use it"
+	@echo "make wheel     such an archive and, from it, a wheel for each Python at hand, in dist"
+	@echo "               (PYTHONS=\"python3.11 python3.12\")"
+	@echo "make wheel-check   install these wheels in empty environments, use them"
+	@echo "make release-check   all that a release has to pass, but for lint and tests"
 	@echo "make bench     the asv suite on this checkout, a part of it (BENCH=. for all, or a pattern)"
 	@echo "make bench-compare REF=main~5   what got slower since that commit (BENCH=pattern)"
 	@echo "make report    figures measured side by side, as one page with pictures in bench/results"
@@ -115,6 +119,24 @@ sdist-check:
 	$(call timed,Building the unpacked archive and installing it there,$(UNPACKED)/pip.log,\
 	  CCACHE_DISABLE=1 $(UNPACKED)/venv/bin/python -m pip install --no-compile $(UNPACKED)/lrcore)
 	@$(UNPACKED)/venv/bin/python -I tools/check_installed.py
+
+# One for each version of Python that is on PATH, from the archive that is released with them.
+PYTHONS := python3.10 python3.11 python3.12 python3.13 python3.14
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lrcore/_utils/version.py)
+wheel: sdist $(VENV)/installed-release
+	$(BIN)/python tools/wheels.py build $(SDIST)/lrcore-$(VERSION).tar.gz $(SDIST) build/wheel $(PYTHONS)
+
+wheel-check:
+	$(PYTHON) tools/wheels.py check $(SDIST) build/wheel-check $(PYTHONS)
+
+# The cheap checks come first. Files of other versions in dist are left alone.
+release-check: $(VENV)/installed-release
+	@$(PYTHON) tools/check_release.py
+	@$(MAKE) --no-print-directory sdist-check
+	@$(MAKE) --no-print-directory wheel
+	$(BIN)/python -m twine check --strict $(SDIST)/lrcore-$(VERSION).tar.gz $(SDIST)/lrcore-$(VERSION)-*.whl
+	@$(MAKE) --no-print-directory wheel-check
+	@echo "lrcore $(VERSION) can be released: make release-check took $$(($$(date +%s) - $(START))) s."
 
 # A pattern of names with parameters: every rule and loss once, on one thread and little data.
 QUICK_BENCH := 10000, 'float32', 1, '[ln]|'Adam', 10000, ('float32', )?1\b|fit\.[ODP]

@@ -12,6 +12,8 @@ from pathlib import Path, PurePath
 
 import pytest
 
+import lrcore
+
 HOUSE = Path(__file__).parents[2]
 GENERATED = [
     "lrcore/_core/generated.c",
@@ -123,3 +125,80 @@ def test_header_files_are_missing(monkeypatch, tmp_path):
 def test_no_venv_module_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "cannot make virtual environments" in missing()
+
+
+def fault(version, changelog):
+    release = runpy.run_path(str(HOUSE / "tools" / "check_release.py"))
+    return release["fault"](version, changelog)
+
+
+def test_the_version_is_that_of_the_changelog():
+    assert fault(lrcore.__version__, (HOUSE / "CHANGELOG.md").read_text()) is None
+
+
+@pytest.mark.parametrize(
+    "version, changelog, said",
+    [
+        ("1.2.0.dev0", "# Changelog\n\n## Unreleased\n\n- New.\n\n## 1.1.0 (2030-01-31)\n", None),
+        ("1.2.0.dev1", "## Unreleased\n## 1.1.0\n## 1.0.9", None),
+        ("1.10.0", "## 1.10.0 (2030-01-31)\n## 1.9.0 (2029-01-31)\n", None),
+        ("1.2.0.dev0", "## 1.2.0 (2030-01-31)", "should begin with '## Unreleased'"),
+        ("1.2.0", "## Unreleased\n## 1.1.0", "begins with '## Unreleased'"),
+        ("1.2.0", "## 1.2.0\n## 1.1.0", "should begin with '## 1.2.0 (year-month-day)'"),
+        ("1.2.0", "## 1.3.0 (2030-01-31)", "begins with '## 1.3.0 (2030-01-31)'"),
+        ("1.2.0", "", "begins with 'no heading'"),
+        ("1.2.0.dev0", "## Unreleased\n## 1.2.0", "'## 1.2.0' should be a version below 1.2.0"),
+        ("1.2.0", "## 1.2.0 (2030-01-31)\n## Other", "'## Other' should be a version below 1.2.0"),
+        ("1.2", "## 1.2 (2030-01-31)", "should be of the form 1.2.0"),
+    ],
+)
+def test_a_release_has_its_heading_and_a_version_under_way_has_none(version, changelog, said):
+    found = fault(version, changelog)
+    assert (said is None and found is None) or said in found
+
+
+def section(text, begin, end):
+    """The lines between two lines, stripped."""
+    lines = [line.strip() for line in text.splitlines()]
+    first = lines.index(begin) + 1
+    return lines[first : lines.index(end, first)]
+
+
+def test_the_conda_recipe_needs_what_the_package_needs():
+    needed = section((HOUSE / "pyproject.toml").read_text(), "dependencies = [", "]")
+    recipe = (HOUSE / "conda" / "meta.yaml").read_text()
+    runs = section(recipe, "run:", "")
+    assert {line.strip('",').replace(">=", " >=") for line in needed} == {
+        line.removeprefix("- ") for line in runs
+    } - {"python"}
+    build = re.search(r"requires = \[(.*)\]", (HOUSE / "pyproject.toml").read_text())[1]
+    host = {line.removeprefix("- ") for line in section(recipe, "host:", "run:")}
+    wanted = {name.strip(' "').replace(">=", " >=").lower() for name in build.split(",")}
+    assert wanted == host - {"python", "pip"}
+
+
+def wheels():
+    return runpy.run_path(str(HOUSE / "tools" / "wheels.py"))
+
+
+def test_a_python_that_does_not_run_is_left_out(tmp_path, capsys):
+    inactive = tmp_path / "python3.99"
+    inactive.write_text("#!/bin/sh\nexit 127\n")
+    inactive.chmod(0o755)
+    found = wheels()["at_hand"]([sys.executable, str(inactive), "no-such-python"])
+    tag = "cp{}{}".format(*sys.version_info[:2])
+    assert list(found) == [sys.executable]
+    assert found[sys.executable].rstrip("t") == f"{tag}-{tag}"
+    assert capsys.readouterr().out == f"Not here: {inactive}, no-such-python.\n"
+
+
+def test_no_python_at_all_is_an_error():
+    with pytest.raises(SystemExit, match="PYTHONS names others"):
+        wheels()["at_hand"](["no-such-python"])
+
+
+def test_parts_of_a_wheel_are_told_by_their_names():
+    part = wheels()["part"]
+    assert part("lrcore/_core/avx2.cpython-311-x86_64-linux-gnu.so") == "avx2"
+    assert part("lrcore.libs/libgomp-f9a9ad78.so.1.0.0") == "OpenMP runtime"
+    assert part("lrcore/rules/adam.py") == part("lrcore-1.0.dist-info/RECORD")
