@@ -191,15 +191,16 @@ bits-aarch64: $(VENV)/made
 	rm -rf $(AARCH64) && mkdir -p $(AARCH64)
 	cp -r lrcore tests setup.py $(AARCH64)/
 	find $(AARCH64)/lrcore/_core -name '*.so' -delete
-	mmdebstrap --variant=extract --architectures=arm64 --include=python3,libstdc++6 \
+	mmdebstrap --variant=extract --architectures=arm64 --include=python3,libstdc++6,libgomp1 \
 	  $$(. /etc/os-release && echo $$VERSION_CODENAME) $(AARCH64)/root
 	$(call aarch64_wheels,$(AARCH64)/wheels) numpy scipy scikit-learn threadpoolctl tqdm pytest hypothesis pandas
 	cd $(AARCH64) && CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" \
 	  _PYTHON_HOST_PLATFORM=linux-aarch64 SETUPTOOLS_EXT_SUFFIX=.so \
 	  ../../$(BIN)/python setup.py --quiet build_ext --inplace
-	cd $(AARCH64) && OMP_WAIT_POLICY=passive PYTHONPATH=.:wheels:tests/support PYTHONSAFEPATH=1 \
-	  qemu-aarch64-static -L root root/usr/bin/python3 -m pytest -p no:cacheprovider -c /dev/null \
-	  --rootdir=. -q $(or $(TESTS),tests/test_bits.py)
+	cp pyproject.toml $(AARCH64)/
+	cd $(AARCH64) && OMP_WAIT_POLICY=passive PYTHONPATH=.:wheels PYTHONSAFEPATH=1 \
+	  qemu-aarch64-static -L root root/usr/bin/python3 -m pytest -p no:cacheprovider \
+	  $(or $(TESTS),tests/test_bits.py)
 
 clean:
 	rm -rf $(VENV) build dist docs/build docs/generated *.egg-info bench/.asv
