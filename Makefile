@@ -13,7 +13,7 @@ CORE_SOURCES := setup.py $(wildcard lrcore/rules/*.py) lrcore/losses.py lrcore/p
   -print -o -name '*.h' -print)
 
 .PHONY: help demo examples docs test lint sdist sdist-check wheel wheel-check release-check bench \
-  bench-compare report soak stream fuzz sanitize sanitized clean
+  bench-compare report soak stream fuzz sanitize sanitized bits-aarch64 clean
 
 help:
 	@echo "make demo      fit flight delays, beside scikit-learn and NumPy"
@@ -37,6 +37,8 @@ help:
 	@echo "               long lines and bombs"
 	@echo "make sanitize  kernel tests and hostile files under address, undefined-behaviour and thread"
 	@echo "               sanitizers (CASES=10000 files of each kind)"
+	@echo "make bits-aarch64   build for aarch64 and compare the recorded digests, in an emulator, on"
+	@echo "               Debian with gcc-aarch64-linux-gnu, qemu-user-static, mmdebstrap (TESTS=tests/optim)"
 	@echo "make clean     remove what the others made, and the environment in $(VENV)"
 	@echo "PYTHON=python3.12 in front of these makes the environment with that Python."
 
@@ -201,6 +203,26 @@ sanitized:
 	cd $(SANITIZED) && LD_PRELOAD="$(foreach name,$(LIBRARIES),$$(gcc -print-file-name=lib$(name).so))" \
 	  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=exitcode=66 PYTHONPATH=.:tests/support PYTHONSAFEPATH=1 \
 	  ../../$(BIN)/python -m pytest -p no:cacheprovider -c /dev/null --rootdir=. -q $(TESTS)
+
+# The emulated Python is that of this Debian, so PYTHON has to be the same: headers serve both.
+AARCH64 := build/aarch64
+aarch64_wheels = $(PIP) --only-binary=:all: --target $(1) --python-version \
+  $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+  $(foreach glibc,2014 _2_27 _2_28,--platform manylinux$(glibc)_aarch64)
+bits-aarch64: $(VENV)/made
+	rm -rf $(AARCH64) && mkdir -p $(AARCH64)
+	cp -r lrcore tests setup.py $(AARCH64)/
+	find $(AARCH64)/lrcore/_core -name '*.so' -delete
+	mmdebstrap --variant=extract --architectures=arm64 --include=python3,libstdc++6,libgomp1 \
+	  $$(. /etc/os-release && echo $$VERSION_CODENAME) $(AARCH64)/root
+	$(call aarch64_wheels,$(AARCH64)/wheels) numpy scipy scikit-learn threadpoolctl tqdm pytest hypothesis pandas
+	cd $(AARCH64) && CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" \
+	  _PYTHON_HOST_PLATFORM=linux-aarch64 SETUPTOOLS_EXT_SUFFIX=.so \
+	  ../../$(BIN)/python setup.py --quiet build_ext --inplace
+	cp pyproject.toml $(AARCH64)/
+	cd $(AARCH64) && OMP_WAIT_POLICY=passive PYTHONPATH=.:wheels PYTHONSAFEPATH=1 \
+	  qemu-aarch64-static -L root root/usr/bin/python3 -m pytest -p no:cacheprovider \
+	  $(or $(TESTS),tests/test_bits.py)
 
 clean:
 	rm -rf $(VENV) build dist docs/build docs/generated *.egg-info bench/.asv

@@ -9,9 +9,9 @@ LRCORE_SANITIZE=address,undefined or thread    with these sanitizers and -O1, fo
 """
 
 import os
-import platform
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -26,7 +26,8 @@ if subprocess.run([sys.executable, "-I", str(CORE / "generate.py")], check=False
     sys.exit(1)
 SOURCES = [str(p) for ending in ("pxi", "pxd", "h") for p in sorted(CORE.rglob(f"*.{ending}"))]
 SANITIZE = os.environ.get("LRCORE_SANITIZE", "")
-X86 = platform.machine().lower() in ("x86_64", "amd64")
+# The processor to build for; in a cross-compilation not this one.
+X86 = sysconfig.get_platform().lower().endswith(("x86_64", "amd64"))
 
 # Same bits on every build: no contraction into FMA, no -ffast-math. -fno-math-errno and
 # -fno-trapping-math change no result; without the first, gcc vectorises no loop with a sqrt. Flags

@@ -16,8 +16,8 @@ cdef class LinearFit:
 
     def __init__(
         self, *, str loss, double parameter, str penalty, tuple penalty_numbers,
-        const char[::1] factors, bint intercept, double l2, double dog_eps,
-        const char[::1] positive=None,
+        const signed char[::1] factors, bint intercept, double l2, double dog_eps,
+        const signed char[::1] positive=None,
     ):
         cdef Py_ssize_t i
         if len(penalty_numbers) > PENALTY_NUMBERS:
@@ -52,14 +52,14 @@ cdef class LinearFit:
         """Rows of a block, the feature ranges of the threads, rows to prefetch ahead, and whether to
         prefetch the model, too."""
         cdef int64_t[::1] parts = np_empty(8 * (bounds.shape[0] - 1), "i8")
-        cdef char[::1] views = np_empty(block * sizeof(RowView), "i1")
+        cdef signed char[::1] views = np_empty(block * sizeof(RowView), "i1")
         self.kept += [bounds, parts, views]
         self.c.block, self.c.views = block, <RowView*>&views[0]
         self.c.bounds, self.c.n_ranges = &bounds[0], <int>(bounds.shape[0] - 1)
         self.c.ahead, self.c.far = ahead, far
         self.c.dog.parts = &parts[0]
 
-    def set_buffers(self, double[:, ::1] block, int32_t[:, ::1] listed, char[:, ::1] before):
+    def set_buffers(self, double[:, ::1] block, int32_t[:, ::1] listed, signed char[:, ::1] before):
         """Numbers for the rows of a block, the features of a mini-batch, and the weights before an
         update where an average is kept; the last two for each thread."""
         cdef Losses* loss = &self.c.loss

@@ -122,14 +122,14 @@ cdef struct AppliedPenalty:
     PenaltyKernel kernel
     double[PENALTY_NUMBERS] penalty           # its numbers
     const void* factors         # of each feature's penalty; NULL: 1
-    const char* positive        # whether a feature's weights are at least 0; NULL: any may be below
+    const signed char* positive # whether a feature's weights are at least 0; NULL: any may be below
     Groups groups
 
 
 # Polyak's average of the weights, see average.pxi.
 cdef struct Average:
     void* changes               # NULL: none is kept
-    char* before                # room for weights before a change, of each thread
+    signed char* before         # room for weights before a change, of each thread
     Py_ssize_t before_bytes     # for one thread
     double start                # steps before the first that counts
 
