@@ -5,6 +5,7 @@ docstrings: the summary, the equations of the Notes, the example that draws. So 
 schedule in its registry has a page.
 """
 
+import argparse
 import html
 import re
 import shutil
@@ -18,6 +19,7 @@ from sphinx.application import Sphinx
 
 import lrcore
 from lrcore import rules, schedules
+from lrcore.cli.main import SUBCOMMANDS, module_of
 
 #: Where `make report` writes its page and its pictures.
 REPORT = Path(__file__).parents[2] / "bench" / "results"
@@ -26,6 +28,9 @@ REPORT = Path(__file__).parents[2] / "bench" / "results"
 PICTURE = re.compile(
     r'<picture><source [^>]*srcset="(.*?)"><img alt="(.*?)" src="(.*?)"></picture>'
 )
+
+#: The pictures of the report that other pages show as well.
+SHOWN = ("optimum", "features", "bandwidth")
 
 NO_REPORT = """\
 The report
@@ -183,14 +188,33 @@ def themed(picture: re.Match[str]) -> str:
     return "\n".join(["````{container} wide", *images, "````"])
 
 
+def shown(picture: re.Match[str]) -> str:
+    """Return both versions of a picture for pages in any folder."""
+    dark, title, light = picture.groups()
+    lines = [".. container:: wide", ""]
+    for name, theme in ((light, "light"), (dark, "dark")):
+        lines += [
+            f"   .. image:: /generated/report/{name}",
+            f"      :alt: {html.unescape(title)}",
+            f"      :class: only-{theme}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
 def write_report(folder: Path) -> None:
     """Write the report and its pictures, or how to make it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    for name in SHOWN:
+        write(folder / f"{name}.txt", "")
     if not (REPORT / "report.md").exists():
         write(folder / "report.rst", NO_REPORT)
         return
-    text = PICTURE.sub(themed, (REPORT / "report.md").read_text())
+    report = (REPORT / "report.md").read_text()
+    for picture in PICTURE.finditer(report):
+        write(folder / f"{Path(picture[3]).stem}.txt", shown(picture))
+    text = PICTURE.sub(themed, report)
     if "<img" in text:
         raise ValueError(f"{REPORT / 'report.md'} has a picture that is not a plain <picture>")
     write(folder / "report.md", text)
@@ -198,11 +222,26 @@ def write_report(folder: Path) -> None:
         shutil.copy(path, folder)
 
 
+def write_commands(folder: Path) -> None:
+    """Write the usage and the options of each subcommand, from its parser."""
+    for name in SUBCOMMANDS:
+        parser = argparse.ArgumentParser(f"lrcore {name}", add_help=False)
+        module_of(name).add_options(parser)
+        formatter = argparse.HelpFormatter(parser.prog)
+        lines = [".. rst-class:: options", ""]
+        for group in parser._action_groups:
+            for action in group._group_actions:
+                meaning = re.sub(r"([*`|_\\])", r"\\\1", formatter._expand_help(action))
+                lines += [f"``{formatter._format_action_invocation(action)}``", f"   {meaning}", ""]
+        write(folder / f"{name}.txt", "\n".join(lines))
+
+
 def write_pages(app: Sphinx) -> None:
     """Write all pages."""
     generated = Path(app.srcdir) / "generated"
     write_rules(generated / "rules")
     write_schedules(generated / "schedules")
+    write_commands(generated / "commands")
     write_report(generated / "report")
 
 
