@@ -80,7 +80,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
-html_sidebars = {"index": []}
+html_sidebars = dict.fromkeys(("index", "command_line", "changelog"), [])
 html_copy_source = False
 html_theme_options = {
     "navbar_end": ["theme-switcher", "navbar-icon-links"],
@@ -90,7 +90,7 @@ html_theme_options = {
     "show_prev_next": False,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "navigation_with_keys": False,
     "header_links_before_dropdown": 6,
     "pygments_light_style": "a11y-high-contrast-light",

@@ -232,6 +232,7 @@ def write_commands(folder: Path) -> None:
         for group in parser._action_groups:
             for action in group._group_actions:
                 meaning = re.sub(r"([*`|_\\])", r"\\\1", formatter._expand_help(action))
+                meaning = re.sub(r"(?<!\S)(--?\w[\w-]*)", r"``\1``", meaning)
                 lines += [f"``{formatter._format_action_invocation(action)}``", f"   {meaning}", ""]
         write(folder / f"{name}.txt", "\n".join(lines))
 
