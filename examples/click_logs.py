@@ -2,9 +2,10 @@
 Learn from click logs in Parquet
 ================================
 
-A log has a row for each time that an advertisement was shown. Its columns are categories with thousands of
-values, and whether there was a click depends on pairs of them. `~lrcore.io.scan_parquet` reads the file batch
-by batch, a `TableHasher` makes features, and the model keeps it, so that it predicts from raw tables.
+A log has a row for each time that an advertisement was shown. Its columns are categories with
+thousands of values, and whether there was a click depends on pairs of them.
+`~lrcore.io.scan_parquet` reads the file batch by batch, a `TableHasher` makes features, and the
+model keeps it, so that it predicts from raw tables.
 """
 
 import tempfile
@@ -19,8 +20,9 @@ from sklearn.metrics import log_loss
 import lrcore
 
 # %%
-# No package ships a click log, so this one is generated, and the true probabilities are known. Phones click
-# on other sites than desktops do: an effect of the pair, which neither column has by itself.
+# No package ships a click log, so this one is generated, and the true probabilities are known.
+# Phones click on other sites than desktops do: an effect of the pair, which neither column has by
+# itself.
 
 rng = np.random.default_rng(0)
 n = 300_000
@@ -43,7 +45,8 @@ log[:250_000].to_parquet(folder / "train.parquet")
 unseen, chances = log[250_000:], probability[250_000:]
 
 # %%
-# One pass over the file, once without and once with the pair of site and device as a feature of its own:
+# One pass over the file, once without and once with the pair of site and device as a feature of
+# its own:
 
 
 def fit(crosses):
@@ -62,9 +65,9 @@ for name, loss in losses.items():
     print(f"{name:20} {loss:.4f}")
 
 # %%
-# No model can lose less than the true probabilities do. The pair takes away most of what the columns alone
-# leave above that. On the right, impressions are
-# grouped by the predicted probability: on the diagonal a model can be taken at its word.
+# No model can lose less than the true probabilities do. The pair takes away most of what the
+# columns alone leave above that. On the right, impressions are grouped by the predicted
+# probability: on the diagonal a model can be taken at its word.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 order = ["share of clicks", *models, "true probabilities"]

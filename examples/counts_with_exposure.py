@@ -2,9 +2,9 @@
 Model counts with an exposure
 =============================
 
-Insurance claims are counted over the time that a policy was in force: a policy of a month has fewer claims
-than one of a year. The logarithm of that time is an offset of the Poisson loss, so that the model learns
-claims per year. The data are generated, and the true frequencies are known.
+Insurance claims are counted over the time that a policy was in force: a policy of a month has
+fewer claims than one of a year. The logarithm of that time is an offset of the Poisson loss, so
+that the model learns claims per year. The data are generated, and the true frequencies are known.
 """
 
 import matplotlib.pyplot as plt
@@ -30,8 +30,9 @@ def per_year(age):
 claims = rng.poisson(years * per_year(age))
 
 # %%
-# Splines of the age let the logarithm of the frequency be any smooth curve. The offset belongs to the rows, as
-# weights do: it is given to ``fit``, and predictions without one are for an exposure of 1.
+# Splines of the age let the logarithm of the frequency be any smooth curve. The offset belongs to
+# the rows, as weights do: it is given to ``fit``, and predictions without one are for an exposure
+# of 1.
 
 splines = SplineTransformer(n_knots=8, degree=3).fit(age[:, None])
 X = splines.transform(age[:, None])
@@ -42,7 +43,8 @@ print(f"{claims.sum():,} claims in {years.sum():,.0f} years; the model expects {
 print(f"at most {with_exposure.dual_gap_:.1e} above the minimum, by {with_exposure.solver_}")
 
 # %%
-# Without the exposure short policies look like safe ones, and the risk of the young all but disappears.
+# Without the exposure short policies look like safe ones, and the risk of the young all but
+# disappears.
 
 ages = np.linspace(18, 80, 200)
 grid = splines.transform(ages[:, None])

@@ -2,8 +2,9 @@
 Data that do not fit into memory
 ================================
 
-A `~lrcore.io.Dataset` reads files batch by batch, in a thread beside the fit. This example writes packed files of
-raw text, fits a model in one pass over them, and compares what has to be in memory with what lies on disk.
+A `~lrcore.io.Dataset` reads files batch by batch, in a thread beside the fit. This example writes
+packed files of raw text, fits a model in one pass over them, and compares what has to be in memory
+with what lies on disk.
 """
 
 import gzip
@@ -16,16 +17,16 @@ import numpy as np
 import lrcore
 
 # %%
-# Eight files of 40,000 reviews each: a number of stars and a text, whose words are generated. A word speaks for
-# a good or a bad review.
+# Eight files of 20,000 reviews each: a number of stars and a text, whose words are generated. A
+# word speaks for a good or a bad review.
 
 rng = np.random.default_rng(0)
 words = np.array(["".join(rng.choice(list("aeioubdklmnrst"), 7)) for _ in range(20_000)])
 opinion = rng.normal(size=len(words)) * 0.8
 folder, unpacked = Path(tempfile.mkdtemp()), 0
 for part in range(8):
-    chosen = rng.zipf(1.15, (40_000, 15)) % len(words)
-    good = rng.random(40_000) < 1 / (1 + np.exp(-opinion[chosen].sum(axis=1)))
+    chosen = rng.zipf(1.15, (20_000, 15)) % len(words)
+    good = rng.random(20_000) < 1 / (1 + np.exp(-opinion[chosen].sum(axis=1)))
     lines = [f"{int(label)},{' '.join(row)}\n" for label, row in zip(good, words[chosen])]
     text = "".join(["good,text\n", *lines]).encode()
     unpacked += len(text)
@@ -35,14 +36,14 @@ for part in range(8):
 # %%
 # A pattern names all files. Nothing is read until the fit asks for it.
 
-hasher = lrcore.TableHasher(text=["text"], n_features=2**20)
+hasher = lrcore.TableHasher(text=["text"], n_features=2**18)
 rows = lrcore.io.scan_csv(folder / "reviews-*.csv.gz", label="good", features=hasher)
 seen, losses = [], []
 
 
 def record(event):
     """Note the loss of the rows so far, each before it was learnt from."""
-    seen.append(event.step)
+    seen.append(event.n_rows)
     losses.append(event.loss)
 
 
@@ -50,10 +51,12 @@ clf = lrcore.LinearClassifier(lr=0.3, random_state=0).fit(rows, callback=record)
 print(f"{seen[-1]:,} rows in one pass; loss {losses[-1]:.3f}, each row before it was learnt from")
 
 # %%
-# A batch is what is in memory, beside the weights. It stays as large as it is however long the files are.
+# A batch is what is in memory, beside the weights. It stays as large as it is however long the
+# files are.
 
 sizes = [
-    (batch.X.data.nbytes + batch.X.indices.nbytes + batch.X.indptr.nbytes) for batch in rows.batches()
+    (batch.X.data.nbytes + batch.X.indices.nbytes + batch.X.indptr.nbytes)
+    for batch in rows.batches()
 ]
 megabytes = {
     "text, unpacked": unpacked,
@@ -66,8 +69,8 @@ for name, size in megabytes.items():
     print(f"{name:26} {size / 1e6:6.1f} MB")
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-left.semilogx(seen, losses, color="#0072B2")
-left.set(xlabel="rows", ylabel="mean loss of the rows so far")
+left.plot(np.divide(seen, 1000), losses, color="#0072B2")
+left.set(xlabel="thousand rows", ylabel="mean loss of the rows so far")
 left.set_title("One pass: rows are predicted, then learnt from", loc="left")
 colors = ["0.7"] * 3 + ["#0072B2"] * 2
 right.barh(list(megabytes), [size / 1e6 for size in megabytes.values()], color=colors)

@@ -2,9 +2,10 @@
 Minimise functions with SciPy
 =============================
 
-Every rule is a ``method`` of ``scipy.optimize.minimize``. This example looks for the lowest of many valleys: a bowl
-whose floor is wavy. L-BFGS goes to the bottom of the valley in which it begins. Momentum runs through shallow
-valleys, and ``polish="lbfgs"`` then finds the bottom of the one where it ends.
+Every rule is a ``method`` of ``scipy.optimize.minimize``. This example looks for the lowest of
+many valleys: a bowl whose floor is wavy. L-BFGS goes to the bottom of the valley in which it
+begins. Momentum runs through shallow valleys, and ``polish="lbfgs"`` then finds the bottom of the
+one where it ends.
 """
 
 import matplotlib.pyplot as plt
@@ -26,21 +27,24 @@ def slope(x):
 
 
 # %%
-# The lengths of a schedule may be fractions of ``maxiter``. The rate falls to 0, so that the point comes to rest.
+# The lengths of a schedule may be fractions of ``maxiter``. The rate falls to 0, so that the point
+# comes to rest.
 
 rules = {
     "SGD with momentum": lrcore.SGD(lr=Cosine(0.1, steps="100%"), momentum=0.97),
     "Adam": lrcore.Adam(lr=Cosine(0.5, steps="100%")),
 }
 options = {"maxiter": 300, "polish": "lbfgs", "return_all": True}
-starts = np.random.default_rng(0).uniform(-9, 9, (100, 2))
+starts = np.random.default_rng(0).uniform(-9, 9, (60, 2))
 found = {"L-BFGS": [minimize(bowl, x, jac=slope, method="L-BFGS-B") for x in starts]}
 for name, rule in rules.items():
-    found[name] = [minimize(bowl, x, jac=slope, method=rule.minimize, options=options) for x in starts]
+    found[name] = [
+        minimize(bowl, x, jac=slope, method=rule.minimize, options=options) for x in starts
+    ]
 for name, results in found.items():
     lowest = np.mean([result.fun < 1e-6 for result in results])
     calls = np.mean([result.nfev for result in results])
-    print(f"{name:18} {lowest:4.0%} of 100 starts end at the lowest point, {calls:.0f} calls each")
+    print(f"{name:18} {lowest:4.0%} of 60 starts end at the lowest point, {calls:.0f} calls each")
 
 # %%
 
