@@ -48,9 +48,8 @@ fits = {
 }
 for name, history in fits.items():
     held_out = history["held_out_loss"]
-    print(
-        f"{name:34} last {held_out[-1]:.3f}, best {held_out.min():.3f} in epoch {held_out.argmin() + 1}"
-    )
+    best = held_out.argmin()
+    print(f"{name:34} last {held_out[-1]:.3f}, best {held_out[best]:.3f} in epoch {best + 1}")
 
 # %%
 # *Both losses fall and have not ended*: raise the rate, or the number of epochs. *They level off*:

@@ -20,9 +20,14 @@ import lrcore
 
 MODULES = {
     "numpy": ["numpy", "numpy.linalg", "numpy.fft", "numpy.random", "numpy.ma"],
-    "scipy": [f"scipy.{name}" for name in "signal stats optimize sparse linalg ndimage".split()],
-    "sklearn": [f"sklearn.{name}" for name in "metrics linear_model svm tree cluster".split()],
-    "matplotlib": [f"matplotlib.{name}" for name in "pyplot axes figure colors ticker".split()],
+    "scipy": ["scipy.signal", "scipy.stats", "scipy.optimize", "scipy.linalg", "scipy.ndimage"],
+    "sklearn": ["sklearn.metrics", "sklearn.linear_model", "sklearn.tree", "sklearn.cluster"],
+    "matplotlib": [
+        "matplotlib.pyplot",
+        "matplotlib.axes",
+        "matplotlib.figure",
+        "matplotlib.colors",
+    ],
 }
 
 # %%
@@ -58,9 +63,8 @@ vectorizer = lrcore.HashingVectorizer(n_features=2**18, ngram_range=(1, 2))
 X = vectorizer.transform(texts)
 clf = lrcore.LinearClassifier(random_state=0).fit(X[train], library[train])
 print(f"{len(texts):,} texts, {X.nnz:,} values")
-print(
-    f"solver {clf.solver_}, alpha {clf.alpha_:.2g}, accuracy {clf.score(X[test], library[test]):.3f}"
-)
+accuracy = clf.score(X[test], library[test])
+print(f"solver {clf.solver_}, alpha {clf.alpha_:.2g}, accuracy {accuracy:.3f}")
 
 # %%
 # A hashed model does not keep words, but it can be asked for the weight of any word: hash it, and
