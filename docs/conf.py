@@ -81,7 +81,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
-html_sidebars = dict.fromkeys(("index", "command_line", "changelog"), [])
+html_sidebars = {"index": [], "command_line": [], "changelog": []}
 html_copy_source = False
 html_theme_options = {
     "navbar_end": ["theme-switcher", "navbar-icon-links"],

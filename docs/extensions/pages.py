@@ -7,8 +7,10 @@ schedule in its registry has a page.
 
 import argparse
 import html
+import inspect
 import re
 import shutil
+from dataclasses import is_dataclass
 from itertools import takewhile
 from pathlib import Path
 
@@ -255,8 +257,21 @@ def own_members(
     return None if module.startswith("lrcore") else True
 
 
+def own_signature(
+    app: Sphinx, what: str, name: str, item: object, options: object, signature: str | None,
+    returned: str | None,
+) -> tuple[str, None] | None:  # fmt: skip
+    """Name the fields of a dataclass, where Sphinx would show what its `__new__` takes."""
+    if what != "class" or not is_dataclass(item):
+        return None
+    whole = inspect.signature(item)
+    fields = [each.replace(annotation=each.empty) for each in whole.parameters.values()]
+    return str(whole.replace(parameters=fields, return_annotation=whole.empty)), None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx."""
     app.connect("builder-inited", write_pages, priority=100)
     app.connect("autodoc-skip-member", own_members)
+    app.connect("autodoc-process-signature", own_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
