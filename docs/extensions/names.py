@@ -12,16 +12,21 @@ def name_role(
     role: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None,
     content: Any = None,
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:  # fmt: skip
-    """Make a reference to the Python object of this name, if there is one."""
+    """Make a reference to the Python object of this name, if there is one.
+
+    After a ``~`` the last part of the name is shown, and there has to be such an object.
+    """
+    name = text.removeprefix("~")
+    shown = name.rpartition(".")[2] if name != text else text
     env = inliner.document.settings.env
     reference = addnodes.pending_xref(
         rawtext,
-        nodes.literal(rawtext, text, classes=["py", "py-obj"]),
+        nodes.literal(rawtext, shown, classes=["py", "py-obj"]),
         refdomain="py",
         reftype="obj",
-        reftarget=text.removesuffix("()"),
+        reftarget=name.removesuffix("()"),
         refexplicit=False,
-        may_be_none=True,
+        may_be_none=name == text,
         **{"py:module": env.ref_context.get("py:module", "lrcore")},
         **{"py:class": env.ref_context.get("py:class")},
     )

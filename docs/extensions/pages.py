@@ -5,9 +5,12 @@ docstrings: the summary, the equations of the Notes, the example that draws. So 
 schedule in its registry has a page.
 """
 
+import argparse
 import html
+import inspect
 import re
 import shutil
+from dataclasses import is_dataclass
 from itertools import takewhile
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from sphinx.application import Sphinx
 
 import lrcore
 from lrcore import rules, schedules
+from lrcore.cli.main import SUBCOMMANDS, module_of
 
 #: Where `make report` writes its page and its pictures.
 REPORT = Path(__file__).parents[2] / "bench" / "results"
@@ -26,6 +30,9 @@ REPORT = Path(__file__).parents[2] / "bench" / "results"
 PICTURE = re.compile(
     r'<picture><source [^>]*srcset="(.*?)"><img alt="(.*?)" src="(.*?)"></picture>'
 )
+
+#: The pictures of the report that other pages show as well.
+SHOWN = ("optimum", "features", "bandwidth")
 
 NO_REPORT = """\
 The report
@@ -183,14 +190,33 @@ def themed(picture: re.Match[str]) -> str:
     return "\n".join(["````{container} wide", *images, "````"])
 
 
+def shown(picture: re.Match[str]) -> str:
+    """Return both versions of a picture for pages in any folder."""
+    dark, title, light = picture.groups()
+    lines = [".. container:: wide", ""]
+    for name, theme in ((light, "light"), (dark, "dark")):
+        lines += [
+            f"   .. image:: /generated/report/{name}",
+            f"      :alt: {html.unescape(title)}",
+            f"      :class: only-{theme}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
 def write_report(folder: Path) -> None:
     """Write the report and its pictures, or how to make it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    for name in SHOWN:
+        write(folder / f"{name}.txt", "")
     if not (REPORT / "report.md").exists():
         write(folder / "report.rst", NO_REPORT)
         return
-    text = PICTURE.sub(themed, (REPORT / "report.md").read_text())
+    report = (REPORT / "report.md").read_text()
+    for picture in PICTURE.finditer(report):
+        write(folder / f"{Path(picture[3]).stem}.txt", shown(picture))
+    text = PICTURE.sub(themed, report)
     if "<img" in text:
         raise ValueError(f"{REPORT / 'report.md'} has a picture that is not a plain <picture>")
     write(folder / "report.md", text)
@@ -198,11 +224,27 @@ def write_report(folder: Path) -> None:
         shutil.copy(path, folder)
 
 
+def write_commands(folder: Path) -> None:
+    """Write the usage and the options of each subcommand, from its parser."""
+    for name in SUBCOMMANDS:
+        parser = argparse.ArgumentParser(f"lrcore {name}", add_help=False)
+        module_of(name).add_options(parser)
+        formatter = argparse.HelpFormatter(parser.prog)
+        lines = [".. rst-class:: options", ""]
+        for group in parser._action_groups:
+            for action in group._group_actions:
+                meaning = re.sub(r"([*`|_\\])", r"\\\1", formatter._expand_help(action))
+                meaning = re.sub(r"(?<!\S)(--?\w[\w-]*)", r"``\1``", meaning)
+                lines += [f"``{formatter._format_action_invocation(action)}``", f"   {meaning}", ""]
+        write(folder / f"{name}.txt", "\n".join(lines))
+
+
 def write_pages(app: Sphinx) -> None:
     """Write all pages."""
     generated = Path(app.srcdir) / "generated"
     write_rules(generated / "rules")
     write_schedules(generated / "schedules")
+    write_commands(generated / "commands")
     write_report(generated / "report")
 
 
@@ -215,8 +257,21 @@ def own_members(
     return None if module.startswith("lrcore") else True
 
 
+def own_signature(
+    app: Sphinx, what: str, name: str, item: object, options: object, signature: str | None,
+    returned: str | None,
+) -> tuple[str, None] | None:  # fmt: skip
+    """Name the fields of a dataclass, where Sphinx would show what its `__new__` takes."""
+    if what != "class" or not is_dataclass(item):
+        return None
+    whole = inspect.signature(item)
+    fields = [each.replace(annotation=each.empty) for each in whole.parameters.values()]
+    return str(whole.replace(parameters=fields, return_annotation=whole.empty)), None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx."""
     app.connect("builder-inited", write_pages, priority=100)
     app.connect("autodoc-skip-member", own_members)
+    app.connect("autodoc-process-signature", own_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

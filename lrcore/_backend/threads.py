@@ -55,9 +55,14 @@ _for_block: ContextVar[int | None] = ContextVar("num_threads", default=None)
 
 
 def set_num_threads(n_threads: int | None) -> None:
-    """Use at most so many threads from now on, where a call does not say; None for no limit.
+    """Use at most so many threads from now on, where a call does not say.
 
     It never changes a result: the bits do not depend on the number of threads.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        The largest number of threads; None for no limit.
 
     Examples
     --------
@@ -80,6 +85,11 @@ def get_num_threads() -> int:
 @contextmanager
 def num_threads(n_threads: int | None) -> Iterator[None]:
     """Within a ``with`` block, and in this Python thread or task alone, use at most so many.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        The largest number of threads; None for no limit.
 
     Examples
     --------

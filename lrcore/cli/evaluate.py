@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "Measure a model on labelled data, which is read in batches. Rows are not kept; for the "
         "AUC of two classes their scores are, 12 bytes a row."
     )
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="a model file that lrcore fit has written")
     add_data_options(parser)
     raw.add_format_option(parser)
     parser.add_argument("--label", metavar="COLUMN", help="of tables (default: that of the fit)")

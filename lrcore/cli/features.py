@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "List the features with the largest weights, either way. Values of tables and names of vw "
         "text are hashed, and a model does not keep them: DATA gives the features their names."
     )
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="a model file that lrcore fit has written")
     parser.add_argument(
         "data",
         metavar="DATA",

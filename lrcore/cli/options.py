@@ -185,7 +185,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         choices=["auto", *(name.lower() for name in LINEAR_RULES)],
         help="update rule of the stochastic solver (auto: adagrad)",
     )
-    parser.add_argument("--penalty", default="l2", choices=["l2", "l1", "elasticnet", "none"])
+    parser.add_argument(
+        "--penalty",
+        default="l2",
+        choices=["l2", "l1", "elasticnet", "none"],
+        help="of the weights (l2)",
+    )
     parser.add_argument(
         "--alpha",
         type=number_or_auto,
@@ -214,7 +219,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the model is the mean of the weights over all steps; asks for --solver stochastic",
     )
-    parser.add_argument("--no-intercept", action="store_true")
+    parser.add_argument(
+        "--no-intercept", action="store_true", help="no constant term: a row of zeros scores 0"
+    )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the shuffling")
     parser.add_argument("--threads", type=count, help="default: what the machine grants")
     parser.add_argument("--float64", action="store_true", help="instead of float32")

@@ -26,7 +26,7 @@ from lrcore.linear_model.dataset_fit import offset_of
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="a model file that lrcore fit has written")
     add_data_options(parser)
     raw.add_format_option(parser)
     add_unseen_option(parser)

@@ -37,14 +37,17 @@ def scan_svmlight(
     Parameters
     ----------
     paths : path, pattern, directory, URL, "-", open file, or a list of these
+        Packed files (.gz, .bz2, .xz, .zst) are unpacked as they are read.
     n_features : int, optional
         The width of X. Without it all text is read once before the first row, to see.
     zero_based : bool or "auto"
         Whether indices start at 0; "auto" decides by the first rows.
     dtype : float32 or float64
+        The dtype of X.
     on_error : {"raise", "skip"}
         Whether a line that is not valid is an error, or is left out.
     n_threads : int, optional
+        Threads that parse; by default what the machine grants.
 
     Returns
     -------
@@ -97,6 +100,7 @@ def scan_vw(
     paths, dtype, on_error, n_threads
         As in `scan_svmlight`.
     bits : int
+        X has ``2**bits`` columns, as with ``vw -b``.
 
     Returns
     -------
@@ -116,8 +120,18 @@ def scan_vw(
 def scan_npz(paths: Any, *, dtype: Any = np.float32) -> Dataset:
     """Rows of SciPy's .npz files, with labels in an array ``y``, read when they are needed.
 
-    Those of a CSR matrix are read batch by batch; one of another format is read whole. The dtype
-    None keeps float32 and float64, and makes float64 of others.
+    Those of a CSR matrix are read batch by batch; one of another format is read whole.
+
+    Parameters
+    ----------
+    paths : path, pattern, directory, or a list of these
+        The files, each with one matrix.
+    dtype : float32, float64 or None
+        The dtype of X. None keeps float32 and float64, and makes float64 of others.
+
+    Returns
+    -------
+    Dataset
     """
     sources = expanded(paths)
     count = ReadBytes.of(sources)

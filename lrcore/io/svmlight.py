@@ -160,6 +160,7 @@ def write_svmlight(
     multilabel : bool
         Whether each row has a sequence of labels.
     query_id : array of integers of shape (n_rows,), optional
+        The query that each row belongs to, written as ``qid:3``.
 
     Raises
     ------

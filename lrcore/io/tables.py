@@ -89,7 +89,17 @@ def scan_json(
     paths: Any, *, label: str | None = None, weight: str | None = None, features: Any = None,
     columns: Sequence[str] | None = None,
 ) -> Dataset:  # fmt: skip
-    """Rows of files with a JSON object in each line; the arguments are those of `scan_csv`."""
+    """Rows of files with a JSON object in each line, read when they are needed.
+
+    Parameters
+    ----------
+    paths, label, weight, features, columns
+        As in `scan_csv`.
+
+    Returns
+    -------
+    Dataset
+    """
     pyarrow()
     make = featurizer(features, columns, (label, weight))
     return _scan(expanded(paths), open_json, label, weight, make)
@@ -99,7 +109,17 @@ def scan_parquet(
     paths: Any, *, label: str | None = None, weight: str | None = None, features: Any = None,
     columns: Sequence[str] | None = None,
 ) -> Dataset:  # fmt: skip
-    """Rows of Parquet files; the arguments are those of `scan_csv`."""
+    """Rows of Parquet files, read when they are needed.
+
+    Parameters
+    ----------
+    paths, label, weight, features, columns
+        As in `scan_csv`.
+
+    Returns
+    -------
+    Dataset
+    """
     pyarrow()
     make = featurizer(features, columns, (label, weight))
     return _scan(expanded(paths), open_parquet, label, weight, make)
@@ -135,13 +155,35 @@ def scan_arrow(
 
 
 def read_csv(paths: Any, **options: Any) -> tuple[Any, np.ndarray | None]:
-    """X and y of CSV or TSV files, in memory; the arguments are those of `scan_csv`."""
+    """X and y of CSV or TSV files, in memory.
+
+    Parameters
+    ----------
+    paths, **options
+        As in `scan_csv`.
+
+    Returns
+    -------
+    X, y : matrix, and array or None
+        y is None without a `label`.
+    """
     batch = scan_csv(paths, **options).read()
     return batch.X, batch.y
 
 
 def read_parquet(paths: Any, **options: Any) -> tuple[Any, np.ndarray | None]:
-    """X and y of Parquet files, in memory; the arguments are those of `scan_parquet`."""
+    """X and y of Parquet files, in memory.
+
+    Parameters
+    ----------
+    paths, **options
+        As in `scan_parquet`.
+
+    Returns
+    -------
+    X, y : matrix, and array or None
+        y is None without a `label`.
+    """
     batch = scan_parquet(paths, **options).read()
     return batch.X, batch.y
 

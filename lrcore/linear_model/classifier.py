@@ -144,6 +144,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         rate demands. A ``lrcore.schedules.Plateau``, as the `lr` of a rule, is fed after each epoch
         of ``fit`` with the held-out loss, or with the objective, which takes a third of an epoch.
     penalty : {"l2", "l1", "elasticnet"} or None
+        What keeps weights small: half of their squares, their magnitudes, or some of both.
     alpha : "auto", float >= 0, or list of floats
         Weight of the penalty. The objective is a mean over rows, so that LogisticRegression's C is
         ``alpha = 1 / (C * n_rows)``. ``"auto"`` looks for the best one, down and up from ``alpha =
@@ -178,6 +179,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         the same cases, and where all magnitudes are below 1/64 or above 64. ``partial_fit`` goes by
         the first rows of the stream where it finds its rate from them, else ``"auto"`` is None.
     fit_intercept : bool
+        Learn a constant as well, which is not penalised.
     max_iter : int, optional
         Epochs, at most; of ``"newton"`` steps. By default 5 of ``"stochastic"``, 1000 of
         ``"dual"``, 100 of ``"newton"``.
@@ -189,6 +191,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         Rows that may share raw predictions in the online order; 1 is the textbook. Fewer do while
         the rate is large: the number is bounded by what the rule keeps stable.
     random_state : int, RandomState or None
+        Seed of the order of rows and of draws; None takes another one in each fit.
     tol : "auto", float >= 0, or None
         With ``solver="newton"`` and ``"dual"``: stop once the duality gap, over the objective, is
         no larger; ``"auto"`` is 1e-3. With ``"stochastic"``: stop once the objective, of the
@@ -206,7 +209,9 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         class; `tol` is then of this loss, 0 if None. The weights kept are those of the best epoch,
         `best_iter_`.
     validation_fraction : float in (0, 1)
+        Share of the rows that `early_stopping` holds out.
     n_iter_no_change : int
+        Epochs without an improvement after which a fit by `tol` or `early_stopping` ends.
     warm_start : bool
         Begin ``fit`` with the weights of the last one. With ``solver="stochastic"`` also with the
         rule's state; steps, and with them the rate, start anew. With ``"dual"`` also with its

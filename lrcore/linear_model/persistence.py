@@ -76,6 +76,7 @@ def save(
         scikit-learn's StandardScaler, MaxAbsScaler, MinMaxScaler, TfidfTransformer, or
         "passthrough". Its `memory` is left out, and so are the threads of hashers.
     path : str or path
+        The file, which is replaced in one piece once everything is written.
     extra : dict, optional
         Plain JSON values to keep beside the model; `load` gives them as ``model.extra_``.
     compact : bool
@@ -219,6 +220,11 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Whoever wrote the file: it runs no code, and everything in it is checked before it is used. An
     `n_threads` larger than this machine grants becomes what it grants.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
 
     Raises
     ------

@@ -55,6 +55,7 @@ def progressive_val_score(
     estimator : LinearClassifier or LinearRegressor
         It is not changed.
     dataset : Dataset
+        Rows with labels or targets, read once in their order.
     classes : array, optional
         All classes; without them a class is known from its first row on.
 

@@ -47,9 +47,9 @@ class LinearRegressor(RegressorMixin, LinearModel):
 "squared_epsilon_insensitive", "poisson", "gamma", "tweedie"}
         The last three have a log link: predictions are
         ``exp(X @ coef_ + intercept_)``, targets at least 0 (gamma: above 0).
-    solver, optimizer, penalty, alpha, l1_ratio, penalty_factors, positive, scale, fit_intercept, \
-max_iter, shuffle, batch_size, block_size, random_state, tol, early_stopping, validation_fraction, \
-n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
+    solver, optimizer, lr, penalty, alpha, l1_ratio, penalty_factors, positive, scale, \
+fit_intercept, max_iter, shuffle, batch_size, block_size, random_state, tol, early_stopping, \
+validation_fraction, n_iter_no_change, warm_start, average, on_divergence, n_threads, verbose
         As in `LinearClassifier`.
     epsilon : float >= 0
         Of ``"huber"`` (above 0) and the two insensitive losses, in units of y.

@@ -49,8 +49,13 @@ class Adam(Rule):
     Parameters
     ----------
     lr : float or Schedule, >= 0
-    beta1, beta2 : float in [0, 1)
+        How far a step goes: a number, or a schedule that gives one for each step.
+    beta1 : float in [0, 1)
+        The share of the running mean of the gradients that a step keeps.
+    beta2 : float in [0, 1)
+        The share of the running mean of the squared gradients that a step keeps.
     eps : float > 0
+        Added to the divisor, so that it is never 0.
     weight_decay, decoupled, maximize
         See `Rule`; `AdamW` is Adam with ``decoupled=True``.
 
@@ -290,6 +295,7 @@ class Nadam(Adam):
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize
         As for `Adam`.
     momentum_decay : float >= 0
+        How fast the momentum rises to `beta1` in the first steps; the larger, the faster.
 
     Notes
     -----

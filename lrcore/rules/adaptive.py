@@ -45,9 +45,13 @@ class AdaGrad(Rule):
     Parameters
     ----------
     lr : float or Schedule, >= 0
+        How far a step goes: a number, or a schedule that gives one for each step.
     eps : float > 0
+        Added to the divisor, so that it is never 0.
     lr_decay : float >= 0
+        The rate is divided by ``1 + t * lr_decay`` at step ``t = 0, 1, ...``.
     initial_accumulator : float >= 0
+        What the sums of squared gradients begin with; the larger, the shorter the first steps.
     weight_decay, decoupled, maximize
         See `Rule`.
 
@@ -190,11 +194,17 @@ class RMSProp(Rule):
     Parameters
     ----------
     lr : float or Schedule, >= 0
+        How far a step goes: a number, or a schedule that gives one for each step.
     rho : float in [0, 1)
+        The share of the running mean of the squared gradients that a step keeps.
     momentum : float in [0, 1)
+        The share of the buffer ``b`` of earlier updates that a step keeps; with 0 there is none.
     centered : bool
+        Divide by the root of the variance of the gradients instead of their mean square.
     eps : float > 0
+        Added to the divisor, so that it is never 0.
     eps_in_root : bool
+        Add `eps` below the root instead of to the root.
     weight_decay, decoupled, maximize
         See `Rule`.
 
@@ -276,8 +286,12 @@ class AdaDelta(Rule):
     Parameters
     ----------
     lr : float or Schedule, >= 0
+        A factor of the step, whose length the rule finds by itself; 1 is the paper's.
     rho : float in [0, 1)
+        The share of both running means, of squared gradients and of squared updates, that a step
+        keeps.
     eps : float > 0
+        Added below both roots; it makes the first steps possible.
     weight_decay, decoupled, maximize
         See `Rule`.
 

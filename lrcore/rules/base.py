@@ -84,6 +84,7 @@ class Rule(FrozenParameters):
         (Loshchilov and Hutter 2019) the rule does not see it: ``w`` shrinks by the factor
         ``1 - lr * weight_decay`` before the step. The two are the same for plain SGD only.
     decoupled : bool
+        Whether decay multiplies the parameters instead of being added to the gradient.
     maximize : bool
         Step up the gradient instead of down; decay still shrinks.
     """

@@ -66,7 +66,9 @@ class DoG(Rule):
     lr : float or Schedule, >= 0
         A factor of the rate; 1 is the paper's.
     initial_distance : float > 0
+        What ``r`` begins with, over ``1 + |w|`` of the parameters at the start.
     eps : float > 0
+        Added to the sum of squared norms, so that it is never 0.
     weight_decay, decoupled, maximize
         See `Rule`. L2 decay is part of the gradients whose norms count.
 
@@ -165,9 +167,13 @@ class ScheduleFreeAdamW(Rule):
     Parameters
     ----------
     lr : float or Schedule, >= 0
+        How far a step goes: a number, or a schedule that gives one for each step.
     beta1 : float in (0, 1)
+        The share of the average in the point at which gradients are taken.
     beta2 : float in [0, 1)
+        The share of the running mean of the squared gradients that a step keeps.
     eps : float > 0
+        Added to the divisor, so that it is never 0.
     weight_decay, decoupled, maximize
         See `Rule`; decoupled decay is in proportion to ``y`` and moves ``z``, as above.
 

@@ -56,7 +56,11 @@ class FTRL(Rule):
     lr : float or Schedule, > 0 at every step
         alpha of the paper.
     beta : float >= 0
-    l1, l2 : float >= 0
+        Added to the root of the sum of squared gradients; the larger, the shorter the first steps.
+    l1 : float >= 0
+        Weight of the l1 penalty, which gives exact zeros.
+    l2 : float >= 0
+        Weight of the l2 penalty.
     weight_decay, decoupled, maximize
         See `Rule`; l2 is usually what is wanted.
 

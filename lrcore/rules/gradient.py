@@ -51,10 +51,13 @@ class SGD(Rule):
     Parameters
     ----------
     lr : float or Schedule, >= 0
+        How far a step goes: a number, or a schedule that gives one for each step.
     momentum : float in [0, 1)
+        The share of the buffer ``b`` that a step keeps; 0 is plain gradient descent.
     nesterov : bool
-        Needs ``momentum > 0`` and no dampening.
+        Step along ``g + momentum * b`` instead of ``b``. Needs ``momentum > 0`` and no dampening.
     dampening : float in [0, 1)
+        The share of each gradient, but the first, that is left out of the buffer.
     weight_decay, decoupled, maximize
         See `Rule`.
 
@@ -140,7 +143,11 @@ class Lion(Rule):
     Parameters
     ----------
     lr : float or Schedule, >= 0
-    beta1, beta2 : float in [0, 1)
+        How far a step goes: a number, or a schedule that gives one for each step.
+    beta1 : float in [0, 1)
+        The share of the running mean in the sum of mean and gradient whose sign is the step.
+    beta2 : float in [0, 1)
+        The share of the running mean of the gradients that a step keeps.
     weight_decay, decoupled, maximize
         See `Rule`.
 

@@ -411,7 +411,9 @@ class Warmup(Schedule):
     Parameters
     ----------
     after : Schedule
+        The schedule that the warmup leads to.
     steps : length
+        Length of the warmup.
 
     Notes
     -----
@@ -456,8 +458,12 @@ class Then(Schedule):
 
     Parameters
     ----------
-    before, after : Schedule
+    before : Schedule
+        The rates up to the change.
+    after : Schedule
+        The rates from the change on, beginning with its own step 0.
     at : length
+        The first step of `after`.
 
     Notes
     -----
@@ -500,6 +506,7 @@ class Product(Schedule):
     Parameters
     ----------
     first, second : Schedule
+        The schedules whose rates are multiplied.
 
     Notes
     -----
@@ -537,7 +544,9 @@ class Scale(Schedule):
     Parameters
     ----------
     inner : Schedule
+        The rates that are multiplied.
     factor : float >= 0
+        What they are multiplied by.
 
     Notes
     -----
@@ -575,8 +584,11 @@ class Clip(Schedule):
     Parameters
     ----------
     inner : Schedule
+        The rates that are bounded.
     low : float >= 0
+        The lowest rate.
     high : float >= low, optional
+        The highest rate; by default there is none.
 
     Notes
     -----
@@ -620,8 +632,9 @@ class Shift(Schedule):
     Parameters
     ----------
     inner : Schedule
+        The rates that are moved.
     by : length
-        It may be negative if it is a number of steps.
+        Steps by which they come later. It may be negative if it is a number of steps.
 
     Notes
     -----
@@ -659,8 +672,11 @@ class Repeat(Schedule):
     Parameters
     ----------
     inner : Schedule
+        The rates that are repeated.
     every : length
+        Length of a repetition.
     times : int >= 1, optional
+        Number of repetitions; by default there is no end.
 
     Notes
     -----

@@ -31,6 +31,7 @@ class CosineRestarts(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The rate at which the first cycle begins.
     steps : length
         Length of the first cycle.
     multiplier : float, 1 or 1.001 to 1000
@@ -122,6 +123,7 @@ class Cyclic(Schedule):
     lr : float >= 0
         The rate at which cycles begin and end.
     peak : float >= 0
+        The highest rate of the first cycle.
     up : length, or float > 0
         Steps from `lr` to `peak`; if they are not whole, the peak lies between two steps.
     down : length, or float > 0, optional
@@ -194,6 +196,7 @@ class OneCycle(Schedule):
     lr : float >= 0
         The highest rate, at step `up`.
     steps : length
+        Length of the whole run.
     up : length, or float > 0, optional
         Steps from `start` to `lr`, by default three tenths of `steps`. If they are not whole, the
         peak lies between two steps.
@@ -273,12 +276,14 @@ class WarmupStableDecay(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The rate between the warmup and the decay.
     steps : length
         Length of the whole run.
     warmup_steps, decay_steps : length
         Lengths of the warmup, which may be 0, and of the decay. The warmup is that of
         ``Schedule.warmup``: above zero at the first step, ``lr`` at step `warmup_steps`.
     end : float >= 0
+        The last rate.
     shape : {"linear", "cosine", "sqrt"}
         Shape of the decay; "sqrt" is ``1 - sqrt(x)``, the best one for Hägele et al. 2024
         (https://arxiv.org/abs/2405.18392).

@@ -35,6 +35,7 @@ class Constant(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The rate.
 
     Notes
     -----
@@ -68,8 +69,11 @@ class Step(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     every : length
+        Steps from one cut to the next.
     gamma : float >= 0
+        Factor of the rate at each cut.
 
     Notes
     -----
@@ -103,9 +107,11 @@ class MultiStep(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     milestones : sequence of lengths
-        In ascending order.
+        The steps at which the rate is cut, in ascending order.
     gamma : float >= 0
+        Factor of the rate at each milestone.
 
     Notes
     -----
@@ -145,9 +151,13 @@ class Exponential(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     gamma : float >= 0
+        Factor of the rate over `every` steps.
     every : length
+        Steps over which the rate is multiplied by `gamma`.
     staircase : bool
+        Cut the rate once in `every` steps instead of a little at each step.
 
     Notes
     -----
@@ -199,9 +209,13 @@ class InverseTime(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     gamma : float >= 0
+        What each `every` steps add to the divisor of the rate.
     every : length
+        Steps over which `gamma` is added to the divisor.
     staircase : bool
+        Cut the rate once in `every` steps instead of a little at each step.
 
     Notes
     -----
@@ -243,7 +257,9 @@ class InverseSqrt(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     timescale : length
+        After three times as many steps the rate is half of `lr`.
 
     Notes
     -----
@@ -279,9 +295,13 @@ class Polynomial(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     steps : length
+        Steps until the rate is `end`, where it stays.
     power : float > 0
+        The exponent of what is left of the run: 1 is a straight line, more falls faster at first.
     end : float >= 0
+        The last rate.
 
     Notes
     -----
@@ -328,8 +348,11 @@ class Linear(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     steps : length
+        Steps until the rate is `end`, where it stays.
     end : float >= 0
+        The last rate.
 
     Notes
     -----
@@ -368,8 +391,11 @@ class Cosine(Schedule):
     Parameters
     ----------
     lr : float >= 0
+        The first rate.
     steps : length
+        Steps until the rate is `end`, where it stays.
     end : float >= 0
+        The last rate.
 
     Notes
     -----

@@ -46,6 +46,7 @@ class Plateau:
     Parameters
     ----------
     schedule : Schedule
+        The rates before any cut.
     factor : float in [0, 1)
         Factor of the rate at each cut.
     patience : int >= 1

@@ -39,8 +39,17 @@ TRIED_ROWS, LENGTHS = 8192, 4.0 ** np.arange(-6, 7)
 
 
 class DivergenceError(FloatingPointError):
-    """A fit that diverged: its loss or its weights are not finite, or its loss is far above what it
-    was at the beginning and rises. Says where, what to try, and how it is known."""
+    """A fit that diverged: its loss or weights are not finite, or its loss has risen far too high.
+
+    Parameters
+    ----------
+    where : str
+        The step and the rate at which it was noticed.
+    advice : str
+        What to try, such as a rate.
+    why : str
+        How it is known.
+    """
 
     def __init__(self, where: str, advice: str, why: str) -> None:
         super().__init__(f"{where}; {advice}; {why}")
