@@ -122,7 +122,7 @@ cdef struct AppliedPenalty:
     PenaltyKernel kernel
     double[PENALTY_NUMBERS] penalty           # its numbers
     const void* factors         # of each feature's penalty; NULL: 1
-    const signed char* positive # whether a feature's weights are at least 0; NULL: any may be below
+    const signed char* positive  # whether a feature's weights are at least 0; NULL: any may be below
     Groups groups
 
 
