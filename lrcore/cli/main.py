@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from lrcore._utils.version import __version__
+from lrcore.cli.other_names import said_elsewhere
 from lrcore.cli.startup import stand_ins
 
 #: The subcommands, in the order of the help text. Each has a module beside this one, which is
@@ -83,6 +84,9 @@ def main(argv: list[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser(chosen_of(argv))
+    strange = said_elsewhere(argv)
+    if strange:
+        parser.error(strange)
     args = parser.parse_args(argv)
     try:
         args.run(args, parser)

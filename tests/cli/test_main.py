@@ -39,6 +39,22 @@ def test_wrong_usage_is_status_2(words, capsys):
     assert "usage: lrcore" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words, here",
+    [
+        (["fit", "clicks.vw", "-b", "18"], "there is no -b: here it is --bits"),
+        (["fit", "--passes=3", "x", "-q", "ab"], "--passes: here it is --epochs; there is no -q"),
+        (["fit", "x", "-o", "m", "--l1", "1e-6"], "there is no --l1: here it is --penalty l1"),
+        (["predict", "-i", "m", "x"], "lrcore predict MODEL DATA"),
+    ],
+)
+def test_options_of_vowpal_wabbit_are_refused_by_what_they_are_here(words, here, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 2
+    assert here in capsys.readouterr().err
+
+
 def test_version_and_help(capsys):
     for words, text in ((["--version"], f"lrcore {lrcore.__version__}\n"), (["--help"], "demo")):
         with pytest.raises(SystemExit) as stop:

@@ -51,7 +51,8 @@ class Point(NamedTuple):
         if self.slopes is not None and other.slopes is not None:
             slopes = np.where(chosen[:, None], self.slopes, other.slopes)
         pairs = zip(self[1:6], other[1:6])
-        return Point(W, *(np.where(chosen, mine, theirs) for mine, theirs in pairs), slopes)
+        mixed = Point(W, *(np.where(chosen, mine, theirs) for mine, theirs in pairs))
+        return mixed._replace(slopes=slopes)
 
 
 class SmoothObjective:
