@@ -30,7 +30,8 @@ help:
 	@echo "make bench     the asv suite on this checkout, a part of it (BENCH=. for all, or a pattern)"
 	@echo "make bench-compare REF=main~5   what got slower since that commit (BENCH=pattern)"
 	@echo "make report    figures measured side by side, as one page with pictures in bench/results"
-	@echo "               (DATA=folder of 20news.tsv.gz, ONLY=sections, OUT=folder, QUICK=1)"
+	@echo "               (DATA=folder of 20news.tsv.gz, ONLY=sections, OUT=folder, QUICK=1,"
+	@echo "               BEFORE=a former checkout, built, that kernels are compared with)"
 	@echo "make soak      what takes too long for make test, make stream among it"
 	@echo "make stream    a thousand million values through partial_fit, and the memory it takes"
 	@echo "make fuzz      a hundred thousand bad calls, and files of each kind, at random (CASES=1000),"
@@ -162,7 +163,7 @@ bench-compare: $(VENV)/installed-bench
 
 report: $(VENV)/installed-bench $(VENV)/built
 	$(BIN)/python bench/report.py $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY)) \
-	  $(if $(OUT),--out $(OUT)) $(if $(QUICK),--quick)
+	  $(if $(OUT),--out $(OUT)) $(if $(BEFORE),--before $(BEFORE)) $(if $(QUICK),--quick)
 
 soak: $(VENV)/installed-test $(VENV)/built stream
 	$(BIN)/python tests/soak.py

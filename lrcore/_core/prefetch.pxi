@@ -3,7 +3,7 @@
 
 cdef enum:
     FAR_AHEAD = 192             # values of X
-    NEAR_BYTES = 1 << 19        # an array smaller than this stays in the cache nearest to the core
+    NEAR_BYTES = 1 << 19        # up to which an array stays near the core, as CACHE_BYTES in Python
 
 
 cdef inline void prefetch_features(

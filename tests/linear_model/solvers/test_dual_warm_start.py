@@ -5,14 +5,15 @@ import pickle
 import numpy as np
 import pytest
 from backends import use_backend
-from strategies import BUILDS, equal_bits, sparse_problem
+from strategies import BUILDS, LOSSES, equal_bits, sparse_problem
 
 from lrcore import LinearClassifier, LinearRegressor
 from lrcore._backend import compiled
 from lrcore.linear_model.engine import reorder
 from lrcore.linear_model.engine.design_matrix import as_design_matrix
-from lrcore.linear_model.problem import Problem
+from lrcore.linear_model.problem import Objective, Problem
 from lrcore.linear_model.solvers import dual, dual_ascent
+from lrcore.penalties import ElasticNet
 
 #: Keywords of fits by what is special about them.
 KINDS = {
@@ -68,6 +69,29 @@ def test_dual_variables_and_sums_belong_together(kind):
         assert 0.05 < np.abs(u).max() <= 2.0
         sums = -(output.records[:, dual_ascent.SHARE, None] * u).T @ dense
         np.testing.assert_allclose(output.v.T, sums, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.003, 0.001, 0.0003])
+def test_the_multiple_to_begin_with_raises_the_dual_objective_most(alpha):
+    """After a larger alpha less than 1: its weights would be too large."""
+    X, dense, y, clf = problem("plain")
+    before = clf.set_params(tol=1e-6).fit(X, y)._trained.dual[0].values
+    signed = np.where(y == 1, 1.0, -1.0)
+    objective = Objective(LOSSES["log_loss"], ElasticNet(0.0, alpha))
+    matrix = as_design_matrix(X)
+    ascent = dual_ascent.DualAscent(Problem(matrix, [signed], None, objective), signed, 0.1, 1)
+    ascent.begin(before, np.zeros(1))
+
+    def dual_objective(c):
+        p, share = np.abs(c * before), 1.0 / (300 * alpha)
+        v = -share * (c * before) @ dense
+        return -share * np.sum(p * np.log(p) + (1 - p) * np.log1p(-p)) - v @ v / 2
+
+    assert np.abs(before).max() < 1
+    values = [dual_objective(c) for c in dual_ascent.MULTIPLES]
+    best = dual_ascent.MULTIPLES[int(np.argmax(values))]
+    assert 0.1 < best < 1
+    np.testing.assert_allclose(ascent.dual, best * before, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
